@@ -1,0 +1,188 @@
+// What in(), out(), shared(), reduce() and value() make: how each argument of a map is granted to
+// the workers, and what the kernel receives for it. Not for users.
+//
+// An argument describes itself to a job once, in the caller; then, for each chunk, in a worker,
+// bind() makes the kernel's parameter, and done() follows if the kernel returned.
+#pragma once
+
+#include <array>
+#include <cstddef>
+#include <cstring>
+#include <memory>
+#include <type_traits>
+#include <utility>
+
+#include "shard/buffer.hpp"
+#include "shard/detail/job.hpp"
+#include "shard/range.hpp"
+#include "shard/reduce.hpp"
+#include "shard/slice.hpp"
+
+namespace shard::detail {
+
+// A buffer's memory, shared with it, so that an argument may outlive the buffer.
+template <class T, std::size_t Rank>
+struct typed_array {
+  std::shared_ptr<segment> owner;
+  std::array<std::size_t, Rank> shape{};
+
+  grant granted(access rights, bool partitioned) const {
+    constexpr std::size_t second = Rank == 1 ? 0 : 1;
+    return {owner,
+            rights,
+            partitioned,
+            shape[0],
+            Rank == 1 ? 1 : shape[second],
+            row_volume(shape) * sizeof(T)};
+  }
+};
+
+template <class T, std::size_t Rank>
+auto array_of(const buffer<T, Rank>& of) {
+  using value = std::remove_const_t<T>;
+  return typed_array<value, Rank>{owner_of(of), of.shape()};
+}
+
+template <class>
+inline constexpr bool is_argument = false;
+
+// Base of the arguments that grant a buffer.
+template <class T, std::size_t Rank>
+class buffer_argument {
+ public:
+  explicit buffer_argument(typed_array<T, Rank> what) : array_(std::move(what)) {}
+
+  template <class Parameter>
+  void done(const Parameter&, const worker_memory&) const noexcept {}
+
+  const std::array<std::size_t, Rank>& shape() const noexcept { return array_.shape; }
+
+ protected:
+  void add_to(job& to, access rights, bool partitioned) {
+    index_ = to.grants.size();
+    to.grants.push_back(array_.granted(rights, partitioned));
+  }
+  T* first(const worker_memory& memory) const noexcept {
+    return reinterpret_cast<T*>(memory.data[index_]);
+  }
+
+ private:
+  typed_array<T, Rank> array_;
+  std::size_t index_ = 0;
+};
+
+template <class T, std::size_t Rank>
+class in_argument : public buffer_argument<T, Rank> {
+ public:
+  static constexpr bool has_effect = false;
+  using parameter = view<T, Rank>;
+  using buffer_argument<T, Rank>::buffer_argument;
+
+  void describe(job& to) { this->add_to(to, access::read, false); }
+  template <class Cells>
+  parameter bind(const worker_memory& memory, const Cells&) const noexcept {
+    return {this->first(memory), this->shape()};
+  }
+};
+
+template <class T, std::size_t Rank>
+class out_argument : public buffer_argument<T, Rank> {
+ public:
+  static constexpr bool has_effect = true;
+  using parameter = slice<T, Rank>;
+  using buffer_argument<T, Rank>::buffer_argument;
+
+  void describe(job& to) { this->add_to(to, access::write, true); }
+  template <class Cells>
+  parameter bind(const worker_memory& memory, const Cells& chunk) const noexcept {
+    static_assert(std::is_constructible_v<parameter, T*, std::array<std::size_t, Rank>, Cells>,
+                  "shard: a map over tiles writes to buffers of rank 2 or more");
+    return {this->first(memory), this->shape(), chunk};
+  }
+};
+
+template <class T, std::size_t Rank>
+class shared_argument : public buffer_argument<T, Rank> {
+ public:
+  static constexpr bool has_effect = true;
+  using parameter = shared_view<T, Rank>;
+  using buffer_argument<T, Rank>::buffer_argument;
+
+  void describe(job& to) { this->add_to(to, access::write, false); }
+  template <class Cells>
+  parameter bind(const worker_memory& memory, const Cells&) const noexcept {
+    return {this->first(memory), this->shape()};
+  }
+};
+
+template <class R>
+class reduce_argument {
+ public:
+  static constexpr bool has_effect = true;
+  using parameter = typename R::accumulator;
+
+  explicit reduce_argument(R& into) noexcept : reducer_(&into) {}
+
+  void describe(job& to) {
+    index_ = to.reductions.size();
+    to.reductions.push_back({reducer_, R::ordered, reducer_->state_bytes(), start, merge});
+  }
+  template <class Cells>
+  parameter bind(const worker_memory& memory, const Cells&) const {
+    std::byte* const state = memory.states[index_];
+    if constexpr (R::ordered) {
+      // A partial begins anew, also when an earlier attempt at the chunk has left something in it.
+      std::memset(state, 0, reducer_->state_bytes());
+      reducer_->start(state);
+    }
+    return parameter(static_cast<const R&>(*reducer_), state);
+  }
+  void done(const parameter& sum, const worker_memory& memory) const {
+    sum.store(memory.states[index_]);
+  }
+
+ private:
+  static void start(const void* reducer, std::byte* state) {
+    static_cast<const R*>(reducer)->start(state);
+  }
+  static void merge(void* reducer, std::byte* state) {
+    R& into = *static_cast<R*>(reducer);
+    const parameter part(static_cast<const R&>(into), state);
+    into.merge(part);
+  }
+
+  R* reducer_;
+  std::size_t index_ = 0;
+};
+
+template <class X>
+class value_argument {
+ public:
+  static constexpr bool has_effect = false;
+  using parameter = const X;
+
+  explicit value_argument(X x) : value_(std::move(x)) {}
+
+  void describe(job&) const noexcept {}
+  template <class Cells>
+  const X& bind(const worker_memory&, const Cells&) const noexcept {
+    return value_;
+  }
+  void done(const X&, const worker_memory&) const noexcept {}
+
+ private:
+  X value_;
+};
+
+template <class T, std::size_t R>
+inline constexpr bool is_argument<in_argument<T, R>> = true;
+template <class T, std::size_t R>
+inline constexpr bool is_argument<out_argument<T, R>> = true;
+template <class T, std::size_t R>
+inline constexpr bool is_argument<shared_argument<T, R>> = true;
+template <class R>
+inline constexpr bool is_argument<reduce_argument<R>> = true;
+template <class X>
+inline constexpr bool is_argument<value_argument<X>> = true;
+
+}  // namespace shard::detail

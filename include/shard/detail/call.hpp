@@ -1,0 +1,325 @@
+// The typed half of a map: which kernels fit which space, and the loop over a chunk's indices that
+// a worker runs. Not for users.
+#pragma once
+
+#include <array>
+#include <concepts>
+#include <cstddef>
+#include <limits>
+#include <span>
+#include <tuple>
+#include <type_traits>
+#include <utility>
+
+#include "shard/detail/arguments.hpp"
+#include "shard/detail/job.hpp"
+#include "shard/detail/kernel_check.hpp"
+#include "shard/options.hpp"
+#include "shard/plan.hpp"
+#include "shard/report.hpp"
+
+namespace shard::detail {
+
+// ---- Spaces. Each describes the index space to a job and runs a kernel on one chunk of it. ----
+
+// Counts, ranges, chunks, chunk lists and weights: the kernel is called for chunks or for indices.
+struct index_space {
+  space where;
+
+  static constexpr bool has_effect = false;
+  void describe(job& to) const { to.where = where; }
+  static range cells(range chunk) noexcept { return chunk; }
+
+  template <class Kernel, class... P>
+  static constexpr kernel_form form = form_of_chunk_kernel<Kernel, P...>();
+
+  template <class Kernel, class... P>
+  static void run(const Kernel& kernel, const worker_memory&, range chunk, P&... parameters) {
+    if constexpr (form<Kernel, P...> == kernel_form::chunk) {
+      kernel(chunk, parameters...);
+    } else {
+      for (std::size_t i = chunk.first; i != chunk.last; ++i) kernel(i, parameters...);
+    }
+  }
+};
+
+// Tiles, numbered row by row; each is a chunk.
+struct tile_space {
+  tiles cut;
+
+  static constexpr bool has_effect = false;
+  void describe(job& to) const {
+    to.where = {.all = {0, across(0) * across(1)},
+                .by = space::cut::tiled,
+                .grain = 1,
+                .own_grain = true,
+                .rows = cut.shape[0],
+                .columns = cut.shape[1]};
+  }
+  tile cells(range chunk) const noexcept {
+    const std::size_t row = chunk.first / across(1);
+    const std::size_t col = chunk.first % across(1);
+    return {part(0, row), part(1, col)};
+  }
+
+  template <class Kernel, class... P>
+  static constexpr kernel_form form = form_of_tile_kernel<Kernel, P...>();
+
+  template <class Kernel, class... P>
+  static void run(const Kernel& kernel, const worker_memory&, const tile& cells, P&... parameters) {
+    kernel(cells, parameters...);
+  }
+
+ private:
+  std::size_t across(std::size_t d) const noexcept {
+    return cut.shape[d] / cut.step[d] + (cut.shape[d] % cut.step[d] != 0);
+  }
+  range part(std::size_t d, std::size_t k) const noexcept {
+    const std::size_t first = k * cut.step[d];
+    return {first, cut.step[d] < cut.shape[d] - first ? first + cut.step[d] : cut.shape[d]};
+  }
+};
+
+// One or several buffers of rank 1: what the kernel returns becomes element i of each.
+template <class... T>
+struct element_space {
+  std::tuple<out_argument<T, 1>...> outputs;
+
+  static constexpr bool has_effect = true;
+  void describe(job& to) {
+    const std::size_t n = std::get<0>(outputs).shape()[0];
+    to.where = {.all = {0, n}, .whole = true};
+    std::apply(
+        [&](auto&... output) {
+          (
+              [&] {
+                if (output.shape()[0] != n) refuse_unequal_outputs(n, output.shape()[0]);
+                output.describe(to);
+              }(),
+              ...);
+        },
+        outputs);
+  }
+  static range cells(range chunk) noexcept { return chunk; }
+
+  template <class Kernel, class... P>
+  static constexpr kernel_form form = form_of_element_kernel<Kernel, std::tuple<T...>, P...>();
+
+  template <class Kernel, class... P>
+  void run(const Kernel& kernel, const worker_memory& memory, range chunk, P&... parameters) const {
+    run_on(std::index_sequence_for<T...>(), kernel, memory, chunk, parameters...);
+  }
+
+ private:
+  // The pointers are locals: a store through them can't then change where the next one goes.
+  template <std::size_t... K, class Kernel, class... P>
+  void run_on(std::index_sequence<K...>, const Kernel& kernel, const worker_memory& memory,
+              range chunk, P&... parameters) const {
+    const std::tuple<T*...> to{std::get<K>(outputs)
+                                   .bind(memory, range{0, std::get<K>(outputs).shape()[0]})
+                                   .span()
+                                   .data()...};
+    for (std::size_t i = chunk.first; i != chunk.last; ++i) {
+      if constexpr (sizeof...(T) == 1) {
+        std::get<0>(to)[i] = kernel(i, parameters...);
+      } else {
+        const auto result = kernel(i, parameters...);
+        ((std::get<K>(to)[i] = std::get<K>(result)), ...);
+      }
+    }
+  }
+};
+
+// A buffer of rank 2: by element, or by row.
+template <class T>
+struct grid_space {
+  out_argument<T, 2> output;
+
+  static constexpr bool has_effect = true;
+  void describe(job& to) {
+    to.where = {.all = {0, output.shape()[0]}, .whole = true};
+    output.describe(to);
+  }
+  static range cells(range chunk) noexcept { return chunk; }
+
+  template <class Kernel, class... P>
+  static constexpr kernel_form form = form_of_grid_kernel<Kernel, T, P...>();
+
+  template <class Kernel, class... P>
+  void run(const Kernel& kernel, const worker_memory& memory, range chunk, P&... parameters) const {
+    const slice<T, 2> rows = output.bind(memory, chunk);
+    for (std::size_t i = chunk.first; i != chunk.last; ++i) {
+      const std::span<T> row = rows.row(i);
+      if constexpr (form<Kernel, P...> == kernel_form::row) {
+        kernel(i, row, parameters...);
+      } else {
+        for (std::size_t j = 0; j != row.size(); ++j) row[j] = kernel(i, j, parameters...);
+      }
+    }
+  }
+};
+
+// ---- Making a space of what the user gave. ----
+
+template <class>
+inline constexpr bool is_tie = false;
+template <class... T>
+inline constexpr bool is_tie<std::tuple<buffer<T, 1>&...>> = sizeof...(T) > 0;
+
+template <std::integral N>
+index_space space_of(N count) {
+  if constexpr (std::is_signed_v<N>) {
+    if (count < 0) refuse_negative_count(count);
+  }
+  return {{.all = {0, static_cast<std::size_t>(count)}, .whole = true}};
+}
+inline index_space space_of(range all) { return {{.all = all}}; }
+inline index_space space_of(const chunks& cut) {
+  return {{.all = cut.all, .grain = cut.grain, .own_grain = true}};
+}
+inline index_space space_of(const chunk_list& list) {
+  return {{.all = list.all, .by = space::cut::listed, .own_grain = true, .parts = list.parts}};
+}
+inline index_space space_of(const weighted& items) {
+  return {{.all = items.all, .by = space::cut::weighted, .own_grain = true, .cost = items.cost}};
+}
+inline tile_space space_of(const tiles& cut) {
+  if (cut.step[0] == 0 || cut.step[1] == 0) refuse_empty_step();
+  return {cut};
+}
+template <class T>
+element_space<T> space_of(buffer<T, 1>& output) {
+  return {out_argument<T, 1>(array_of(output))};
+}
+template <class T>
+grid_space<T> space_of(buffer<T, 2>& output) {
+  return {out_argument<T, 2>(array_of(output))};
+}
+template <class... T>
+element_space<T...> space_of(const std::tuple<buffer<T, 1>&...>& outputs) {
+  return std::apply(
+      [](auto&... output) {
+        return element_space<T...>{{out_argument<T, 1>(array_of(output))...}};
+      },
+      outputs);
+}
+
+template <class Space>
+constexpr bool check_space() {
+  using plain = std::remove_cvref_t<Space>;
+  if constexpr (is_buffer<plain>) {
+    static_assert(std::is_lvalue_reference_v<Space>,
+                  "shard: the output buffer is a temporary; give it a name, or nobody can read it");
+    static_assert(!std::is_const_v<std::remove_reference_t<Space>> &&
+                      !std::is_const_v<typename plain::element_type>,
+                  "shard: the output buffer is read-only; a map writes to it");
+    static_assert(
+        requires(plain& b) { space_of(b); },
+        "shard: a buffer of rank 3 or more is mapped by rows: map(range, out(buffer), kernel)");
+  } else {
+    static_assert(
+        requires(const plain& s) { space_of(s); },
+        "shard: the first argument is the space: a count, range, chunks, chunk_list, "
+        "weighted, tiles, a buffer, or std::tie of writable buffers");
+  }
+  return true;
+}
+
+// ---- A call: space, arguments and kernel together, as the worker runs it. ----
+
+template <class Space, class Kernel, class... Arguments>
+class call {
+ public:
+  call(Space over, const Kernel& kernel, Arguments... arguments)
+      : space_(std::move(over)), kernel_(kernel), arguments_(std::move(arguments)...) {}
+
+  job describe() {
+    job result;
+    space_.describe(result);
+    std::apply([&](auto&... argument) { (argument.describe(result), ...); }, arguments_);
+    result.call = this;
+    result.run = run;
+    return result;
+  }
+
+ private:
+  static void run(const void* self, const worker_memory& memory, range chunk) {
+    const call& what = *static_cast<const call*>(self);
+    if constexpr (std::is_trivially_copyable_v<Kernel>) {
+      const Kernel local = what.kernel_;  // so that no store of the kernel's can seem to change it
+      what.bind_from<0>(local, memory, chunk, what.space_.cells(chunk));
+    } else {
+      what.bind_from<0>(what.kernel_, memory, chunk, what.space_.cells(chunk));
+    }
+  }
+
+  // Makes the parameters one after the other, each a local of its frame: handles that the compiler
+  // can keep in registers, and accumulators, which can't be moved.
+  template <std::size_t K, class Cells, class... P>
+  void bind_from(const Kernel& kernel, const worker_memory& memory, range chunk, const Cells& cells,
+                 P&... bound) const {
+    if constexpr (K == sizeof...(Arguments)) {
+      space_.run(kernel, memory, cells, bound...);
+    } else {
+      const auto& argument = std::get<K>(arguments_);
+      decltype(auto) parameter = argument.bind(memory, cells);
+      bind_from<K + 1>(kernel, memory, chunk, cells, bound..., parameter);
+      argument.done(parameter, memory);
+    }
+  }
+
+  Space space_;
+  const Kernel& kernel_;
+  std::tuple<Arguments...> arguments_;
+};
+
+template <bool NeedsEffect, class Space, class Kernel, class... Arguments>
+report start_call(const options& how, Space&& over, const Kernel& kernel,
+                  const Arguments&... arguments) {
+  using typed = decltype(space_of(over));
+  static_assert(
+      !NeedsEffect || typed::has_effect || (Arguments::has_effect || ...),
+      "shard: this map has no output, no reducer and no shared buffer, so that all its "
+      "kernel does would be lost in a worker; for_each says that effects outside are wanted");
+  constexpr kernel_form form =
+      typed::template form<Kernel, std::remove_reference_t<decltype(arguments.bind(
+                                       std::declval<const worker_memory&>(), range{}))>...>;
+  if constexpr (form != kernel_form::none) {
+    call<typed, Kernel, Arguments...> what(space_of(over), kernel, arguments...);
+    return execute(what.describe(), how);
+  } else {
+    return {};
+  }
+}
+
+// Takes the pack apart: arguments first, the kernel last.
+template <bool NeedsEffect, class Space, class... Rest>
+report start(const options& how, Space&& over, Rest&&... rest) {
+  static_assert(sizeof...(Rest) > 0,
+                "shard: the kernel is missing: map(space, arguments..., kernel)");
+  if constexpr (sizeof...(Rest) > 0 && check_space<Space>()) {
+    constexpr std::size_t arguments = sizeof...(Rest) - 1;
+    const std::tuple<const std::remove_reference_t<Rest>&...> all(rest...);
+    return [&]<std::size_t... K>(std::index_sequence<K...>) -> report {
+      constexpr bool known =
+          (is_argument<std::remove_cvref_t<std::tuple_element_t<K, decltype(all)>>> && ...);
+      static_assert(known,
+                    "shard: between the space and the kernel stand in(), out(), shared(), reduce() "
+                    "and value(); wrap a plain value in value(x)");
+      if constexpr (known) {
+        const auto& kernel = std::get<arguments>(all);
+        if constexpr (std::is_function_v<std::remove_reference_t<decltype(kernel)>>) {
+          return start_call<NeedsEffect>(how, over, &kernel, std::get<K>(all)...);
+        } else {
+          return start_call<NeedsEffect>(how, over, kernel, std::get<K>(all)...);
+        }
+      } else {
+        return {};
+      }
+    }(std::make_index_sequence<arguments>());
+  } else {
+    return {};
+  }
+}
+
+}  // namespace shard::detail

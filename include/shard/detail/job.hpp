@@ -1,0 +1,74 @@
+// A map with its types erased: what the templates of map.hpp hand to the compiled code. Not for
+// users.
+#pragma once
+
+#include <cstddef>
+#include <memory>
+#include <span>
+#include <string>
+#include <vector>
+
+#include "shard/detail/segment.hpp"
+#include "shard/options.hpp"
+#include "shard/range.hpp"
+#include "shard/report.hpp"
+
+namespace shard::detail {
+
+// The index space, and how much of its plan the caller has settled.
+struct space {
+  enum class cut { even, listed, weighted, tiled };
+
+  range all;
+  cut by = cut::even;
+  std::size_t grain = 0;   // 0: not settled
+  bool own_grain = false;  // the space names its grain, not the options
+  bool whole = false;      // outputs must have exactly all.last rows
+  std::size_t rows = 0;    // of a tiled space, which outputs must match
+  std::size_t columns = 0;
+  std::span<const range> parts = {};
+  std::span<const double> cost = {};
+};
+
+// A buffer that every worker maps anew, with no more rights than it needs.
+struct grant {
+  std::shared_ptr<segment> owner;
+  access rights = access::read;
+  bool partitioned = false;  // each chunk writes its own rows: out
+  std::size_t rows = 0;
+  std::size_t columns = 1;  // elements of a row, in rank 2 and more: extent(1)
+  std::size_t row_bytes = 0;
+};
+
+struct reduction {
+  void* reducer = nullptr;
+  bool ordered = false;
+  std::size_t state_bytes = 0;
+  void (*start)(const void* reducer, std::byte* state) = nullptr;
+  void (*merge)(void* reducer, std::byte* state) = nullptr;
+};
+
+// Where a worker has the job's buffers (in the order of the grants) and, for the chunk it runs, the
+// states of the reductions.
+struct worker_memory {
+  std::byte* const* data = nullptr;
+  std::byte* const* states = nullptr;
+};
+
+struct job {
+  space where;
+  std::vector<grant> grants;
+  std::vector<reduction> reductions;
+  const void* call = nullptr;  // the typed arguments and the kernel
+  void (*run)(const void* call, const worker_memory& memory, range chunk) = nullptr;
+};
+
+// Runs the job to its end. Throws shard::error if it can't be started; failures of kernels and
+// workers are in the report.
+report execute(const job& job, const options& options);
+
+[[noreturn]] void refuse_negative_count(long long count);
+[[noreturn]] void refuse_unequal_outputs(std::size_t first, std::size_t other);
+[[noreturn]] void refuse_empty_step();
+
+}  // namespace shard::detail

@@ -1,0 +1,158 @@
+// The call: map a kernel over an index space, in supervised worker processes.
+//
+//   map([options,] space, arguments…, kernel)
+//
+// The space says what is mapped, and what the kernel is called with:
+//
+//   count, range, chunks,          kernel(range chunk, …) once for each chunk, or
+//   chunk_list, weighted           kernel(std::size_t i, …) once for each index; returns nothing
+//   tiles                          kernel(tile cells, …) once for each tile; returns nothing
+//   buffer<T>&                     kernel(std::size_t i, …) -> T, which becomes element i
+//   std::tie(buffer<T>&, …)        kernel(std::size_t i, …) -> std::tuple<T, …>, likewise
+//   buffer<T, 2>&                  kernel(i, j, …) -> T, or kernel(i, std::span<T> row, …)
+//
+// Each argument gives the kernel one more parameter, in order. A kernel runs in a worker: it sees
+// the caller's variables as they were when map was called (captured buffers, too, read-only), and
+// what it assigns to them is lost. Its output may depend on nothing but its indices and inputs,
+// since a chunk is run again when its worker dies. It is called as const.
+#pragma once
+
+#include <array>
+#include <concepts>
+#include <cstddef>
+#include <span>
+#include <tuple>
+#include <type_traits>
+#include <utility>
+
+#include "shard/buffer.hpp"
+#include "shard/detail/arguments.hpp"
+#include "shard/detail/call.hpp"
+#include "shard/options.hpp"
+#include "shard/plan.hpp"
+#include "shard/reduce.hpp"
+#include "shard/report.hpp"
+#include "shard/slice.hpp"
+
+namespace shard {
+
+// The whole buffer, read-only: the kernel receives view<T, Rank>. Any number of chunks may read it.
+template <class T, std::size_t Rank>
+auto in(const buffer<T, Rank>& from);
+
+// The chunk's own rows, to write: slice<T, Rank>. What is in them before is unspecified. A buffer
+// made by create() gets its final name when a map that covers all of it completes.
+template <class T, std::size_t Rank>
+auto out(buffer<T, Rank>& to);
+template <class T, std::size_t Rank>
+void out(const buffer<T, Rank>&& temporary) = delete;  // its elements would be gone with it
+
+// Atomic operations on any element, from any chunk: shared_view<T, Rank>. At least once: a chunk
+// that is run again repeats them.
+template <class T, std::size_t Rank>
+auto shared(buffer<T, Rank>& both);
+template <class T, std::size_t Rank>
+void shared(const buffer<T, Rank>&& temporary) = delete;
+
+// The kernel receives R::accumulator&, adds to it, and each chunk's additions count exactly once.
+// The reducer must live until the map returns.
+template <reducer R>
+auto reduce(R& into);
+
+// The kernel receives const X&.
+template <class X>
+auto value(X x);
+
+// Runs the kernel on every index and returns when all outputs and reductions are final. Throws
+// map_error if an index is missing at the end, and shard::error if the run can't be started; before
+// anything has run, then. Requires an output (a buffer space, out), a reducer, or a shared buffer.
+template <class Space, class... Rest>
+report map(const options& how, Space&& space, Rest&&... arguments_then_kernel);
+template <class Space, class... Rest>
+  requires(!std::same_as<std::remove_cvref_t<Space>, options>)
+report map(Space&& space, Rest&&... arguments_then_kernel);
+
+// The same, but what failed is only in the report.
+template <class Space, class... Rest>
+[[nodiscard]] report try_map(const options& how, Space&& space, Rest&&... arguments_then_kernel);
+template <class Space, class... Rest>
+  requires(!std::same_as<std::remove_cvref_t<Space>, options>)
+[[nodiscard]] report try_map(Space&& space, Rest&&... arguments_then_kernel);
+
+// map for kernels that are called for their effects outside the program, on files for example, and
+// need no output. Such effects happen at least once for each index.
+template <class Space, class... Rest>
+report for_each(const options& how, Space&& space, Rest&&... arguments_then_kernel);
+template <class Space, class... Rest>
+  requires(!std::same_as<std::remove_cvref_t<Space>, options>)
+report for_each(Space&& space, Rest&&... arguments_then_kernel);
+
+template <class T, std::size_t Rank>
+auto in(const buffer<T, Rank>& from) {
+  using value = std::remove_const_t<T>;
+  return detail::in_argument<value, Rank>(detail::array_of(from));
+}
+
+template <class T, std::size_t Rank>
+auto out(buffer<T, Rank>& to) {
+  static_assert(!std::is_const_v<T>,
+                "shard: out() writes, but this buffer is read-only; open it with open_writable");
+  return detail::out_argument<std::remove_const_t<T>, Rank>(detail::array_of(to));
+}
+
+template <class T, std::size_t Rank>
+auto shared(buffer<T, Rank>& both) {
+  static_assert(!std::is_const_v<T>,
+                "shard: shared() writes, but this buffer is read-only; open it with open_writable");
+  return detail::shared_argument<std::remove_const_t<T>, Rank>(detail::array_of(both));
+}
+
+template <reducer R>
+auto reduce(R& into) {
+  return detail::reduce_argument<R>(into);
+}
+
+template <class X>
+auto value(X x) {
+  return detail::value_argument<X>(std::move(x));
+}
+
+template <class Space, class... Rest>
+report map(const options& how, Space&& space, Rest&&... rest) {
+  report result = detail::start<true>(how, std::forward<Space>(space), std::forward<Rest>(rest)...);
+  if (!result.complete()) throw map_error(std::move(result));
+  return result;
+}
+
+template <class Space, class... Rest>
+  requires(!std::same_as<std::remove_cvref_t<Space>, options>)
+report map(Space&& space, Rest&&... rest) {
+  return map(options{}, std::forward<Space>(space), std::forward<Rest>(rest)...);
+}
+
+template <class Space, class... Rest>
+report try_map(const options& how, Space&& space, Rest&&... rest) {
+  return detail::start<true>(how, std::forward<Space>(space), std::forward<Rest>(rest)...);
+}
+
+template <class Space, class... Rest>
+  requires(!std::same_as<std::remove_cvref_t<Space>, options>)
+report try_map(Space&& space, Rest&&... rest) {
+  return try_map(options{}, std::forward<Space>(space), std::forward<Rest>(rest)...);
+}
+
+template <class Space, class... Rest>
+report for_each(const options& how, Space&& space, Rest&&... rest) {
+  report result =
+      detail::start<false>(how, std::forward<Space>(space), std::forward<Rest>(rest)...);
+  if (!result.complete()) throw map_error(std::move(result));
+  return result;
+}
+
+template <class Space, class... Rest>
+  requires(!std::same_as<std::remove_cvref_t<Space>, options>)
+report for_each(Space&& space, Rest&&... rest) {
+  return for_each(options{}, std::forward<Space>(space), std::forward<Rest>(rest)...);
+}
+
+}  // namespace shard

@@ -1,0 +1,67 @@
+// Buffers in .npy files, which numpy, R and Julia read and write.
+//
+// Files are mapped, not read: opening one takes no time and no memory, whatever its size, and its
+// elements are the file's. Each function throws shard::error if it can't do what it says.
+#pragma once
+
+#include <array>
+#include <concepts>
+#include <cstddef>
+#include <filesystem>
+#include <type_traits>
+
+#include "shard/buffer.hpp"
+#include "shard/detail/segment.hpp"
+
+namespace shard {
+
+// The array in an existing file, read-only. Type, rank and size are checked before anything is
+// mapped: a file of another type is an error that names both. A symlink is followed.
+template <class T, std::size_t Rank = 1>
+buffer<const std::remove_const_t<T>, Rank> open(const std::filesystem::path& path);
+
+// The same, to be changed in place: for inout.
+template <class T, std::size_t Rank = 1>
+buffer<T, Rank> open_writable(const std::filesystem::path& path);
+
+// A new file of zeros, mode 0600, its blocks reserved: a full disk is an error now, not a fault
+// later. It appears under `path`, replacing what is there, when the first map that fills it
+// completes, or when its finish() is called; if neither happens, nothing is left of it.
+template <class T, std::integral... N>
+  requires(sizeof...(N) > 0)
+buffer<T, sizeof...(N)> create(const std::filesystem::path& path, N... extents);
+
+// Writes a copy of a buffer to a file: complete under its name, or not there at all.
+template <class T, std::size_t Rank>
+void save(const std::filesystem::path& path, const buffer<T, Rank>& from);
+
+template <class T, std::size_t Rank>
+buffer<const std::remove_const_t<T>, Rank> open(const std::filesystem::path& path) {
+  using value = std::remove_const_t<T>;
+  return detail::buffer_access::make<const value, Rank>(
+      detail::open_file(path, detail::type_of<value>(), Rank, detail::access::read));
+}
+
+template <class T, std::size_t Rank>
+buffer<T, Rank> open_writable(const std::filesystem::path& path) {
+  static_assert(!std::is_const_v<T>, "shard: open<T> opens a file for reading");
+  return detail::buffer_access::make<T, Rank>(
+      detail::open_file(path, detail::type_of<T>(), Rank, detail::access::write));
+}
+
+template <class T, std::integral... N>
+  requires(sizeof...(N) > 0)
+buffer<T, sizeof...(N)> create(const std::filesystem::path& path, N... extents) {
+  const std::array<std::size_t, sizeof...(N)> shape{detail::checked_extent(extents)...};
+  return detail::buffer_access::make<T, sizeof...(N)>(
+      detail::create_file(path, detail::type_of<T>(), shape));
+}
+
+template <class T, std::size_t Rank>
+void save(const std::filesystem::path& path, const buffer<T, Rank>& from) {
+  const std::array<std::size_t, Rank> shape = from.shape();
+  detail::save_file(path, detail::type_of<std::remove_const_t<T>>(), shape,
+                    reinterpret_cast<const std::byte*>(from.span().data()));
+}
+
+}  // namespace shard

@@ -1,0 +1,65 @@
+// How a map is run. An aggregate for designated initialisers: shard::map({.workers = 8}, …).
+// What is set in code wins over the environment variable named beside it, and that over the
+// default.
+#pragma once
+
+#include <chrono>
+#include <cstddef>
+#include <functional>
+#include <optional>
+
+namespace shard {
+
+using seconds = std::chrono::duration<double>;
+
+// Where kernels run. The results are the same bits in each.
+enum class executor {
+  processes,  // supervised forked workers: a kernel may crash
+  threads,    // oneTBB in the caller's process: for kernels that are known to be safe
+  serial,     // inline, one chunk after the other: for debuggers
+};
+
+// A moment of a run. Counts are indices (tiles for a tiled space) whose results are final.
+struct progress {
+  std::size_t done = 0;
+  std::size_t total = 0;
+  seconds elapsed{};
+  seconds remaining{};  // an estimate from the pace so far; 0 before the first index is done
+};
+
+struct options {
+  // Worker processes or threads. 0: the CPUs that affinity and cgroup quota grant this process.
+  // SHARD_WORKERS
+  unsigned workers = 0;
+
+  // Indices in a chunk. 0: about 4096 chunks, see docs/design.md. SHARD_GRAIN
+  std::size_t grain = 0;
+
+  // How often a chunk is run again after its worker died in it (default 2; at most 200), and after
+  // its kernel threw (default 0; at most 100). SHARD_RETRIES, SHARD_RETRIES_ERROR
+  std::optional<unsigned> retries = {};
+  std::optional<unsigned> retries_error = {};
+
+  // How often a chunk is run again after its worker was killed from outside (SIGKILL): default 100,
+  // at most 10000. Such a death says nothing about the kernel. SHARD_RETRIES_KILL
+  std::optional<unsigned> retries_kill = {};
+
+  // What happens when a chunk has used up its budget: true, the other chunks are still run; false
+  // (default), the chunks that are running finish and no more are started. SHARD_KEEP_GOING=0|1
+  std::optional<bool> keep_going = {};
+
+  // Default: executor::processes. SHARD_EXECUTOR=processes|threads|serial, of which serial wins
+  // even over code, so that any program can be taken into a debugger.
+  std::optional<executor> run_on = {};
+
+  // Fork although the program has other threads. Their locks stay locked in the workers for ever: a
+  // kernel must not need one (malloc is safe). Default false: such a map is an error.
+  // SHARD_ALLOW_THREADS=0|1
+  std::optional<bool> allow_threads = {};
+
+  // Called in the caller's thread about ten times a second and once at the end. What it throws ends
+  // the run and leaves map.
+  std::function<void(const progress&)> on_progress = {};
+};
+
+}  // namespace shard

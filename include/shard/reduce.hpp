@@ -1,0 +1,347 @@
+// Reductions: results that every chunk of a map adds to, each chunk exactly once.
+//
+// A reducer holds the result, in the caller. A kernel never sees it: it receives an accumulator
+// that was made for its worker, and adds to that. The framework keeps what accumulators hold as
+// plain bytes (states) in shared memory, and merges them into the reducer when the map is over. A
+// map adds to what the reducer already holds.
+//
+//   shard::sum<double> total;
+//   shard::map(shard::range{0, n}, shard::in(x), shard::reduce(total),
+//              [](shard::range chunk, auto x, auto& total) { total.add(x.span(chunk)); });
+//   std::cout << total.value();
+#pragma once
+
+#include <cmath>
+#include <concepts>
+#include <cstddef>
+#include <cstdint>
+#include <cstring>
+#include <limits>
+#include <span>
+#include <type_traits>
+
+namespace shard {
+
+// What a class must have so that a map can reduce with it. To write one of your own:
+//
+//   R::accumulator      adds what the kernel gives it; can't be copied, since its worker's kernel
+//                       calls must all add to the same one.
+//   R::ordered          true: one state for each chunk, merged in the order of the chunks. For
+//   small
+//                       states whose merge isn't exactly commutative, such as floating point.
+//                       false: one state for each worker, merged in no promised order. For large
+//                       states, and where no order can change a bit.
+//   state_bytes()       size of a state; doesn't change while the reducer lives. A state is a block
+//                       of that size filled with zeros, in memory that other processes read: it
+//                       must mean the same there, so no pointers. Aligned to 64 bytes; an ordered
+//                       one of less than 64 bytes, to the power of two that is not below its size.
+//   start(state)        makes a zero-filled state the state of "nothing added". Where zeros already
+//                       say so it does nothing, and no page is touched.
+//   accumulator(r, state)  goes on from a state. A small one copies the value into a member, which
+//                       the kernel's loop can keep in a register; a large one adds in place. The
+//                       reducer and the state outlive it.
+//   store(state)        writes back what the accumulator holds (one that adds in place: nothing).
+//                       Called only after a kernel call that returned.
+//   merge(accumulator)  adds what an accumulator holds to the result. In the caller, once for each
+//                       state.
+template <class R>
+concept reducer =
+    requires(R& result, const R& r, std::byte* state, const typename R::accumulator& part) {
+      typename std::bool_constant<R::ordered>;
+      { r.state_bytes() } -> std::same_as<std::size_t>;
+      r.start(state);
+      part.store(state);
+      result.merge(part);
+    } && std::constructible_from<typename R::accumulator, const R&, std::byte*> &&
+    !std::is_copy_constructible_v<typename R::accumulator>;
+
+namespace detail {
+
+template <class...>
+inline constexpr bool never = false;
+
+// Base of the reducers: turns adding to the reducer itself into an error that says what to do.
+class adds_by_accumulator {
+ public:
+  template <class X>
+  void operator+=(const X&) const {
+    refuse<X>();
+  }
+  template <class... X>
+  void operator()(const X&...) const {
+    refuse<X...>();
+  }
+  template <class... X>
+  void add(const X&...) const {
+    refuse<X...>();
+  }
+  template <class X = void>
+  void operator++() const {
+    refuse<X>();
+  }
+  template <class X = void>
+  void operator++(int) const {
+    refuse<X>();
+  }
+
+ private:
+  template <class... X>
+  static void refuse() {
+    static_assert(never<X...>,
+                  "shard: add to the accumulator that the kernel receives, not to the reducer");
+  }
+};
+
+enum class side { lowest, highest };
+
+template <class T, side Which>
+class extreme;
+
+}  // namespace detail
+
+// The sum of what a map adds, in T's own arithmetic. Integers wrap around. Floating point is added
+// from left to right within a chunk, and the chunks' sums in the order of the chunks: the same bits
+// for the same plan, however many workers there are.
+template <class T>
+class sum : public detail::adds_by_accumulator {
+  static_assert(std::is_arithmetic_v<T> && !std::is_same_v<T, bool>,
+                "shard: sum<T> adds integers or floating point; count bools with shard::counter");
+
+ public:
+  class accumulator;
+  static constexpr bool ordered = true;
+
+  sum() = default;
+  explicit sum(T initial) noexcept : value_(initial) {}
+
+  T value() const noexcept { return value_; }
+
+  std::size_t state_bytes() const noexcept { return sizeof(T); }
+  void start(std::byte*) const noexcept {}
+  void merge(const accumulator& part) noexcept;
+
+ private:
+  T value_{};
+};
+
+// How often something happened. Wraps around beyond 63 bits.
+class counter : public detail::adds_by_accumulator {
+ public:
+  class accumulator;
+  static constexpr bool ordered = true;
+
+  counter() = default;
+  explicit counter(std::int64_t initial) noexcept : count_(initial) {}
+
+  std::int64_t value() const noexcept { return count_.value(); }
+
+  std::size_t state_bytes() const noexcept { return count_.state_bytes(); }
+  void start(std::byte*) const noexcept {}
+  void merge(const accumulator& part) noexcept;
+
+ private:
+  sum<std::int64_t> count_;
+};
+
+// The smallest of the values that a map offers to the accumulator: smallest(x). NaNs are ignored;
+// -0.0 counts as smaller than +0.0, so that the result's bits don't depend on the order.
+template <class T>
+class minimum : public detail::extreme<T, detail::side::lowest> {
+ public:
+  minimum() = default;
+  explicit minimum(T initial) noexcept : detail::extreme<T, detail::side::lowest>(initial) {}
+};
+
+// The largest of the values that a map offers to the accumulator: largest(x). NaNs are ignored;
+// +0.0 counts as larger than -0.0.
+template <class T>
+class maximum : public detail::extreme<T, detail::side::highest> {
+ public:
+  maximum() = default;
+  explicit maximum(T initial) noexcept : detail::extreme<T, detail::side::highest>(initial) {}
+};
+
+template <class T>
+class sum<T>::accumulator {
+ public:
+  accumulator(const sum&, const std::byte* state) noexcept {
+    std::memcpy(&value_, state, sizeof(T));
+  }
+  accumulator(const accumulator&) = delete;  // take it by reference: auto& total
+  accumulator& operator=(const accumulator&) = delete;
+
+  accumulator& operator+=(T x) noexcept;
+  // Adds the elements one after the other, as a loop over += would.
+  void add(std::span<const T> values) noexcept;
+
+  void store(std::byte* state) const noexcept { std::memcpy(state, &value_, sizeof(T)); }
+
+ private:
+  friend sum;
+  T value_;
+};
+
+class counter::accumulator {
+ public:
+  accumulator(const counter& of, const std::byte* state) noexcept : count_(of.count_, state) {}
+  accumulator(const accumulator&) = delete;  // take it by reference: auto& hits
+  accumulator& operator=(const accumulator&) = delete;
+
+  accumulator& operator++() noexcept { return *this += 1; }
+  void operator++(int) noexcept { *this += 1; }
+  accumulator& operator+=(std::int64_t n) noexcept { return count_ += n, *this; }
+
+  void store(std::byte* state) const noexcept { count_.store(state); }
+
+ private:
+  friend counter;
+  sum<std::int64_t>::accumulator count_;
+};
+
+inline void counter::merge(const accumulator& part) noexcept { count_.merge(part.count_); }
+
+namespace detail {
+
+// T's addition, wrapping around for integers (where signed overflow would be undefined).
+template <class T>
+constexpr T wrapping_add(T a, T b) noexcept {
+  if constexpr (std::is_floating_point_v<T>) {
+    return a + b;
+  } else {
+    using bits = std::make_unsigned_t<T>;
+    return static_cast<T>(static_cast<bits>(static_cast<bits>(a) + static_cast<bits>(b)));
+  }
+}
+
+// What minimum and maximum have in common.
+template <class T, side Which>
+class extreme : public adds_by_accumulator {
+  static_assert(std::is_arithmetic_v<T>, "shard: minimum<T> and maximum<T> compare numbers");
+
+ public:
+  class accumulator;
+  static constexpr bool ordered = true;
+
+  // Whether there is no value yet: nothing was offered, or only NaNs.
+  bool empty() const noexcept { return !best_.found; }
+  // Throws shard::error if empty().
+  T value() const;
+
+  std::size_t state_bytes() const noexcept { return sizeof(T) + 1; }
+  void start(std::byte*) const noexcept {}
+  void merge(const accumulator& part) noexcept;
+
+ protected:
+  extreme() = default;
+  explicit extreme(T initial) noexcept { best_.offer(initial); }
+
+ private:
+  using limits = std::numeric_limits<T>;
+
+  // The value of "nothing offered": every other one comes before it, so that a loop need not ask.
+  static constexpr T farthest() noexcept;
+  static bool before(T a, T b) noexcept;
+
+  struct candidate {
+    void offer(T x) noexcept;
+    T value = farthest();
+    bool found = false;
+  };
+
+  candidate best_;
+};
+
+[[noreturn]] void refuse_no_value(bool lowest);
+
+template <class T, side Which>
+class extreme<T, Which>::accumulator {
+ public:
+  accumulator(const extreme&, const std::byte* state) noexcept;
+  accumulator(const accumulator&) = delete;  // take it by reference: auto& smallest
+  accumulator& operator=(const accumulator&) = delete;
+
+  void operator()(T x) noexcept { best_.offer(x); }
+
+  // A state is the value's bytes, then one that says whether there is a value.
+  void store(std::byte* state) const noexcept;
+
+ private:
+  friend extreme;
+  candidate best_;
+};
+
+template <class T, side Which>
+constexpr T extreme<T, Which>::farthest() noexcept {
+  if constexpr (limits::has_infinity) {
+    return Which == side::lowest ? limits::infinity() : -limits::infinity();
+  } else {
+    return Which == side::lowest ? limits::max() : limits::lowest();
+  }
+}
+
+// A total order of all numbers, except that nothing comes before or after a NaN.
+template <class T, side Which>
+bool extreme<T, Which>::before(T a, T b) noexcept {
+  const T low = Which == side::lowest ? a : b;
+  const T high = Which == side::lowest ? b : a;
+  if constexpr (std::is_floating_point_v<T>) {
+    return low < high || (low == high && std::signbit(low) && !std::signbit(high));
+  } else {
+    return low < high;
+  }
+}
+
+template <class T, side Which>
+void extreme<T, Which>::candidate::offer(T x) noexcept {
+  if (before(x, value)) value = x;
+  if constexpr (std::is_floating_point_v<T>) {
+    found |= !std::isnan(x);
+  } else {
+    found = true;
+  }
+}
+
+template <class T, side Which>
+T extreme<T, Which>::value() const {
+  if (empty()) refuse_no_value(Which == side::lowest);
+  return best_.value;
+}
+
+template <class T, side Which>
+void extreme<T, Which>::merge(const accumulator& part) noexcept {
+  if (part.best_.found) best_.offer(part.best_.value);
+}
+
+template <class T, side Which>
+extreme<T, Which>::accumulator::accumulator(const extreme&, const std::byte* state) noexcept {
+  best_.found = state[sizeof(T)] != std::byte{0};
+  if (best_.found) std::memcpy(&best_.value, state, sizeof(T));
+}
+
+template <class T, side Which>
+void extreme<T, Which>::accumulator::store(std::byte* state) const noexcept {
+  std::memcpy(state, &best_.value, sizeof(T));
+  state[sizeof(T)] = std::byte{best_.found};
+}
+
+}  // namespace detail
+
+template <class T>
+typename sum<T>::accumulator& sum<T>::accumulator::operator+=(T x) noexcept {
+  value_ = detail::wrapping_add(value_, x);
+  return *this;
+}
+
+template <class T>
+void sum<T>::accumulator::add(std::span<const T> values) noexcept {
+  T total = value_;  // a local: values may be of the same type as value_ and so alias it
+  for (const T x : values) total = detail::wrapping_add(total, x);
+  value_ = total;
+}
+
+template <class T>
+void sum<T>::merge(const accumulator& part) noexcept {
+  value_ = detail::wrapping_add(value_, part.value_);
+}
+
+}  // namespace shard

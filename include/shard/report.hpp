@@ -1,0 +1,89 @@
+// What a map did: which indices are final, and every failure as data.
+#pragma once
+
+#include <cstddef>
+#include <iosfwd>
+#include <span>
+#include <string>
+#include <vector>
+
+#include "shard/error.hpp"
+#include "shard/options.hpp"
+#include "shard/range.hpp"
+
+namespace shard {
+
+// One failed attempt at one chunk, or a death that blames no chunk.
+struct failure {
+  std::size_t chunk = 0;  // number of the chunk in the plan
+  range indices = {};     // its indices; empty: the worker was not inside a kernel
+  std::string kind = {};  // "exception", "signal", "exit", "killed"
+  std::string what =
+      {};          // one line: the exception's type and chain, the signal, the exit status, …
+  int signal = 0;  // that ended the worker; 0: none
+  int exit_status = 0;   // that the worker ended with, for kind "exit"
+  unsigned attempt = 0;  // counts from 1 within the chunk
+  unsigned worker = 0;   // number of the worker's slot
+};
+
+// Counts of one run.
+struct run_counts {
+  std::size_t chunks = 0;         // in the plan
+  std::size_t grain = 0;          // indices in a chunk; 0: they differ
+  unsigned workers = 0;           // that ran at a time
+  std::size_t retries = 0;        // chunks run again after a failure that was theirs
+  std::size_t deaths = 0;         // workers that ended before their work did
+  std::size_t takeovers = 0;      // supervisors that died and were replaced
+  std::size_t failures_lost = 0;  // beyond what the report has room for
+};
+
+class report {
+ public:
+  report() = default;
+  report(std::size_t indices, std::vector<range> completed, std::vector<failure> failures,
+         run_counts counts, seconds elapsed, std::string trouble = {});
+
+  // Every index is final.
+  bool complete() const noexcept;
+
+  // How many indices were mapped, or were to be.
+  std::size_t indices() const noexcept { return indices_; }
+
+  // The final indices: ascending, disjoint, not adjacent. Their outputs and their part in every
+  // reduction are exactly what a serial loop gives; those of other indices are unspecified
+  // (outputs) or absent (reductions).
+  std::span<const range> completed() const noexcept { return completed_; }
+
+  // In order of chunk and attempt; the ones that blame no chunk come last.
+  std::span<const failure> failures() const noexcept { return failures_; }
+
+  const run_counts& counts() const noexcept { return counts_; }
+  seconds elapsed() const noexcept { return elapsed_; }
+
+  // Why the run ended early, where no chunk is to blame; else empty.
+  const std::string& trouble() const noexcept { return trouble_; }
+
+ private:
+  std::size_t indices_ = 0;
+  std::vector<range> completed_;
+  std::vector<failure> failures_;
+  run_counts counts_;
+  seconds elapsed_{};
+  std::string trouble_;
+};
+
+// One line of counts, then one for each failure.
+std::ostream& operator<<(std::ostream&, const report&);
+
+// Thrown by map when an index is missing at the end. The outputs keep what was completed.
+class map_error : public error {
+ public:
+  explicit map_error(report result);
+
+  const report& result() const noexcept { return result_; }
+
+ private:
+  report result_;
+};
+
+}  // namespace shard

@@ -1,0 +1,309 @@
+// The windows on a buffer that a kernel receives. All are small handles to copy freely; indices are
+// global, so that out[i] is element i of the buffer, in any chunk. Each is made by map, and is
+// valid only inside the kernel call that received it.
+#pragma once
+
+#include <array>
+#include <atomic>
+#include <concepts>
+#include <cstddef>
+#include <span>
+#include <type_traits>
+
+#include "shard/detail/index.hpp"
+#include "shard/range.hpp"
+
+namespace shard {
+
+// The whole buffer, read-only: what in(buffer) grants.
+template <class T, std::size_t Rank = 1>
+class view {
+  static_assert(!std::is_const_v<T>, "shard: write view<T>; its elements are const already");
+
+ public:
+  constexpr view() noexcept = default;
+  // Made by map. `first` is element 0 of the buffer.
+  constexpr view(const T* first, std::array<std::size_t, Rank> shape) noexcept
+      : first_(first), shape_(shape) {}
+
+  // Requires: indices inside the extents; checked with SHARD_CHECKED.
+  constexpr const T& operator[](std::size_t i) const noexcept(!detail::checked)
+    requires(Rank == 1)
+  {
+    return first_[place(i)];
+  }
+  template <std::integral... I>
+    requires(sizeof...(I) == Rank)
+  constexpr const T& operator()(I... indices) const noexcept(!detail::checked) {
+    return first_[place(static_cast<std::size_t>(indices)...)];
+  }
+  constexpr std::span<const T> row(std::size_t i) const noexcept(!detail::checked)
+    requires(Rank == 2)
+  {
+    if (detail::checked && i >= shape_[0]) detail::refuse_index(0, i, shape_[0]);
+    return {first_ + i * shape_[1], shape_[1]};
+  }
+
+  // The elements of rows `rows`, contiguous: in rank 1, elements rows.first to rows.last.
+  constexpr std::span<const T> span(range rows) const noexcept(!detail::checked) {
+    if (detail::checked && (rows.first > rows.last || rows.last > shape_[0])) {
+      detail::refuse_range(rows, shape_[0]);
+    }
+    const std::size_t width = detail::row_volume(shape_);
+    return {first_ + rows.first * width, rows.size() * width};
+  }
+  constexpr operator std::span<const T>() const noexcept
+    requires(Rank == 1)
+  {
+    return {first_, shape_[0]};
+  }
+
+  constexpr std::size_t size() const noexcept { return detail::volume(shape_); }
+  constexpr std::size_t extent(std::size_t dimension) const noexcept { return shape_[dimension]; }
+  constexpr std::array<std::size_t, Rank> shape() const noexcept { return shape_; }
+  constexpr const T* begin() const noexcept { return first_; }
+  constexpr const T* end() const noexcept { return first_ + size(); }
+
+ private:
+  template <class... I>
+  constexpr std::size_t place(I... indices) const noexcept(!detail::checked) {
+    if constexpr (detail::checked) detail::require_inside<Rank>(shape_, {indices...});
+    return detail::offset<Rank>(shape_, {indices...});
+  }
+
+  const T* first_ = nullptr;
+  std::array<std::size_t, Rank> shape_{};
+};
+
+// The one writable window that a chunk owns: what out(buffer) and inout(buffer) grant. Of a map
+// over tiles it is limited in its columns, too.
+template <class T, std::size_t Rank = 1>
+class slice {
+  static_assert(!std::is_const_v<T>, "shard: a slice is written to; for reading there is view<T>");
+
+ public:
+  constexpr slice() noexcept = default;
+  // Made by map. `first` is element 0 of the buffer, not of the chunk.
+  constexpr slice(T* first, std::array<std::size_t, Rank> shape, range chunk) noexcept
+      : first_(first), shape_(shape), rows_(chunk) {
+    if constexpr (Rank >= 2) columns_ = {0, shape[1]};
+  }
+  constexpr slice(T* first, std::array<std::size_t, Rank> shape, tile cells) noexcept
+    requires(Rank >= 2)
+      : first_(first), shape_(shape), rows_(cells.rows), columns_(cells.cols) {}
+
+  // Requires: indices inside the chunk (or tile) and the extents; checked with SHARD_CHECKED.
+  constexpr T& operator[](std::size_t i) const noexcept(!detail::checked)
+    requires(Rank == 1)
+  {
+    return first_[place(i)];
+  }
+  template <std::integral... I>
+    requires(sizeof...(I) == Rank)
+  constexpr T& operator()(I... indices) const noexcept(!detail::checked) {
+    return first_[place(static_cast<std::size_t>(indices)...)];
+  }
+
+  // Row i of the chunk; of a tile, its part of row i: row(i)[0] is element (i, cells().cols.first).
+  constexpr std::span<T> row(std::size_t i) const noexcept(!detail::checked)
+    requires(Rank == 2)
+  {
+    if constexpr (detail::checked) require_row(i);
+    return {first_ + i * shape_[1] + columns_.first, columns_.size()};
+  }
+
+  // The chunk's elements as contiguous memory: span()[0] is the first element of row chunk().first.
+  // Requires: not a tile, whose rows are apart (use row); checked with SHARD_CHECKED.
+  constexpr std::span<T> span() const noexcept(!detail::checked) {
+    if constexpr (detail::checked && Rank >= 2) {
+      if (columns_.size() != shape_[1]) detail::refuse_span_of_tile({rows_, columns_}, shape_[1]);
+    }
+    const std::size_t width = detail::row_volume(shape_);
+    return {first_ + rows_.first * width, rows_.size() * width};
+  }
+
+  // The rows this chunk owns.
+  constexpr range chunk() const noexcept { return rows_; }
+  // The rows and columns this chunk owns.
+  constexpr tile cells() const noexcept
+    requires(Rank >= 2)
+  {
+    return {rows_, columns_};
+  }
+  // Of the whole buffer.
+  constexpr std::size_t extent(std::size_t dimension) const noexcept { return shape_[dimension]; }
+  constexpr std::array<std::size_t, Rank> shape() const noexcept { return shape_; }
+
+ private:
+  struct no_columns {};
+
+  constexpr void require_row(std::size_t i) const {
+    if (!rows_.contains(i)) detail::refuse_outside_chunk("row", i, rows_);
+  }
+  template <class... I>
+  constexpr std::size_t place(I... indices) const noexcept(!detail::checked) {
+    const detail::extents<Rank> index{indices...};
+    if constexpr (detail::checked) {
+      detail::require_inside<Rank>(shape_, index);
+      if constexpr (Rank == 1) {
+        if (!rows_.contains(index[0])) detail::refuse_outside_chunk("element", index[0], rows_);
+      } else {
+        require_row(index[0]);
+        if (!columns_.contains(index[1])) {
+          detail::refuse_outside_chunk("column", index[1], columns_);
+        }
+      }
+    }
+    return detail::offset<Rank>(shape_, index);
+  }
+
+  T* first_ = nullptr;
+  std::array<std::size_t, Rank> shape_{};
+  range rows_;
+  [[no_unique_address]] std::conditional_t<Rank == 1, no_columns, range> columns_{};
+};
+
+// Types whose elements processors can change atomically: integers, bool, std::byte, float and
+// double.
+template <class T>
+concept atomic_element = (std::is_arithmetic_v<T> && sizeof(T) <= 8) || std::same_as<T, std::byte>;
+template <class T>
+concept atomic_number = atomic_element<T> && std::is_arithmetic_v<T> && !std::same_as<T, bool>;
+template <class T>
+concept atomic_integer = atomic_number<T> && std::integral<T>;
+
+// Any element of the whole buffer, by atomic operations: what shared(buffer) grants. All of them
+// are lock-free. A chunk that is retried after a crash repeats its operations (at least once;
+// reduce is the exactly-once way). An index is a number in rank 1, and {i, j, …} in higher ranks;
+// it must be inside the extents, which is checked with SHARD_CHECKED.
+//
+//   load store exchange compare_exchange   every atomic element
+//   fetch_add fetch_sub fetch_min fetch_max   integers, float, double
+//   fetch_and fetch_or fetch_xor              integers
+//
+// Signed integers wrap. Every fetch_ returns the value before. Unless told otherwise loads acquire,
+// stores release, and the rest do both.
+template <class T, std::size_t Rank = 1>
+class shared_view {
+  static_assert(atomic_element<T>,
+                "shard: shared() needs integers, bool, std::byte, float or double");
+
+ public:
+  using index = std::conditional_t<Rank == 1, std::size_t, std::array<std::size_t, Rank>>;
+
+  constexpr shared_view() noexcept = default;
+  // Made by map. `first` is element 0 of the buffer.
+  constexpr shared_view(T* first, std::array<std::size_t, Rank> shape) noexcept
+      : first_(first), shape_(shape) {}
+
+  T load(index i, std::memory_order order = std::memory_order_acquire) const
+      noexcept(!detail::checked) {
+    return cell(i).load(order);
+  }
+  void store(index i, T value, std::memory_order order = std::memory_order_release) const
+      noexcept(!detail::checked) {
+    cell(i).store(value, order);
+  }
+  T exchange(index i, T value, std::memory_order order = std::memory_order_acq_rel) const
+      noexcept(!detail::checked) {
+    return cell(i).exchange(value, order);
+  }
+  // Stores `desired` where the bits of `expected` are found, and returns true; otherwise puts what
+  // was found into `expected`.
+  bool compare_exchange(index i, T& expected, T desired,
+                        std::memory_order order = std::memory_order_acq_rel) const
+      noexcept(!detail::checked) {
+    return cell(i).compare_exchange_strong(expected, desired, order);
+  }
+
+  T fetch_add(index i, T value, std::memory_order order = std::memory_order_acq_rel) const
+      noexcept(!detail::checked)
+    requires atomic_number<T>
+  {
+    if constexpr (std::floating_point<T>) {
+      return replace(i, order, [value](T old) { return old + value; });
+    } else {
+      return cell(i).fetch_add(value, order);
+    }
+  }
+  T fetch_sub(index i, T value, std::memory_order order = std::memory_order_acq_rel) const
+      noexcept(!detail::checked)
+    requires atomic_number<T>
+  {
+    if constexpr (std::floating_point<T>) {
+      return replace(i, order, [value](T old) { return old - value; });
+    } else {
+      return cell(i).fetch_sub(value, order);
+    }
+  }
+  // NaN loses against any number, as in std::fmin.
+  T fetch_min(index i, T value, std::memory_order order = std::memory_order_acq_rel) const
+      noexcept(!detail::checked)
+    requires atomic_number<T>
+  {
+    return replace(i, order, [value](T old) { return value < old || is_nan(old) ? value : old; });
+  }
+  T fetch_max(index i, T value, std::memory_order order = std::memory_order_acq_rel) const
+      noexcept(!detail::checked)
+    requires atomic_number<T>
+  {
+    return replace(i, order, [value](T old) { return old < value || is_nan(old) ? value : old; });
+  }
+
+  T fetch_and(index i, T value, std::memory_order order = std::memory_order_acq_rel) const
+      noexcept(!detail::checked)
+    requires atomic_integer<T>
+  {
+    return cell(i).fetch_and(value, order);
+  }
+  T fetch_or(index i, T value, std::memory_order order = std::memory_order_acq_rel) const
+      noexcept(!detail::checked)
+    requires atomic_integer<T>
+  {
+    return cell(i).fetch_or(value, order);
+  }
+  T fetch_xor(index i, T value, std::memory_order order = std::memory_order_acq_rel) const
+      noexcept(!detail::checked)
+    requires atomic_integer<T>
+  {
+    return cell(i).fetch_xor(value, order);
+  }
+
+  constexpr std::size_t size() const noexcept { return detail::volume(shape_); }
+  constexpr std::size_t extent(std::size_t dimension) const noexcept { return shape_[dimension]; }
+  constexpr std::array<std::size_t, Rank> shape() const noexcept { return shape_; }
+
+ private:
+  static_assert(std::atomic_ref<T>::is_always_lock_free);
+  static_assert(std::atomic_ref<T>::required_alignment == alignof(T));
+
+  static constexpr bool is_nan(T value) noexcept {
+    if constexpr (std::floating_point<T>) {
+      return value != value;
+    } else {
+      return false;
+    }
+  }
+
+  std::atomic_ref<T> cell(index i) const noexcept(!detail::checked) {
+    const detail::extents<Rank> at{i};
+    if constexpr (detail::checked) detail::require_inside<Rank>(shape_, at);
+    return std::atomic_ref<T>(first_[detail::offset<Rank>(shape_, at)]);
+  }
+
+  // By compare-exchange, where the processor has no instruction for it. Compares bits, so that it
+  // ends even where the old value is a NaN.
+  template <class Change>
+  T replace(index i, std::memory_order order, Change change) const noexcept(!detail::checked) {
+    const std::atomic_ref<T> target = cell(i);
+    T old = target.load(std::memory_order_relaxed);
+    while (!target.compare_exchange_weak(old, change(old), order, std::memory_order_relaxed)) {
+    }
+    return old;
+  }
+
+  T* first_ = nullptr;
+  std::array<std::size_t, Rank> shape_{};
+};
+
+}  // namespace shard

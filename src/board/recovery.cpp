@@ -1,0 +1,90 @@
+#include "board/recovery.hpp"
+
+#include <algorithm>
+#include <vector>
+
+namespace shard::board {
+namespace {
+
+constexpr int patience = 10'000;  // loads, while another owner is inside its claiming window
+
+bool inside(std::uint32_t claims) { return claims % 2 != 0; }
+
+// Whether the slot's owner can't append chunks from below the cursor any more, as the cursor was
+// when this is called: it is outside its window, or has come out of it, or is dead.
+bool outside_once(const board& on, unsigned slot, const std::function<bool(unsigned)>& alive) {
+  // Acquire: pairs with the releases at the end of owner::claim(); its log is then up to date.
+  const std::uint32_t seen = on.at(slot).claims.load(std::memory_order_acquire);
+  if (!inside(seen)) return true;
+  for (int k = 0; k < patience; ++k) {
+    if (on.at(slot).claims.load(std::memory_order_acquire) != seen) return true;
+  }
+  return !alive(slot);
+}
+
+// Marks the chunks below `end` that stand in no log.
+std::vector<bool> logged_below(const board& on, std::uint64_t end) {
+  std::vector<bool> logged(end);
+  for (unsigned s = 0; s < on.size().slots; ++s) {
+    const std::uint64_t length = on.at(s).length.load(std::memory_order_acquire);
+    for (std::uint64_t k = 0; k < length; ++k) {
+      const std::uint64_t chunk = on.log(s)[k].load(std::memory_order_relaxed);
+      if (chunk < end) logged[chunk] = true;
+    }
+  }
+  return logged;
+}
+
+}  // namespace
+
+bool judge(const board& on, unsigned index, failure_kind kind, int signal, int exit_status,
+           std::string_view what, const budgets& allowed, bool keep_going) {
+  slot& dead = on.at(index);
+  dead.deaths.fetch_add(1, std::memory_order_relaxed);
+  const std::uint64_t running = dead.running.load(std::memory_order_relaxed);
+  if (running == 0) {
+    on.record({kind, no_chunk, 0, index, signal, exit_status}, what);
+    return false;
+  }
+  const std::uint64_t chunk = on.log(index)[running - 1].load(std::memory_order_relaxed);
+  verdict judged = on.verdict_on(chunk).load(std::memory_order_relaxed);
+  judged.add(kind, allowed);
+  on.record({kind, chunk, judged.attempts(), index, signal, exit_status}, what);
+  on.verdict_on(chunk).store(judged, std::memory_order_release);
+  dead.running.store(0, std::memory_order_release);  // or the next owner's death would be its too
+  if (judged.condemned && !keep_going) on.raise(stopping);
+  return true;
+}
+
+void acquit(const board& on, unsigned index) noexcept {
+  on.at(index).running.store(0, std::memory_order_release);
+}
+
+bool reclaim(const board& on, unsigned index, const std::function<bool(unsigned)>& alive) {
+  slot& dead = on.at(index);
+  const std::uint32_t claims = dead.claims.load(std::memory_order_acquire);
+  if (!inside(claims)) return true;
+  // Acquire: pairs with the fetch_add in owner::claim(); whoever moved the cursor to what we see is
+  // seen inside its window, or has left it.
+  const std::uint64_t cursor = on.cursor().load(std::memory_order_acquire);
+  for (unsigned s = 0; s < on.size().slots; ++s) {
+    if (s != index && !outside_once(on, s, alive)) return false;
+  }
+  const std::uint64_t end = std::min<std::uint64_t>(cursor, on.size().chunks);
+  const std::vector<bool> logged = logged_below(on, end);
+  std::uint64_t length = dead.length.load(std::memory_order_relaxed);
+  for (std::uint64_t chunk = 0; chunk < end; ++chunk) {
+    if (!logged[chunk]) on.log(index)[length++].store(chunk, std::memory_order_relaxed);
+  }
+  // Two stores, in this order: after the first one nothing is missing from the logs, so that doing
+  // all of this again adds nothing.
+  dead.length.store(length, std::memory_order_release);
+  dead.claims.store(claims + 1, std::memory_order_release);
+  return true;
+}
+
+bool has_tail(const board& on, unsigned index) noexcept {
+  return on.covered(index) < on.at(index).length.load(std::memory_order_acquire);
+}
+
+}  // namespace shard::board

@@ -1,0 +1,29 @@
+// The supervisor's side of the board: what becomes of a slot whose owner has died. One process at a
+// time does this, after the owner is reaped; it may itself die at any step, and its successor
+// begins again with reclaim().
+#pragma once
+
+#include <functional>
+#include <string_view>
+
+#include "board/board.hpp"
+
+namespace shard::board {
+
+// Blames the chunk that was in progress, if any, and records the failure. Called once for a death.
+// Returns false if the death blames no chunk.
+bool judge(const board& on, unsigned slot, failure_kind kind, int signal, int exit_status,
+           std::string_view what, const budgets& allowed, bool keep_going);
+
+// Forgets what was in progress, for an owner whose death is no fault of its chunk's.
+void acquit(const board& on, unsigned slot) noexcept;
+
+// Gives the slot the chunks that its owner had claimed but not logged. False: a live owner of
+// another slot is inside its own claiming window just now; nothing is changed; try again.
+// alive(slot): whether that slot's owner may still run.
+bool reclaim(const board& on, unsigned slot, const std::function<bool(unsigned)>& alive);
+
+// Whether the slot's log has entries that are not committed.
+bool has_tail(const board& on, unsigned slot) noexcept;
+
+}  // namespace shard::board

@@ -1,0 +1,84 @@
+#include "map/chunk_runner.hpp"
+
+#include <algorithm>
+#include <bit>
+#include <cstdio>
+#include <utility>
+
+#include "map/exception_text.hpp"
+
+namespace shard::mapping {
+namespace {
+
+constexpr std::size_t line_bytes = 64;
+
+constexpr std::size_t round_up(std::size_t bytes, std::size_t to) {
+  return (bytes + to - 1) / to * to;
+}
+
+// Small partials are packed, since there is one for each chunk.
+std::size_t partial_alignment(std::size_t bytes) {
+  return std::min(std::bit_ceil(std::max<std::size_t>(bytes, 8)), line_bytes);
+}
+
+}  // namespace
+
+state_layout::state_layout(const std::vector<detail::reduction>& reductions) {
+  std::size_t widest = 1;
+  for (const detail::reduction& one : reductions) {
+    const std::size_t alignment = one.ordered ? partial_alignment(one.state_bytes) : line_bytes;
+    std::size_t& end = one.ordered ? partial_bytes : accumulator_bytes;
+    end = round_up(end, alignment);
+    offsets.push_back(end);
+    end += one.state_bytes;
+    if (one.ordered) widest = std::max(widest, alignment);
+  }
+  partial_bytes = round_up(partial_bytes, widest);
+}
+
+chunk_runner::chunk_runner(const detail::job& what, const plan::partition& chunks,
+                           const state_layout& states, std::vector<std::byte*> data)
+    : job_(what), chunks_(chunks), states_(states), data_(std::move(data)) {}
+
+board::task chunk_runner::task() const noexcept {
+  return {[](const void* self, std::size_t chunk, std::byte* partial, std::byte* accumulators,
+             board::description& what) noexcept {
+            try {
+              static_cast<const chunk_runner*>(self)->run(chunk, partial, accumulators);
+              return true;
+            } catch (...) {
+              std::snprintf(what, sizeof what, "%s", describe_current_exception().c_str());
+              return false;
+            }
+          },
+          [](const void* self, std::byte* accumulators) {
+            static_cast<const chunk_runner*>(self)->start(accumulators);
+          },
+          this};
+}
+
+void chunk_runner::run(std::size_t chunk, std::byte* partial, std::byte* accumulators) const {
+  // Few enough to be no loop at all in most jobs.
+  constexpr std::size_t usual = 16;
+  std::byte* few[usual];
+  std::vector<std::byte*> many;
+  const std::size_t count = job_.reductions.size();
+  std::byte** states = few;
+  if (count > usual) {
+    many.resize(count);
+    states = many.data();
+  }
+  for (std::size_t k = 0; k < count; ++k) {
+    states[k] = (job_.reductions[k].ordered ? partial : accumulators) + states_.offsets[k];
+  }
+  job_.run(job_.call, {data_.data(), states}, chunks_[chunk]);
+}
+
+void chunk_runner::start(std::byte* accumulators) const {
+  for (std::size_t k = 0; k < job_.reductions.size(); ++k) {
+    const detail::reduction& one = job_.reductions[k];
+    if (!one.ordered) one.start(one.reducer, accumulators + states_.offsets[k]);
+  }
+}
+
+}  // namespace shard::mapping

@@ -1,0 +1,42 @@
+// Runs the kernel of a job on chunks, as one worker does.
+#pragma once
+
+#include <cstddef>
+#include <vector>
+
+#include "board/owner.hpp"
+#include "plan/partition.hpp"
+#include "shard/detail/job.hpp"
+
+namespace shard::mapping {
+
+// Where the states of a job's reductions lie: the ordered ones in each chunk's partial, the
+// commutative ones in each worker's accumulators.
+struct state_layout {
+  explicit state_layout(const std::vector<detail::reduction>& reductions);
+
+  std::vector<std::size_t> offsets;  // of each reduction, in its partial or in the accumulators
+  std::size_t partial_bytes = 0;
+  std::size_t accumulator_bytes = 0;
+};
+
+class chunk_runner {
+ public:
+  // data: where this worker has the buffers of the job's grants, in their order.
+  chunk_runner(const detail::job& what, const plan::partition& chunks, const state_layout& states,
+               std::vector<std::byte*> data);
+
+  // Valid as long as this.
+  board::task task() const noexcept;
+
+ private:
+  void run(std::size_t chunk, std::byte* partial, std::byte* accumulators) const;
+  void start(std::byte* accumulators) const;
+
+  const detail::job& job_;
+  const plan::partition& chunks_;
+  const state_layout& states_;
+  std::vector<std::byte*> data_;
+};
+
+}  // namespace shard::mapping

@@ -1,0 +1,196 @@
+// A map from its start to its report: plan, board, run, merge.
+#include <algorithm>
+#include <chrono>
+#include <cstddef>
+#include <deque>
+#include <string>
+#include <utility>
+#include <vector>
+
+#include "board/board.hpp"
+#include "map/chunk_runner.hpp"
+#include "map/outcome.hpp"
+#include "map/settings.hpp"
+#include "os/anonymous.hpp"
+#include "os/cpu.hpp"
+#include "plan/partition.hpp"
+#include "pool/crew.hpp"
+#include "pool/in_process.hpp"
+#include "pool/processes.hpp"
+#include "shard/detail/job.hpp"
+#include "shard/error.hpp"
+
+namespace shard::detail {
+namespace {
+
+using namespace shard::mapping;
+using clock = std::chrono::steady_clock;
+
+std::vector<std::size_t> output_row_bytes(const job& what) {
+  std::vector<std::size_t> bytes;
+  for (const grant& one : what.grants) {
+    if (one.partitioned) bytes.push_back(one.row_bytes);
+  }
+  return bytes;
+}
+
+plan::partition partition_of(const job& what, const options& given, std::size_t grain) {
+  const space& where = what.where;
+  if (where.own_grain && given.grain != 0) {
+    throw error(std::errc::invalid_argument,
+                "cannot use the option grain: found " + std::to_string(given.grain) +
+                    " for a space that says itself how it is cut, expected 0");
+  }
+  switch (where.by) {
+    case space::cut::listed: return plan::partition::listed({where.all, where.parts});
+    case space::cut::weighted: return plan::partition::balanced({where.all, where.cost});
+    case space::cut::tiled:
+    case space::cut::even: break;
+  }
+  if (where.own_grain) return plan::partition::uniform(where.all, where.grain);
+  if (grain == 0 && where.all.first <= where.all.last) {
+    grain = plan::default_grain(where.all.size(), output_row_bytes(what));
+  }
+  return plan::partition::uniform(where.all, grain);
+}
+
+// Outputs must have a row for every index; for a count, exactly those.
+void check_outputs(const job& what) {
+  const space& where = what.where;
+  for (const grant& one : what.grants) {
+    if (!one.partitioned) continue;
+    if (where.by == space::cut::tiled) {
+      if (one.rows == where.rows && one.columns == where.columns) continue;
+      throw error(std::errc::invalid_argument,
+                  "cannot map tiles to an output: found " + std::to_string(one.rows) + " x " +
+                      std::to_string(one.columns) + " elements, expected " +
+                      std::to_string(where.rows) + " x " + std::to_string(where.columns));
+    }
+    const bool fits = where.whole ? one.rows == where.all.last : one.rows >= where.all.last;
+    if (fits) continue;
+    throw error(std::errc::invalid_argument,
+                "cannot map to an output: found " + std::to_string(one.rows) + " rows, expected " +
+                    (where.whole ? "" : "at least ") + std::to_string(where.all.last) +
+                    ", one for each index");
+  }
+}
+
+void check_memory(const job& what) {
+  for (const grant& one : what.grants) {
+    if (one.owner) continue;
+    throw error(std::errc::invalid_argument,
+                "cannot map: found a buffer that was moved from, expected one with memory");
+  }
+}
+
+// A board has a few bytes for each chunk and slot: beyond this, sizes would overflow.
+void check_chunks(const plan::partition& chunks) {
+  constexpr std::size_t most = std::size_t{1} << 40;
+  if (chunks.chunks() <= most) return;
+  throw error(std::errc::value_too_large,
+              "cannot plan the map: found " + std::to_string(chunks.chunks()) +
+                  " chunks, expected at most " + std::to_string(most) + ": use a larger grain");
+}
+
+unsigned worker_count(const settings& how, std::size_t chunks) {
+  if (how.run_on == executor::serial) return 1;
+  const unsigned wanted = how.workers != 0 ? how.workers : os::cpu_budget();
+  return static_cast<unsigned>(std::min<std::size_t>(wanted, std::max<std::size_t>(chunks, 1)));
+}
+
+board::policy policy_of(const settings& how) {
+  return {.allowed = {how.retries_error, how.retries, how.retries_kill},
+          .keep_going = how.keep_going};
+}
+
+progress progress_now(const board::board& on, const plan::partition& chunks,
+                      clock::time_point began) {
+  const std::size_t settled = on.settled();
+  const std::size_t total = chunks.indices();
+  progress now{.total = total, .elapsed = clock::now() - began};
+  if (settled == chunks.chunks()) {
+    now.done = total;
+  } else {
+    // All chunks have the grain but the last one; listed ones are taken for equal.
+    const double share = static_cast<double>(settled) / static_cast<double>(chunks.chunks());
+    now.done = chunks.grain() != 0 ? std::min(total, settled * chunks.grain())
+                                   : static_cast<std::size_t>(share * static_cast<double>(total));
+    if (settled != 0) now.remaining = now.elapsed * ((1 - share) / share);
+  }
+  return now;
+}
+
+void run(const pool::crew& all, const settings& how, const pool::on_tick& report_progress) {
+  switch (how.run_on) {
+    case executor::serial: return pool::run_serial(all, report_progress);
+    case executor::threads: return pool::run_on_threads(all, report_progress);
+    case executor::processes:
+      return pool::run_in_processes(all, how.allow_threads, report_progress);
+  }
+}
+
+// Files that a complete map has filled get their final names.
+void finish_outputs(const job& what, const plan::partition& chunks) {
+  const bool tiled = what.where.by == space::cut::tiled;
+  for (const grant& one : what.grants) {
+    if (one.partitioned && (tiled || chunks.indices() == one.rows)) finish(*one.owner);
+  }
+}
+
+}  // namespace
+
+report execute(const job& what, const options& given) {
+  const clock::time_point began = clock::now();
+  const settings how = resolve(given);
+  const plan::partition chunks = partition_of(what, given, how.grain);
+  check_chunks(chunks);
+  check_memory(what);
+  check_outputs(what);
+
+  const unsigned workers = worker_count(how, chunks.chunks());
+  const state_layout states(what.reductions);
+  const board::dimensions size{chunks.chunks(), workers, states.partial_bytes,
+                               states.accumulator_bytes};
+  const os::anonymous_memory memory(board::board::size_bytes(size), os::sharing::with_children);
+  const board::board on(memory.base(), size);
+
+  std::deque<chunk_runner> runners;
+  pool::crew all{.board = on,
+                 .board_memory = {memory.base(), memory.size_bytes()},
+                 .policy = policy_of(how),
+                 .grants = {},
+                 .enter = {}};
+  for (const grant& one : what.grants) all.grants.push_back({one.owner, one.rights});
+  all.enter = [&](std::vector<std::byte*> data) {
+    return runners.emplace_back(what, chunks, states, std::move(data)).task();
+  };
+  pool::on_tick report_progress;
+  if (given.on_progress) {
+    report_progress = [&] { given.on_progress(progress_now(on, chunks, began)); };
+  }
+  if (chunks.chunks() != 0) run(all, how, report_progress);
+  if (report_progress) report_progress();
+
+  const outcome result(on, chunks);
+  result.merge(what.reductions, states);
+  if (result.complete()) finish_outputs(what, chunks);
+  return result.report_on(clock::now() - began, workers);
+}
+
+void refuse_negative_count(long long count) {
+  throw error(std::errc::invalid_argument, "cannot map: found a count of " + std::to_string(count) +
+                                               ", expected one that is not negative");
+}
+
+void refuse_unequal_outputs(std::size_t first, std::size_t other) {
+  throw error(std::errc::invalid_argument, "cannot map to outputs of different size: found " +
+                                               std::to_string(other) + " elements, expected " +
+                                               std::to_string(first) + ", as the first one has");
+}
+
+void refuse_empty_step() {
+  throw error(std::errc::invalid_argument,
+              "cannot plan the map: found tiles with a step of 0, expected at least 1");
+}
+
+}  // namespace shard::detail

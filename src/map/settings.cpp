@@ -1,0 +1,106 @@
+#include "map/settings.hpp"
+
+#include <charconv>
+#include <cstdlib>
+#include <limits>
+#include <optional>
+#include <string>
+#include <string_view>
+
+#include "shard/error.hpp"
+
+namespace shard::mapping {
+namespace {
+
+constexpr unsigned most_workers = 4096;
+constexpr unsigned most_retries = 200;
+constexpr unsigned most_retries_error = 100;
+constexpr unsigned most_retries_kill = 10'000;
+
+[[noreturn]] void refuse(const std::string& name, const std::string& found,
+                         const std::string& expected) {
+  throw error(std::errc::invalid_argument,
+              "cannot use " + name + ": found " + found + ", expected " + expected);
+}
+
+// An empty variable is as good as none.
+std::optional<std::string_view> variable(const char* name) {
+  const char* const text = std::getenv(name);
+  if (text == nullptr || *text == '\0') return std::nullopt;
+  return text;
+}
+
+template <class T>
+T checked(const std::string& name, T value, T least, T most) {
+  if (value < least || value > most) {
+    refuse(name, std::to_string(value),
+           "a number from " + std::to_string(least) + " to " + std::to_string(most));
+  }
+  return value;
+}
+
+template <class T>
+std::optional<T> number(const char* name, T least, T most) {
+  const auto text = variable(name);
+  if (!text) return std::nullopt;
+  T value{};
+  const auto [end, failure] = std::from_chars(text->data(), text->data() + text->size(), value);
+  if (failure != std::errc{} || end != text->data() + text->size()) {
+    refuse(name, "'" + std::string(*text) + "'",
+           "a number from " + std::to_string(least) + " to " + std::to_string(most));
+  }
+  return checked<T>(name, value, least, most);
+}
+
+std::optional<bool> flag(const char* name) {
+  const auto text = variable(name);
+  if (!text) return std::nullopt;
+  if (*text == "1") return true;
+  if (*text == "0") return false;
+  refuse(name, "'" + std::string(*text) + "'", "0 or 1");
+}
+
+std::optional<executor> executor_variable() {
+  constexpr const char* name = "SHARD_EXECUTOR";
+  const auto text = variable(name);
+  if (!text) return std::nullopt;
+  if (*text == "processes") return executor::processes;
+  if (*text == "threads") return executor::threads;
+  if (*text == "serial") return executor::serial;
+  refuse(name, "'" + std::string(*text) + "'", "processes, threads or serial");
+}
+
+unsigned budget(const char* option, std::optional<unsigned> code, const char* name, unsigned most,
+                unsigned otherwise) {
+  if (code) return checked(std::string("the option ") + option, *code, 0u, most);
+  return number(name, 0u, most).value_or(otherwise);
+}
+
+}  // namespace
+
+settings resolve(const options& given) {
+  constexpr std::size_t any = std::numeric_limits<std::size_t>::max();
+  settings decided;
+  decided.workers = given.workers != 0
+                        ? checked("the option workers", given.workers, 1u, most_workers)
+                        : number("SHARD_WORKERS", 1u, most_workers).value_or(0);
+  decided.grain =
+      given.grain != 0 ? given.grain : number<std::size_t>("SHARD_GRAIN", 1, any).value_or(0);
+  decided.retries =
+      budget("retries", given.retries, "SHARD_RETRIES", most_retries, decided.retries);
+  decided.retries_error = budget("retries_error", given.retries_error, "SHARD_RETRIES_ERROR",
+                                 most_retries_error, decided.retries_error);
+  decided.retries_kill = budget("retries_kill", given.retries_kill, "SHARD_RETRIES_KILL",
+                                most_retries_kill, decided.retries_kill);
+  decided.keep_going =
+      given.keep_going ? *given.keep_going : flag("SHARD_KEEP_GOING").value_or(false);
+  decided.allow_threads =
+      given.allow_threads ? *given.allow_threads : flag("SHARD_ALLOW_THREADS").value_or(false);
+  const std::optional<executor> wished = executor_variable();
+  decided.run_on = wished == executor::serial
+                       ? executor::serial
+                       : given.run_on.value_or(wished.value_or(executor::processes));
+  return decided;
+}
+
+}  // namespace shard::mapping

@@ -1,0 +1,152 @@
+// New arrays: in memory, in a file, and copied to a file.
+
+#include <algorithm>
+#include <limits>
+
+#include "memory/attempt.hpp"
+#include "memory/npy_header.hpp"
+#include "memory/output_file.hpp"
+#include "memory/segment.hpp"
+#include "os/file.hpp"
+#include "os/headroom.hpp"
+
+namespace shard::detail {
+namespace {
+
+using memory::attempt;
+using memory::header_bytes;
+using memory::output_file;
+
+// What sizes of files can be: off_t has a sign.
+constexpr std::size_t longest_bytes = std::numeric_limits<std::ptrdiff_t>::max();
+
+// How much data there is, and what the whole file takes.
+struct sizes {
+  std::size_t data_bytes = 0;
+  std::size_t file_bytes() const noexcept { return header_bytes + data_bytes; }
+};
+
+sizes sizes_of(const std::string& what, const element_type& type,
+               std::span<const std::size_t> shape) {
+  // An extent of 0 anywhere makes any other harmless.
+  std::size_t bytes = type.size_bytes;
+  if (std::ranges::count(shape, std::size_t{0}) > 0) bytes = 0;
+  for (std::size_t extent : shape) {
+    if (bytes != 0 && extent > (longest_bytes - header_bytes) / bytes) {
+      throw error(std::errc::value_too_large,
+                  "cannot create " + what + ": found shape " + memory::tuple(shape) +
+                      " of elements of " + std::to_string(type.size_bytes) +
+                      " bytes, expected at most " + std::to_string(longest_bytes - header_bytes) +
+                      " bytes in all");
+    }
+    bytes *= extent;
+  }
+  return {bytes};
+}
+
+std::string sized(const std::string& what, sizes size) {
+  return what + " of " + std::to_string(size.data_bytes) + " bytes";
+}
+
+[[noreturn]] void refuse_room(std::errc code, const std::string& what, sizes size,
+                              const os::headroom& found, const std::string& advice) {
+  throw error(code, "cannot create " + sized(what, size) + ": found " +
+                        std::to_string(found.available_bytes) + " available (" + found.limit +
+                        "), expected " + std::to_string(size.file_bytes()) + " with its header; " +
+                        advice);
+}
+
+void require_file_size(const std::string& what, sizes size) {
+  const os::headroom room = os::file_size_headroom();
+  if (size.file_bytes() <= room.available_bytes) return;
+  refuse_room(std::errc::file_too_large, what, size, room,
+              "raise the limit (ulimit -f) or make it smaller");
+}
+
+// What other buffers of this process were promised and have not touched yet is spoken for, too.
+void require_memory(const std::string& what, sizes size) {
+  os::headroom room = os::memory_headroom(size.file_bytes());
+  const std::size_t promised = attempt(
+      "create " + sized(what, size), "this process's buffers to be open", segment::promised_bytes);
+  room.available_bytes -= std::min(room.available_bytes, promised);
+  if (size.file_bytes() <= room.available_bytes) return;
+  refuse_room(std::errc::not_enough_memory, what, size, room,
+              "make it smaller, free memory, or create it in a file");
+}
+
+array array_of(segment::parts parts, std::span<const std::size_t> shape) {
+  auto owner = std::make_shared<segment>(std::move(parts));
+  std::byte* data = owner->data();
+  return {std::move(owner), data, {shape.begin(), shape.end()}};
+}
+
+void write_header(const os::descriptor& file, const element_type& type,
+                  std::span<const std::size_t> shape) {
+  os::write_all(file, memory::written(type.descr, shape), 0);
+}
+
+// An output file, with what is wrong with its path as an error.
+output_file begin_output(const std::string& what, const std::filesystem::path& path) try {
+  return attempt("create " + what, "a folder that can be written to",
+                 [&] { return output_file(path); });
+} catch (const memory::refused& e) {
+  throw error(std::errc::invalid_argument,
+              "cannot create " + what + ": found " + e.found + ", expected " + e.expected);
+}
+
+}  // namespace
+
+array create_memory(const element_type& type, std::span<const std::size_t> shape) {
+  const std::string what = "a buffer";
+  const sizes size = sizes_of(what, type, shape);
+  require_file_size(what, size);
+  require_memory(what, size);
+  return attempt("create " + sized(what, size),
+                 "memory, descriptors and address space (ulimit -v) for it", [&] {
+                   segment::parts parts{.name = "memory", .element_bytes = type.size_bytes};
+                   parts.file = os::memory_file("shard", size.file_bytes());
+                   write_header(parts.file, type, shape);
+                   parts.mapped =
+                       os::mapping(parts.file.get(), size.file_bytes(), os::protection::write);
+                   parts.data_offset = header_bytes;
+                   parts.data_bytes = size.data_bytes;
+                   parts.writable = true;
+                   parts.made_in_memory = true;
+                   return array_of(std::move(parts), shape);
+                 });
+}
+
+array create_file(const std::filesystem::path& path, const element_type& type,
+                  std::span<const std::size_t> shape) {
+  const std::string what = path.string();
+  const sizes size = sizes_of(what, type, shape);
+  require_file_size(what, size);
+  output_file output = begin_output(what, path);
+  return attempt("create " + sized(what, size), "room for it on its disk, and address space", [&] {
+    segment::parts parts{.name = what, .element_bytes = type.size_bytes};
+    parts.file = output.take_descriptor();
+    os::reserve(parts.file, size.file_bytes());
+    write_header(parts.file, type, shape);
+    parts.mapped = os::mapping(parts.file.get(), size.file_bytes(), os::protection::write);
+    parts.data_offset = header_bytes;
+    parts.data_bytes = size.data_bytes;
+    parts.writable = true;
+    parts.unfinished.emplace(std::move(output));
+    return array_of(std::move(parts), shape);
+  });
+}
+
+void save_file(const std::filesystem::path& path, const element_type& type,
+               std::span<const std::size_t> shape, const std::byte* data) {
+  const std::string what = path.string();
+  const sizes size = sizes_of(what, type, shape);
+  require_file_size(what, size);
+  output_file output = begin_output(what, path);
+  attempt("save " + sized(what, size), "room for it on its disk", [&] {
+    write_header(output.file(), type, shape);
+    os::write_all(output.file(), {data, size.data_bytes}, header_bytes);
+    output.finish(output.file());
+  });
+}
+
+}  // namespace shard::detail

@@ -1,0 +1,188 @@
+#include "memory/npy_header.hpp"
+
+#include <algorithm>
+#include <charconv>
+#include <cstring>
+
+namespace shard::memory {
+namespace {
+
+constexpr std::string_view magic("\x93NUMPY", 6);
+// More dimensions than numpy has.
+constexpr std::size_t most_dimensions = 64;
+// numpy itself refuses more than 10,000 bytes; this is what version 1 can say.
+constexpr std::size_t longest_dictionary_bytes = 65'535;
+
+// Walks the dictionary once, from left to right. Python's syntax for it allows far more than numpy
+// ever writes; here is only what numpy writes, with either quote and free spaces between tokens.
+class reader {
+ public:
+  explicit reader(std::string_view text) : rest_(text) {}
+
+  npy_header dictionary() {
+    npy_header header;
+    take("{");
+    while (!next_is("}")) {
+      value(header);
+      if (!next_is(",")) {
+        take("}");
+        break;
+      }
+    }
+    skip_spaces();
+    if (!rest_.empty()) refuse("the end of the header");
+    if (seen_ != 7) refuse("the keys 'descr', 'fortran_order' and 'shape'");
+    return header;
+  }
+
+ private:
+  void value(npy_header& header) {
+    const std::string key = quoted("a quoted key");
+    take(":");
+    if (key == "descr") {
+      once(1);
+      header.descr = quoted("a quoted type in 'descr' (structured types are not supported)");
+    } else if (key == "fortran_order") {
+      once(2);
+      header.fortran_order = truth();
+    } else if (key == "shape") {
+      once(4);
+      header.shape = shape();
+    } else {
+      throw malformed("key '" + key + "' in its header", "'descr', 'fortran_order' or 'shape'");
+    }
+  }
+
+  void once(unsigned key) {
+    if ((seen_ & key) != 0) refuse("each key once");
+    seen_ |= key;
+  }
+
+  std::string quoted(const char* expected) {
+    skip_spaces();
+    if (rest_.empty() || (rest_[0] != '\'' && rest_[0] != '"')) refuse(expected);
+    const std::size_t end = rest_.find(rest_[0], 1);
+    if (end == std::string_view::npos) refuse("a closing quote");
+    std::string text(rest_.substr(1, end - 1));
+    // No escapes: no type or key has one.
+    if (text.find('\\') != std::string::npos) refuse(expected);
+    rest_.remove_prefix(end + 1);
+    return text;
+  }
+
+  bool truth() {
+    if (next_is("True")) return true;
+    take("False");
+    return false;
+  }
+
+  std::vector<std::size_t> shape() {
+    std::vector<std::size_t> extents;
+    take("(");
+    bool comma = true;
+    while (!next_is(")")) {
+      if (!comma || extents.size() == most_dimensions) refuse("a tuple of at most 64 extents");
+      extents.push_back(extent());
+      comma = next_is(",");
+    }
+    // To Python (3) is a number.
+    if (extents.size() == 1 && !comma) refuse("a tuple as 'shape'");
+    return extents;
+  }
+
+  std::size_t extent() {
+    skip_spaces();
+    std::size_t value = 0;
+    const auto [end, status] = std::from_chars(rest_.data(), rest_.data() + rest_.size(), value);
+    if (status != std::errc{}) refuse("an extent of at most 64 bits in 'shape'");
+    rest_.remove_prefix(static_cast<std::size_t>(end - rest_.data()));
+    return value;
+  }
+
+  void skip_spaces() {
+    rest_.remove_prefix(std::min(rest_.find_first_not_of(" \t\r\n"), rest_.size()));
+  }
+
+  bool next_is(std::string_view token) {
+    skip_spaces();
+    if (!rest_.starts_with(token)) return false;
+    rest_.remove_prefix(token.size());
+    return true;
+  }
+
+  void take(std::string_view token) {
+    if (!next_is(token)) refuse("'" + std::string(token) + "'");
+  }
+
+  [[noreturn]] void refuse(const std::string& expected) const {
+    std::string found(rest_.substr(0, 20));
+    std::ranges::replace_if(
+        found, [](char c) { return c < ' ' || c > '~'; }, '?');
+    throw malformed(found.empty() ? "the end of its header" : "\"" + found + "\" in its header",
+                    expected);
+  }
+
+  std::string_view rest_;
+  unsigned seen_ = 0;
+};
+
+std::size_t little_endian(std::span<const std::byte> bytes) {
+  std::size_t value = 0;
+  for (std::size_t i = bytes.size(); i-- > 0;)
+    value = value << 8 | std::to_integer<std::size_t>(bytes[i]);
+  return value;
+}
+
+}  // namespace
+
+std::string tuple(std::span<const std::size_t> shape) {
+  std::string text = "(";
+  for (std::size_t extent : shape) text += std::to_string(extent) + ", ";
+  if (!shape.empty()) text.resize(text.size() - (shape.size() == 1 ? 1 : 2));
+  return text + ")";
+}
+
+std::array<std::byte, header_bytes> written(std::string_view descr,
+                                            std::span<const std::size_t> shape) {
+  constexpr std::size_t dictionary_offset = 10;
+  constexpr std::size_t length = header_bytes - dictionary_offset;
+  std::string text(magic);
+  text += {'\x01', '\x00', static_cast<char>(length & 0xff), static_cast<char>(length >> 8)};
+  text.append("{'descr': '").append(descr).append("', 'fortran_order': False, 'shape': ");
+  text.append(tuple(shape)).append(", }");
+  text.resize(header_bytes - 1, ' ');
+  text += '\n';
+  std::array<std::byte, header_bytes> bytes{};
+  std::memcpy(bytes.data(), text.data(), bytes.size());
+  return bytes;
+}
+
+prologue read_prologue(std::span<const std::byte> first_bytes) {
+  constexpr std::size_t version_at = magic.size();
+  constexpr std::size_t length_at = version_at + 2;
+  if (first_bytes.size() < length_at + 2) {
+    throw malformed(std::to_string(first_bytes.size()) + " bytes", "a .npy file");
+  }
+  if (std::memcmp(first_bytes.data(), magic.data(), magic.size()) != 0) {
+    throw malformed("another kind of file", "a .npy file, which begins with \\x93NUMPY");
+  }
+  const auto major = std::to_integer<unsigned>(first_bytes[version_at]);
+  const auto minor = std::to_integer<unsigned>(first_bytes[version_at + 1]);
+  if (major < 1 || major > 3 || minor != 0) {
+    throw malformed(".npy version " + std::to_string(major) + "." + std::to_string(minor),
+                    "version 1.0, 2.0 or 3.0");
+  }
+  const std::size_t digits = major == 1 ? 2 : 4;
+  if (first_bytes.size() < length_at + digits)
+    throw malformed("the end of the file", "a .npy header");
+  const std::size_t length = little_endian(first_bytes.subspan(length_at, digits));
+  if (length > longest_dictionary_bytes) {
+    throw malformed("a header of " + std::to_string(length) + " bytes",
+                    "at most " + std::to_string(longest_dictionary_bytes));
+  }
+  return {length_at + digits, length};
+}
+
+npy_header parse(std::string_view dictionary) { return reader(dictionary).dictionary(); }
+
+}  // namespace shard::memory

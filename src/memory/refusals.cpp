@@ -1,0 +1,60 @@
+// The cold half of the accessors in public headers.
+
+#include <string>
+
+#include "shard/detail/index.hpp"
+#include "shard/error.hpp"
+#include "shard/text.hpp"
+
+namespace shard::detail {
+namespace {
+
+std::string text_of(range r) {
+  return "[" + std::to_string(r.first) + ", " + std::to_string(r.last) + ")";
+}
+
+[[noreturn]] void refuse(const std::string& message) {
+  throw error(std::errc::argument_out_of_domain, message);
+}
+
+}  // namespace
+
+void refuse_index(std::size_t dimension, std::size_t found, std::size_t extent) {
+  refuse("cannot access an element: found index " + std::to_string(found) + " in dimension " +
+         std::to_string(dimension) + ", expected less than its extent " + std::to_string(extent));
+}
+
+void refuse_negative_index(std::size_t dimension, long long found) {
+  refuse("cannot access an element: found index " + std::to_string(found) + " in dimension " +
+         std::to_string(dimension) + ", expected 0 or more");
+}
+
+void refuse_outside_chunk(const char* dimension, std::size_t found, range chunk) {
+  refuse(std::string("cannot write ") + dimension + " " + std::to_string(found) +
+         " through this slice: found it outside the chunk, expected one in " + text_of(chunk) +
+         "; write it in the chunk that owns it, or grant the whole buffer with shared()");
+}
+
+void refuse_range(range found, std::size_t extent) {
+  refuse("cannot access rows " + text_of(found) + ": expected a range within " +
+         text_of({0, extent}));
+}
+
+void refuse_span_of_tile(tile cells, std::size_t columns) {
+  throw error(std::errc::invalid_argument,
+              "cannot span a tile: found columns " + text_of(cells.cols) + " of " +
+                  std::to_string(columns) + ", expected whole rows; use row(i) for each row");
+}
+
+void refuse_negative_extent(long long found) {
+  throw error(std::errc::invalid_argument, "cannot create a buffer: found extent " +
+                                               std::to_string(found) + ", expected 0 or more");
+}
+
+void refuse_long_text(std::size_t found, std::size_t width) {
+  throw error(std::errc::value_too_large, "cannot store text: found " + std::to_string(found) +
+                                              " bytes, expected at most " + std::to_string(width) +
+                                              "; text::truncated() cuts it");
+}
+
+}  // namespace shard::detail

@@ -1,0 +1,36 @@
+#include "os/anonymous.hpp"
+
+#include <sys/mman.h>
+
+#include <cerrno>
+#include <cstring>
+#include <string>
+
+#include "shard/error.hpp"
+
+namespace shard::os {
+
+anonymous_memory::anonymous_memory(std::size_t bytes, sharing how) : bytes_(bytes) {
+  if (bytes == 0) return;
+  const int flags =
+      MAP_ANONYMOUS | MAP_NORESERVE | (how == sharing::with_children ? MAP_SHARED : MAP_PRIVATE);
+  void* const base = ::mmap(nullptr, bytes, PROT_READ | PROT_WRITE, flags, -1, 0);
+  if (base == MAP_FAILED) {
+    const int cause = errno;
+    throw error(
+        std::error_code(cause, std::generic_category()),
+        "cannot map " + std::to_string(bytes) + " bytes of memory: " + std::strerror(cause));
+  }
+  base_ = static_cast<std::byte*>(base);
+}
+
+anonymous_memory::~anonymous_memory() {
+  if (base_ != nullptr) ::munmap(base_, bytes_);
+}
+
+void keep_from_children_and_dumps(void* base, std::size_t bytes) noexcept {
+  ::madvise(base, bytes, MADV_DONTFORK);
+  ::madvise(base, bytes, MADV_DONTDUMP);
+}
+
+}  // namespace shard::os

@@ -1,0 +1,40 @@
+// Zeroed memory straight from the kernel: pages cost nothing before they are touched.
+#pragma once
+
+#include <cstddef>
+#include <utility>
+
+namespace shard::os {
+
+enum class sharing {
+  with_children,  // a forked child sees, and makes, changes
+  none            // a forked child has a copy
+};
+
+class anonymous_memory {
+ public:
+  anonymous_memory() noexcept = default;
+  // Throws shard::error if there isn't enough address space. No swap is reserved.
+  anonymous_memory(std::size_t bytes, sharing how);
+  anonymous_memory(anonymous_memory&& from) noexcept
+      : base_(std::exchange(from.base_, nullptr)), bytes_(std::exchange(from.bytes_, 0)) {}
+  anonymous_memory& operator=(anonymous_memory&& from) noexcept {
+    std::swap(base_, from.base_);
+    std::swap(bytes_, from.bytes_);
+    return *this;
+  }
+  ~anonymous_memory();
+
+  std::byte* base() const noexcept { return base_; }  // on a page; null for 0 bytes
+  std::size_t size_bytes() const noexcept { return bytes_; }
+
+ private:
+  std::byte* base_ = nullptr;
+  std::size_t bytes_ = 0;
+};
+
+// Leaves memory out of this process's children, and of core dumps. Does nothing where the system
+// can't. Requires: `base` is on a page.
+void keep_from_children_and_dumps(void* base, std::size_t bytes) noexcept;
+
+}  // namespace shard::os

@@ -1,0 +1,49 @@
+#include "os/calls.hpp"
+
+#include <fcntl.h>
+#include <unistd.h>
+
+#include <cerrno>
+
+#include "os/descriptor.hpp"
+
+namespace shard::os {
+
+call_table& calls() noexcept {
+  static constinit call_table table{
+      .openat =
+          [](int directory, const char* path, int flags, mode_t mode) {
+            return above_standard_streams(::openat(directory, path, flags, mode));
+          },
+      .memfd_create =
+          [](const char* name, unsigned flags) {
+            return above_standard_streams(::memfd_create(name, flags));
+          },
+      .close = ::close,
+      .pread = ::pread,
+      .pwrite = ::pwrite,
+      .fstat = [](int descriptor, struct stat* found) { return ::fstat(descriptor, found); },
+      .fstatat = [](int directory, const char* path, struct stat* found,
+                    int flags) { return ::fstatat(directory, path, found, flags); },
+      .fchmod = ::fchmod,
+      .ftruncate = ::ftruncate,
+      .fallocate = ::fallocate,
+      .posix_fallocate = ::posix_fallocate,
+      .get_flags = [](int descriptor) { return ::fcntl(descriptor, F_GETFL); },
+      .get_seals = [](int descriptor) { return ::fcntl(descriptor, F_GET_SEALS); },
+      .add_seals = [](int descriptor,
+                      int seals) { return ::fcntl(descriptor, F_ADD_SEALS, seals); },
+      .readlink = ::readlink,
+      .linkat = ::linkat,
+      .renameat = ::renameat,
+      .unlinkat = ::unlinkat,
+      .mmap = ::mmap,
+      .munmap = ::munmap,
+      .mprotect = ::mprotect,
+  };
+  return table;
+}
+
+void fail(const char* call) { throw call_failed(errno, call); }
+
+}  // namespace shard::os

@@ -1,0 +1,59 @@
+// Every system call on the way to a buffer, as a table of function pointers: tests replace an entry
+// to make that call fail. Nothing else in shard opens, sizes or maps files.
+#pragma once
+
+#include <sys/mman.h>
+#include <sys/stat.h>
+#include <sys/types.h>
+
+#include <cstddef>
+#include <system_error>
+
+namespace shard::os {
+
+// Each entry has the contract of the call it is named after; the names that the variadic calls open
+// and fcntl have here say which form is meant.
+struct call_table {
+  int (*openat)(int directory, const char* path, int flags, mode_t mode);
+  int (*memfd_create)(const char* name, unsigned flags);
+  int (*close)(int descriptor);
+  ssize_t (*pread)(int descriptor, void* to, std::size_t bytes, off_t offset);
+  ssize_t (*pwrite)(int descriptor, const void* from, std::size_t bytes, off_t offset);
+  int (*fstat)(int descriptor, struct stat* found);
+  int (*fstatat)(int directory, const char* path, struct stat* found, int flags);
+  int (*fchmod)(int descriptor, mode_t mode);
+  int (*ftruncate)(int descriptor, off_t bytes);
+  int (*fallocate)(int descriptor, int mode, off_t offset, off_t bytes);
+  int (*posix_fallocate)(int descriptor, off_t offset, off_t bytes);  // returns its error
+  int (*get_flags)(int descriptor);
+  int (*get_seals)(int descriptor);
+  int (*add_seals)(int descriptor, int seals);
+  ssize_t (*readlink)(const char* path, char* to, std::size_t bytes);
+  int (*linkat)(int from, const char* old_path, int to, const char* new_path, int flags);
+  int (*renameat)(int from, const char* old_path, int to, const char* new_path);
+  int (*unlinkat)(int directory, const char* path, int flags);
+  void* (*mmap)(void* at, std::size_t bytes, int protection, int flags, int descriptor,
+                off_t offset);
+  int (*munmap)(void* at, std::size_t bytes);
+  int (*mprotect)(void* at, std::size_t bytes, int protection);
+};
+
+// The table in use. Only tests write to it, while one thread runs.
+call_table& calls() noexcept;
+
+// A system call that failed: its errno and its name. The layers above say what it was done for.
+class call_failed : public std::system_error {
+ public:
+  call_failed(int error, const char* call)
+      : std::system_error(error, std::generic_category(), call), call_(call) {}
+
+  const char* call() const noexcept { return call_; }
+
+ private:
+  const char* call_;
+};
+
+// Throws call_failed with the errno of the moment.
+[[noreturn]] void fail(const char* call);
+
+}  // namespace shard::os

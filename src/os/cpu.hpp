@@ -1,0 +1,16 @@
+// How many processors and threads this process has.
+#pragma once
+
+#include <filesystem>
+
+namespace shard::os {
+
+// The processors that this process may use at a time: as many as its affinity mask holds, or fewer
+// where a cgroup's quota (v1 or v2, of any group it is in) grants less time than that, rounded up.
+// `root` is where /proc and /sys are found.
+unsigned cpu_budget(const std::filesystem::path& root = "/");
+
+// Threads of this process besides the calling one, without those of a sanitizer's runtime.
+unsigned other_threads();
+
+}  // namespace shard::os

@@ -1,0 +1,193 @@
+#include "os/file.hpp"
+
+#include <fcntl.h>
+#include <sys/mman.h>
+#include <sys/stat.h>
+#include <unistd.h>
+
+#include <array>
+#include <cerrno>
+#include <climits>
+
+#include "os/calls.hpp"
+
+namespace shard::os {
+namespace {
+
+constexpr mode_t owner_only = 0600;
+constexpr int needed_seals = F_SEAL_SHRINK | F_SEAL_GROW;
+
+std::string proc_path(int descriptor) { return "/proc/self/fd/" + std::to_string(descriptor); }
+
+// Repeats a call that a signal interrupted.
+template <class Call>
+auto uninterrupted(Call call) {
+  auto result = call();
+  while (result == -1 && errno == EINTR) result = call();
+  return result;
+}
+
+descriptor open_from(int directory, const std::string& path, int flags, mode_t mode) {
+  descriptor opened(uninterrupted(
+      [&] { return calls().openat(directory, path.c_str(), flags | O_CLOEXEC, mode); }));
+  if (!opened) fail("open");
+  return opened;
+}
+
+std::string kind_of(mode_t mode) {
+  switch (mode & S_IFMT) {
+    case S_IFREG: return "a regular file";
+    case S_IFDIR: return "a directory";
+    case S_IFLNK: return "a symlink";
+    case S_IFIFO: return "a FIFO or pipe";
+    case S_IFSOCK: return "a socket";
+    case S_IFCHR: return "a character device";
+    case S_IFBLK: return "a block device";
+    default: return "no file at all";
+  }
+}
+
+file_status status_of(const struct stat& found) {
+  constexpr std::size_t block_bytes = 512;  // of st_blocks, whatever the file system
+  return {.kind = kind_of(found.st_mode),
+          .regular = S_ISREG(found.st_mode),
+          .symlink = S_ISLNK(found.st_mode),
+          .unnamed = found.st_nlink == 0,
+          .size_bytes = static_cast<std::size_t>(found.st_size),
+          .allocated_bytes = static_cast<std::size_t>(found.st_blocks) * block_bytes};
+}
+
+}  // namespace
+
+descriptor open(const std::string& path, protection rights) {
+  return open_from(AT_FDCWD, path, (rights == protection::write ? O_RDWR : O_RDONLY) | O_NONBLOCK,
+                   0);
+}
+
+descriptor open_directory(const std::string& path) {
+  return open_from(AT_FDCWD, path, O_PATH | O_DIRECTORY, 0);
+}
+
+descriptor create_new(const descriptor& directory, const std::string& name) {
+  return open_from(directory.get(), name, O_RDWR | O_CREAT | O_EXCL | O_NOFOLLOW, owner_only);
+}
+
+void restrict_to_owner(const descriptor& file) {
+  if (calls().fchmod(file.get(), owner_only) != 0) fail("fchmod");
+}
+
+descriptor memory_file(const std::string& name, std::size_t size_bytes) {
+  descriptor file(calls().memfd_create(name.c_str(), MFD_CLOEXEC | MFD_ALLOW_SEALING));
+  if (!file) fail("memfd_create");
+  restrict_to_owner(file);
+  const auto size = static_cast<off_t>(size_bytes);
+  if (uninterrupted([&] { return calls().ftruncate(file.get(), size); }) != 0) fail("ftruncate");
+  // F_SEAL_SEAL is left out: later seals (against writing) may follow.
+  if (calls().add_seals(file.get(), needed_seals) != 0) fail("fcntl");
+  return file;
+}
+
+descriptor unnamed_file(const descriptor& directory) {
+  constexpr int flags = O_TMPFILE | O_RDWR | O_CLOEXEC;
+  descriptor file(
+      uninterrupted([&] { return calls().openat(directory.get(), ".", flags, owner_only); }));
+  // File systems without unnamed files say EOPNOTSUPP; kernels without them read the flags as a
+  // wish to open the directory for writing (EISDIR), or don't know the flag (EINVAL, ENOENT).
+  if (!file && (errno == EOPNOTSUPP || errno == EISDIR || errno == EINVAL || errno == ENOENT))
+    return {};
+  if (!file) fail("open");
+  return file;
+}
+
+void reserve(const descriptor& file, std::size_t size_bytes) {
+  const auto size = static_cast<off_t>(size_bytes);
+  if (uninterrupted([&] { return calls().fallocate(file.get(), 0, 0, size); }) == 0) return;
+  if (errno != EOPNOTSUPP) fail("fallocate");
+  // Writes into every block where the file system can't reserve.
+  errno = calls().posix_fallocate(file.get(), 0, size);
+  if (errno != 0) fail("posix_fallocate");
+}
+
+void write_all(const descriptor& file, std::span<const std::byte> bytes, std::size_t offset) {
+  while (!bytes.empty()) {
+    const ssize_t written = uninterrupted([&] {
+      return calls().pwrite(file.get(), bytes.data(), bytes.size(), static_cast<off_t>(offset));
+    });
+    if (written < 0) fail("write");
+    bytes = bytes.subspan(static_cast<std::size_t>(written));
+    offset += static_cast<std::size_t>(written);
+  }
+}
+
+std::size_t read_some(const descriptor& file, std::span<std::byte> bytes, std::size_t offset) {
+  std::size_t done = 0;
+  while (done < bytes.size()) {
+    const ssize_t found = uninterrupted([&] {
+      return calls().pread(file.get(), bytes.data() + done, bytes.size() - done,
+                           static_cast<off_t>(offset + done));
+    });
+    if (found < 0) fail("read");
+    if (found == 0) break;
+    done += static_cast<std::size_t>(found);
+  }
+  return done;
+}
+
+file_status status(int descriptor) {
+  struct stat found {};
+  if (calls().fstat(descriptor, &found) != 0) fail("fstat");
+  return status_of(found);
+}
+
+std::optional<file_status> status_at(const descriptor& directory, const std::string& name) {
+  struct stat found {};
+  if (calls().fstatat(directory.get(), name.c_str(), &found, AT_SYMLINK_NOFOLLOW) == 0) {
+    return status_of(found);
+  }
+  if (errno != ENOENT) fail("fstatat");
+  return std::nullopt;
+}
+
+descriptor open_again(int descriptor, protection rights) {
+  return open(proc_path(descriptor), rights);
+}
+
+std::string name_of(int descriptor) {
+  std::array<char, PATH_MAX> name{};
+  const ssize_t length = calls().readlink(proc_path(descriptor).c_str(), name.data(), name.size());
+  if (length < 0) fail("readlink");
+  return {name.data(), static_cast<std::size_t>(length)};
+}
+
+bool open_for_writing(int descriptor) {
+  const int flags = calls().get_flags(descriptor);
+  if (flags < 0) fail("fcntl");
+  return (flags & O_ACCMODE) == O_RDWR;
+}
+
+bool sealed(int descriptor) {
+  const int seals = calls().get_seals(descriptor);
+  return seals >= 0 && (seals & needed_seals) == needed_seals;
+}
+
+void link_at(const descriptor& unnamed, const descriptor& directory, const std::string& name) {
+  // By /proc, since naming the descriptor itself takes a capability.
+  const std::string source = proc_path(unnamed.get());
+  if (calls().linkat(AT_FDCWD, source.c_str(), directory.get(), name.c_str(), AT_SYMLINK_FOLLOW) !=
+      0) {
+    fail("linkat");
+  }
+}
+
+void rename_at(const descriptor& directory, const std::string& from, const std::string& to) {
+  if (calls().renameat(directory.get(), from.c_str(), directory.get(), to.c_str()) != 0)
+    fail("rename");
+}
+
+void unlink_at(const descriptor& directory, const std::string& name) {
+  if (calls().unlinkat(directory.get(), name.c_str(), 0) != 0) fail("unlink");
+}
+
+int process_id() noexcept { return getpid(); }
+
+}  // namespace shard::os

@@ -1,0 +1,70 @@
+// Files and memory files, each function one checked system call or a few. All throw call_failed.
+#pragma once
+
+#include <cstddef>
+#include <optional>
+#include <span>
+#include <string>
+
+#include "os/descriptor.hpp"
+#include "os/mapping.hpp"
+
+namespace shard::os {
+
+// What exists under a path; symlinks are followed. Never waits, as a FIFO's open would for a
+// writer.
+descriptor open(const std::string& path, protection rights);
+// A folder to name files in; it need not be readable.
+descriptor open_directory(const std::string& path);
+// A new file, for reading and writing. EEXIST where there is anything under that name.
+descriptor create_new(const descriptor& directory, const std::string& name);
+
+// Mode 0600: the umask can take rights away even from the owner, and memory files start with all.
+void restrict_to_owner(const descriptor& file);
+
+// A file in memory, mode 0600, of zeros, `size_bytes` long and sealed to stay so: no one it is
+// handed to can shrink it under a mapping. Takes no memory before it is written to.
+descriptor memory_file(const std::string& name, std::size_t size_bytes);
+
+// A file without a name in `directory`: gone when it is closed, also by a kill, unless
+// link_at names it. Returns an empty descriptor where the file system has no such files.
+descriptor unnamed_file(const descriptor& directory);
+
+// Makes a file `size_bytes` long with all its blocks reserved, so that no later write can find the
+// disk full. Not for memory files, where it would touch every page.
+void reserve(const descriptor& file, std::size_t size_bytes);
+
+void write_all(const descriptor& file, std::span<const std::byte> bytes, std::size_t offset);
+// Returns how many bytes there were: fewer than asked for at the end of the file.
+std::size_t read_some(const descriptor& file, std::span<std::byte> bytes, std::size_t offset);
+
+struct file_status {
+  std::string kind;  // "a directory", "a FIFO or pipe", …: for messages
+  bool regular = false;
+  bool symlink = false;
+  bool unnamed = false;
+  std::size_t size_bytes = 0;
+  std::size_t allocated_bytes = 0;
+};
+file_status status(int descriptor);
+// Of what has that name, itself where it is a symlink; nothing where the name is free.
+std::optional<file_status> status_at(const descriptor& directory, const std::string& name);
+
+// The same file by an open file description of its own, with only these rights. Needs /proc.
+descriptor open_again(int descriptor, protection rights);
+// What /proc says is behind a descriptor: a path, or "/memfd:…".
+std::string name_of(int descriptor);
+
+bool open_for_writing(int descriptor);
+// Whether a memory file can neither shrink nor grow.
+bool sealed(int descriptor);
+
+// Gives an unnamed file a name, which must be new.
+void link_at(const descriptor& unnamed, const descriptor& directory, const std::string& name);
+void rename_at(const descriptor& directory, const std::string& from, const std::string& to);
+void unlink_at(const descriptor& directory, const std::string& name);
+
+// This process, to tell a forked child from the one that made a file.
+int process_id() noexcept;
+
+}  // namespace shard::os

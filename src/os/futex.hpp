@@ -1,0 +1,14 @@
+// Waiting on a word of memory that processes share. futex(2).
+#pragma once
+
+#include <atomic>
+#include <cstdint>
+
+namespace shard::os {
+
+// Returns when woken, when `word` isn't `expected` any more, or for no reason.
+void futex_wait(const std::atomic<std::uint32_t>& word, std::uint32_t expected) noexcept;
+
+void futex_wake_all(const std::atomic<std::uint32_t>& word) noexcept;
+
+}  // namespace shard::os

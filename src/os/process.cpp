@@ -1,0 +1,233 @@
+#include "os/process.hpp"
+
+#include <fcntl.h>
+#include <poll.h>
+#include <sched.h>
+#include <sys/prctl.h>
+#include <sys/syscall.h>
+#include <sys/wait.h>
+#include <unistd.h>
+
+#include <cerrno>
+#include <cstdio>
+#include <cstdlib>
+#include <cstring>
+#include <filesystem>
+#include <fstream>
+#include <string>
+#include <vector>
+
+#include "shard/error.hpp"
+
+namespace shard::os {
+namespace {
+
+// Not in the headers of every C library that has the kernel's pidfds.
+constexpr idtype_t by_pidfd = static_cast<idtype_t>(3);  // P_PIDFD
+
+constexpr bool thread_sanitizer =
+#if defined(__SANITIZE_THREAD__)
+    true;
+#elif defined(__has_feature)
+#if __has_feature(thread_sanitizer)
+    true;
+#else
+    false;
+#endif
+#else
+    false;
+#endif
+
+[[noreturn]] void fail(const char* what) {
+  const int cause = errno;
+  throw error(std::error_code(cause, std::generic_category()),
+              std::string("cannot ") + what + ": " + std::strerror(cause));
+}
+
+std::optional<ending> wait_for(int pidfd, int options) noexcept {
+  siginfo_t found{};
+  int result = 0;
+  do {
+    result = ::waitid(by_pidfd, static_cast<id_t>(pidfd), &found, WEXITED | __WALL | options);
+  } while (result != 0 && errno == EINTR);
+  if (result != 0) return ending{};  // ECHILD: somebody else has reaped it
+  if (found.si_pid == 0) return std::nullopt;
+  if (found.si_code == CLD_EXITED) return ending{.exit_status = found.si_status};
+  return ending{.signal = found.si_status, .core_dumped = found.si_code == CLD_DUMPED};
+}
+
+// As fork(), but the parent gets no signal when the child ends. The C library's own fork can't do
+// that; its handlers, which keep the heap's locks in order for callers with threads, don't run.
+pid_t fork_quietly() noexcept {
+  return static_cast<pid_t>(::syscall(SYS_clone, 0UL, nullptr, nullptr, nullptr, 0UL));
+}
+
+descriptor open_pidfd(pid_t pid) noexcept {
+  return descriptor(above_standard_streams(static_cast<int>(::syscall(SYS_pidfd_open, pid, 0))));
+}
+
+std::vector<pid_t> children() {
+  std::vector<pid_t> found;
+  std::error_code ignored;
+  for (const auto& entry : std::filesystem::directory_iterator("/proc", ignored)) {
+    const std::string name = entry.path().filename().string();
+    if (name.find_first_not_of("0123456789") != std::string::npos) continue;
+    std::ifstream file(entry.path() / "stat");
+    std::string stat;
+    std::getline(file, stat);
+    const std::size_t end_of_command = stat.rfind(')');
+    if (end_of_command == std::string::npos) continue;
+    char state = 0;
+    int parent = 0;
+    if (std::sscanf(stat.c_str() + end_of_command + 1, " %c %d", &state, &parent) != 2) continue;
+    if (parent == ::getpid()) found.push_back(std::stoi(name));
+  }
+  return found;
+}
+
+// Nothing thrown here may reach the frames of the parent, of which this process has a copy.
+[[noreturn]] void run_and_never_return(void (*body)(void*), void* context) noexcept {
+  body(context);
+  std::abort();
+}
+
+}  // namespace
+
+void process::kill() const noexcept {
+  ::syscall(SYS_pidfd_send_signal, pidfd_.get(), SIGKILL, nullptr, 0);
+}
+
+std::optional<ending> process::reap() const noexcept { return wait_for(pidfd_.get(), WNOHANG); }
+
+ending process::wait() const noexcept { return wait_for(pidfd_.get(), 0).value_or(ending{}); }
+
+process start_process(child_exit how, void (*body)(void* context), void* context) {
+  sigset_t all;
+  sigset_t before;
+  ::sigfillset(&all);
+  ::sigprocmask(SIG_SETMASK, &all, &before);
+  // ThreadSanitizer keeps its own state right across fork(), and across nothing else.
+  const bool quiet = how == child_exit::quiet && !thread_sanitizer;
+  const pid_t pid = quiet ? fork_quietly() : ::fork();
+  if (pid == 0) run_and_never_return(body, context);
+  const int cause = errno;
+  ::sigprocmask(SIG_SETMASK, &before, nullptr);
+  errno = cause;
+  if (pid < 0) fail("start a process");
+  // Its pid can't be anyone else's before we have reaped it.
+  descriptor pidfd = open_pidfd(pid);
+  if (!pidfd) {
+    const int reason = errno;
+    ::kill(pid, SIGKILL);
+    ::waitpid(pid, nullptr, __WALL);
+    errno = reason;
+    fail("watch a process");
+  }
+  return {pid, std::move(pidfd)};
+}
+
+descriptor watch_process(pid_t pid) {
+  descriptor pidfd = open_pidfd(pid);
+  if (!pidfd) fail("watch a process");
+  return pidfd;
+}
+
+pid_t own_pid() noexcept { return ::getpid(); }
+
+void reset_signal_handlers() noexcept {
+  for (int signal = 1; signal < NSIG; ++signal) {
+    struct sigaction action {};
+    const bool ignored = signal == SIGINT || signal == SIGQUIT || signal == SIGTTOU;
+    action.sa_handler = ignored ? SIG_IGN : SIG_DFL;
+    ::sigaction(signal, &action, nullptr);  // fails for SIGKILL, SIGSTOP and the C library's own
+  }
+}
+
+sigset_t signal_mask() noexcept {
+  sigset_t mask;
+  ::sigprocmask(SIG_SETMASK, nullptr, &mask);
+  return mask;
+}
+
+void unblock_signals(const sigset_t& mask) noexcept { ::sigprocmask(SIG_SETMASK, &mask, nullptr); }
+
+void close_inherited(int descriptor) noexcept { ::close(descriptor); }
+
+void lead_own_group() noexcept { ::setpgid(0, 0); }
+
+void become_subreaper() noexcept { ::prctl(PR_SET_CHILD_SUBREAPER, 1, 0, 0, 0); }
+
+void read_nothing_from_stdin() noexcept {
+  const int nothing = ::open("/dev/null", O_RDONLY | O_CLOEXEC);
+  if (nothing < 0) {
+    ::close(STDIN_FILENO);
+  } else if (nothing != STDIN_FILENO) {
+    ::dup2(nothing, STDIN_FILENO);
+    ::close(nothing);
+  }
+}
+
+bool die_with_parent(pid_t parent) noexcept {
+  ::prctl(PR_SET_PDEATHSIG, SIGKILL, 0, 0, 0);
+  return ::getppid() == parent;
+}
+
+void leave(int exit_status) noexcept { ::_exit(exit_status); }
+
+void kill_group(pid_t leader) noexcept { ::kill(-leader, SIGKILL); }
+
+void reap_group(pid_t leader) noexcept {
+  pid_t reaped = 0;
+  do {
+    reaped = ::waitpid(-leader, nullptr, __WALL);
+  } while (reaped > 0 || (reaped < 0 && errno == EINTR));
+}
+
+bool adopts_orphans() noexcept {
+  int adopts = 0;
+  ::prctl(PR_GET_CHILD_SUBREAPER, &adopts, 0, 0, 0);
+  return adopts != 0 || ::getpid() == 1;
+}
+
+void end_all_children() noexcept {
+  for (;;) {
+    const pid_t reaped = ::waitpid(-1, nullptr, WNOHANG | __WALL);
+    if (reaped > 0) continue;
+    if (reaped < 0 && errno == ECHILD) return;
+    try {
+      for (const pid_t child : children()) ::kill(child, SIGKILL);
+    } catch (...) {
+      return;  // no memory for the list: init will take them
+    }
+    ::waitpid(-1, nullptr, __WALL);
+  }
+}
+
+void wait_ready(std::span<watched> any, std::optional<std::chrono::milliseconds> limit) {
+  std::vector<pollfd> polled;
+  polled.reserve(any.size());
+  for (const watched& one : any) polled.push_back({one.descriptor, POLLIN, 0});
+  const int timeout = limit ? static_cast<int>(limit->count()) : -1;
+  const int found = ::poll(polled.data(), polled.size(), timeout);
+  if (found < 0 && errno != EINTR) fail("wait for processes");
+  for (std::size_t k = 0; k < any.size(); ++k) any[k].ready = found > 0 && polled[k].revents != 0;
+}
+
+pipe_ends make_pipe() {
+  int ends[2];
+  if (::pipe2(ends, O_CLOEXEC) != 0) fail("make a pipe");
+  pipe_ends pipe{descriptor(above_standard_streams(ends[0])),
+                 descriptor(above_standard_streams(ends[1]))};
+  if (!pipe.read || !pipe.write) fail("make a pipe");
+  return pipe;
+}
+
+void wait_for_end_of_file(const descriptor& pipe) noexcept {
+  char nothing = 0;
+  ssize_t found = 0;
+  do {
+    found = ::read(pipe.get(), &nothing, 1);
+  } while (found > 0 || (found < 0 && errno == EINTR));
+}
+
+}  // namespace shard::os

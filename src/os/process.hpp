@@ -1,0 +1,109 @@
+// Starting, watching and ending processes: fork, pidfds, and how a child gives up what it
+// inherited.
+#pragma once
+
+#include <sys/types.h>
+
+#include <chrono>
+#include <csignal>
+#include <optional>
+#include <span>
+#include <utility>
+
+#include "os/descriptor.hpp"
+
+namespace shard::os {
+
+// How a process ended.
+struct ending {
+  int signal = 0;  // that killed it; 0: it exited
+  int exit_status = 0;
+  bool core_dumped = false;
+};
+
+// A child of this process, held by its pidfd: never confused with another that has its pid later.
+class process {
+ public:
+  process() noexcept = default;  // none
+  process(pid_t pid, descriptor pidfd) noexcept : pid_(pid), pidfd_(std::move(pidfd)) {}
+  process(process&&) noexcept = default;
+  process& operator=(process&&) noexcept = default;
+
+  explicit operator bool() const noexcept { return static_cast<bool>(pidfd_); }
+  pid_t pid() const noexcept { return pid_; }
+  int pidfd() const noexcept { return pidfd_.get(); }  // readable once the process has ended
+
+  void kill() const noexcept;  // SIGKILL
+
+  // Reaps it if it has ended. A pidfd may be readable a moment before that: try again, later. One
+  // that was reaped by somebody else (a host that ignores SIGCHLD, or waits for any child) counts
+  // as ended with status 0.
+  std::optional<ending> reap() const noexcept;
+  // Blocks until it has ended.
+  ending wait() const noexcept;
+
+ private:
+  pid_t pid_ = 0;
+  descriptor pidfd_;
+};
+
+enum class child_exit {
+  signals_parent,  // SIGCHLD, as of any child
+  quiet            // no signal at all; the heap of a caller with threads may be left locked
+};
+
+// fork(2). Runs `body`, which must not return, in the child; returns the child in the parent.
+// Throws shard::error if there can be no more processes. All signals stay blocked in the child
+// until it says otherwise.
+process start_process(child_exit how, void (*body)(void* context), void* context);
+
+// The pidfd of a process that is not our child.
+descriptor watch_process(pid_t pid);
+
+pid_t own_pid() noexcept;
+
+// ---- For a child that was just started. ----
+
+// All signal handlers back to their defaults, but for SIGINT, SIGQUIT and SIGTTOU, which are
+// ignored: the terminal's keys are the caller's business, and output to a terminal is never
+// stopped.
+void reset_signal_handlers() noexcept;
+void unblock_signals(const sigset_t& mask) noexcept;
+sigset_t signal_mask() noexcept;
+
+void close_inherited(int descriptor) noexcept;
+void lead_own_group() noexcept;
+void become_subreaper() noexcept;
+void read_nothing_from_stdin() noexcept;
+// SIGKILL when the parent dies. False: it is dead already (it was `parent`).
+bool die_with_parent(pid_t parent) noexcept;
+[[noreturn]] void leave(int exit_status) noexcept;  // _exit
+
+// ---- Groups of processes. ----
+
+void kill_group(pid_t leader) noexcept;
+// Waits for every child of this process that is in the group.
+void reap_group(pid_t leader) noexcept;
+// Whether this process becomes the parent of orphans among its descendants.
+bool adopts_orphans() noexcept;
+// Kills and reaps every child of this process that is left, and theirs, which it inherits.
+void end_all_children() noexcept;
+
+// ---- Waiting. ----
+
+struct watched {
+  int descriptor = -1;  // -1: ignored
+  bool ready = false;   // readable, or its other end is closed
+};
+// Waits until one is ready, or for at most `limit`; without a limit, for ever. Signal handlers of
+// the caller may make it return early.
+void wait_ready(std::span<watched> any, std::optional<std::chrono::milliseconds> limit);
+
+struct pipe_ends {
+  descriptor read;
+  descriptor write;
+};
+pipe_ends make_pipe();
+void wait_for_end_of_file(const descriptor& pipe) noexcept;  // all its write ends are closed
+
+}  // namespace shard::os

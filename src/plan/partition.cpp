@@ -1,0 +1,139 @@
+#include "plan/partition.hpp"
+
+#include <algorithm>
+#include <cmath>
+#include <numeric>
+#include <string>
+#include <utility>
+
+#include "shard/error.hpp"
+
+namespace shard::plan {
+namespace {
+
+constexpr std::size_t target_chunks = 4096;
+
+// Constants, never the machine's own: plans must not differ between machines.
+constexpr std::size_t line_bytes = 64;
+constexpr std::size_t page_bytes = 4096;
+constexpr std::size_t large_output_bytes = std::size_t{64} << 20;
+
+// Below these many chunks, alignment gives way: balance between workers is worth more.
+constexpr std::size_t enough_chunks_for_pages = 256;
+constexpr std::size_t enough_chunks_for_lines = 64;
+
+std::string text(range r) {
+  return "[" + std::to_string(r.first) + ", " + std::to_string(r.last) + ")";
+}
+
+[[noreturn]] void refuse(const std::string& what) {
+  throw error(std::errc::invalid_argument, "cannot plan the map: " + what);
+}
+
+void check(range all) {
+  if (all.last < all.first) refuse("found the range " + text(all) + ", expected first <= last");
+}
+
+constexpr std::size_t ceil_div(std::size_t a, std::size_t b) { return a / b + (a % b != 0); }
+
+// Indices in the smallest run whose bytes are a multiple of `block` in every output. `block` is a
+// power of two, so the largest of the outputs' runs is a multiple of the others.
+std::size_t aligned_run(std::span<const std::size_t> row_bytes, std::size_t block) {
+  std::size_t run = 1;
+  for (const std::size_t bytes : row_bytes) {
+    if (bytes != 0) run = std::max(run, block / std::gcd(block, bytes));
+  }
+  return run;
+}
+
+}  // namespace
+
+partition::partition(range all, std::vector<range> parts)
+    : all_(all), chunks_(parts.size()), parts_(std::move(parts)) {
+  for (const range part : parts_) indices_ += part.size();
+}
+
+partition partition::uniform(range all, std::size_t grain) {
+  check(all);
+  if (grain == 0) refuse("found grain 0, expected a grain of at least 1");
+  partition cut(all, {});
+  cut.grain_ = grain;
+  cut.chunks_ = ceil_div(all.size(), grain);
+  cut.indices_ = all.size();
+  return cut;
+}
+
+partition partition::listed(const chunk_list& list) {
+  check(list.all);
+  std::size_t border = list.all.first;
+  for (std::size_t k = 0; k < list.parts.size(); ++k) {
+    const range part = list.parts[k];
+    const std::string name =
+        "found chunk " + std::to_string(k) + " = " + text(part) + ", expected ";
+    if (part.last <= part.first) refuse(name + "first < last");
+    if (part.last > list.all.last) refuse(name + "it inside " + text(list.all));
+    if (part.first < border)
+      refuse(name + "it to begin at " + std::to_string(border) + " or later");
+    border = part.last;
+  }
+  return {list.all, std::vector<range>(list.parts.begin(), list.parts.end())};
+}
+
+partition partition::balanced(const weighted& items) {
+  check(items.all);
+  const std::span<const double> cost = items.cost;
+  if (cost.size() != items.all.size()) {
+    refuse("found " + std::to_string(cost.size()) + " costs for " +
+           std::to_string(items.all.size()) + " indices, expected one for each");
+  }
+  double total = 0;
+  for (std::size_t k = 0; k < cost.size(); ++k) {
+    if (!(cost[k] >= 0) || !std::isfinite(cost[k])) {
+      refuse("found cost[" + std::to_string(k) + "] = " + std::to_string(cost[k]) +
+             ", expected a finite cost that is not negative");
+    }
+    total += cost[k];
+  }
+  if (!std::isfinite(total)) refuse("found costs whose total overflows, expected a finite total");
+  // A chunk ends with the item that takes the running total to the next multiple of an equal share:
+  // no border is further from its ideal place than one item.
+  std::vector<range> parts;
+  const auto wanted = static_cast<double>(std::min(target_chunks, cost.size()));
+  double sum = 0;
+  double shares_passed = 0;
+  std::size_t begin = 0;
+  for (std::size_t k = 0; k < cost.size(); ++k) {
+    sum += total == 0 ? 1 : cost[k];
+    const double shares =
+        std::floor(sum / (total == 0 ? static_cast<double>(cost.size()) : total) * wanted);
+    if (shares == shares_passed && k + 1 != cost.size()) continue;
+    parts.push_back({items.all.first + begin, items.all.first + k + 1});
+    begin = k + 1;
+    shares_passed = shares;
+  }
+  return {items.all, std::move(parts)};
+}
+
+range partition::operator[](std::size_t chunk) const noexcept {
+  if (grain_ == 0) return parts_[chunk];
+  const std::size_t first = all_.first + chunk * grain_;
+  return {first, first + std::min(grain_, all_.last - first)};
+}
+
+std::size_t default_grain(std::size_t indices, std::span<const std::size_t> row_bytes) noexcept {
+  const std::size_t even = std::max<std::size_t>(1, ceil_div(indices, target_chunks));
+  const auto rounded = [&](std::size_t block) {
+    const std::size_t run = aligned_run(row_bytes, block);
+    return ceil_div(even, run) * run;
+  };
+  const bool large = std::ranges::any_of(row_bytes, [&](std::size_t bytes) {
+    return bytes != 0 && indices >= large_output_bytes / bytes;
+  });
+  const std::size_t pages = rounded(page_bytes);
+  if (large && indices / pages >= enough_chunks_for_pages) return pages;
+  const std::size_t lines = rounded(line_bytes);
+  if (indices / lines >= enough_chunks_for_lines) return lines;
+  return even;
+}
+
+}  // namespace shard::plan

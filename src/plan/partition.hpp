@@ -1,0 +1,49 @@
+// How an index range is cut into chunks: pure functions of their arguments, so that the same call
+// has the same chunks on every machine and at every number of workers.
+#pragma once
+
+#include <cstddef>
+#include <span>
+#include <vector>
+
+#include "shard/plan.hpp"
+#include "shard/range.hpp"
+
+namespace shard::plan {
+
+// Consecutive chunks of an index range.
+class partition {
+ public:
+  // Chunks of `grain` indices, the last one shorter. Throws shard::error if grain is 0.
+  static partition uniform(range all, std::size_t grain);
+
+  // As given. Throws shard::error if parts overlap, descend, are empty or leave `all`.
+  static partition listed(const chunk_list& list);
+
+  // Throws shard::error if a cost is negative or not finite, or their number is not all.size().
+  static partition balanced(const weighted& items);
+
+  std::size_t chunks() const noexcept { return chunks_; }
+  std::size_t grain() const noexcept { return grain_; }  // 0: chunks are listed one by one
+  range all() const noexcept { return all_; }
+  range operator[](std::size_t chunk) const noexcept;
+
+  // How many indices lie in all chunks together: all().size(), or less for a list with gaps.
+  std::size_t indices() const noexcept { return indices_; }
+
+ private:
+  partition(range all, std::vector<range> parts);
+
+  range all_;
+  std::size_t grain_ = 0;
+  std::size_t chunks_ = 0;
+  std::size_t indices_ = 0;
+  std::vector<range> parts_;
+};
+
+// The grain of a map that names none: about 4096 chunks, rounded up so that chunk borders of every
+// output fall on cache lines (on pages, for large outputs), as long as enough chunks are left.
+// row_bytes: for each output, the bytes that one index owns.
+std::size_t default_grain(std::size_t indices, std::span<const std::size_t> row_bytes) noexcept;
+
+}  // namespace shard::plan

@@ -1,0 +1,40 @@
+// What everybody who works on one run shares: made by the caller before anything is started, and
+// inherited by the supervisor, the standby and the workers.
+#pragma once
+
+#include <chrono>
+#include <cstddef>
+#include <functional>
+#include <memory>
+#include <span>
+#include <vector>
+
+#include "board/board.hpp"
+#include "board/owner.hpp"
+#include "memory/segment.hpp"
+#include "shard/detail/segment.hpp"
+
+namespace shard::pool {
+
+// A buffer that each worker maps for itself.
+struct granted {
+  std::shared_ptr<detail::segment> owner;
+  detail::access rights = detail::access::read;
+};
+
+struct crew {
+  const board::board& board;
+  std::span<std::byte> board_memory;  // which children of a worker must not have
+  board::policy policy;
+  std::vector<granted> grants;
+
+  // Makes the task of one worker, which has the grants' elements at `data`, in their order; it
+  // stays valid for as long as the crew.
+  std::function<board::task(std::vector<std::byte*> data)> enter;
+};
+
+// Called in the caller's thread while a run goes on, about every tick. What it throws ends the run.
+using on_tick = std::function<void()>;
+constexpr std::chrono::milliseconds tick{100};
+
+}  // namespace shard::pool

@@ -1,0 +1,122 @@
+#include "pool/in_process.hpp"
+
+#include <oneapi/tbb/global_control.h>
+#include <oneapi/tbb/task_arena.h>
+
+#include <condition_variable>
+#include <exception>
+#include <mutex>
+#include <utility>
+
+#include "os/anonymous.hpp"
+
+namespace shard::pool {
+namespace {
+
+std::vector<std::byte*> data_here(const crew& all) {
+  std::vector<std::byte*> data;
+  for (const granted& grant : all.grants) data.push_back(grant.owner->data());
+  return data;
+}
+
+board::policy without_parking(board::policy policy) {
+  policy.park = false;
+  return policy;
+}
+
+// Counts the owners that still work, and keeps the first exception that one ended with.
+class finish_line {
+ public:
+  explicit finish_line(unsigned owners) : left_(owners) {}
+
+  void arrive(const std::exception_ptr& failure) {
+    const std::lock_guard lock(mutex_);
+    if (failure && !failure_) failure_ = failure;
+    if (--left_ == 0) all_here_.notify_all();
+  }
+
+  // True once all have arrived; false after a tick without.
+  bool wait_a_tick() {
+    std::unique_lock lock(mutex_);
+    return all_here_.wait_for(lock, tick, [this] { return left_ == 0; });
+  }
+
+  void wait() {
+    std::unique_lock lock(mutex_);
+    all_here_.wait(lock, [this] { return left_ == 0; });
+  }
+
+  // Once all have arrived: what the caller's own thread ended with comes before what an owner did.
+  void end_with(std::exception_ptr failure) { failure_ = std::move(failure); }
+
+  void rethrow() const {
+    if (failure_) std::rethrow_exception(failure_);
+  }
+
+ private:
+  std::mutex mutex_;
+  std::condition_variable all_here_;
+  unsigned left_;
+  std::exception_ptr failure_;
+};
+
+void own(const crew& all, unsigned slot, const board::task& task) {
+  const os::anonymous_memory accumulators(all.board.size().accumulator_bytes, os::sharing::none);
+  board::owner(all.board, slot, task, without_parking(all.policy), accumulators.base()).work();
+}
+
+}  // namespace
+
+void run_serial(const crew& all, const on_tick& report_progress) {
+  const board::task task = all.enter(data_here(all));
+  const os::anonymous_memory accumulators(all.board.size().accumulator_bytes, os::sharing::none);
+  board::owner worker(all.board, 0, task, without_parking(all.policy), accumulators.base());
+  auto due = std::chrono::steady_clock::now() + tick;
+  worker.resume();
+  do {
+    worker.run();
+    if (!report_progress || std::chrono::steady_clock::now() < due) continue;
+    report_progress();
+    due += tick;
+  } while (worker.claim());
+  worker.publish();
+}
+
+void run_on_threads(const crew& all, const on_tick& report_progress) {
+  const board::task task = all.enter(data_here(all));
+  const unsigned slots = all.board.size().slots;
+  // The run's threads are gone when it is over, unless the program uses oneTBB itself: a later map
+  // in processes can then fork.
+  oneapi::tbb::task_scheduler_handle threads{oneapi::tbb::attach{}};
+  finish_line line(slots);
+  {
+    const oneapi::tbb::global_control enough(oneapi::tbb::global_control::max_allowed_parallelism,
+                                             slots + 1);
+    oneapi::tbb::task_arena arena(static_cast<int>(slots), 0);
+    for (unsigned slot = 0; slot < slots; ++slot) {
+      arena.enqueue([&, slot] {
+        std::exception_ptr failure;
+        try {
+          own(all, slot, task);
+        } catch (...) {
+          failure = std::current_exception();
+          all.board.raise(board::stopping);
+        }
+        line.arrive(failure);
+      });
+    }
+    try {
+      while (!line.wait_a_tick()) {
+        if (report_progress) report_progress();
+      }
+    } catch (...) {
+      all.board.raise(board::stopping);
+      line.wait();
+      line.end_with(std::current_exception());
+    }
+  }
+  oneapi::tbb::finalize(threads, std::nothrow);
+  line.rethrow();
+}
+
+}  // namespace shard::pool

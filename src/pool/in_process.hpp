@@ -1,0 +1,12 @@
+// Runs without processes: the same board, with threads or one thread in the place of workers. A
+// kernel that crashes takes the program with it.
+#pragma once
+
+#include "pool/crew.hpp"
+
+namespace shard::pool {
+
+void run_serial(const crew& all, const on_tick& report_progress);
+void run_on_threads(const crew& all, const on_tick& report_progress);
+
+}  // namespace shard::pool

@@ -1,0 +1,106 @@
+#include "pool/processes.hpp"
+
+#include <cstdio>
+#include <iostream>
+#include <optional>
+#include <string>
+
+#include "os/cpu.hpp"
+#include "os/process.hpp"
+#include "pool/supervisor.hpp"
+#include "shard/error.hpp"
+
+namespace shard::pool {
+namespace {
+
+// A fork copies only the calling thread: locks that others hold stay locked in the copy for ever.
+unsigned check_threads(bool allowed) {
+  const unsigned others = os::other_threads();
+  if (others != 0 && !allowed) {
+    throw error(
+        std::errc::operation_not_permitted,
+        "cannot fork workers: found " + std::to_string(others) +
+            " other threads in this program, expected none, since locks that they hold would "
+            "stay locked in the workers. Map before threads are started, or run_on "
+            "executor::threads, or set allow_threads if kernels need no such lock");
+  }
+  return others;
+}
+
+// What was printed before the run is printed once, and before what workers print.
+void flush_output() {
+  std::cout.flush();
+  std::clog.flush();
+  std::fflush(nullptr);
+}
+
+// After a run in which nobody was left to do it: the children of kernels, which hold nothing of the
+// run, end now; and a caller that adopts orphans has the dead of the supervisors that died.
+void bury(const board::board& on, const os::process& supervisor) {
+  const bool abandoned = (on.controls() & board::finished) == 0;
+  const unsigned takeovers = on.takeovers().load(std::memory_order_relaxed);
+  if (abandoned) os::kill_group(supervisor.pid());
+  if (os::adopts_orphans() && (abandoned || takeovers != 0)) {
+    os::reap_group(supervisor.pid());
+    for (unsigned k = 1; k <= takeovers + 1; ++k) {
+      const pid_t leader = on.leader(k).load(std::memory_order_relaxed);
+      if (leader == 0) continue;
+      if (abandoned) os::kill_group(leader);
+      os::reap_group(leader);
+    }
+  }
+  supervisor.wait();
+}
+
+void wait_until_all_have_ended(const os::descriptor& pipe, const on_tick& report_progress) {
+  os::watched run{pipe.get()};
+  for (;;) {
+    os::wait_ready({&run, 1}, report_progress ? std::optional(tick) : std::nullopt);
+    if (run.ready) return;
+    if (report_progress) report_progress();
+  }
+}
+
+}  // namespace
+
+void run_in_processes(const crew& all, bool allow_threads, const on_tick& report_progress) {
+  const unsigned others = check_threads(allow_threads);
+  flush_output();
+  os::pipe_ends run = os::make_pipe();
+  struct context {
+    supervision what;
+    os::descriptor* read_end;
+  } start{{all, detail::segment::live(), os::signal_mask(), os::watch_process(os::own_pid()),
+           std::move(run.write)},
+          &run.read};
+
+  // With other threads, only the C library's own fork leaves the heap unlocked in the child; the
+  // price is a SIGCHLD when the run is over.
+  const os::process supervisor = os::start_process(
+      others == 0 ? os::child_exit::quiet : os::child_exit::signals_parent,
+      [](void* given) {
+        auto& from = *static_cast<context*>(given);
+        *from.read_end = {};
+        be_supervisor(from.what);
+      },
+      &start);
+  start.what.run_goes_on = {};
+  try {
+    wait_until_all_have_ended(run.read, report_progress);
+  } catch (...) {
+    // The standby ends the workers, sees that nobody wants the run, and leaves.
+    all.board.raise(board::cancelled);
+    supervisor.kill();
+    os::wait_for_end_of_file(run.read);
+    bury(all.board, supervisor);
+    throw;
+  }
+  bury(all.board, supervisor);
+  const board::board& on = all.board;
+  if ((on.controls() & board::finished) == 0 && *on.trouble() == '\0') {
+    std::snprintf(on.trouble(), board::board::trouble_bytes,
+                  "the supervisor and its standby were both killed");
+  }
+}
+
+}  // namespace shard::pool

@@ -1,0 +1,308 @@
+#include "pool/supervisor.hpp"
+
+#include <algorithm>
+#include <cstdio>
+#include <exception>
+#include <optional>
+#include <string>
+#include <utility>
+
+#include "board/recovery.hpp"
+#include "os/last_words.hpp"
+#include "os/process.hpp"
+#include "pool/worker.hpp"
+
+namespace shard::pool {
+namespace {
+
+using namespace std::chrono_literals;
+
+// Deaths that blame no chunk which a run bears, of workers and of supervisors: more are a fault
+// that repeats itself.
+constexpr unsigned deaths_borne = 100;
+static_assert(deaths_borne + 2 <= board::board::leader_capacity);
+
+// What can't be done at once (reaping, mending a slot, forking) is tried again after these.
+constexpr auto soon = 5ms;
+constexpr auto later = 100ms;
+constexpr unsigned forks_tried = 50;
+
+// One slot of the board, as the supervisor sees it.
+struct seat {
+  enum { vacant, working, ended, dead } state = vacant;
+  os::process
+      worker;  // ended: its pidfd says so, but it can't be reaped yet; dead: its slot needs mending
+};
+
+class supervisor {
+ public:
+  supervisor(const supervision& run, os::pipe_ends life)
+      : run_(run), board_(run.all.board), life_(std::move(life)), seats_(board_.size().slots) {}
+
+  // Until the run is over: every slot with work has a worker.
+  void supervise() {
+    while (prepare()) watch();
+    board_.raise(board::finished);
+  }
+
+  void inherit();  // from a supervisor that has died, with all its workers
+  void end_all();
+
+ private:
+  bool prepare();
+  void keep_a_standby();
+  void mend(unsigned slot);
+  void staff(unsigned slot);
+  bool has_work(unsigned slot) const;
+  void fork_failed(const std::exception& why);
+  void watch();
+  void look_at(unsigned slot);
+  void worker_ended(unsigned slot, const os::ending& how);
+  void give_up(const std::string& trouble);
+  unsigned in_state(int state) const;
+
+  const supervision& run_;
+  const board::board& board_;
+  os::pipe_ends life_;  // write ends: this process and its workers; read end: the standby
+  std::vector<seat> seats_;
+  os::process standby_;
+  unsigned standbys_lost_ = 0;
+  unsigned unblamed_ = 0;
+  unsigned forks_failed_ = 0;  // in a row
+  bool short_of_processes_ = false;
+};
+
+[[noreturn]] void be_standby(const supervision& run, const os::descriptor& supervisor_ended,
+                             pid_t supervisor, os::pipe_ends& life);
+
+// ---- Staffing ----
+
+// Brings slots and processes together as far as it can be done now. False: nothing is left to do.
+bool supervisor::prepare() {
+  keep_a_standby();
+  short_of_processes_ = false;
+  for (unsigned slot = 0; slot < seats_.size(); ++slot) {
+    if (seats_[slot].state == seat::ended) look_at(slot);
+    if (seats_[slot].state == seat::dead) mend(slot);
+    if (seats_[slot].state == seat::vacant && has_work(slot)) staff(slot);
+  }
+  return short_of_processes_ || in_state(seat::vacant) != seats_.size();
+}
+
+void supervisor::keep_a_standby() {
+  if (standby_ || standbys_lost_ > deaths_borne) return;
+  struct context {
+    supervisor* self;
+    os::descriptor ended;
+    pid_t pid;
+  };
+  try {
+    context start{this, os::watch_process(os::own_pid()), os::own_pid()};
+    standby_ = os::start_process(
+        os::child_exit::signals_parent,
+        [](void* given) {
+          auto& from = *static_cast<context*>(given);
+          be_standby(from.self->run_, from.ended, from.pid, from.self->life_);
+        },
+        &start);
+  } catch (const std::exception&) {
+    // The run goes on without; its caller still hears of the supervisor's death.
+    standbys_lost_ = deaths_borne + 1;
+  }
+}
+
+void supervisor::mend(unsigned slot) {
+  const auto alive = [this](unsigned other) {
+    return seats_[other].state == seat::working || seats_[other].state == seat::ended;
+  };
+  if (!board::reclaim(board_, slot, alive)) return;
+  seats_[slot].state = seat::vacant;
+  // Whoever set these may have died before it woke the others.
+  for (const board::control bit : {board::done, board::stopping}) {
+    if ((board_.controls() & bit) != 0) board_.raise(bit);
+  }
+  if (board_.settled() == board_.size().chunks) board_.raise(board::done);
+}
+
+bool supervisor::has_work(unsigned slot) const {
+  if ((board_.controls() & (board::done | board::stopping)) != 0) return false;
+  return board::has_tail(board_, slot) ||
+         board_.cursor().load(std::memory_order_relaxed) < board_.size().chunks;
+}
+
+void supervisor::staff(unsigned slot) {
+  board::slot& at = board_.at(slot);
+  at.left.store(0, std::memory_order_relaxed);
+  at.words.spoken.store(0, std::memory_order_relaxed);
+  worker_start start{run_.all,       slot,      os::own_pid(),
+                     run_.inherited, run_.mask, {life_.write.get(), run_.run_goes_on.get()}};
+  try {
+    seats_[slot].worker = os::start_process(
+        os::child_exit::signals_parent,
+        [](void* given) { be_worker(*static_cast<const worker_start*>(given)); }, &start);
+  } catch (const std::exception& why) {
+    fork_failed(why);
+    return;
+  }
+  at.pid.store(seats_[slot].worker.pid(), std::memory_order_relaxed);
+  seats_[slot].state = seat::working;
+  forks_failed_ = 0;
+  board_.lower(board::handover);
+}
+
+// A slot can wait: a worker that has nothing to do makes room for it. If nobody works, all that is
+// left is to try again, for a while.
+void supervisor::fork_failed(const std::exception& why) {
+  short_of_processes_ = true;
+  board_.raise(board::handover);
+  ++forks_failed_;
+  if (in_state(seat::vacant) == seats_.size() && forks_failed_ > forks_tried * seats_.size()) {
+    give_up(why.what());
+  }
+}
+
+// ---- Watching ----
+
+void supervisor::watch() {
+  std::vector<os::watched> all{{run_.caller.get()}, {standby_ ? standby_.pidfd() : -1}};
+  for (const seat& one : seats_) {
+    all.push_back({one.state == seat::working ? one.worker.pidfd() : -1});
+  }
+  std::optional<std::chrono::milliseconds> limit;
+  if (short_of_processes_) limit = later;
+  if (in_state(seat::ended) + in_state(seat::dead) != 0) limit = soon;
+  os::wait_ready(all, limit);
+
+  if (all[0].ready) {  // the caller has died: nobody wants the results
+    end_all();
+    os::leave(0);
+  }
+  if (all[1].ready && standby_.reap()) {
+    standby_ = {};
+    ++standbys_lost_;
+  }
+  for (unsigned slot = 0; slot < seats_.size(); ++slot) {
+    if (all[2 + slot].ready) look_at(slot);
+  }
+}
+
+void supervisor::look_at(unsigned slot) {
+  const std::optional<os::ending> how = seats_[slot].worker.reap();
+  seats_[slot].state = seat::ended;
+  if (how) worker_ended(slot, *how);
+}
+
+// What is held against the chunk that a worker died in.
+struct cause {
+  board::failure_kind kind;
+  std::string what;
+};
+
+cause cause_of(const os::ending& how, const board::slot& slot) {
+  const bool spoke = slot.words.spoken.load(std::memory_order_acquire) != 0;
+  if (how.signal == 0) {
+    return {board::failure_kind::exit,
+            spoke ? slot.words.what : "_exit(" + std::to_string(how.exit_status) + ") was called"};
+  }
+  const std::string name =
+      "signal " + std::to_string(how.signal) + " (SIG" + os::name_of_signal(how.signal) + ")";
+  if (how.signal == SIGKILL) return {board::failure_kind::killed, name + " from outside"};
+  return {board::failure_kind::signal, spoke ? slot.words.what : name};
+}
+
+void supervisor::worker_ended(unsigned slot, const os::ending& how) {
+  seats_[slot].worker = {};
+  seats_[slot].state = seat::dead;
+  board::slot& at = board_.at(slot);
+  at.pid.store(0, std::memory_order_relaxed);
+  if (at.left.load(std::memory_order_acquire) != 0) return;  // its work was done, however it ended
+  const cause why = cause_of(how, at);
+  const bool blamed = board::judge(board_, slot, why.kind, how.signal, how.exit_status, why.what,
+                                   run_.all.policy.allowed, run_.all.policy.keep_going);
+  if (!blamed && ++unblamed_ > deaths_borne) {
+    give_up("more than " + std::to_string(deaths_borne) +
+            " workers died outside of any chunk; the last one: " + why.what);
+  }
+}
+
+void supervisor::give_up(const std::string& trouble) {
+  std::snprintf(board_.trouble(), board::board::trouble_bytes, "%s", trouble.c_str());
+  board_.raise(board::stopping);
+}
+
+unsigned supervisor::in_state(int state) const {
+  return static_cast<unsigned>(
+      std::ranges::count_if(seats_, [state](const seat& one) { return one.state == state; }));
+}
+
+// ---- The end, and the next beginning ----
+
+void supervisor::end_all() {
+  if (standby_) {  // first: it would take our place
+    standby_.kill();
+    standby_.wait();
+  }
+  for (const seat& one : seats_) {
+    if (one.worker) one.worker.kill();
+  }
+  os::end_all_children();
+}
+
+void supervisor::inherit() {
+  for (unsigned slot = 0; slot < seats_.size(); ++slot) {
+    board_.at(slot).pid.store(0, std::memory_order_relaxed);
+    board::acquit(board_, slot);  // it died with its supervisor
+    seats_[slot].state = seat::dead;
+  }
+}
+
+[[noreturn]] void supervise(const supervision& run, bool takeover) noexcept {
+  os::lead_own_group();
+  os::become_subreaper();
+  os::reset_signal_handlers();
+  os::read_nothing_from_stdin();
+  os::unblock_signals(run.mask);
+  try {
+    supervisor self(run, os::make_pipe());
+    if (takeover) self.inherit();
+    self.supervise();
+    self.end_all();
+  } catch (const std::exception& problem) {
+    // Short of memory or descriptors. As if killed: the standby, if there is one, goes on.
+    std::snprintf(run.all.board.trouble(), board::board::trouble_bytes, "%s", problem.what());
+    os::leave(1);
+  }
+  os::leave(0);
+}
+
+// Waits for the supervisor's death, makes sure that nothing of it is left, and takes its place.
+void be_standby(const supervision& run, const os::descriptor& supervisor_ended, pid_t supervisor,
+                os::pipe_ends& life) {
+  os::lead_own_group();
+  const board::board& on = run.all.board;
+  on.leader(on.takeovers().load(std::memory_order_relaxed) + 1)
+      .store(os::own_pid(), std::memory_order_relaxed);
+  os::reset_signal_handlers();
+  os::unblock_signals(run.mask);
+  life.write = {};
+  os::watched dead{supervisor_ended.get()};
+  while (!dead.ready) os::wait_ready({&dead, 1}, std::nullopt);
+  os::kill_group(supervisor);
+  os::wait_for_end_of_file(life.read);
+
+  os::watched caller{run.caller.get()};
+  os::wait_ready({&caller, 1}, 0ms);
+  if (caller.ready || (on.controls() & (board::finished | board::cancelled)) != 0) os::leave(0);
+  if (on.takeovers().fetch_add(1, std::memory_order_relaxed) >= deaths_borne) {
+    std::snprintf(on.trouble(), board::board::trouble_bytes, "more than %u supervisors died",
+                  deaths_borne);
+    os::leave(1);
+  }
+  supervise(run, true);
+}
+
+}  // namespace
+
+void be_supervisor(const supervision& run) noexcept { supervise(run, false); }
+
+}  // namespace shard::pool

@@ -1,0 +1,182 @@
+#include "pool/worker.hpp"
+
+#include <algorithm>
+#include <cstdio>
+#include <cstring>
+#include <exception>
+#include <iostream>
+#include <optional>
+#include <string_view>
+
+#include "os/anonymous.hpp"
+#include "os/last_words.hpp"
+#include "os/process.hpp"
+
+namespace shard::pool {
+namespace {
+
+// ---- Last words. Everything here may run in a signal handler: no locks, no allocation. ----
+
+enum class held { inherited, granted_for_reading, granted_for_writing };
+
+// A buffer's mapping in this process.
+struct mapped {
+  const std::byte* base = nullptr;
+  std::size_t length_bytes = 0;
+  std::size_t data_offset = 0;
+  std::size_t element_bytes = 1;
+  const char* name = "";
+  held how = held::inherited;
+};
+
+struct worker_context {
+  board::last_words* words = nullptr;
+  std::vector<mapped> mappings;
+  std::vector<int> signs_of_life;
+};
+worker_context context;  // of this process
+
+// Text in a fixed place.
+class writer {
+ public:
+  explicit writer(board::last_words& to) : at_(to.what), end_(to.what + sizeof to.what - 1) {}
+  writer(const writer&) = delete;
+  writer& operator=(const writer&) = delete;
+  ~writer() { *at_ = '\0'; }
+
+  writer& operator<<(std::string_view text) {
+    const std::size_t length = std::min(text.size(), static_cast<std::size_t>(end_ - at_));
+    std::memcpy(at_, text.data(), length);
+    at_ += length;
+    return *this;
+  }
+  writer& number(std::uintptr_t value, unsigned base) {
+    char digits[24];
+    std::size_t at = sizeof digits;
+    do {
+      digits[--at] = "0123456789abcdef"[value % base];
+      value /= base;
+    } while (value != 0);
+    return *this << std::string_view(digits + at, sizeof digits - at);
+  }
+
+ private:
+  char* at_;
+  char* const end_;
+};
+
+void name_place(writer& to, const std::byte* address) {
+  for (const mapped& one : context.mappings) {
+    if (address < one.base || address >= one.base + one.length_bytes) continue;
+    const auto offset = static_cast<std::size_t>(address - one.base);
+    to << " in the buffer " << one.name;
+    if (offset >= one.data_offset) {
+      to << ", at element ";
+      to.number((offset - one.data_offset) / one.element_bytes, 10);
+    }
+    if (one.how == held::inherited) to << ", which was only captured: grant it with out() to write";
+    if (one.how == held::granted_for_reading) to << ", which was granted for reading";
+    return;
+  }
+  to << " at address 0x";
+  to.number(reinterpret_cast<std::uintptr_t>(address), 16);
+}
+
+void crashed(int signal, std::optional<const void*> address) {
+  board::last_words& words = *context.words;
+  {
+    writer to(words);
+    to << "signal ";
+    to.number(static_cast<unsigned>(signal), 10);
+    to << " (SIG" << os::name_of_signal(signal) << ")";
+    if (address) name_place(to, static_cast<const std::byte*>(*address));
+  }
+  words.spoken.store(1, std::memory_order_release);
+}
+
+void exited(int status) {
+  board::last_words& words = *context.words;
+  {
+    writer to(words);
+    to << "exit(" << (status < 0 ? "-" : "");
+    to.number(static_cast<unsigned>(status < 0 ? -status : status), 10);
+    to << ") was called";
+  }
+  words.exit_status = status;
+  words.spoken.store(1, std::memory_order_release);
+  std::fflush(stdout);
+  os::leave(status);
+}
+
+// In a process that the kernel forked: it is no worker, and what becomes of it is not told here.
+// One that returns from the kernel must not go on as if it were: it has no board to go on with.
+void forked() {
+  static board::last_words unheard;
+  context.words = &unheard;
+  for (const int sign : context.signs_of_life) os::close_inherited(sign);
+}
+
+// ---- Memory. ----
+
+void close_the_caller_s_doors(const worker_start& start) {
+  for (const memory::live_segment& one : start.inherited) {
+    if (one.writable) os::make_read_only(one.base, one.length_bytes);
+    context.mappings.push_back({one.base, one.length_bytes, one.data_offset, one.element_bytes,
+                                one.name.c_str(), held::inherited});
+  }
+}
+
+// Maps what was granted, and says where its elements are.
+std::vector<std::byte*> open_own_doors(const crew& all, std::vector<os::mapping>& kept) {
+  std::vector<std::byte*> data;
+  for (const granted& grant : all.grants) {
+    const detail::segment& what = *grant.owner;
+    const os::mapping& here = kept.emplace_back(memory::map_again(what, grant.rights));
+    const bool writable = grant.rights == detail::access::write;
+    os::keep_from_children_and_dumps(here.base(), here.length_bytes());
+    context.mappings.push_back({here.base(), here.length_bytes(), what.data_offset(),
+                                what.element_bytes(), what.name().c_str(),
+                                writable ? held::granted_for_writing : held::granted_for_reading});
+    data.push_back(here.base() + what.data_offset());
+  }
+  return data;
+}
+
+void work(const worker_start& start) {
+  const crew& all = start.all;
+  context.signs_of_life = start.signs_of_life;
+  os::on_exit_called(exited);
+  os::on_fatal_signal(crashed);
+  os::on_fork_called(forked);
+
+  os::keep_from_children_and_dumps(all.board_memory.data(), all.board_memory.size());
+  std::vector<os::mapping> mappings;
+  close_the_caller_s_doors(start);
+  const board::task task = all.enter(open_own_doors(all, mappings));
+  const os::anonymous_memory accumulators(all.board.size().accumulator_bytes, os::sharing::none);
+  board::owner owner(all.board, start.slot, task, all.policy, accumulators.base());
+
+  os::unblock_signals(start.mask);
+  owner.work();
+  std::cout.flush();
+  std::fflush(stdout);
+}
+
+}  // namespace
+
+void be_worker(const worker_start& start) noexcept {
+  // If the supervisor died before we asked to die with it, nobody waits for us.
+  if (!os::die_with_parent(start.supervisor)) os::leave(1);
+  os::reset_signal_handlers();
+  context.words = &start.all.board.at(start.slot).words;
+  try {
+    work(start);
+  } catch (const std::exception& problem) {
+    writer(*context.words) << problem.what();
+    context.words->spoken.store(1, std::memory_order_release);
+    os::leave(1);
+  }
+  os::leave(0);
+}
+
+}  // namespace shard::pool

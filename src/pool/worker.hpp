@@ -1,0 +1,30 @@
+// One worker process.
+#pragma once
+
+#include <sys/types.h>
+
+#include <csignal>
+#include <vector>
+
+#include "memory/segment.hpp"
+#include "os/descriptor.hpp"
+#include "pool/crew.hpp"
+
+namespace shard::pool {
+
+// What a worker needs besides the crew's part of its inheritance.
+struct worker_start {
+  const crew& all;
+  unsigned slot = 0;
+  pid_t supervisor = 0;
+  const std::vector<memory::live_segment>&
+      inherited;                   // the caller's mappings, which become read-only
+  const sigset_t& mask;            // signals the caller blocks
+  std::vector<int> signs_of_life;  // closed in children that the kernel forks: they don't count
+};
+
+// The life of a worker, from the moment it was forked. Takes the narrowest view of memory it can
+// work with, owns its slot of the board until nothing is left to do, and exits.
+[[noreturn]] void be_worker(const worker_start& start) noexcept;
+
+}  // namespace shard::pool

@@ -1,0 +1,24 @@
+// What the mistakes in maps beside it get wrong, right.
+#include <shard/shard.hpp>
+
+#include <string>
+
+double plain(std::size_t i) { return double(i); }
+
+void run(shard::buffer<double>& out, shard::buffer<float>& other, shard::buffer<double, 2>& m,
+         const shard::buffer<double>& x, shard::sum<double>& total) {
+  shard::map(out, plain);
+  shard::map(out, [&](std::size_t i) { return 2 * x[i]; });
+  shard::map(out, shard::value(std::string("scale")),
+             [](auto i, auto& name) { return double(i + name.size()); });
+  shard::map({.workers = 8}, std::tie(out, other),
+             [](std::size_t i) { return std::tuple(double(i), float(i)); });
+  shard::map(x.size(), shard::in(x), shard::reduce(total),
+             [](std::size_t i, auto x, auto& sum) { sum += x[i]; });
+  shard::map(shard::range{0, 10}, shard::out(out),
+             [](shard::range chunk, shard::slice<double> to) { to[chunk.first] = 1; });
+  shard::map(m, [](std::size_t i, std::size_t j) { return double(i * j); });
+  shard::map(m, [](std::size_t, std::span<double> row) { row[0] = 1; });
+  shard::map(shard::tiles{m.shape()}, shard::out(m), [](shard::tile, auto) {});
+  shard::for_each(10, [](std::size_t) {});
+}

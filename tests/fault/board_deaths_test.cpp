@@ -1,0 +1,360 @@
+// Every "dies here" of the board's protocol. A death leaves nothing but the shared memory of that
+// moment: so owners and supervisors are walked store by store, the memory is copied after each one,
+// and recovery is tried on every copy; and on every copy that a second death leaves.
+
+#include <gtest/gtest.h>
+#include <sys/syscall.h>
+#include <time.h>
+#include <unistd.h>
+
+#include <algorithm>
+#include <cstring>
+#include <iostream>
+#include <string>
+#include <unordered_set>
+#include <utility>
+#include <vector>
+
+#include "board/recovery.hpp"
+#include "fault/stepping.hpp"
+#include "ledger.hpp"
+
+namespace {
+
+// While it is stopped, time passes only inside kernels: how chunks are batched, and when
+// accumulators are published, then follows from the errand alone.
+bool clock_stopped = false;
+timespec stopped_clock{};
+
+void pass(long milliseconds) {
+  stopped_clock.tv_nsec += milliseconds * 1'000'000;
+  stopped_clock.tv_sec += stopped_clock.tv_nsec / 1'000'000'000;
+  stopped_clock.tv_nsec %= 1'000'000'000;
+}
+
+}  // namespace
+
+// Takes the place of the C library's, which std::chrono calls.
+extern "C" int clock_gettime(clockid_t which, timespec* now) noexcept {
+  if (!clock_stopped) return static_cast<int>(syscall(SYS_clock_gettime, which, now));
+  *now = stopped_clock;
+  return 0;
+}
+
+namespace {
+
+using shard::board::board;
+using shard::board::failure_kind;
+using shard::board::verdict;
+using shard_test::errand;
+using shard_test::ledger;
+using shard_test::stepping;
+
+using image = std::string;  // all of a ledger's memory that is in use
+
+constexpr std::size_t most_failures = 8;
+
+class BoardDeaths : public ::testing::Test {
+ protected:
+  void SetUp() override {
+    if (!shard_test::can_step) GTEST_SKIP() << "this processor can't be stepped";
+    clock_stopped = true;
+  }
+  void TearDown() override {
+    clock_stopped = false;
+    std::cout << "             " << deaths_ << " deaths, " << endings_ << " runs to the end\n";
+    RecordProperty("deaths", std::to_string(deaths_));
+  }
+
+  std::vector<image> deaths_in(const ledger& on, const std::function<void()>& steps);
+  void supervise(const ledger& on, const std::vector<unsigned>& dead);
+  void judge(const ledger& on, unsigned slot);
+  void finish(const ledger& on);
+
+  std::size_t deaths_ = 0;   // different memories that a death has left
+  std::size_t endings_ = 0;  // runs that were recovered and came to their end
+};
+
+std::vector<std::span<std::byte>> parts(const ledger& on) {
+  const board& b = on.board();
+  const auto bytes = [](auto* first, std::size_t count) {
+    return std::span(reinterpret_cast<std::byte*>(first), count * sizeof *first);
+  };
+  const std::size_t slots = b.size().slots;
+  const std::size_t chunks = b.size().chunks;
+  std::byte* const base = on.memory().base();
+  const auto head = static_cast<std::size_t>(reinterpret_cast<std::byte*>(&b.at(0)) - base);
+  return {bytes(base, head),
+          bytes(&b.at(0), slots),
+          bytes(b.failures().data(), most_failures),
+          bytes(&b.verdict_on(0), chunks),
+          bytes(b.log(0), slots * chunks),
+          bytes(b.partial(0), chunks * b.size().partial_bytes),
+          bytes(b.area(0, 0), 2 * slots * b.area_words()),
+          bytes(on.outputs().data(), on.outputs().size()),
+          bytes(on.inside().data(), on.inside().size())};
+}
+
+image copy(const ledger& on) {
+  image all;
+  for (const auto part : parts(on))
+    all.append(reinterpret_cast<const char*>(part.data()), part.size());
+  return all;
+}
+
+void restore(const ledger& on, const image& from) {
+  const char* next = from.data();
+  for (const auto part : parts(on)) {
+    std::memcpy(part.data(), next, part.size());
+    next += part.size();
+  }
+}
+
+// The memory before the first store of `steps`, and after each: without repetitions. The published
+// state is checked at each.
+std::vector<image> BoardDeaths::deaths_in(const ledger& on, const std::function<void()>& steps) {
+  std::unordered_set<image> seen;
+  std::vector<image> found;
+  const std::function<void()> look = [&] {
+    if (HasFailure()) return;
+    EXPECT_EQ(on.fault(), "");
+    EXPECT_LE(on.board().failures().size(), most_failures);
+    image now = copy(on);
+    if (seen.insert(now).second) found.push_back(std::move(now));
+  };
+  look();
+  { stepping walk(on.memory().base(), on.memory().size_bytes(), steps, look); }
+  deaths_ += found.size();
+  return found;
+}
+
+bool none_alive(unsigned) { return false; }
+
+// Judges the owner of a slot, killed where it is: it is blamed on the chunk whose kernel was
+// running, if any, and on nothing else.
+void BoardDeaths::judge(const ledger& on, unsigned slot) {
+  const board& b = on.board();
+  if (b.at(slot).left.load() != 0) return;
+  const std::uint64_t inside = on.inside(slot);
+  const std::uint64_t running = b.at(slot).running.load();
+  const std::uint64_t chunk = running == 0 ? 0 : b.log(slot)[running - 1].load();
+  const verdict before = on.verdict_on(chunk);
+  const std::uint64_t covered = b.covered(slot);
+  const bool blamed = shard::board::judge(b, slot, failure_kind::killed, 9, 0, "killed",
+                                          on.what().policy.allowed, on.what().policy.keep_going);
+  EXPECT_TRUE(blamed || inside == 0);
+  EXPECT_TRUE(!blamed || inside == 0 || chunk == inside - 1);
+  EXPECT_TRUE(!blamed || running > covered) << "a committed chunk is blamed";
+  EXPECT_EQ(on.verdict_on(chunk).kills, before.kills + (blamed ? 1 : 0));
+  EXPECT_EQ(b.at(slot).running.load(), 0u) << "the next owner's death would be the chunk's, too";
+  on.inside()[slot].store(0);
+}
+
+// What a supervisor does once the owners of `dead` are reaped and nobody else lives.
+void BoardDeaths::supervise(const ledger& on, const std::vector<unsigned>& dead) {
+  for (const unsigned slot : dead) judge(on, slot);
+  for (const unsigned slot : dead) EXPECT_TRUE(shard::board::reclaim(on.board(), slot, none_alive));
+}
+
+bool has_work(const board& b, unsigned slot) {
+  return shard::board::has_tail(b, slot) || b.cursor().load() < b.size().chunks;
+}
+
+// Fresh owners for all slots with work, one after the other; then everything must be right.
+void BoardDeaths::finish(const ledger& on) {
+  for (unsigned slot = 0; slot < on.board().size().slots; ++slot) {
+    if (has_work(on.board(), slot)) on.work(slot);
+  }
+  EXPECT_EQ(on.fault_at_end(), "");
+  ++endings_;
+}
+
+// ---- Runs in which every kind of step occurs ----
+
+errand batches() { return {.chunks = 20}; }
+
+errand slow_chunks() {
+  return {.chunks = 6, .on_chunk = [](std::size_t chunk) { pass(chunk % 2 == 0 ? 0 : 11); }};
+}
+
+errand outputs_only() { return {.chunks = 4, .accumulates = false}; }
+
+errand throwing() {
+  return {.chunks = 5,
+          .policy = {.allowed = {.errors = 1}, .keep_going = true, .park = false},
+          .throws = {0, 1, 0, 9, 0}};
+}
+
+errand unforgiving() {
+  return {.chunks = 4,
+          .policy = {.allowed = {.errors = 0, .crashes = 0, .kills = 0},
+                     .keep_going = true,
+                     .park = false},
+          .throws = {0, 0, 1, 0}};
+}
+
+std::vector<errand> all_errands() {
+  return {batches(), slow_chunks(), outputs_only(), throwing(), unforgiving()};
+}
+
+errand for_two(errand what) {
+  what.slots = 2;
+  return what;
+}
+
+// ---- Deaths ----
+
+TEST_F(BoardDeaths, HappenInRunsThatClaimSeveralChunksAtATimeAndPublishInTheMiddle) {
+  const ledger many(batches()), slow(slow_chunks());
+  many.work(0);
+  slow.work(0);
+  EXPECT_LT(many.board().at(0).claims.load() / 2, many.board().size().chunks);
+  EXPECT_GT(slow.board().at(0).commit.load() / 2, 1u);
+}
+
+TEST_F(BoardDeaths, OfAnOwnerAnywhereLoseAndDoubleNothing) {
+  for (const errand& what : all_errands()) {
+    const ledger first(what), second(what);
+    for (const image& dead : deaths_in(first, [&] { first.work(0); })) {
+      restore(second, dead);
+      supervise(second, {0});
+      finish(second);
+      if (HasFailure()) return;
+    }
+  }
+}
+
+TEST_F(BoardDeaths, OfTheNextOwnerTooLoseAndDoubleNothing) {
+  for (const errand& what : all_errands()) {
+    const ledger first(what), second(what), third(what);
+    for (const image& dead : deaths_in(first, [&] { first.work(0); })) {
+      restore(second, dead);
+      supervise(second, {0});
+      for (const image& again : deaths_in(second, [&] { second.work(0); })) {
+        restore(third, again);
+        supervise(third, {0});
+        finish(third);
+        if (HasFailure()) return;
+      }
+    }
+  }
+}
+
+TEST_F(BoardDeaths, OfTwoOwnersBeforeAnyoneRecoversThemLoseAndDoubleNothing) {
+  for (const errand& what :
+       {for_two(outputs_only()), for_two(unforgiving()), for_two(slow_chunks())}) {
+    const ledger first(what), second(what), third(what);
+    for (const image& dead : deaths_in(first, [&] { first.work(0); })) {
+      restore(second, dead);
+      for (const image& both : deaths_in(second, [&] { second.work(1); })) {
+        for (const std::vector<unsigned>& order : {std::vector{0u, 1u}, std::vector{1u, 0u}}) {
+          restore(third, both);
+          supervise(third, order);
+          finish(third);
+          if (HasFailure()) return;
+        }
+      }
+    }
+  }
+}
+
+// The successor hasn't seen how the owner died: it forgets what was in progress, and begins again.
+void take_over(const ledger& on) {
+  const board& b = on.board();
+  for (unsigned slot = 0; slot < b.size().slots; ++slot) shard::board::acquit(b, slot);
+  for (unsigned slot = 0; slot < b.size().slots; ++slot) {
+    on.inside()[slot].store(0);
+    EXPECT_TRUE(shard::board::reclaim(b, slot, none_alive));
+  }
+}
+
+TEST_F(BoardDeaths, OfASupervisorAnywhereInARecoveryLoseAndDoubleNothing) {
+  for (const errand& what : all_errands()) {
+    const ledger first(what), second(what), third(what);
+    for (const image& dead : deaths_in(first, [&] { first.work(0); })) {
+      restore(second, dead);
+      for (const image& again : deaths_in(second, [&] { supervise(second, {0}); })) {
+        restore(third, again);
+        take_over(third);
+        finish(third);
+        if (HasFailure()) return;
+      }
+    }
+  }
+}
+
+bool in_window(const ledger& on, unsigned slot) {
+  return on.board().at(slot).claims.load() % 2 != 0;
+}
+
+// The interesting deaths: both had claimed chunks that stand in no log.
+TEST_F(BoardDeaths, OfTwoOwnersInTheirWindowsAndTheirSupervisorLoseAndDoubleNothing) {
+  const errand what = for_two(outputs_only());
+  const ledger first(what), second(what), third(what), fourth(what);
+  for (const image& dead : deaths_in(first, [&] { first.work(0); })) {
+    restore(second, dead);
+    if (!in_window(second, 0)) continue;
+    for (const image& both : deaths_in(second, [&] { second.work(1); })) {
+      restore(third, both);
+      if (!in_window(third, 1)) continue;
+      for (const image& all : deaths_in(third, [&] { supervise(third, {1, 0}); })) {
+        restore(fourth, all);
+        take_over(fourth);
+        finish(fourth);
+        if (HasFailure()) return;
+      }
+    }
+  }
+}
+
+// ---- One dies, another lives ----
+
+class recovery_beside_a_live_owner {
+ public:
+  recovery_beside_a_live_owner(const ledger& on, std::size_t after) : on_(on), countdown_(after) {}
+
+  // Slot 1 is at work, and stopped right now: mends slot 0 once, after so many steps.
+  void look() {
+    if (countdown_-- != 0) return;
+    shard::board::judge(on_.board(), 0, failure_kind::killed, 9, 0, "killed",
+                        on_.what().policy.allowed, true);
+    on_.inside()[0].store(0);
+    const image before = copy(on_);
+    const bool may = !in_window(on_, 1);
+    mended_ = shard::board::reclaim(on_.board(), 0, [](unsigned slot) { return slot == 1; });
+    EXPECT_EQ(mended_, may);
+    EXPECT_TRUE(mended_ || copy(on_) == before) << "refused, and yet changed something";
+    if (mended_ && has_work(on_.board(), 0)) on_.work(0);
+    EXPECT_EQ(on_.fault(), "");
+  }
+
+  bool mended() const { return mended_; }
+
+ private:
+  const ledger& on_;
+  std::size_t countdown_;
+  bool mended_ = false;
+};
+
+TEST_F(BoardDeaths, OfAnOwnerInItsWindowAreMendedWhereverALiveOneIs) {
+  for (const errand& what : {for_two(outputs_only()), for_two(slow_chunks())}) {
+    const ledger first(what), second(what);
+    for (const image& dead : deaths_in(first, [&] { first.work(0); })) {
+      restore(second, dead);
+      if (!in_window(second, 0)) continue;
+      const std::size_t steps = deaths_in(second, [&] { second.work(1); }).size();
+      for (std::size_t after = 0; after + 1 < steps; ++after) {
+        restore(second, dead);
+        recovery_beside_a_live_owner recovery(second, after);
+        const std::function<void()> look = [&] { recovery.look(); };
+        stepping(
+            second.memory().base(), second.memory().size_bytes(), [&] { second.work(1); }, look);
+        if (!recovery.mended()) supervise(second, {0});
+        finish(second);
+        if (HasFailure()) return;
+      }
+    }
+  }
+}
+
+}  // namespace

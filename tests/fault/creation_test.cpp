@@ -1,0 +1,259 @@
+// Every system call between a request and a buffer, made to fail once at each place it is made: an
+// error that names the call, or a buffer that works; and nothing left behind either way.
+
+#include <fcntl.h>
+#include <gtest/gtest.h>
+#include <sys/mman.h>
+
+#include <cerrno>
+#include <concepts>
+#include <functional>
+#include <set>
+#include <string>
+#include <type_traits>
+#include <utility>
+
+#include "memory/segment.hpp"
+#include "os/calls.hpp"
+#include "refusal.hpp"
+#include "shard/npy.hpp"
+
+namespace {
+
+using shard::os::call_table;
+using shard::os::calls;
+using shard_test::folder;
+using shard_test::mentions;
+using shard_test::open_descriptors;
+using shard_test::refusal;
+
+// Puts the table back as it was.
+class restored_calls {
+ public:
+  restored_calls() : before_(calls()) {}
+  restored_calls(const restored_calls&) = delete;
+  restored_calls& operator=(const restored_calls&) = delete;
+  ~restored_calls() { calls() = before_; }
+
+ private:
+  call_table before_;
+};
+
+// Replaces one entry by a call that fails the n-th time it is made. Entries are plain function
+// pointers, so that what they refer to is static.
+template <auto Entry>
+struct sabotage;
+
+template <class R, class... A, R (*call_table::*Entry)(A...)>
+struct sabotage<Entry> {
+  static inline R (*real)(A...) = nullptr;
+  static inline int countdown = 0;
+  static inline int error = 0;
+  static inline bool struck = false;
+
+  static void arm(int nth, int with) {
+    real = calls().*Entry;
+    countdown = nth;
+    error = with;
+    struck = false;
+    calls().*Entry = call;
+  }
+
+  template <auto Other>
+  static constexpr bool is() {
+    if constexpr (std::same_as<decltype(Other), decltype(Entry)>) {
+      return Other == Entry;
+    } else {
+      return false;
+    }
+  }
+
+  static R call(A... arguments) {
+    if (--countdown != 0) return real(arguments...);
+    struck = true;
+    // These two have done their work even where they report an error.
+    if (is<&call_table::close>() || is<&call_table::munmap>()) real(arguments...);
+    errno = error;
+    if constexpr (std::is_pointer_v<R>) {
+      return MAP_FAILED;
+    } else {
+      return is<&call_table::posix_fallocate>() ? R(error) : R(-1);
+    }
+  }
+};
+
+// Fails one entry at its first place, its second, …, until `use` makes no more of them.
+template <auto Entry>
+void fail_everywhere(const char* name, int error, const std::function<void(const folder&)>& use) {
+  for (int nth = 1;; ++nth) {
+    SCOPED_TRACE(std::string(name) + ", call " + std::to_string(nth));
+    const folder in;
+    const std::size_t descriptors = open_descriptors();
+    const std::size_t segments = shard::detail::segment::live().size();
+    std::string message;
+    {
+      const restored_calls after;
+      sabotage<Entry>::arm(nth, error);
+      message = refusal([&] { use(in); });
+    }
+    EXPECT_EQ(open_descriptors(), descriptors);
+    EXPECT_EQ(shard::detail::segment::live().size(), segments);
+    for (const std::string& left : in.names()) EXPECT_EQ(left, "x.npy") << "a temporary name";
+    if (!sabotage<Entry>::struck) return;
+    if (!message.empty()) mentions(message, {"cannot ", ": found ", "expected "});
+  }
+}
+
+void fail_everything(const std::function<void(const folder&)>& use) {
+  using table = call_table;
+  fail_everywhere<&table::openat>("openat", EMFILE, use);
+  fail_everywhere<&table::openat>("openat", EACCES, use);
+  fail_everywhere<&table::openat>("openat", EOPNOTSUPP, use);
+  fail_everywhere<&table::openat>("openat", EINTR, use);
+  fail_everywhere<&table::memfd_create>("memfd_create", ENFILE, use);
+  fail_everywhere<&table::close>("close", EIO, use);
+  fail_everywhere<&table::pread>("pread", EIO, use);
+  fail_everywhere<&table::pread>("pread", EINTR, use);
+  fail_everywhere<&table::pwrite>("pwrite", ENOSPC, use);
+  fail_everywhere<&table::fstat>("fstat", EIO, use);
+  fail_everywhere<&table::fstatat>("fstatat", EACCES, use);
+  fail_everywhere<&table::fchmod>("fchmod", EPERM, use);
+  fail_everywhere<&table::ftruncate>("ftruncate", ENOMEM, use);
+  fail_everywhere<&table::fallocate>("fallocate", ENOSPC, use);
+  fail_everywhere<&table::fallocate>("fallocate", EOPNOTSUPP, use);
+  fail_everywhere<&table::get_flags>("fcntl", EBADF, use);
+  fail_everywhere<&table::get_seals>("fcntl", EINVAL, use);
+  fail_everywhere<&table::add_seals>("fcntl", EPERM, use);
+  fail_everywhere<&table::readlink>("readlink", EACCES, use);
+  fail_everywhere<&table::linkat>("linkat", EEXIST, use);
+  fail_everywhere<&table::linkat>("linkat", ENOENT, use);
+  fail_everywhere<&table::renameat>("rename", EACCES, use);
+  fail_everywhere<&table::mmap>("mmap", ENOMEM, use);
+  fail_everywhere<&table::munmap>("munmap", EINVAL, use);
+}
+
+// Where the file system has no unnamed files: the second of the two ways to a file.
+void without_unnamed_files() {
+  static int (*real)(int, const char*, int, mode_t) = nullptr;
+  real = calls().openat;
+  calls().openat = [](int directory, const char* path, int flags, mode_t mode) {
+    if ((flags & O_TMPFILE) == O_TMPFILE) return errno = EOPNOTSUPP, -1;
+    return real(directory, path, flags, mode);
+  };
+}
+
+void without_reservation() {
+  calls().fallocate = [](int, int, off_t, off_t) { return errno = EOPNOTSUPP, -1; };
+}
+
+TEST(Creation, OfMemorySurvivesEveryFailingCall) {
+  fail_everything([](const folder&) {
+    shard::buffer<int> numbers(1000);
+    numbers[999] = 1;
+  });
+}
+
+TEST(Creation, OfAFileSurvivesEveryFailingCall) {
+  fail_everything([](const folder& in) {
+    auto numbers = shard::create<int>(in / "x.npy", 1000);
+    numbers[999] = 1;
+    numbers.finish();
+    if (!std::filesystem::exists(in / "x.npy")) ADD_FAILURE() << "finished and not there";
+  });
+}
+
+TEST(Creation, OfATemporaryNameSurvivesEveryFailingCall) {
+  const restored_calls after;
+  without_unnamed_files();
+  without_reservation();
+  const auto use = [](const folder& in) { shard::create<int>(in / "x.npy", 1000).finish(); };
+  fail_everything(use);
+  fail_everywhere<&call_table::posix_fallocate>("posix_fallocate", ENOSPC, use);
+}
+
+TEST(Saving, SurvivesEveryFailingCall) {
+  const shard::buffer<int> numbers(1000);
+  fail_everything([&](const folder& in) { shard::save(in / "x.npy", numbers); });
+}
+
+TEST(Opening, SurvivesEveryFailingCall) {
+  fail_everything([](const folder& in) {
+    shard::save(in / "x.npy", shard::buffer<int>(1000));
+    EXPECT_EQ(shard::open<int>(in / "x.npy").size(), 1000u);
+  });
+}
+
+TEST(Reopening, SurvivesEveryFailingCall) {
+  const shard::buffer<int> numbers(1000);
+  fail_everything([&](const folder&) {
+    shard::buffer<int>::reopen(numbers.descriptor())[1] = 1;
+    shard::memory::map_again(*shard::detail::owner_of(numbers), shard::detail::access::read);
+  });
+}
+
+TEST(Creation, OnAFullDiskIsAnErrorThatSaysSo) {
+  const restored_calls after;
+  const folder in;
+  calls().fallocate = [](int, int, off_t, off_t) { return errno = ENOSPC, -1; };
+  mentions(refusal([&] { shard::create<double>(in / "x.npy", 1 << 20); }),
+           {"cannot create", "8388608 bytes", "No space left on device", "fallocate"});
+  EXPECT_TRUE(in.names().empty());
+}
+
+TEST(Creation, WithoutUnnamedFilesUsesATemporaryNameBesideTheTarget) {
+  const restored_calls after;
+  without_unnamed_files();
+  const folder in;
+  {
+    auto numbers = shard::create<int>(in / "x.npy", 3);
+    ASSERT_EQ(in.names().size(), 1u);
+    const std::string temporary = *in.names().begin();
+    EXPECT_TRUE(temporary.starts_with(".x.npy.") && temporary.ends_with(".tmp")) << temporary;
+    EXPECT_TRUE(shard_test::holds_in_a_child([&] {
+      auto dropped = std::move(numbers);
+      return true;
+    }));
+    EXPECT_TRUE(shard_test::holds_in_a_child([&] {
+      { auto dropped = std::move(numbers); }
+      return in.names().size() == 1;
+    })) << "a child that drops its handle leaves the parent's file";
+    numbers[1] = 5;
+    numbers.finish();
+  }
+  EXPECT_EQ(in.names(), std::set<std::string>{"x.npy"});
+  EXPECT_EQ(shard::open<int>(in / "x.npy")[1], 5);
+  { auto dropped = shard::create<int>(in / "y.npy", 3); }
+  EXPECT_EQ(in.names(), std::set<std::string>{"x.npy"});
+}
+
+TEST(Creation, TriesAnotherTemporaryNameWhereOneIsTaken) {
+  const restored_calls after;
+  const folder in;
+  sabotage<&call_table::linkat>::arm(1, EEXIST);
+  shard::create<int>(in / "x.npy", 3).finish();
+  EXPECT_TRUE(sabotage<&call_table::linkat>::struck);
+  EXPECT_EQ(in.names(), std::set<std::string>{"x.npy"});
+}
+
+TEST(Finishing, CanBeTriedAgain) {
+  const restored_calls after;
+  const folder in;
+  auto numbers = shard::create<int>(in / "x.npy", 3);
+  sabotage<&call_table::renameat>::arm(1, EACCES);
+  mentions(refusal([&] { numbers.finish(); }), {"cannot finish", "rename"});
+  numbers.finish();
+  EXPECT_EQ(in.names(), std::set<std::string>{"x.npy"});
+}
+
+TEST(MapAgain, SaysThatProcIsMissing) {
+  const restored_calls after;
+  const shard::buffer<int> numbers(3);
+  calls().openat = [](int, const char*, int, mode_t) { return errno = ENOENT, -1; };
+  mentions(refusal([&] {
+             shard::memory::map_again(*shard::detail::owner_of(numbers),
+                                      shard::detail::access::read);
+           }),
+           {"cannot map memory again", "No such file", "/proc"});
+}
+
+}  // namespace

@@ -1,0 +1,421 @@
+// The program that calls map: it gets no signal, keeps its own children, and takes everything with
+// it when it dies.
+
+#include <fcntl.h>
+#include <gmock/gmock.h>
+#include <gtest/gtest.h>
+#include <signal.h>
+#include <sys/prctl.h>
+#include <sys/resource.h>
+#include <sys/time.h>
+#include <sys/wait.h>
+#include <unistd.h>
+
+#include <atomic>
+#include <cerrno>
+#include <condition_variable>
+#include <cstddef>
+#include <mutex>
+#include <optional>
+#include <string>
+#include <thread>
+#include <vector>
+
+#include "process/leftovers.hpp"
+#include "refusal.hpp"
+#include "shard/shard.hpp"
+
+namespace {
+
+using shard_test::bystander;
+using shard_test::cast;
+using shard_test::eventually;
+using shard_test::family;
+using shard_test::holds_in_a_child;
+using shard_test::mentions;
+using shard_test::refusal;
+using shard_test::tally;
+using testing::Each;
+
+using Caller = shard_test::leaves_nothing;
+
+// A handler for as long as it lives; counts what it handles.
+class handler {
+ public:
+  explicit handler(
+      int signal, void (*handle)(int) = [](int) { handled = handled + 1; })
+      : signal_(signal) {
+    handled = 0;
+    struct sigaction action {};
+    action.sa_handler = handle;
+    sigaction(signal_, &action, &before_);
+  }
+  handler(const handler&) = delete;
+  handler& operator=(const handler&) = delete;
+  ~handler() { sigaction(signal_, &before_, nullptr); }
+
+  static inline volatile sig_atomic_t handled = 0;
+
+ private:
+  int signal_;
+  struct sigaction before_ {};
+};
+
+// A map in which a worker dies, is replaced, and is right.
+bool maps_well(shard::options how = {}) {
+  const tally tries;
+  how.workers = 2;
+  how.grain = 1;
+  shard::buffer<int> out(20);
+  const shard::report run = shard::map(how, out, [&](std::size_t i) {
+    if (i == 7 && tries[0]++ == 0) std::abort();
+    return static_cast<int>(i);
+  });
+  for (std::size_t i = 0; i < 20; ++i) {
+    if (out[i] != static_cast<int>(i)) return false;
+  }
+  return run.complete() && run.counts().deaths == 1 && run.failures().size() == 1 &&
+         run.failures()[0].kind == "signal";
+}
+
+TEST_F(Caller, GetsNoSignalOfChildrenThatEnd) {
+  if (shard_test::thread_sanitizer)
+    GTEST_SKIP() << "there the supervisor is started by plain fork()";
+  const handler children(SIGCHLD);
+  EXPECT_TRUE(maps_well());
+  EXPECT_EQ(handler::handled, 0);
+}
+
+TEST_F(Caller, MayReapAnyChildInItsHandler) {
+  const handler children(SIGCHLD, [](int) {
+    const int kept = errno;
+    while (waitpid(-1, nullptr, WNOHANG) > 0) {
+    }
+    errno = kept;
+  });
+  EXPECT_TRUE(maps_well());
+  bystander child([] { return true; });
+  EXPECT_TRUE(maps_well());
+  child.succeeded();  // whoever reaps it
+}
+
+TEST_F(Caller, MayIgnoreItsChildren) {
+  const handler ignored(SIGCHLD, SIG_IGN);
+  EXPECT_TRUE(maps_well());
+}
+
+TEST_F(Caller, MayReapAnyChildOfAnyKindInItsHandler) {
+  // As a program that is everybody's init might do: what the supervisor's end was is lost then.
+  const handler children(SIGCHLD, [](int) {
+    const int kept = errno;
+    while (waitpid(-1, nullptr, WNOHANG | __WALL) > 0) {
+    }
+    errno = kept;
+  });
+  EXPECT_TRUE(maps_well());
+}
+
+TEST_F(Caller, KeepsItsOwnChildren) {
+  bystander dead([] { return true; });
+  EXPECT_TRUE(eventually([&] {
+    siginfo_t ended{};
+    return waitid(P_PID, static_cast<id_t>(dead.pid()), &ended, WEXITED | WNOWAIT) == 0;
+  }));
+  const tally over;
+  bystander alive([&] { return eventually([&] { return over[0] != 0; }); });
+  EXPECT_TRUE(maps_well());
+  over[0] = 1;
+  EXPECT_TRUE(dead.succeeded());
+  EXPECT_TRUE(alive.succeeded());
+}
+
+// ---- Threads ----
+
+// A thread that is there until the end of the block.
+class other_thread {
+ public:
+  other_thread()
+      : thread_([this] {
+          std::unique_lock lock(mutex_);
+          over_.wait(lock, [this] { return done_; });
+        }) {}
+  other_thread(const other_thread&) = delete;
+  other_thread& operator=(const other_thread&) = delete;
+  ~other_thread() {
+    {
+      const std::scoped_lock lock(mutex_);
+      done_ = true;
+    }
+    over_.notify_all();
+    thread_.join();
+  }
+
+ private:
+  std::mutex mutex_;
+  std::condition_variable over_;
+  bool done_ = false;
+  std::thread thread_;
+};
+
+TEST_F(Caller, WithOtherThreadsIsRefusedAndToldTheWaysOut) {
+  if (shard_test::thread_sanitizer) GTEST_SKIP() << "its own background thread would be counted";
+  const other_thread first;
+  const other_thread second;
+  EXPECT_TRUE(mentions(
+      refusal([] { maps_well(); }),
+      {"cannot fork workers", "found 2 other threads", "executor::threads", "allow_threads"}));
+}
+
+TEST_F(Caller, WithOtherThreadsMapsInThreadsOrInline) {
+  const other_thread one;
+  for (const shard::executor where : {shard::executor::threads, shard::executor::serial}) {
+    shard::buffer<int> out(100);
+    shard::map({.workers = 2, .run_on = where}, out, [](std::size_t) { return 1; });
+    EXPECT_THAT(std::vector<int>(out.begin(), out.end()), Each(1));
+  }
+}
+
+TEST_F(Caller, WithOtherThreadsMapsIfToldTo) {
+  const other_thread one;
+  EXPECT_TRUE(maps_well({.allow_threads = true}));
+}
+
+// Their locks in the heap must not stay locked in the workers.
+TEST_F(Caller, WithThreadsThatAllocateLeavesWorkersAHeap) {
+  if (shard_test::sanitized) GTEST_SKIP() << "their own heaps stay locked across a fork";
+  std::atomic<bool> over{false};
+  std::vector<std::thread> busy;
+  for (int k = 0; k < 2; ++k) {
+    busy.emplace_back([&] {
+      while (!over) std::vector<std::string>(20, std::string(300, 'x')).clear();
+    });
+  }
+  for (int run = 0; run < 20; ++run) {
+    shard::buffer<std::size_t> out(20);
+    shard::map({.workers = 2, .grain = 1, .allow_threads = true}, out, [](std::size_t i) {
+      return std::vector<std::string>(i, std::string(300, 'y')).size();
+    });
+    EXPECT_EQ(out[19], 19u);
+  }
+  over = true;
+  for (std::thread& one : busy) one.join();
+}
+
+TEST_F(Caller, MapsInProcessesAfterItHasMappedInThreads) {
+  shard::buffer<int> out(100);
+  shard::map({.workers = 3, .run_on = shard::executor::threads}, out,
+             [](std::size_t) { return 1; });
+  EXPECT_TRUE(maps_well());
+}
+
+// ---- Death of the caller ----
+
+// A caller in a child of the test, in a run that never ends. True once `workers` kernels run.
+bool is_caught_in_a_map(const tally& running, int workers) {
+  return eventually([&] { return running[0] == workers; });
+}
+
+void map_for_ever(const tally& running, const shard::options& how) {
+  shard::buffer<int> out(100);
+  shard::map(how, out, [&](std::size_t) -> int {
+    ++running[0];
+    for (;;) pause();
+  });
+}
+
+TEST_F(Caller, KilledTakesEveryProcessWithIt) {
+  for (const bool threads_allowed : {false, true}) {
+    const tally running;
+    const pid_t caller = fork();
+    if (caller == 0) {
+      map_for_ever(running, {.workers = 3, .grain = 1, .allow_threads = threads_allowed});
+      _exit(0);
+    }
+    EXPECT_TRUE(is_caught_in_a_map(running, 3));
+    EXPECT_GE(relatives().living().size(), 6u);  // caller, supervisor, standby, three workers
+    kill(caller, SIGKILL);
+    waitpid(caller, nullptr, 0);
+    EXPECT_TRUE(eventually([&] { return relatives().living().empty(); }));
+  }
+}
+
+TEST_F(Caller, KilledWhileKernelsHaveChildrenTakesThemWithIt) {
+  const tally running;
+  const pid_t caller = fork();
+  if (caller == 0) {
+    shard::buffer<int> out(100);
+    shard::map({.workers = 2, .grain = 1}, out, [&](std::size_t) -> int {
+      if (fork() == 0) setsid();
+      ++running[0];
+      for (;;) pause();
+    });
+    _exit(0);
+  }
+  EXPECT_TRUE(is_caught_in_a_map(running, 4));
+  kill(caller, SIGKILL);
+  waitpid(caller, nullptr, 0);
+  EXPECT_TRUE(eventually([&] { return relatives().living().empty(); }));
+}
+
+TEST_F(Caller, KilledTogetherWithItsSupervisorTakesTheRestWithIt) {
+  const tally running;
+  const pid_t caller = fork();
+  if (caller == 0) {
+    map_for_ever(running, {.workers = 3, .grain = 1});
+    _exit(0);
+  }
+  EXPECT_TRUE(is_caught_in_a_map(running, 3));
+  cast run({});
+  EXPECT_TRUE(eventually([&] { return (run = cast(relatives().living())).supervisor != 0; }));
+  kill(run.supervisor, SIGSTOP);
+  kill(caller, SIGKILL);
+  kill(run.supervisor, SIGKILL);
+  waitpid(caller, nullptr, 0);
+  EXPECT_TRUE(eventually([&] { return relatives().living().empty(); }));
+}
+
+TEST_F(Caller, EndedByItsOwnSignalTakesEveryProcessWithIt) {
+  const tally running;
+  const pid_t caller = fork();
+  if (caller == 0) {
+    map_for_ever(running, {.workers = 2, .grain = 1});
+    _exit(0);
+  }
+  EXPECT_TRUE(is_caught_in_a_map(running, 2));
+  kill(caller, SIGTERM);
+  int status = 0;
+  waitpid(caller, &status, 0);
+  EXPECT_TRUE(WIFSIGNALED(status) && WTERMSIG(status) == SIGTERM);
+  EXPECT_TRUE(eventually([&] { return relatives().living().empty(); }));
+}
+
+// ---- Unusual callers ----
+
+TEST_F(Caller, MayAdoptOrphans) {
+  EXPECT_TRUE(holds_in_a_child([] {
+    prctl(PR_SET_CHILD_SUBREAPER, 1);
+    return maps_well() && waitpid(-1, nullptr, WNOHANG | __WALL) == -1 && errno == ECHILD;
+  }));
+}
+
+TEST_F(Caller, MayHaveNoStandardStreams) {
+  EXPECT_TRUE(holds_in_a_child([] {
+    close_range(0, 2, 0);
+    return maps_well();
+  }));
+}
+
+TEST_F(Caller, MayBlockEverySignal) {
+  sigset_t every;
+  sigset_t before;
+  sigfillset(&every);
+  sigprocmask(SIG_SETMASK, &every, &before);
+  EXPECT_TRUE(maps_well());
+  sigset_t after;
+  sigprocmask(SIG_SETMASK, &before, &after);
+  EXPECT_EQ(sigismember(&after, SIGTERM), 1);
+}
+
+TEST_F(Caller, HasItsSignalMaskInItsKernels) {
+  sigset_t some;
+  sigset_t before;
+  sigemptyset(&some);
+  sigaddset(&some, SIGUSR2);
+  sigprocmask(SIG_SETMASK, &some, &before);
+  shard::buffer<int> blocked(2);
+  shard::map(blocked, [](std::size_t i) {
+    sigset_t mask;
+    sigprocmask(SIG_SETMASK, nullptr, &mask);
+    return sigismember(&mask, i == 0 ? SIGUSR1 : SIGUSR2);
+  });
+  sigset_t after;
+  sigprocmask(SIG_SETMASK, &before, &after);
+  EXPECT_EQ(blocked[0], 0);
+  EXPECT_EQ(blocked[1], 1);
+  EXPECT_EQ(sigismember(&after, SIGUSR2), 1);
+  EXPECT_EQ(sigismember(&after, SIGUSR1), 0);
+}
+
+TEST_F(Caller, KeepsItsHandlersToItself) {
+  const handler users(SIGUSR1);
+  shard::buffer<int> out(10);
+  const shard::report run =
+      shard::try_map({.workers = 1, .retries = 0}, out, [](std::size_t) -> int {
+        raise(SIGUSR1);
+        return 1;
+      });
+  ASSERT_FALSE(run.failures().empty());
+  EXPECT_EQ(run.failures()[0].signal, SIGUSR1);
+  EXPECT_EQ(handler::handled, 0);
+}
+
+TEST_F(Caller, MayHandleSignalsDuringTheRun) {
+  const handler users(SIGUSR1);
+  const tally signals;
+  const pid_t caller = getpid();
+  constexpr int sent = 200;
+  bystander sender([&] {
+    for (int k = 0; k < sent; ++k) {
+      if (kill(caller, SIGUSR1) != 0) return false;
+      ++signals[0];
+      sched_yield();
+    }
+    return true;
+  });
+  shard::buffer<int> out(100);
+  const shard::report run = shard::map({.workers = 2, .grain = 1}, out, [&](std::size_t i) {
+    if (i >= 98) static_cast<void>(eventually([&] { return signals[0] == sent; }));
+    return static_cast<int>(i);
+  });
+  EXPECT_TRUE(sender.succeeded());
+  EXPECT_TRUE(run.complete());
+  EXPECT_GT(handler::handled, 0);
+  EXPECT_EQ(out[99], 99);
+}
+
+TEST_F(Caller, MayHaveATimerThatInterruptsEverySystemCall) {
+  const handler alarms(SIGALRM);
+  const itimerval often{{0, 500}, {0, 500}};
+  const itimerval never{};
+  setitimer(ITIMER_REAL, &often, nullptr);
+  bool well = true;
+  for (int run = 0; run < 20; ++run) well = maps_well() && well;
+  setitimer(ITIMER_REAL, &never, nullptr);
+  EXPECT_TRUE(well);
+}
+
+TEST_F(Caller, WithFewDescriptorsMapsOrIsTold) {
+  for (rlim_t spare = 0; spare < 16; ++spare) {
+    SCOPED_TRACE("spare descriptors " + std::to_string(spare));
+    EXPECT_TRUE(holds_in_a_child([&] {
+      shard::buffer<int> out(20);
+      // The lowest free number is where the limit begins to bite.
+      const int lowest = dup(STDERR_FILENO);
+      close(lowest);
+      const rlimit few{static_cast<rlim_t>(lowest) + spare, static_cast<rlim_t>(lowest) + spare};
+      setrlimit(RLIMIT_NOFILE, &few);
+      bool fine = true;
+      const std::string message = refusal([&] {
+        shard::map({.workers = 2, .grain = 1}, out,
+                   [](std::size_t i) { return static_cast<int>(i); });
+        fine = out[19] == 19;
+      });
+      return fine && (message.empty() || message.starts_with("cannot ")) &&
+             waitpid(-1, nullptr, WNOHANG | __WALL) == -1;
+    }));
+    EXPECT_TRUE(eventually([&] { return relatives().living().empty(); }));
+  }
+}
+
+TEST_F(Caller, WithoutRoomForProcessesIsTold) {
+  if (geteuid() == 0) GTEST_SKIP() << "root may always have one process more";
+  EXPECT_TRUE(holds_in_a_child([] {
+    const rlimit none{0, 0};
+    setrlimit(RLIMIT_NPROC, &none);
+    shard::buffer<int> out(20);
+    return mentions(refusal([&] { shard::map(out, [](std::size_t) { return 1; }); }),
+                    {"cannot start a process"});
+  }));
+}
+
+}  // namespace

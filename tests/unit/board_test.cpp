@@ -1,0 +1,341 @@
+#include "board/board.hpp"
+
+#include <gtest/gtest.h>
+#include <rapidcheck/gtest.h>
+
+#include <algorithm>
+#include <cstddef>
+#include <cstdint>
+#include <deque>
+#include <set>
+#include <string>
+#include <vector>
+
+#include "board/owner.hpp"
+#include "ledger.hpp"
+
+namespace {
+
+using shard::board::board;
+using shard::board::budgets;
+using shard::board::dimensions;
+using shard::board::failure_kind;
+using shard::board::policy;
+using shard::board::verdict;
+using shard_test::errand;
+using shard_test::ledger;
+
+std::vector<std::uint64_t> log_of(const ledger& on, unsigned slot) {
+  std::vector<std::uint64_t> found;
+  for (std::uint64_t k = 0; k < on.board().at(slot).length.load(); ++k) {
+    found.push_back(on.board().log(slot)[k].load());
+  }
+  return found;
+}
+
+policy forgiving(unsigned errors) {
+  return {.allowed = {.errors = errors}, .keep_going = true, .park = false};
+}
+
+// ---- Memory ----
+
+// Each part is written whole, with its own value: none may touch another.
+TEST(Board, HasRoomForEveryPartAndNoneOverlap) {
+  for (const dimensions& of : {dimensions{1, 1, 0, 0}, dimensions{3, 2, 16, 24},
+                               dimensions{1000, 9, 8, 100}, dimensions{5, 64, 4096, 5000}}) {
+    const shard::os::anonymous_memory memory(board::size_bytes(of), shard::os::sharing::none);
+    const board on(memory.base(), of);
+    std::set<const void*> words;
+    std::size_t count = 0;
+    const auto take = [&](const void* part, std::size_t bytes) {
+      const auto first = static_cast<const std::byte*>(part);
+      ASSERT_GE(first, memory.base());
+      ASSERT_LE(first + bytes, memory.base() + memory.size_bytes());
+      for (std::size_t k = 0; k < bytes; k += 8, ++count) words.insert(first + k);
+    };
+    take(&on.cursor(), 8);
+    take(on.trouble(), board::trouble_bytes);
+    for (unsigned slot = 0; slot < of.slots; ++slot) {
+      take(&on.at(slot), sizeof(shard::board::slot));
+      take(on.log(slot), of.chunks * 8);
+      for (const unsigned which : {0u, 1u}) take(on.area(slot, which), on.area_words() * 8);
+    }
+    for (std::size_t chunk = 0; chunk < of.chunks; ++chunk) {
+      take(&on.verdict_on(chunk), sizeof(verdict));
+      take(on.partial(chunk), of.partial_bytes);
+    }
+    take(on.failures().data(), board::failure_capacity * sizeof(shard::board::failure_record));
+    EXPECT_EQ(words.size(), count) << of.chunks << " chunks, " << of.slots << " slots";
+  }
+}
+
+TEST(Board, OfZerosIsARunThatHasNotBegun) {
+  const ledger on({.chunks = 3, .slots = 2});
+  const board& b = on.board();
+  std::vector<std::uint64_t> words(b.area_words(), 77);
+  std::uint64_t covered = 77;
+  EXPECT_FALSE(b.snapshot(0, words, covered));
+  EXPECT_EQ(covered, 0u);
+  EXPECT_EQ(words, std::vector<std::uint64_t>(b.area_words(), 77));
+  EXPECT_EQ(b.settled(), 0u);
+  EXPECT_EQ(b.controls(), 0u);
+  EXPECT_TRUE(b.failures().empty());
+  EXPECT_STREQ(b.trouble(), "");
+}
+
+TEST(Board, RaisesAndLowersControlsOneByOne) {
+  const ledger on({.chunks = 1});
+  on.board().raise(shard::board::handover);
+  on.board().raise(shard::board::stopping);
+  EXPECT_EQ(on.board().controls(), std::uint32_t{shard::board::handover} | shard::board::stopping);
+  on.board().wait_for_controls();
+  on.board().lower(shard::board::handover);
+  EXPECT_EQ(on.board().controls(), std::uint32_t{shard::board::stopping});
+}
+
+// ---- Verdicts and failures ----
+
+TEST(Verdict, CondemnsWithTheFirstFailureBeyondTheBudgetOfItsKind) {
+  const budgets allowed{.errors = 1, .crashes = 2, .kills = 3};
+  struct {
+    failure_kind kind;
+    unsigned borne;
+  } const kinds[] = {{failure_kind::exception, 1},
+                     {failure_kind::signal, 2},
+                     {failure_kind::exit, 2},
+                     {failure_kind::killed, 3}};
+  for (const auto& [kind, borne] : kinds) {
+    verdict on;
+    for (unsigned k = 0; k < borne; ++k) {
+      on.add(kind, allowed);
+      EXPECT_FALSE(on.condemned);
+    }
+    on.add(kind, allowed);
+    EXPECT_TRUE(on.condemned);
+    EXPECT_EQ(on.attempts(), borne + 1);
+  }
+}
+
+TEST(Verdict, CountsSignalsAndExitsTogetherAndOtherKindsApart) {
+  const budgets allowed{.errors = 1, .crashes = 1, .kills = 1};
+  verdict on;
+  on.add(failure_kind::exception, allowed);
+  on.add(failure_kind::killed, allowed);
+  on.add(failure_kind::signal, allowed);
+  EXPECT_FALSE(on.condemned);
+  on.add(failure_kind::exit, allowed);
+  EXPECT_TRUE(on.condemned);
+  EXPECT_EQ(on.attempts(), 4u);
+}
+
+TEST(Board, KeepsFailuresAndCutsWhatIsTooLong) {
+  const ledger on({.chunks = 3});
+  const std::string longest(sizeof(shard::board::failure_record::what) - 1, 'x');
+  on.board().record({failure_kind::signal, 2, 1, 0, 11, 0}, "signal 11");
+  on.board().record({}, longest);
+  on.board().record({}, longest + "y");
+  const auto kept = on.board().failures();
+  ASSERT_EQ(kept.size(), 3u);
+  EXPECT_EQ(kept[0].facts.chunk, 2u);
+  EXPECT_EQ(kept[0].facts.signal, 11);
+  EXPECT_EQ(kept[0].ready.load(), 1u);
+  EXPECT_STREQ(kept[0].what, "signal 11");
+  EXPECT_EQ(kept[1].what, longest);
+  EXPECT_EQ(kept[2].what, longest);
+  EXPECT_EQ(kept[1].facts.chunk, shard::board::no_chunk);
+}
+
+TEST(Board, CountsFailuresThatItHasNoRoomFor) {
+  const ledger on({.chunks = 1});
+  for (std::size_t k = 0; k < board::failure_capacity + 5; ++k) on.board().record({}, "one more");
+  EXPECT_EQ(on.board().failures().size(), board::failure_capacity);
+  EXPECT_EQ(on.board().failures_lost(), 5u);
+}
+
+// ---- An owner ----
+
+TEST(Owner, ThatWorksAloneDoesEveryChunkInOrder) {
+  const ledger on({.chunks = 100});
+  on.work(0);
+  EXPECT_EQ(on.fault_at_end(), "");
+  const auto log = log_of(on, 0);
+  EXPECT_TRUE(std::ranges::is_sorted(log));
+  EXPECT_EQ(log.size(), 100u);
+  EXPECT_EQ(on.board().controls(), std::uint32_t{shard::board::done});
+  EXPECT_EQ(on.board().at(0).left.load(), 1u);
+}
+
+TEST(Owner, OfABoardWithoutChunksIsDoneAtOnce) {
+  const ledger on({.chunks = 0});
+  on.work(0);
+  EXPECT_EQ(on.board().controls(), std::uint32_t{shard::board::done});
+}
+
+TEST(Owner, ClaimsIntoItsLogAndRunsNothingYet) {
+  const ledger on({.chunks = 3, .slots = 2});
+  ledger::worker first(on, 0), second(on, 1);
+  first->resume();
+  second->resume();
+  EXPECT_TRUE(first->claim());
+  EXPECT_TRUE(second->claim());
+  EXPECT_TRUE(first->claim());
+  EXPECT_FALSE(second->claim());
+  EXPECT_EQ(log_of(on, 0), (std::vector<std::uint64_t>{0, 2}));
+  EXPECT_EQ(log_of(on, 1), (std::vector<std::uint64_t>{1}));
+  EXPECT_EQ(on.board().settled(), 0u);
+  EXPECT_EQ(on.board().at(0).claims.load() % 2, 0u);
+}
+
+TEST(Owner, CommitsOnlyWhatItPublishes) {
+  const ledger on({.chunks = 3});
+  ledger::worker worker(on, 0);
+  worker->resume();
+  worker->claim();
+  worker->run();
+  EXPECT_EQ(on.board().covered(0), 0u) << "accumulators are not copied out after each chunk";
+  worker->publish();
+  EXPECT_EQ(on.board().covered(0), 1u);
+  EXPECT_EQ(on.fault(), "");
+}
+
+TEST(Owner, WithoutAccumulatorsCommitsEachChunk) {
+  const ledger on({.chunks = 3, .accumulates = false});
+  ledger::worker worker(on, 0);
+  worker->resume();
+  worker->claim();
+  worker->run();
+  EXPECT_EQ(on.board().covered(0), 1u);
+}
+
+TEST(Owner, ThatHasNothingNewDoesNotMoveTheCommitWord) {
+  const ledger on({.chunks = 1});
+  on.work(0);
+  const std::uint64_t word = on.board().at(0).commit.load();
+  on.work(0);
+  EXPECT_EQ(on.board().at(0).commit.load(), word);
+}
+
+TEST(Owner, RedoesWhatTheLastOneLeftUncommittedAndNothingElse) {
+  std::vector<std::size_t> runs;
+  const ledger on({.chunks = 4, .on_chunk = [&](std::size_t chunk) { runs.push_back(chunk); }});
+  {
+    ledger::worker gone(on, 0);
+    gone->resume();
+    gone->claim();
+    gone->run();
+    gone->publish();
+    gone->claim();
+    gone->run();
+    gone->claim();
+  }
+  runs.clear();
+  on.work(0);
+  EXPECT_EQ(runs, (std::vector<std::size_t>{1, 2, 3}));
+  EXPECT_EQ(on.fault_at_end(), "");
+}
+
+TEST(Owner, CommitsAfterEachChunkThatItRedoes) {
+  const ledger* board_in_kernel = nullptr;
+  std::vector<std::uint64_t> covered;
+  const ledger on({.chunks = 8, .on_chunk = [&](std::size_t) {
+                     covered.push_back(board_in_kernel->board().covered(0));
+                   }});
+  board_in_kernel = &on;
+  {
+    ledger::worker gone(on, 0);
+    gone->resume();
+    while (gone->claim()) {
+    }
+  }
+  on.work(0);
+  EXPECT_EQ(covered, (std::vector<std::uint64_t>{0, 1, 2, 3, 4, 5, 6, 7}));
+}
+
+TEST(Owner, WhoseKernelThrowsRunsTheChunkAgainWithinItsBudget) {
+  const ledger on({.chunks = 5, .policy = forgiving(2), .throws = {0, 2, 0, 3}});
+  on.work(0);
+  EXPECT_EQ(on.fault_at_end(), "");
+  EXPECT_FALSE(on.condemned(1));
+  EXPECT_TRUE(on.condemned(3));
+  EXPECT_EQ(on.board().controls(), std::uint32_t{shard::board::done});
+
+  const auto kept = on.board().failures();
+  ASSERT_EQ(kept.size(), 5u);
+  EXPECT_STREQ(kept[0].what, "chunk 1 threw");
+  EXPECT_EQ(kept[0].facts.attempt, 1u);
+  EXPECT_EQ(kept[1].facts.attempt, 2u);
+  EXPECT_EQ(kept[4].facts.chunk, 3u);
+  EXPECT_EQ(kept[4].facts.attempt, 3u);
+  EXPECT_EQ(kept[4].facts.kind, failure_kind::exception);
+}
+
+TEST(Owner, StopsTheRunAtACondemnedChunkIfItIsNotToKeepGoing) {
+  std::size_t last = 0;
+  const ledger on({.chunks = 50,
+                   .policy = {.allowed = {}, .keep_going = false, .park = true},
+                   .throws = {0, 0, 0, 1},
+                   .on_chunk = [&](std::size_t chunk) { last = std::max(last, chunk); }});
+  on.work(0);
+  EXPECT_EQ(on.fault(), "");
+  EXPECT_EQ(on.board().controls(), std::uint32_t{shard::board::stopping});
+  EXPECT_EQ(last, 3u) << "no chunk is begun after the one that is condemned";
+  EXPECT_EQ(on.board().settled(), 4u) << "what had been begun is committed";
+}
+
+TEST(Owner, ClaimsNothingOnceTheRunIsStopped) {
+  const ledger on({.chunks = 5});
+  ledger::worker worker(on, 0);
+  worker->resume();
+  on.board().raise(shard::board::stopping);
+  EXPECT_FALSE(worker->claim());
+  EXPECT_EQ(on.board().cursor().load(), 0u);
+}
+
+TEST(Owner, NeverClaimsMoreThanAFairPartOfWhatIsLeft) {
+  constexpr std::size_t chunks = 5000;
+  const ledger on({.chunks = chunks, .slots = 4, .accumulates = false});
+  ledger::worker worker(on, 0);
+  worker->resume();
+  for (;;) {
+    const std::uint64_t before = on.board().cursor().load();
+    if (!worker->claim()) break;
+    worker->run();
+    const std::uint64_t claimed = on.board().cursor().load() - before;
+    ASSERT_LE(claimed, std::max<std::uint64_t>(1, (chunks - before) / 32));
+    ASSERT_LE(claimed, 64u);
+  }
+  EXPECT_EQ(on.board().settled(), chunks);
+}
+
+// Owners of any number of slots take turns in any order, vanish, and are replaced; kernels throw.
+RC_GTEST_PROP(Board, IsExactInEveryOrderOfItsOwnersSteps, ()) {
+  const errand what{.chunks = *rc::gen::inRange<std::size_t>(1, 30),
+                    .slots = *rc::gen::inRange(1u, 5u),
+                    .accumulates = *rc::gen::arbitrary<bool>(),
+                    .policy = forgiving(1),
+                    .throws = *rc::gen::container<std::vector<unsigned>>(rc::gen::inRange(0u, 3u))};
+  const ledger on(what);
+  std::deque<ledger::worker> workers;
+  const auto hire = [&](unsigned slot) -> ledger::worker& {
+    workers.emplace_back(on, slot);
+    workers.back()->resume();
+    return workers.back();
+  };
+  std::vector<ledger::worker*> at;
+  for (unsigned slot = 0; slot < what.slots; ++slot) at.push_back(&hire(slot));
+  for (const int step : *rc::gen::container<std::vector<int>>(rc::gen::inRange(0, 10))) {
+    const unsigned slot = *rc::gen::inRange(0u, what.slots);
+    if (step < 4) (*at[slot])->claim();
+    if (step >= 4 && step < 7) (*at[slot])->run();
+    if (step == 7 || step == 8) (*at[slot])->publish();
+    if (step == 9) at[slot] = &hire(slot);
+    RC_ASSERT(on.fault() == "");
+  }
+  for (unsigned slot = 0; slot < what.slots; ++slot) on.work(slot);
+  RC_ASSERT(on.fault_at_end() == "");
+  for (std::size_t chunk = 0; chunk < std::min(what.chunks, what.throws.size()); ++chunk) {
+    RC_ASSERT(on.condemned(chunk) == (what.throws[chunk] > 1));
+  }
+}
+
+}  // namespace

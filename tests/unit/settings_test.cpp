@@ -1,0 +1,181 @@
+#include "map/settings.hpp"
+
+#include <gtest/gtest.h>
+
+#include <cstdlib>
+#include <map>
+#include <optional>
+#include <string>
+
+#include "refusal.hpp"
+
+namespace {
+
+using shard::executor;
+using shard::options;
+using shard::mapping::resolve;
+using shard::mapping::settings;
+using shard_test::mentions;
+using shard_test::refusal;
+
+// The variables that settings are read from, without those that the tests themselves are run with.
+class Settings : public testing::Test {
+ protected:
+  void SetUp() override {
+    for (const char* name :
+         {"SHARD_WORKERS", "SHARD_GRAIN", "SHARD_RETRIES", "SHARD_RETRIES_ERROR",
+          "SHARD_RETRIES_KILL", "SHARD_KEEP_GOING", "SHARD_ALLOW_THREADS", "SHARD_EXECUTOR"}) {
+      const char* const value = std::getenv(name);
+      before_[name] = value == nullptr ? std::nullopt : std::optional<std::string>(value);
+      ::unsetenv(name);
+    }
+  }
+  void TearDown() override {
+    for (const auto& [name, value] : before_) {
+      value ? ::setenv(name.c_str(), value->c_str(), 1) : ::unsetenv(name.c_str());
+    }
+  }
+
+  static void set(const char* name, const char* value) { ::setenv(name, value, 1); }
+
+ private:
+  std::map<std::string, std::optional<std::string>> before_;
+};
+
+TEST_F(Settings, HaveTheirDefaults) {
+  const settings decided = resolve({});
+  EXPECT_EQ(decided.workers, 0u);
+  EXPECT_EQ(decided.grain, 0u);
+  EXPECT_EQ(decided.retries, 2u);
+  EXPECT_EQ(decided.retries_error, 0u);
+  EXPECT_EQ(decided.retries_kill, 100u);
+  EXPECT_FALSE(decided.keep_going);
+  EXPECT_FALSE(decided.allow_threads);
+  EXPECT_EQ(decided.run_on, executor::processes);
+}
+
+void set_all() {
+  ::setenv("SHARD_WORKERS", "3", 1);
+  ::setenv("SHARD_GRAIN", "4096", 1);
+  ::setenv("SHARD_RETRIES", "0", 1);
+  ::setenv("SHARD_RETRIES_ERROR", "5", 1);
+  ::setenv("SHARD_RETRIES_KILL", "7", 1);
+  ::setenv("SHARD_KEEP_GOING", "1", 1);
+  ::setenv("SHARD_ALLOW_THREADS", "1", 1);
+  ::setenv("SHARD_EXECUTOR", "threads", 1);
+}
+
+TEST_F(Settings, OfTheEnvironmentWinOverDefaults) {
+  set_all();
+  const settings decided = resolve({});
+  EXPECT_EQ(decided.workers, 3u);
+  EXPECT_EQ(decided.grain, 4096u);
+  EXPECT_EQ(decided.retries, 0u);
+  EXPECT_EQ(decided.retries_error, 5u);
+  EXPECT_EQ(decided.retries_kill, 7u);
+  EXPECT_TRUE(decided.keep_going);
+  EXPECT_TRUE(decided.allow_threads);
+  EXPECT_EQ(decided.run_on, executor::threads);
+}
+
+// Also where what the code says is the default.
+TEST_F(Settings, OfTheCodeWinOverTheEnvironment) {
+  set_all();
+  const settings decided = resolve({.workers = 8,
+                                    .grain = 10,
+                                    .retries = 2,
+                                    .retries_error = 0,
+                                    .retries_kill = 100,
+                                    .keep_going = false,
+                                    .run_on = executor::processes,
+                                    .allow_threads = false});
+  EXPECT_EQ(decided.workers, 8u);
+  EXPECT_EQ(decided.grain, 10u);
+  EXPECT_EQ(decided.retries, 2u);
+  EXPECT_EQ(decided.retries_error, 0u);
+  EXPECT_EQ(decided.retries_kill, 100u);
+  EXPECT_FALSE(decided.keep_going);
+  EXPECT_FALSE(decided.allow_threads);
+  EXPECT_EQ(decided.run_on, executor::processes);
+}
+
+TEST_F(Settings, OfSerialInTheEnvironmentWinEvenOverTheCode) {
+  set("SHARD_EXECUTOR", "serial");
+  EXPECT_EQ(resolve({.run_on = executor::processes}).run_on, executor::serial);
+  EXPECT_EQ(resolve({.run_on = executor::threads}).run_on, executor::serial);
+  EXPECT_EQ(resolve({}).run_on, executor::serial);
+}
+
+TEST_F(Settings, OfEveryExecutorAreUnderstood) {
+  for (const auto& [name, expected] :
+       {std::pair{"processes", executor::processes}, std::pair{"threads", executor::threads},
+        std::pair{"serial", executor::serial}}) {
+    set("SHARD_EXECUTOR", name);
+    EXPECT_EQ(resolve({}).run_on, expected) << name;
+  }
+}
+
+TEST_F(Settings, OfAnEmptyVariableAreAsIfItWereNotSet) {
+  set_all();
+  for (const char* name : {"SHARD_WORKERS", "SHARD_RETRIES", "SHARD_KEEP_GOING", "SHARD_EXECUTOR"})
+    set(name, "");
+  const settings decided = resolve({});
+  EXPECT_EQ(decided.workers, 0u);
+  EXPECT_EQ(decided.retries, 2u);
+  EXPECT_FALSE(decided.keep_going);
+  EXPECT_EQ(decided.run_on, executor::processes);
+}
+
+struct bad {
+  const char* variable;
+  const char* value;
+  const char* expected;
+};
+
+class BadVariable : public Settings, public testing::WithParamInterface<bad> {};
+
+TEST_P(BadVariable, IsNamedWithWhatIsFoundAndWhatIsExpected) {
+  const bad& one = GetParam();
+  set(one.variable, one.value);
+  mentions(
+      refusal([] { resolve({}); }),
+      {("cannot use " + std::string(one.variable) + ": found ").c_str(), one.value, one.expected});
+}
+
+INSTANTIATE_TEST_SUITE_P(
+    Settings, BadVariable,
+    testing::Values(
+        bad{"SHARD_WORKERS", "0", "from 1 to 4096"}, bad{"SHARD_WORKERS", "4097", "from 1 to 4096"},
+        bad{"SHARD_WORKERS", "-1", "from 1 to 4096"}, bad{"SHARD_WORKERS", "two", "from 1 to 4096"},
+        bad{"SHARD_WORKERS", "2 ", "from 1 to 4096"}, bad{"SHARD_WORKERS", "+2", "from 1 to 4096"},
+        bad{"SHARD_WORKERS", "0x10", "from 1 to 4096"},
+        bad{"SHARD_WORKERS", "99999999999999999999", "from 1 to 4096"},
+        bad{"SHARD_GRAIN", "0", "a number from 1"}, bad{"SHARD_GRAIN", "1e3", "a number from 1"},
+        bad{"SHARD_GRAIN", "18446744073709551616", "a number from 1"},
+        bad{"SHARD_RETRIES", "201", "from 0 to 200"}, bad{"SHARD_RETRIES", "2.5", "from 0 to 200"},
+        bad{"SHARD_RETRIES_ERROR", "101", "from 0 to 100"},
+        bad{"SHARD_RETRIES_KILL", "10001", "from 0 to 10000"},
+        bad{"SHARD_KEEP_GOING", "yes", "0 or 1"}, bad{"SHARD_ALLOW_THREADS", "2", "0 or 1"},
+        bad{"SHARD_EXECUTOR", "Serial", "processes, threads or serial"},
+        bad{"SHARD_EXECUTOR", "gpu", "processes, threads or serial"}));
+
+TEST_F(Settings, OfTheCodeThatCannotBeHonouredAreNamed) {
+  mentions(refusal([] { resolve({.workers = 4097}); }),
+           {"the option workers", "4097", "from 1 to 4096"});
+  mentions(refusal([] { resolve({.retries = 201}); }),
+           {"the option retries:", "201", "from 0 to 200"});
+  mentions(refusal([] { resolve({.retries_error = 101}); }), {"the option retries_error", "101"});
+  mentions(refusal([] { resolve({.retries_kill = 10'001}); }),
+           {"the option retries_kill", "10001"});
+}
+
+TEST_F(Settings, AtTheirLimitsAreTaken) {
+  const settings decided =
+      resolve({.workers = 4096, .retries = 200, .retries_error = 100, .retries_kill = 10'000});
+  EXPECT_EQ(decided.workers, 4096u);
+  EXPECT_EQ(decided.retries, 200u);
+  EXPECT_EQ(decided.retries_error, 100u);
+  EXPECT_EQ(decided.retries_kill, 10'000u);
+}
+
+}  // namespace
