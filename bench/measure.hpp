@@ -1,0 +1,31 @@
+// From a budget to a verdict: both sides are checked equal, then timed alternately until the ratio
+// of their times is known well enough.
+#pragma once
+
+#include <cstddef>
+
+#include "budget.hpp"
+
+namespace bench {
+
+// Of fewer than 6, not even the extremes span 95% of where a median may lie.
+inline constexpr std::size_t fewest_pairs = 7;
+
+struct verdict {
+  double ratio = 0;  // median of the pairs' ratios, ours over theirs
+  double low = 0;    // 95% interval of that median
+  double high = 0;
+  std::size_t pairs = 0;
+  double our_seconds = 0;  // medians; nothing for a figure
+  double their_seconds = 0;
+
+  bool within(const budget& judged) const { return ratio <= judged.limit; }
+};
+
+// Call once, before the first judge().
+void start_measuring(const char* program);
+
+// Throws std::runtime_error if the two sides' results differ, or a side fails.
+verdict judge(const budget&, std::size_t budget_number, const settings&);
+
+}  // namespace bench
