@@ -1,6 +1,7 @@
 // What a buffer can hold, and how numpy calls it.
 #pragma once
 
+#include <array>
 #include <bit>
 #include <complex>
 #include <concepts>
@@ -10,9 +11,12 @@
 #include <span>
 #include <string>
 #include <string_view>
+#include <tuple>
 #include <type_traits>
+#include <utility>
 
 #include "shard/detail/segment.hpp"
+#include "shard/fields.hpp"
 #include "shard/text.hpp"
 
 namespace shard {
@@ -48,7 +52,8 @@ inline constexpr std::size_t text_width<text<N>> = N;
 }  // namespace detail
 
 // Integers of 8 to 64 bits, bool, std::byte, float, double, std::complex of these two, enums,
-// text<N>, and trivially copyable structs. No pointers, string_views, spans or references: what
+// text<N>, and trivially copyable structs: to numpy |V and their size, or, with a description of
+// their fields (fields.hpp), structured types. No pointers, string_views, spans or references: what
 // they point to is not in the buffer. (A struct that hides one inside can't be seen from here:
 // don't.)
 template <class T>
@@ -85,9 +90,97 @@ std::string descr() {
   }
 }
 
+// What a field's array type holds, and how many of them.
+template <class M>
+struct array_of {};
+template <class M, std::size_t N>
+struct array_of<M[N]> {
+  using item = M;
+  static constexpr std::size_t extent = N;
+};
+template <class M, std::size_t N>
+struct array_of<std::array<M, N>> : array_of<M[N]> {};
+
+template <class M>
+concept array_field = requires { typename array_of<M>::item; };
+
+template <class M>
+inline constexpr bool describable = element<M>;
+template <array_field M>
+inline constexpr bool describable<M> = describable<typename array_of<M>::item>;
+
+template <class... C, class... M>
+constexpr bool distinct_names(const std::tuple<field<C, M>...>& all) {
+  return std::apply(
+      [](const auto&... each) {
+        const std::array<std::string_view, sizeof...(each)> names{each.name...};
+        for (std::size_t i = 0; i < names.size(); ++i)
+          for (std::size_t j = 0; j < i; ++j)
+            if (names[i] == names[j]) return false;
+        return true;
+      },
+      all);
+}
+
+template <class T, class... C, class... M>
+constexpr bool check_fields(std::type_identity<const std::tuple<field<C, M>...>>) {
+  static_assert(std::is_standard_layout_v<T>,
+                "shard: only a standard-layout struct has its fields at fixed places");
+  static_assert((std::is_convertible_v<M C::*, M T::*> && ...),
+                "shard: a struct is described with a field of another struct");
+  static_assert((describable<std::remove_cv_t<M>> && ...),
+                "shard: a described field must be an element, or an array of elements");
+  static_assert(distinct_names(fields<T>), "shard: two described fields have the same name");
+  return true;
+}
+
+template <element T>
+dtype dtype_of();
+
+template <class M>
+void describe(dtype_field& to) {
+  if constexpr (array_field<M>) {
+    using item = typename array_of<M>::item;
+    constexpr std::size_t extent = array_of<M>::extent;
+    if constexpr (std::same_as<item, char>) {
+      to.type.code = "|S" + std::to_string(extent);
+    } else {
+      to.shape.push_back(extent);
+      describe<item>(to);
+    }
+  } else {
+    to.type = dtype_of<M>();
+  }
+}
+
+template <class T, class C, class M>
+placed_field place(const field<C, M>& of) {
+  // Somewhere for a T to be: nothing is read from it.
+  alignas(T) std::array<std::byte, sizeof(T)> bytes{};
+  const T& whole = *reinterpret_cast<const T*>(bytes.data());
+  const M& part = whole.*of.member;
+  placed_field placed{{std::string(of.name), {}, {}}, 0, sizeof(M)};
+  placed.offset =
+      static_cast<std::size_t>(&reinterpret_cast<const std::byte&>(part) - bytes.data());
+  describe<std::remove_cv_t<M>>(placed.field);
+  return placed;
+}
+
+template <element T>
+dtype dtype_of() {
+  using description = decltype(fields<T>);
+  if constexpr (std::same_as<description, const std::tuple<>>) {
+    return {descr<T>(), {}};
+  } else {
+    static_assert(check_fields<T>(std::type_identity<description>()));
+    return std::apply([](const auto&... each) { return struct_of(sizeof(T), {place<T>(each)...}); },
+                      fields<T>);
+  }
+}
+
 template <element T>
 element_type type_of() {
-  return {descr<T>(), sizeof(T), alignof(T)};
+  return {dtype_of<T>(), sizeof(T), alignof(T)};
 }
 
 }  // namespace detail

@@ -1,7 +1,8 @@
 // Buffers in .npy files, which numpy, R and Julia read and write.
 //
 // Files are mapped, not read: opening one takes no time and no memory, whatever its size, and its
-// elements are the file's. Each function throws shard::error if it can't do what it says.
+// elements are the file's. What can't be mapped as it is (the other order of bytes, column-major)
+// is read by load. Each function throws shard::error if it can't do what it says.
 #pragma once
 
 #include <array>
@@ -16,13 +17,20 @@
 namespace shard {
 
 // The array in an existing file, read-only. Type, rank and size are checked before anything is
-// mapped: a file of another type is an error that names both. A symlink is followed.
+// mapped: a file of another type is an error that names both. A symlink is followed. numpy's arrays
+// without dimensions open as one element, with rank 1.
 template <class T, std::size_t Rank = 1>
 buffer<const std::remove_const_t<T>, Rank> open(const std::filesystem::path& path);
 
 // The same, to be changed in place: for inout.
 template <class T, std::size_t Rank = 1>
 buffer<T, Rank> open_writable(const std::filesystem::path& path);
+
+// A copy in memory of the array in a file, which is read once. The order of bytes and Fortran's
+// order of dimensions are converted; nothing else is: any other type or rank is an error, as in
+// open.
+template <class T, std::size_t Rank = 1>
+buffer<T, Rank> load(const std::filesystem::path& path);
 
 // A new file of zeros, mode 0600, its blocks reserved: a full disk is an error now, not a fault
 // later. It appears under `path`, replacing what is there, when the first map that fills it
@@ -47,6 +55,12 @@ buffer<T, Rank> open_writable(const std::filesystem::path& path) {
   static_assert(!std::is_const_v<T>, "shard: open<T> opens a file for reading");
   return detail::buffer_access::make<T, Rank>(
       detail::open_file(path, detail::type_of<T>(), Rank, detail::access::write));
+}
+
+template <class T, std::size_t Rank>
+buffer<T, Rank> load(const std::filesystem::path& path) {
+  return detail::buffer_access::make<T, Rank>(
+      detail::load_file(path, detail::type_of<std::remove_const_t<T>>(), Rank));
 }
 
 template <class T, std::integral... N>

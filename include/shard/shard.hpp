@@ -7,6 +7,7 @@
 #include "shard/range.hpp"      // indices
 #include "shard/plan.hpp"       // how they are cut into chunks
 #include "shard/text.hpp"       // text of a fixed width
+#include "shard/fields.hpp"     // names for the fields of a struct
 #include "shard/element.hpp"    // what buffers hold
 #include "shard/buffer.hpp"     // arrays in shared memory
 #include "shard/npy.hpp"        // and in files

@@ -4,6 +4,7 @@
 #include <limits>
 
 #include "memory/attempt.hpp"
+#include "memory/dtype.hpp"
 #include "memory/npy_header.hpp"
 #include "memory/output_file.hpp"
 #include "memory/segment.hpp"
@@ -82,7 +83,7 @@ array array_of(segment::parts parts, std::span<const std::size_t> shape) {
 
 void write_header(const os::descriptor& file, const element_type& type,
                   std::span<const std::size_t> shape) {
-  os::write_all(file, memory::written(type.descr, shape), 0);
+  os::write_all(file, memory::written(type.description, shape), 0);
 }
 
 // An output file, with what is wrong with its path as an error.

@@ -4,6 +4,9 @@
 #include <charconv>
 #include <cstring>
 
+#include "memory/dtype.hpp"
+#include "memory/malformed.hpp"
+
 namespace shard::memory {
 namespace {
 
@@ -12,9 +15,12 @@ constexpr std::string_view magic("\x93NUMPY", 6);
 constexpr std::size_t most_dimensions = 64;
 // numpy itself refuses more than 10,000 bytes; this is what version 1 can say.
 constexpr std::size_t longest_dictionary_bytes = 65'535;
+// Structs inside structs: far more than anyone writes, far less than a stack holds.
+constexpr std::size_t most_levels = 16;
 
 // Walks the dictionary once, from left to right. Python's syntax for it allows far more than numpy
 // ever writes; here is only what numpy writes, with either quote and free spaces between tokens.
+// (Not titles of fields, which nothing here could use.)
 class reader {
  public:
   explicit reader(std::string_view text) : rest_(text) {}
@@ -41,7 +47,7 @@ class reader {
     take(":");
     if (key == "descr") {
       once(1);
-      header.descr = quoted("a quoted type in 'descr' (structured types are not supported)");
+      header.descr = type(0);
     } else if (key == "fortran_order") {
       once(2);
       header.fortran_order = truth();
@@ -49,7 +55,8 @@ class reader {
       once(4);
       header.shape = shape();
     } else {
-      throw malformed("key '" + key + "' in its header", "'descr', 'fortran_order' or 'shape'");
+      throw malformed("key '" + shown(key) + "' in its header",
+                      "'descr', 'fortran_order' or 'shape'");
     }
   }
 
@@ -58,14 +65,43 @@ class reader {
     seen_ |= key;
   }
 
+  detail::dtype type(std::size_t level) {
+    if (!next_is("[")) return {quoted("a quoted type, or a list of fields"), {}};
+    if (level == most_levels) refuse("at most 16 levels of fields");
+    detail::dtype list;
+    do {
+      list.fields.push_back(field(level + 1));
+      if (!next_is(",")) {
+        take("]");
+        return list;
+      }
+    } while (!next_is("]"));
+    return list;
+  }
+
+  detail::dtype_field field(std::size_t level) {
+    detail::dtype_field one;
+    take("(");
+    one.name = quoted("a quoted name of a field");
+    take(",");
+    one.type = type(level);
+    if (next_is(",") && !starts_with(")")) {
+      one.shape = shape();
+      next_is(",");
+    }
+    take(")");
+    return one;
+  }
+
   std::string quoted(const char* expected) {
     skip_spaces();
     if (rest_.empty() || (rest_[0] != '\'' && rest_[0] != '"')) refuse(expected);
     const std::size_t end = rest_.find(rest_[0], 1);
     if (end == std::string_view::npos) refuse("a closing quote");
     std::string text(rest_.substr(1, end - 1));
-    // No escapes: no type or key has one.
-    if (text.find('\\') != std::string::npos) refuse(expected);
+    // No escapes and nothing that needs one: no type, key or field of ours has it.
+    const auto strange = [](char c) { return c == '\\' || (c >= 0 && c < ' ') || c == '\x7f'; };
+    if (std::ranges::any_of(text, strange)) refuse(expected);
     rest_.remove_prefix(end + 1);
     return text;
   }
@@ -94,8 +130,10 @@ class reader {
     skip_spaces();
     std::size_t value = 0;
     const auto [end, status] = std::from_chars(rest_.data(), rest_.data() + rest_.size(), value);
-    if (status != std::errc{}) refuse("an extent of at most 64 bits in 'shape'");
+    if (status != std::errc{}) refuse("an extent from 0 to 2^64 - 1");
     rest_.remove_prefix(static_cast<std::size_t>(end - rest_.data()));
+    // Python 2 wrote (3L,).
+    if (rest_.starts_with('L')) rest_.remove_prefix(1);
     return value;
   }
 
@@ -103,9 +141,13 @@ class reader {
     rest_.remove_prefix(std::min(rest_.find_first_not_of(" \t\r\n"), rest_.size()));
   }
 
-  bool next_is(std::string_view token) {
+  bool starts_with(std::string_view token) {
     skip_spaces();
-    if (!rest_.starts_with(token)) return false;
+    return rest_.starts_with(token);
+  }
+
+  bool next_is(std::string_view token) {
+    if (!starts_with(token)) return false;
     rest_.remove_prefix(token.size());
     return true;
   }
@@ -115,9 +157,7 @@ class reader {
   }
 
   [[noreturn]] void refuse(const std::string& expected) const {
-    std::string found(rest_.substr(0, 20));
-    std::ranges::replace_if(
-        found, [](char c) { return c < ' ' || c > '~'; }, '?');
+    const std::string found = shown(rest_.substr(0, 20));
     throw malformed(found.empty() ? "the end of its header" : "\"" + found + "\" in its header",
                     expected);
   }
@@ -135,21 +175,19 @@ std::size_t little_endian(std::span<const std::byte> bytes) {
 
 }  // namespace
 
-std::string tuple(std::span<const std::size_t> shape) {
-  std::string text = "(";
-  for (std::size_t extent : shape) text += std::to_string(extent) + ", ";
-  if (!shape.empty()) text.resize(text.size() - (shape.size() == 1 ? 1 : 2));
-  return text + ")";
+std::string dictionary(const npy_header& header) {
+  return "{'descr': " + text(header.descr) +
+         ", 'fortran_order': " + (header.fortran_order ? "True" : "False") +
+         ", 'shape': " + tuple(header.shape) + ", }";
 }
 
-std::array<std::byte, header_bytes> written(std::string_view descr,
+std::array<std::byte, header_bytes> written(const detail::dtype& descr,
                                             std::span<const std::size_t> shape) {
   constexpr std::size_t dictionary_offset = 10;
   constexpr std::size_t length = header_bytes - dictionary_offset;
   std::string text(magic);
   text += {'\x01', '\x00', static_cast<char>(length & 0xff), static_cast<char>(length >> 8)};
-  text.append("{'descr': '").append(descr).append("', 'fortran_order': False, 'shape': ");
-  text.append(tuple(shape)).append(", }");
+  text += dictionary({descr, false, {shape.begin(), shape.end()}});
   text.resize(header_bytes - 1, ' ');
   text += '\n';
   std::array<std::byte, header_bytes> bytes{};
@@ -184,5 +222,23 @@ prologue read_prologue(std::span<const std::byte> first_bytes) {
 }
 
 npy_header parse(std::string_view dictionary) { return reader(dictionary).dictionary(); }
+
+std::size_t data_bytes(std::span<const std::size_t> shape, std::size_t element_bytes,
+                       std::size_t available) {
+  if (std::ranges::count(shape, std::size_t{0}) > 0) return 0;
+  std::size_t bytes = element_bytes;
+  for (std::size_t extent : shape) {
+    std::size_t product = 0;
+    if (__builtin_mul_overflow(bytes, extent, &product)) {
+      throw malformed("shape " + shown(tuple(shape)), "one whose size does not overflow");
+    }
+    bytes = product;
+  }
+  if (bytes > available) {
+    throw malformed(std::to_string(available) + " bytes of data",
+                    std::to_string(bytes) + " for shape " + shown(tuple(shape)));
+  }
+  return bytes;
+}
 
 }  // namespace shard::memory

@@ -4,10 +4,11 @@
 #include <array>
 #include <cstddef>
 #include <span>
-#include <stdexcept>
 #include <string>
 #include <string_view>
 #include <vector>
+
+#include "shard/detail/segment.hpp"
 
 namespace shard::memory {
 
@@ -19,7 +20,7 @@ inline constexpr std::size_t header_bytes = 4096;
 inline constexpr std::size_t longest_prologue_bytes = 12;
 
 struct npy_header {
-  std::string descr;
+  detail::dtype descr;
   bool fortran_order = false;
   std::vector<std::size_t> shape;
 };
@@ -32,20 +33,11 @@ struct prologue {
   std::size_t data_offset() const noexcept { return dictionary_offset + dictionary_bytes; }
 };
 
-// What was found instead of a header, and what was expected.
-class malformed : public std::runtime_error {
- public:
-  malformed(const std::string& found, std::string expected)
-      : std::runtime_error(found), expected_(std::move(expected)) {}
-
-  const std::string& expected() const noexcept { return expected_; }
-
- private:
-  std::string expected_;
-};
+// "{'descr': '<f8', 'fortran_order': False, 'shape': (3,), }"
+std::string dictionary(const npy_header& header);
 
 // Version 1.0, padded with spaces.
-std::array<std::byte, header_bytes> written(std::string_view descr,
+std::array<std::byte, header_bytes> written(const detail::dtype& descr,
                                             std::span<const std::size_t> shape);
 
 // Throws malformed. `first_bytes` may be fewer than a prologue has, as in a short file.
@@ -55,7 +47,9 @@ prologue read_prologue(std::span<const std::byte> first_bytes);
 // malformed.
 npy_header parse(std::string_view dictionary);
 
-// "(3, 4)", as Python writes a tuple.
-std::string tuple(std::span<const std::size_t> shape);
+// How many bytes an array of this shape has. Throws malformed unless they are among those that are
+// there.
+std::size_t data_bytes(std::span<const std::size_t> shape, std::size_t element_bytes,
+                       std::size_t available);
 
 }  // namespace shard::memory

@@ -1,10 +1,13 @@
-// Existing arrays, from files and descriptors. Nothing a header says is believed before it is
-// checked against the file's own size.
+// Existing arrays, from files and descriptors: mapped in place, or read and converted. Nothing a
+// header says is believed before it is checked against the file's own size.
 
 #include <algorithm>
 #include <array>
 
 #include "memory/attempt.hpp"
+#include "memory/conversion.hpp"
+#include "memory/dtype.hpp"
+#include "memory/malformed.hpp"
 #include "memory/npy_header.hpp"
 #include "memory/segment.hpp"
 #include "os/file.hpp"
@@ -14,6 +17,9 @@ namespace {
 
 using memory::attempt;
 using memory::malformed;
+
+// How much is read at once: long enough for the disk, short enough for the cache.
+constexpr std::size_t block_bytes = std::size_t{1} << 20;
 
 // What a caller wants to find.
 struct wanted {
@@ -29,42 +35,44 @@ struct wanted {
 
 // What was found to be there.
 struct image {
+  std::string type;  // as the file writes it
   std::vector<std::size_t> shape;
+  std::vector<memory::swap> swaps;  // what makes its elements those that are wanted
+  bool column_major = false;
   std::size_t data_offset = 0;
   std::size_t data_bytes = 0;
 };
 
-std::string quoted(const std::string& text) { return "'" + text + "'"; }
-
-std::size_t checked_data_bytes(const std::vector<std::size_t>& shape, std::size_t element_bytes,
-                               std::size_t available) {
-  if (std::ranges::count(shape, std::size_t{0}) > 0) return 0;
-  std::size_t bytes = element_bytes;
-  for (std::size_t extent : shape) {
-    std::size_t product = 0;
-    if (__builtin_mul_overflow(bytes, extent, &product)) {
-      throw malformed("shape " + memory::tuple(shape), "one whose size does not overflow");
-    }
-    bytes = product;
-  }
-  if (bytes > available) {
-    throw malformed(std::to_string(available) + " bytes of data",
-                    std::to_string(bytes) + " for shape " + memory::tuple(shape));
-  }
-  return bytes;
+// With one dimension at most, or no elements, the two orders are the same.
+bool is_column_major(const memory::npy_header& header) {
+  const auto several = [](std::size_t extent) { return extent != 1; };
+  return header.fortran_order && std::ranges::count_if(header.shape, several) > 1 &&
+         std::ranges::count(header.shape, std::size_t{0}) == 0;
 }
 
-void require_type(const memory::npy_header& header, const wanted& want) {
-  if (header.descr != want.type.descr)
-    throw malformed(quoted(header.descr), quoted(want.type.descr));
-  if (header.shape.size() != want.rank) {
-    throw malformed("shape " + memory::tuple(header.shape),
-                    std::to_string(want.rank) + (want.rank == 1 ? " dimension" : " dimensions"));
+// numpy's array without dimensions has one element: to a buffer of rank 1, an extent of 1.
+std::vector<std::size_t> shape_of(const memory::npy_header& header, std::size_t rank) {
+  if (header.shape.empty() && rank == 1) return {1};
+  if (header.shape.size() != rank) {
+    throw malformed("shape " + memory::shown(memory::tuple(header.shape)),
+                    std::to_string(rank) + (rank == 1 ? " dimension" : " dimensions"));
   }
-  // Column-major and row-major are one in a single dimension.
-  if (header.fortran_order && want.rank > 1) {
-    throw malformed("column-major data (fortran_order)",
-                    "row-major; numpy.ascontiguousarray makes it so");
+  return header.shape;
+}
+
+// What has to be as it is wanted for a mapping, and not for reading.
+void require_in_place(const image& found, const element_type& type) {
+  if (!found.swaps.empty()) {
+    throw malformed(memory::shown(found.type),
+                    memory::text(type.description) + "; shard::load converts the order of bytes");
+  }
+  if (found.column_major) {
+    throw malformed("column-major data (fortran_order)", "row-major; shard::load converts it");
+  }
+  if (found.data_offset % type.alignment != 0) {
+    throw malformed("data at byte " + std::to_string(found.data_offset),
+                    "a multiple of " + std::to_string(type.alignment) +
+                        ", for aligned elements; shard::load copies them");
   }
 }
 
@@ -86,24 +94,28 @@ image inspect(const os::descriptor& file, std::size_t file_bytes, const wanted& 
   if (os::read_some(file, bytes, begins.dictionary_offset) < bytes.size()) {
     throw malformed("the end of the file", "the rest of its header");
   }
-  memory::npy_header header = memory::parse(dictionary);
-  require_type(header, want);
-  const std::size_t offset = begins.data_offset();
-  if (offset % want.type.alignment != 0) {
-    throw malformed(
-        "data at byte " + std::to_string(offset),
-        "a multiple of " + std::to_string(want.type.alignment) + ", for aligned elements");
-  }
-  const std::size_t data =
-      checked_data_bytes(header.shape, want.type.size_bytes, file_bytes - offset);
-  return {std::move(header.shape), offset, data};
+  const memory::npy_header header = memory::parse(dictionary);
+  image found;
+  found.type = memory::text(header.descr);
+  found.swaps = memory::differences(header.descr, want.type.description);
+  found.shape = shape_of(header, want.rank);
+  found.column_major = is_column_major(header);
+  found.data_offset = begins.data_offset();
+  found.data_bytes =
+      memory::data_bytes(found.shape, want.type.size_bytes, file_bytes - found.data_offset);
+  return found;
+}
+
+std::size_t size_of(const os::descriptor& file) {
+  const os::file_status status = os::status(file.get());
+  if (!status.regular) throw malformed(status.kind, "a regular file");
+  return status.size_bytes;
 }
 
 // Checks an open file and maps it. Throws malformed and os::call_failed.
 array mapped(std::string name, os::descriptor file, const wanted& want) {
-  const os::file_status status = os::status(file.get());
-  if (!status.regular) throw malformed(status.kind, "a regular file");
-  image found = inspect(file, status.size_bytes, want);
+  image found = inspect(file, size_of(file), want);
+  require_in_place(found, want.type);
   segment::parts parts{.name = std::move(name), .element_bytes = want.type.size_bytes};
   parts.mapped = os::mapping(file.get(), found.data_offset + found.data_bytes, want.protection());
   parts.file = std::move(file);
@@ -113,6 +125,29 @@ array mapped(std::string name, os::descriptor file, const wanted& want) {
   auto owner = std::make_shared<segment>(std::move(parts));
   std::byte* data = owner->data();
   return {std::move(owner), data, std::move(found.shape)};
+}
+
+void read_exactly(const os::descriptor& file, std::span<std::byte> to, std::size_t offset) {
+  if (os::read_some(file, to, offset) < to.size()) {
+    throw malformed("a file that became shorter", "the rest of its data");
+  }
+}
+
+// Block by block, so that a conversion takes no second copy of the array.
+void read_elements(const os::descriptor& file, const image& from, std::size_t element_bytes,
+                   std::byte* to) {
+  const std::size_t block = std::min(
+      from.data_bytes, std::max<std::size_t>(block_bytes / element_bytes, 1) * element_bytes);
+  std::vector<std::byte> columns(from.column_major ? block : 0);
+  for (std::size_t done = 0; done < from.data_bytes; done += block) {
+    const std::size_t bytes = std::min(block, from.data_bytes - done);
+    const std::span elements(from.column_major ? columns.data() : to + done, bytes);
+    read_exactly(file, elements, from.data_offset + done);
+    memory::swap_bytes(elements, element_bytes, from.swaps);
+    if (from.column_major) {
+      memory::place_columns(elements, done / element_bytes, from.shape, element_bytes, to);
+    }
+  }
 }
 
 // Runs `steps`, with what is malformed as an error.
@@ -147,6 +182,17 @@ array open_file(const std::filesystem::path& path, const element_type& type, std
       want.writing() ? "a .npy file that can be written to" : "a readable .npy file";
   return checked("open " + path.string(), expected, [&] {
     return mapped(path.string(), os::open(path.string(), want.protection()), want);
+  });
+}
+
+array load_file(const std::filesystem::path& path, const element_type& type, std::size_t rank) {
+  const wanted want{type, rank, access::read};
+  return checked("load " + path.string(), "a readable .npy file", [&] {
+    const os::descriptor file = os::open(path.string(), want.protection());
+    const image found = inspect(file, size_of(file), want);
+    array made = create_memory(type, found.shape);
+    read_elements(file, found, type.size_bytes, made.data);
+    return made;
   });
 }
 

@@ -183,6 +183,26 @@ TEST(Opening, SurvivesEveryFailingCall) {
   });
 }
 
+TEST(Loading, SurvivesEveryFailingCall) {
+  fail_everything([](const folder& in) {
+    shard::save(in / "x.npy", shard::buffer<int>(1000));
+    EXPECT_EQ(shard::load<int>(in / "x.npy").size(), 1000u);
+  });
+}
+
+// Another process may cut it after its size was checked.
+TEST(Loading, OfAFileThatBecomesShorterIsAnError) {
+  const restored_calls after;
+  const folder in;
+  shard::save(in / "x.npy", shard::buffer<int>(1000));
+  static ssize_t (*real)(int, void*, std::size_t, off_t) = nullptr;
+  real = calls().pread;
+  calls().pread = [](int descriptor, void* to, std::size_t bytes, off_t offset) {
+    return offset < 4096 ? real(descriptor, to, bytes, offset) : 0;
+  };
+  mentions(refusal([&] { shard::load<int>(in / "x.npy"); }), {"cannot load", "became shorter"});
+}
+
 TEST(Reopening, SurvivesEveryFailingCall) {
   const shard::buffer<int> numbers(1000);
   fail_everything([&](const folder&) {

@@ -14,12 +14,34 @@ namespace shard::detail {
 // One mapped array and its descriptor. Buffers, and the arguments of a running map, share it.
 class segment;
 
-// How numpy describes an element ("<f8", "|S3", "|V24"), with its size and alignment in bytes.
+struct dtype_field;
+
+// A type as numpy describes it: a code ("<f8", "|S3", "|V24"), or the fields of a struct, in the
+// order of their bytes, where padding is a field without a name.
+struct dtype {
+  std::string code;
+  std::vector<dtype_field> fields;
+};
+struct dtype_field {
+  std::string name;
+  dtype type;
+  std::vector<std::size_t> shape;  // of an array inside the struct
+};
+
 struct element_type {
-  std::string descr;
+  dtype description;
   std::size_t size_bytes = 0;
   std::size_t alignment = 1;
 };
+
+struct placed_field {
+  dtype_field field;
+  std::size_t offset = 0;
+  std::size_t size_bytes = 0;
+};
+// The type of a struct with these fields, in any order; what is between and after them is padding.
+// Throws shard::error if two overlap, or if there are too many for a header.
+dtype struct_of(std::size_t size_bytes, std::vector<placed_field> fields);
 
 // A segment and where in this process its elements are.
 struct array {
@@ -35,6 +57,7 @@ array create_file(const std::filesystem::path& path, const element_type& type,
                   std::span<const std::size_t> shape);
 array open_file(const std::filesystem::path& path, const element_type& type, std::size_t rank,
                 access rights);
+array load_file(const std::filesystem::path& path, const element_type& type, std::size_t rank);
 array reopen(int descriptor, const element_type& type, std::size_t rank, access rights);
 void save_file(const std::filesystem::path& path, const element_type& type,
                std::span<const std::size_t> shape, const std::byte* data);

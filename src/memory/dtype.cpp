@@ -1,0 +1,201 @@
+#include "memory/dtype.hpp"
+
+#include <algorithm>
+#include <charconv>
+#include <utility>
+
+#include "memory/malformed.hpp"
+#include "shard/error.hpp"
+
+namespace shard::memory {
+namespace {
+
+using detail::dtype;
+using detail::dtype_field;
+
+// What numpy's codes have after the order of bytes: a kind, and how many bytes.
+constexpr std::size_t kind_at = 1;
+constexpr std::size_t digits_at = 2;
+
+std::string quoted(const std::string& name) {
+  const char* quote = name.find('\'') == std::string::npos ? "'" : "\"";
+  return quote + name + quote;
+}
+
+std::string text(const dtype_field& field) {
+  const std::string shape = field.shape.empty() ? "" : ", " + tuple(field.shape);
+  return "(" + quoted(field.name) + ", " + memory::text(field.type) + shape + ")";
+}
+
+std::size_t volume(const std::vector<std::size_t>& shape) {
+  std::size_t count = 1;
+  for (std::size_t extent : shape) count *= extent;
+  return count;
+}
+
+// Of a type of ours: nothing that a file says gets here, so it neither overflows nor fails.
+std::size_t size_of(const dtype& type) {
+  std::size_t bytes = 0;
+  if (type.fields.empty()) {
+    std::from_chars(type.code.data() + digits_at, type.code.data() + type.code.size(), bytes);
+  }
+  for (const dtype_field& field : type.fields) bytes += size_of(field.type) * volume(field.shape);
+  return bytes;
+}
+
+// One spelling where the order of bytes means nothing. numpy writes '|' there; others write '<'.
+std::string normal(std::string code) {
+  if (code.size() <= digits_at || (code[0] != '<' && code[0] != '>')) return code;
+  const bool bytes = code[kind_at] == 'S' || code[kind_at] == 'V';
+  if (bytes || code.substr(digits_at) == "1") code[0] = '|';
+  return code;
+}
+
+// Collects swaps while it walks two types side by side.
+class comparison {
+ public:
+  std::vector<swap> swaps;
+
+  // `count` elements of each type from byte `at` on. `where` names the field they are in.
+  void compare(const dtype& found, const dtype& wanted, std::size_t at, std::size_t count,
+               const std::string& where) {
+    if (wanted.fields.empty()) {
+      compare_codes(found, wanted, at, count, where);
+      return;
+    }
+    if (found.fields.empty()) {
+      throw malformed(said(where, " as ") + shown(memory::text(found)),
+                      "the fields " + memory::text(wanted));
+    }
+    const std::size_t before = swaps.size();
+    compare_fields(found.fields, wanted.fields, at, where);
+    repeat(before, size_of(wanted), count);
+  }
+
+ private:
+  void compare_codes(const dtype& found, const dtype& wanted, std::size_t at, std::size_t count,
+                     const std::string& where) {
+    std::string code = normal(found.code);
+    if (found.fields.empty() && code == wanted.code) return;
+    if (code.starts_with('>')) code[0] = '<';
+    if (!found.fields.empty() || code != wanted.code) {
+      const bool opaque = !found.fields.empty() && wanted.code[kind_at] == 'V';
+      throw malformed(said(where, " as ") + shown(memory::text(found)),
+                      memory::text(wanted) + (opaque ? "; shard::fields describes a struct" : ""));
+    }
+    const std::size_t parts = code[kind_at] == 'c' ? 2 : 1;
+    swaps.push_back({at, size_of(wanted) / parts, count * parts});
+  }
+
+  void compare_fields(const std::vector<dtype_field>& found, const std::vector<dtype_field>& wanted,
+                      std::size_t at, const std::string& where) {
+    const std::size_t most = std::max(found.size(), wanted.size());
+    for (std::size_t i = 0; i < most; ++i) {
+      const bool both = i < found.size() && i < wanted.size();
+      if (!both || found[i].name != wanted[i].name || found[i].shape != wanted[i].shape) {
+        throw malformed(i < found.size()
+                            ? "field " + shown(text(found[i])) + " at byte " + std::to_string(at)
+                            : "no field at byte " + std::to_string(at),
+                        i < wanted.size() ? expected(wanted[i]) : "no more fields");
+      }
+      const std::size_t count = volume(wanted[i].shape);
+      const std::string name = where.empty() ? wanted[i].name : where + "." + wanted[i].name;
+      compare(found[i].type, wanted[i].type, at, count, name);
+      at += size_of(wanted[i].type) * count;
+    }
+  }
+
+  // What was found in the first of `count` structs is in the others, too.
+  void repeat(std::size_t before, std::size_t size_bytes, std::size_t count) {
+    const std::size_t end = swaps.size();
+    for (std::size_t i = 1; i < count; ++i) {
+      for (std::size_t j = before; j < end; ++j) {
+        swap again = swaps[j];
+        again.offset += i * size_bytes;
+        swaps.push_back(again);
+      }
+    }
+  }
+
+  static std::string said(const std::string& where, const char* then) {
+    return where.empty() ? "" : "field '" + where + "'" + then;
+  }
+
+  static std::string expected(const dtype_field& field) {
+    return text(field) +
+           (field.name.empty() ? ", padding as numpy.dtype(..., align=True) has" : "");
+  }
+};
+
+}  // namespace
+
+std::string tuple(std::span<const std::size_t> shape) {
+  std::string text = "(";
+  for (std::size_t extent : shape) text += std::to_string(extent) + ", ";
+  if (!shape.empty()) text.resize(text.size() - (shape.size() == 1 ? 1 : 2));
+  return text + ")";
+}
+
+std::string text(const dtype& type) {
+  if (type.fields.empty()) return quoted(type.code);
+  std::string list;
+  for (const dtype_field& field : type.fields) {
+    list += (list.empty() ? "[" : ", ") + text(field);
+  }
+  return list + "]";
+}
+
+std::string shown(std::string_view found) {
+  constexpr std::size_t longest = 120;
+  std::string line(found.substr(0, longest));
+  std::ranges::replace_if(
+      line, [](char c) { return c < ' ' || c > '~'; }, '?');
+  return found.size() > longest ? line + "..." : line;
+}
+
+std::vector<swap> differences(const dtype& found, const dtype& wanted) {
+  comparison both;
+  both.compare(found, wanted, 0, 1, "");
+  return std::move(both.swaps);
+}
+
+}  // namespace shard::memory
+
+namespace shard::detail {
+namespace {
+
+// So that a header of ours has room for it, and for any shape.
+constexpr std::size_t longest_description = 2048;
+
+void pad(dtype& type, std::size_t from, std::size_t to) {
+  if (from < to) type.fields.push_back({"", {"|V" + std::to_string(to - from), {}}, {}});
+}
+
+[[noreturn]] void refuse_fields(const std::string& found, const std::string& expected) {
+  throw error(std::errc::invalid_argument,
+              "cannot describe a struct: found " + found + ", expected " + expected);
+}
+
+}  // namespace
+
+dtype struct_of(std::size_t size_bytes, std::vector<placed_field> fields) {
+  std::ranges::sort(fields, {}, &placed_field::offset);
+  dtype type;
+  std::size_t end = 0;
+  for (placed_field& each : fields) {
+    if (each.offset < end) {
+      refuse_fields("field '" + each.field.name + "' inside another", "fields that don't overlap");
+    }
+    pad(type, end, each.offset);
+    end = each.offset + each.size_bytes;
+    type.fields.push_back(std::move(each.field));
+  }
+  pad(type, end, size_bytes);
+  if (const std::size_t length = memory::text(type).size(); length > longest_description) {
+    refuse_fields(std::to_string(length) + " bytes of names and types",
+                  "at most " + std::to_string(longest_description));
+  }
+  return type;
+}
+
+}  // namespace shard::detail

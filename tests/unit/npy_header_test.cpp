@@ -1,0 +1,197 @@
+// Headers as text: what is written is read back the same, and what is hostile is refused.
+
+#include "memory/npy_header.hpp"
+
+#include <gtest/gtest.h>
+#include <rapidcheck.h>
+#include <rapidcheck/gtest.h>
+
+#include <string>
+#include <vector>
+
+#include "memory/dtype.hpp"
+#include "memory/malformed.hpp"
+
+namespace {
+
+using shard::detail::dtype;
+using shard::detail::dtype_field;
+using shard::memory::dictionary;
+using shard::memory::malformed;
+using shard::memory::npy_header;
+using shard::memory::parse;
+
+std::string with_type(const std::string& type) {
+  return "{'descr': " + type + ", 'fortran_order': False, 'shape': (3,), }";
+}
+
+bool is_refused(const std::string& text) {
+  try {
+    parse(text);
+    return false;
+  } catch (const malformed& e) {
+    EXPECT_FALSE(e.expected().empty());
+    EXPECT_LT(std::string(e.what()).size(), 200u) << "a message is a line";
+    return true;
+  }
+}
+
+rc::Gen<std::string> any_name() {
+  return rc::gen::container<std::string>(rc::gen::suchThat(
+      rc::gen::inRange<char>(' ', '~'), [](char c) { return c != '\'' && c != '"' && c != '\\'; }));
+}
+
+rc::Gen<std::vector<std::size_t>> any_shape() {
+  return rc::gen::resize(8, rc::gen::arbitrary<std::vector<std::size_t>>());
+}
+
+rc::Gen<dtype> any_type(int levels) {
+  const auto code =
+      rc::gen::element<std::string>("|b1", "|u1", ">i2", "<i8", "<f8", ">c16", "|S3", "|V24");
+  const auto plain = rc::gen::map(code, [](std::string one) { return dtype{std::move(one), {}}; });
+  if (levels == 0) return plain;
+  return rc::gen::oneOf(
+      plain, rc::gen::exec([levels] {
+        dtype list;
+        const int count = *rc::gen::inRange(1, 5);
+        for (int i = 0; i < count; ++i) {
+          list.fields.push_back({*any_name(), *any_type(levels - 1), *any_shape()});
+        }
+        return list;
+      }));
+}
+
+RC_GTEST_PROP(NpyHeader, IsReadAsItWasWritten, ()) {
+  const npy_header written{*any_type(3), *rc::gen::arbitrary<bool>(), *any_shape()};
+  const std::string text = dictionary(written);
+  const npy_header read = parse(text);
+  RC_ASSERT(dictionary(read) == text);
+  RC_ASSERT(read.shape == written.shape);
+  RC_ASSERT(read.fortran_order == written.fortran_order);
+}
+
+// Spaces between tokens mean nothing, whatever stands in names.
+RC_GTEST_PROP(NpyHeader, IsReadWithAnySpaces, ()) {
+  const std::string text = dictionary({*any_type(2), false, *any_shape()});
+  std::string spaced;
+  char quote = 0;
+  for (char c : text) {
+    if (c == '\'') quote = quote == 0 ? c : char{0};
+    if (quote == 0 && std::string("[](),:{}").find(c) != std::string::npos) {
+      spaced += *rc::gen::element<std::string>("", " ", "\n\t") + c + " ";
+    } else {
+      spaced += c;
+    }
+  }
+  RC_ASSERT(dictionary(parse(spaced)) == text);
+}
+
+// Cut anywhere, it is refused; with a byte changed, it is refused or another header.
+RC_GTEST_PROP(NpyHeader, IsNeverReadInPart, ()) {
+  const std::string text = dictionary({*any_type(2), false, *any_shape()});
+  RC_ASSERT(is_refused(text.substr(0, *rc::gen::inRange<std::size_t>(0, text.size()))));
+  std::string changed = text;
+  changed[*rc::gen::inRange<std::size_t>(0, text.size())] = *rc::gen::arbitrary<char>();
+  try {
+    const npy_header read = parse(changed);
+    RC_ASSERT(dictionary(parse(dictionary(read))) == dictionary(read));
+  } catch (const malformed&) {
+  }
+}
+
+TEST(NpyHeader, TakesListsOfFieldsAsNumpyWritesThem) {
+  for (const char* type : {
+           "[('x', '<f8'), ('y', '<f8')]",
+           "[('a', '|u1'), ('', '|V7'), ('b', '<f8', (2, 3))]",
+           "[('outer', [('inner', '<i4')], (5,))]",
+           "[(\"it's\", '|V1')]",
+           "[('\xc3\xa9t\xc3\xa9', '<f8')]",
+       }) {
+    EXPECT_EQ(dictionary(parse(with_type(type))), with_type(type));
+  }
+  EXPECT_FALSE(is_refused(with_type("[('x', '<f8',),]")));
+}
+
+TEST(NpyHeader, RefusesHostileTypes) {
+  EXPECT_FALSE(is_refused(with_type("'<f8'")));
+  for (const std::string type : {
+           "",
+           "f8",
+           "('<f8', (2,))",
+           "{'names': ['x'], 'formats': ['<f8']}",
+           "[]",
+           "[,]",
+           "['<f8']",
+           "[('x')]",
+           "[('x',)]",
+           "[('x', '<f8']",
+           "[('x', '<f8')",
+           "[('x', '<f8'),, ('y', '<f8')]",
+           "[('x', '<f8') ('y', '<f8')]",
+           "[(('title', 'x'), '<f8')]",
+           "[('x', '<f8', 3)]",
+           "[('x', '<f8', (3))]",
+           "[('x', '<f8', (-3,))]",
+           "[('x', '<f8', (3,), 4)]",
+           "[('x', [])]",
+           "[('x\\', '<f8')]",
+           "[('x\n', '<f8')]",
+           "'<f8' '<f8'",
+           "'<f8' + '<f8'",
+           "b'<f8'",
+       }) {
+    EXPECT_TRUE(is_refused(with_type(type))) << type;
+  }
+}
+
+TEST(NpyHeader, RefusesEndlessNesting) {
+  const auto nested = [](int levels) {
+    std::string type = "'<f8'";
+    for (int i = 0; i < levels; ++i) type = "[('x', " + type + ")]";
+    return with_type(type);
+  };
+  EXPECT_FALSE(is_refused(nested(16)));
+  EXPECT_TRUE(is_refused(nested(17)));
+  EXPECT_TRUE(is_refused(nested(7000)));
+  EXPECT_TRUE(is_refused(with_type(std::string(60'000, '['))));
+}
+
+TEST(NpyHeader, RefusesHugeCounts) {
+  std::string extents;
+  for (int i = 0; i < 10'000; ++i) extents += "1, ";
+  const std::string front = "{'descr': '<f8', 'fortran_order': False, 'shape': ";
+  EXPECT_TRUE(is_refused(front + "(" + extents + ")}"));
+  EXPECT_TRUE(is_refused(front + "(18446744073709551616,)}"));
+  EXPECT_FALSE(is_refused(front + "(18446744073709551615,)}"));
+  EXPECT_FALSE(is_refused(front + "(3L,)}"));
+  EXPECT_TRUE(is_refused(front + "(3LL,)}"));
+  EXPECT_TRUE(is_refused(front + "(+3,)}"));
+  EXPECT_TRUE(is_refused(front + "(3.0,)}"));
+  EXPECT_TRUE(is_refused(front + "(0x3,)}"));
+  EXPECT_TRUE(is_refused(front + "(\xd9\xa3,)}"));
+}
+
+TEST(NpyHeader, CountsBytesWithoutWrapping) {
+  using shard::memory::data_bytes;
+  const std::size_t huge = std::size_t{1} << 61;
+  EXPECT_EQ(data_bytes(std::vector<std::size_t>{3, 4}, 8, 96), 96u);
+  EXPECT_EQ(data_bytes(std::vector<std::size_t>{}, 8, 8), 8u);
+  EXPECT_EQ(data_bytes(std::vector<std::size_t>{huge, 0, huge}, 8, 0), 0u);
+  EXPECT_THROW(data_bytes(std::vector<std::size_t>{3, 4}, 8, 95), malformed);
+  EXPECT_THROW(data_bytes(std::vector<std::size_t>{huge, huge}, 8, SIZE_MAX), malformed);
+  EXPECT_THROW(data_bytes(std::vector<std::size_t>{huge, 8}, 1, SIZE_MAX), malformed);
+}
+
+TEST(NpyHeader, TakesAnyOrderOfBytesWhereThereIsNone) {
+  using shard::memory::differences;
+  for (const char* code : {"|u1", "<u1", ">u1"}) {
+    EXPECT_TRUE(differences({code, {}}, {"|u1", {}}).empty()) << code;
+  }
+  EXPECT_TRUE(differences({"<S3", {}}, {"|S3", {}}).empty());
+  for (const char* code : {"", "<", "u1", "=u1", "|i1", "|u11", "\xff\xff"}) {
+    EXPECT_THROW(differences({code, {}}, {"|u1", {}}), malformed) << code;
+  }
+  EXPECT_THROW(differences({"|f8", {}}, {"<f8", {}}), malformed);
+}
+
+}  // namespace
