@@ -92,22 +92,22 @@ std::string descr() {
 
 // What a field's array type holds, and how many of them.
 template <class M>
-struct array_of {};
+struct array_type {};
 template <class M, std::size_t N>
-struct array_of<M[N]> {
+struct array_type<M[N]> {
   using item = M;
   static constexpr std::size_t extent = N;
 };
 template <class M, std::size_t N>
-struct array_of<std::array<M, N>> : array_of<M[N]> {};
+struct array_type<std::array<M, N>> : array_type<M[N]> {};
 
 template <class M>
-concept array_field = requires { typename array_of<M>::item; };
+concept array_like = requires { typename array_type<M>::item; };
 
 template <class M>
 inline constexpr bool describable = element<M>;
-template <array_field M>
-inline constexpr bool describable<M> = describable<typename array_of<M>::item>;
+template <array_like M>
+inline constexpr bool describable<M> = describable<typename array_type<M>::item>;
 
 template <class... C, class... M>
 constexpr bool distinct_names(const std::tuple<field<C, M>...>& all) {
@@ -139,9 +139,9 @@ dtype dtype_of();
 
 template <class M>
 void describe(dtype_field& to) {
-  if constexpr (array_field<M>) {
-    using item = typename array_of<M>::item;
-    constexpr std::size_t extent = array_of<M>::extent;
+  if constexpr (array_like<M>) {
+    using item = typename array_type<M>::item;
+    constexpr std::size_t extent = array_type<M>::extent;
     if constexpr (std::same_as<item, char>) {
       to.type.code = "|S" + std::to_string(extent);
     } else {
