@@ -8,7 +8,7 @@ struct interrupted {
   int signal;
 };
 
-// From now on SIGINT and SIGTERM are noted, and no longer end the program.
+// From now on SIGINT, SIGTERM and SIGHUP are noted, and no longer end the program.
 void note_interruptions();
 
 // Throws interrupted if a signal was noted. Cheap: to be called often.

@@ -21,8 +21,16 @@
 
 namespace shard {
 
+namespace detail {
+
+// What T and Rank of a buffer must be. (A name: requires-clauses out of the class must repeat it.)
 template <class T, std::size_t Rank>
-  requires element<std::remove_const_t<T>> && (Rank > 0)
+concept fits_buffer = element<std::remove_const_t<T>> && (Rank > 0);
+
+}  // namespace detail
+
+template <class T, std::size_t Rank>
+  requires detail::fits_buffer<T, Rank>
 class buffer;
 
 namespace detail {
@@ -45,7 +53,7 @@ concept copied_into =
 // buffer<T> gives const elements. Buffers are made here (in memory), or by open() and create() of
 // npy.hpp (in files). One that was moved from is empty: size 0, and no memory.
 template <class T, std::size_t Rank = 1>
-  requires element<std::remove_const_t<T>> && (Rank > 0)
+  requires detail::fits_buffer<T, Rank>
 class buffer {
  public:
   using element_type = T;
@@ -82,7 +90,8 @@ class buffer {
   std::size_t extent(std::size_t dimension) const noexcept { return shape_[dimension]; }
   std::array<std::size_t, Rank> shape() const noexcept { return shape_; }
 
-  // Requires: indices inside the extents; checked with SHARD_CHECKED.
+  // Requires: indices inside the extents. Compile the program with -DSHARD_CHECKED to check every
+  // index into a buffer, view or slice: then it throws shard::error(argument_out_of_domain).
   T& operator[](std::size_t i) noexcept(!detail::checked)
     requires(Rank == 1)
   {
@@ -147,7 +156,7 @@ class buffer {
  private:
   friend struct detail::buffer_access;
   template <class U, std::size_t R>
-    requires element<std::remove_const_t<U>> && (R > 0)
+    requires detail::fits_buffer<U, R>
   friend class buffer;
 
   explicit buffer(detail::array made) noexcept;
@@ -212,18 +221,18 @@ std::size_t checked_index(std::size_t dimension, I index) {
 }  // namespace detail
 
 template <class T, std::size_t Rank>
-  requires element<std::remove_const_t<T>> && (Rank > 0)
-                                            template <std::integral... N>
-             requires(sizeof...(N) == Rank && !std::is_const_v<T>)
+  requires detail::fits_buffer<T, Rank>
+template <std::integral... N>
+  requires(sizeof...(N) == Rank && !std::is_const_v<T>)
 buffer<T, Rank>::buffer(N... extents)
     : buffer(detail::create_memory(
           detail::type_of<value_type>(),
           std::array<std::size_t, Rank>{detail::checked_extent(extents)...})) {}
 
 template <class T, std::size_t Rank>
-  requires element<std::remove_const_t<T>> && (Rank > 0)
-                                            template <std::ranges::contiguous_range R>
-             requires(Rank == 1 && detail::copied_into<R, T>)
+  requires detail::fits_buffer<T, Rank>
+template <std::ranges::contiguous_range R>
+  requires(Rank == 1 && detail::copied_into<R, T>)
 buffer<T, Rank>::buffer(const R& copied)
     : buffer(detail::create_memory(
           detail::type_of<value_type>(),
@@ -233,23 +242,23 @@ buffer<T, Rank>::buffer(const R& copied)
 }
 
 template <class T, std::size_t Rank>
-  requires element<std::remove_const_t<T>> && (Rank > 0)
-                                            template <class U>
-             requires std::same_as<const U, T>
+  requires detail::fits_buffer<T, Rank>
+template <class U>
+  requires std::same_as<const U, T>
 buffer<T, Rank>::buffer(buffer<U, Rank>&& writable) noexcept
     : data_(std::exchange(writable.data_, nullptr)),
       shape_(std::exchange(writable.shape_, {})),
       owner_(std::move(writable.owner_)) {}
 
 template <class T, std::size_t Rank>
-  requires element<std::remove_const_t<T>> && (Rank > 0)
+  requires detail::fits_buffer<T, Rank>
 buffer<T, Rank>::buffer(buffer&& from) noexcept
     : data_(std::exchange(from.data_, nullptr)),
       shape_(std::exchange(from.shape_, {})),
       owner_(std::move(from.owner_)) {}
 
 template <class T, std::size_t Rank>
-  requires element<std::remove_const_t<T>> && (Rank > 0)
+  requires detail::fits_buffer<T, Rank>
 buffer<T, Rank>& buffer<T, Rank>::operator=(buffer&& from) noexcept {
   if (this == &from) return *this;
   data_ = std::exchange(from.data_, nullptr);
@@ -259,21 +268,21 @@ buffer<T, Rank>& buffer<T, Rank>::operator=(buffer&& from) noexcept {
 }
 
 template <class T, std::size_t Rank>
-  requires element<std::remove_const_t<T>> && (Rank > 0)
+  requires detail::fits_buffer<T, Rank>
 buffer<T, Rank>::buffer(detail::array made) noexcept
     : data_(reinterpret_cast<T*>(made.data)), owner_(std::move(made.owner)) {
   std::ranges::copy(made.shape, shape_.begin());
 }
 
 template <class T, std::size_t Rank>
-  requires element<std::remove_const_t<T>> && (Rank > 0)
+  requires detail::fits_buffer<T, Rank>
 buffer<T, Rank> buffer<T, Rank>::reopen(int descriptor) {
   constexpr auto rights = std::is_const_v<T> ? detail::access::read : detail::access::write;
   return buffer(detail::reopen(descriptor, detail::type_of<value_type>(), Rank, rights));
 }
 
 template <class T, std::size_t Rank>
-  requires element<std::remove_const_t<T>> && (Rank > 0)
+  requires detail::fits_buffer<T, Rank>
 template <class... I>
 std::size_t buffer<T, Rank>::checked_place(I... indices) const {
   std::size_t dimension = 0;

@@ -66,12 +66,12 @@ using category_axis =
     boost::histogram::axis::category<detail::category_value<T>, detail::no_metadata>;
 
 // Bins of equal width over [low, high). Underflow below; overflow from high on, and NaN.
-regular_axis regular(int bins, double low, double high);
+regular_axis regular(std::int64_t bins, double low, double high);
 
 // Bins of equal width over [low, high), which repeats: high falls into the first bin again.
 // Overflow holds what is not finite and, as in Boost, what is so little below low that it rounds to
 // high.
-circular_axis circular(int bins, double low, double high);
+circular_axis circular(std::int64_t bins, double low, double high);
 
 // A bin for each of low, …, high - 1. Takes integers of any width; underflow and overflow beyond.
 integer_axis integer(int low, int high);

@@ -9,12 +9,19 @@
 //   tiles                          kernel(tile cells, …) once for each tile; returns nothing
 //   buffer<T>&                     kernel(std::size_t i, …) -> T, which becomes element i
 //   std::tie(buffer<T>&, …)        kernel(std::size_t i, …) -> std::tuple<T, …>, likewise
-//   buffer<T, 2>&                  kernel(i, j, …) -> T, or kernel(i, std::span<T> row, …)
+//   buffer<T, 2>&                  kernel(std::size_t i, std::size_t j, …) -> T, or
+//                                  kernel(std::size_t i, std::span<T> row, …) once for each row;
+//                                  returns nothing. Write the row's type: an `auto` is taken for j
 //
 // Each argument gives the kernel one more parameter, in order. A kernel runs in a worker: it sees
 // the caller's variables as they were when map was called (captured buffers, too, read-only), and
 // what it assigns to them is lost. Its output may depend on nothing but its indices and inputs,
 // since a chunk is run again when its worker dies. It is called as const.
+//
+// A kernel must not read what the same map writes: not through a capture, not through another
+// argument, and not from its slice before writing there. A chunk that is run again would read what
+// its own first try wrote. Read one buffer and write another. map refuses an output that is also
+// another argument; reading a captured output faults in a worker process, and the report says so.
 #pragma once
 
 #include <array>
@@ -40,8 +47,9 @@ namespace shard {
 template <class T, std::size_t Rank>
 auto in(const buffer<T, Rank>& from);
 
-// The chunk's own rows, to write: slice<T, Rank>. What is in them before is unspecified. A buffer
-// made by create() gets its final name when a map that covers all of it completes.
+// The chunk's own rows, to write: slice<T, Rank>. What is in them before is unspecified: the kernel
+// must not read an element that it has not written, nor `to` in any other way. A buffer made by
+// create() gets its final name when a map that covers all of it completes.
 template <class T, std::size_t Rank>
 auto out(buffer<T, Rank>& to);
 template <class T, std::size_t Rank>

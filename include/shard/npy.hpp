@@ -22,7 +22,7 @@ namespace shard {
 template <class T, std::size_t Rank = 1>
 buffer<const std::remove_const_t<T>, Rank> open(const std::filesystem::path& path);
 
-// The same, to be changed in place: for inout.
+// The same, to be written in place: for out and shared.
 template <class T, std::size_t Rank = 1>
 buffer<T, Rank> open_writable(const std::filesystem::path& path);
 
@@ -33,13 +33,15 @@ template <class T, std::size_t Rank = 1>
 buffer<T, Rank> load(const std::filesystem::path& path);
 
 // A new file of zeros, mode 0600, its blocks reserved: a full disk is an error now, not a fault
-// later. It appears under `path`, replacing what is there, when the first map that fills it
-// completes, or when its finish() is called; if neither happens, nothing is left of it.
+// later. It appears under `path`, replacing what is there, when the first map that fills all of it
+// completes, or when its finish() is called; if neither happens, nothing is left of it. So call
+// finish() where several maps fill a file together, or to keep a partial result after a map_error.
 template <class T, std::integral... N>
   requires(sizeof...(N) > 0)
 buffer<T, sizeof...(N)> create(const std::filesystem::path& path, N... extents);
 
-// Writes a copy of a buffer to a file: complete under its name, or not there at all.
+// Writes a copy of a buffer to a file, mode 0600 like create()'s. It appears under `path`,
+// replacing what is there, only when it is complete.
 template <class T, std::size_t Rank>
 void save(const std::filesystem::path& path, const buffer<T, Rank>& from);
 

@@ -19,9 +19,9 @@ enum class executor {
   serial,     // inline, one chunk after the other: for debuggers
 };
 
-// A moment of a run. Counts are indices (tiles for a tiled space) whose results are final.
+// A moment of a run. Counts are indices; tiles for a tiled space.
 struct progress {
-  std::size_t done = 0;
+  std::size_t done = 0;  // settled: final, or given up
   std::size_t total = 0;
   seconds elapsed{};
   seconds remaining{};  // an estimate from the pace so far; 0 before the first index is done
@@ -32,7 +32,8 @@ struct options {
   // SHARD_WORKERS
   unsigned workers = 0;
 
-  // Indices in a chunk. 0: about 4096 chunks, see docs/design.md. SHARD_GRAIN
+  // Indices in a chunk. 0: up to 4096 chunks, each a multiple of 64 bytes of every output (of 4096,
+  // if one has 64 MiB or more) where that leaves 64 chunks or more (256). SHARD_GRAIN
   std::size_t grain = 0;
 
   // How often a chunk is run again after its worker died in it (default 2; at most 200), and after
@@ -40,8 +41,9 @@ struct options {
   std::optional<unsigned> retries = {};
   std::optional<unsigned> retries_error = {};
 
-  // How often a chunk is run again after its worker was killed from outside (SIGKILL): default 100,
-  // at most 10000. Such a death says nothing about the kernel. SHARD_RETRIES_KILL
+  // How often a chunk is run again after SIGKILL ended its worker: default 100, at most 10000. It
+  // counts as sent from outside, whoever sent it, and says nothing about the kernel.
+  // SHARD_RETRIES_KILL
   std::optional<unsigned> retries_kill = {};
 
   // What happens when a chunk has used up its budget: true, the other chunks are still run; false

@@ -27,10 +27,9 @@ namespace shard {
 //   R::accumulator      adds what the kernel gives it; can't be copied, since its worker's kernel
 //                       calls must all add to the same one.
 //   R::ordered          true: one state for each chunk, merged in the order of the chunks. For
-//   small
-//                       states whose merge isn't exactly commutative, such as floating point.
-//                       false: one state for each worker, merged in no promised order. For large
-//                       states, and where no order can change a bit.
+//                       small states, and where the order of merging could change a bit, as in
+//                       floating point. false: one state for each worker, merged in no promised
+//                       order. For large states, where no order can change a bit.
 //   state_bytes()       size of a state; doesn't change while the reducer lives. A state is a block
 //                       of that size filled with zeros, in memory that other processes read: it
 //                       must mean the same there, so no pointers. Aligned to 64 bytes; an ordered

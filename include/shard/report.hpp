@@ -18,12 +18,11 @@ struct failure {
   std::size_t chunk = 0;  // number of the chunk in the plan
   range indices = {};     // its indices; empty: the worker was not inside a kernel
   std::string kind = {};  // "exception", "signal", "exit", "killed"
-  std::string what =
-      {};          // one line: the exception's type and chain, the signal, the exit status, …
-  int signal = 0;  // that ended the worker; 0: none
-  int exit_status = 0;   // that the worker ended with, for kind "exit"
-  unsigned attempt = 0;  // counts from 1 within the chunk
-  unsigned worker = 0;   // number of the worker's slot
+  std::string what = {};  // one line: the exception's type and text, the signal and address, …
+  int signal = 0;         // that ended the worker; 0: none
+  int exit_status = 0;    // that the worker ended with, for kind "exit"
+  unsigned attempt = 0;   // counts from 1 within the chunk
+  unsigned worker = 0;    // number of the worker, from 0; its replacement has the same
 };
 
 // Counts of one run.
@@ -72,10 +71,11 @@ class report {
   std::string trouble_;
 };
 
-// One line of counts, then one for each failure.
+// One line of counts, one for each of the first 20 failures, and one that counts the others.
 std::ostream& operator<<(std::ostream&, const report&);
 
-// Thrown by map when an index is missing at the end. The outputs keep what was completed.
+// Thrown by map when an index is missing at the end. The outputs keep what was completed; of a
+// file made by create(), nothing is left unless its finish() is called.
 class map_error : public error {
  public:
   explicit map_error(report result);

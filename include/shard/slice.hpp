@@ -75,8 +75,9 @@ class view {
   std::array<std::size_t, Rank> shape_{};
 };
 
-// The one writable window that a chunk owns: what out(buffer) and inout(buffer) grant. Of a map
-// over tiles it is limited in its columns, too.
+// The one writable window that a chunk owns: what out(buffer) grants. Of a map over tiles it is
+// limited in its columns, too. Write an element before reading it: what is in it at first is
+// unspecified, and after a crash it is what an earlier try wrote.
 template <class T, std::size_t Rank = 1>
 class slice {
   static_assert(!std::is_const_v<T>, "shard: a slice is written to; for reading there is view<T>");

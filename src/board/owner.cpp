@@ -105,9 +105,17 @@ void owner::run() {
     const bool begun_before = next_ < redo_until_;
     // What had been begun before is finished even when the run stops.
     if (!begun_before && stopped()) return;
-    if (!run_entry(log_[next_].load(std::memory_order_relaxed))) continue;
+    const std::uint64_t chunk = log_[next_].load(std::memory_order_relaxed);
+    const bool suspect =
+        begun_before && board_.verdict_on(chunk).load(std::memory_order_relaxed).attempts() != 0;
+    if (suspect) publish();  // it may take what ran before it down once more
+    if (!run_entry(chunk)) continue;
     ++next_;
-    if (nothing_to_copy || begun_before) publish();
+    if (nothing_to_copy || suspect) {
+      publish();
+    } else if (begun_before) {
+      publish_if_due(clock::now());
+    }
   }
   if (entries != 0) end_lap(entries);
 }
@@ -115,8 +123,11 @@ void owner::run() {
 // False: the kernel threw, the failure is on the board, and next_ is back at what is committed.
 bool owner::run_entry(std::uint64_t chunk) {
   const bool begun_before = next_ < redo_until_;
-  if (begun_before && board_.verdict_on(chunk).load(std::memory_order_relaxed).condemned)
+  if (begun_before && board_.verdict_on(chunk).load(std::memory_order_relaxed).condemned) {
+    // Whoever condemned it may have died before it stopped the run.
+    if (!policy_.keep_going) board_.raise(stopping);
     return true;
+  }
   description what;
   // `running` names the entry to blame if this process dies now. Only a dead owner's slot is
   // judged, so the order of these stores in the program is the order in which they are seen.
@@ -138,16 +149,20 @@ void owner::failed(std::uint64_t chunk, const char* what) {
   reload();
 }
 
-// After a batch: how many chunks fit into a short one, and are accumulators to be copied out?
+// After a batch: how many chunks fit into a short one?
 void owner::end_lap(std::uint64_t entries) {
   const clock::time_point now = clock::now();
   const auto took = std::max<clock::duration>(now - lap_, 1ns);
   const auto fitting = static_cast<std::uint64_t>(short_batch / took) * entries;
   batch_ = std::clamp<std::uint64_t>(fitting, 1, std::min(2 * batch_, longest_batch));
   lap_ = now;
+  publish_if_due(now);
+}
+
+void owner::publish_if_due(clock::time_point now) {
   if (next_ == published_ || now < publish_due_) return;
   publish();
-  lap_ = clock::now();
+  lap_ = clock::now();  // what it costs to publish is no batch's time
   publish_due_ =
       lap_ + std::max<clock::duration>(publish_interval, publish_cost_factor * (lap_ - now));
 }

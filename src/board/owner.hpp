@@ -55,6 +55,7 @@ class owner {
   bool run_entry(std::uint64_t chunk);
   void failed(std::uint64_t chunk, const char* what);
   void end_lap(std::uint64_t entries);
+  void publish_if_due(clock::time_point now);
   std::uint64_t length() const noexcept;
   bool stopped() const noexcept { return (board_.controls() & stopping) != 0; }
 
@@ -68,7 +69,7 @@ class owner {
 
   std::uint64_t next_ = 0;  // log entries that the private accumulators hold: ran, or condemned
   std::uint64_t published_ = 0;      // log entries that the published area covers
-  std::uint64_t redo_until_ = 0;     // entries below this were begun before: commit after each
+  std::uint64_t redo_until_ = 0;     // entries below this were begun before
   std::uint64_t batch_ = 1;          // chunks to claim at a time
   clock::time_point lap_{};          // when the last batch ended
   clock::time_point publish_due_{};  // when accumulators are to be copied out again

@@ -34,6 +34,7 @@ state_layout::state_layout(const std::vector<detail::reduction>& reductions) {
     if (one.ordered) widest = std::max(widest, alignment);
   }
   partial_bytes = round_up(partial_bytes, widest);
+  accumulator_bytes = round_up(accumulator_bytes, line_bytes);  // areas lie one after the other
 }
 
 chunk_runner::chunk_runner(const detail::job& what, const plan::partition& chunks,

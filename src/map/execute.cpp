@@ -11,8 +11,10 @@
 #include "map/chunk_runner.hpp"
 #include "map/outcome.hpp"
 #include "map/settings.hpp"
+#include "memory/segment.hpp"
 #include "os/anonymous.hpp"
 #include "os/cpu.hpp"
+#include "os/headroom.hpp"
 #include "plan/partition.hpp"
 #include "pool/crew.hpp"
 #include "pool/in_process.hpp"
@@ -83,6 +85,39 @@ void check_memory(const job& what) {
   }
 }
 
+// A chunk that is run again must find what its first run found: nothing but its own slice may stand
+// for the elements that it writes.
+void check_outputs_are_apart(const job& what) {
+  for (const grant& output : what.grants) {
+    if (!output.partitioned) continue;
+    const auto uses = std::ranges::count(what.grants, output.owner, &grant::owner);
+    if (uses == 1) continue;
+    throw error(std::errc::invalid_argument,
+                "cannot map: found a buffer that is an output and another argument, expected an "
+                "output that is nothing else: a chunk that is run again would read what it wrote");
+  }
+}
+
+// States live in memory that is only touched as the run goes on: two published areas and a private
+// one for each worker, and a partial for each chunk.
+void check_headroom(const board::dimensions& size) {
+  const std::size_t wanted =
+      3 * size.slots * size.accumulator_bytes + size.chunks * size.partial_bytes;
+  if (wanted < std::size_t{1} << 20) return;
+  const os::headroom found = os::memory_headroom(wanted);
+  if (wanted <= found.available_bytes) return;
+  throw error(std::errc::not_enough_memory,
+              "cannot reduce: found " + std::to_string(found.available_bytes) +
+                  " bytes available (" + found.limit + "), expected " + std::to_string(wanted) +
+                  " for the states of " + std::to_string(size.slots) + " workers and " +
+                  std::to_string(size.chunks) + " chunks: use fewer");
+}
+
+// What a worker will do with each buffer, done once here: a worker could only die of its failure.
+void check_grants(const job& what) {
+  for (const grant& one : what.grants) memory::map_again(*one.owner, one.rights);
+}
+
 // A board has a few bytes for each chunk and slot: beyond this, sizes would overflow.
 void check_chunks(const plan::partition& chunks) {
   constexpr std::size_t most = std::size_t{1} << 40;
@@ -145,12 +180,15 @@ report execute(const job& what, const options& given) {
   const plan::partition chunks = partition_of(what, given, how.grain);
   check_chunks(chunks);
   check_memory(what);
+  check_outputs_are_apart(what);
   check_outputs(what);
 
   const unsigned workers = worker_count(how, chunks.chunks());
   const state_layout states(what.reductions);
   const board::dimensions size{chunks.chunks(), workers, states.partial_bytes,
                                states.accumulator_bytes};
+  check_headroom(size);
+  if (how.run_on == executor::processes) check_grants(what);
   const os::anonymous_memory memory(board::board::size_bytes(size), os::sharing::with_children);
   const board::board on(memory.base(), size);
 
@@ -160,7 +198,8 @@ report execute(const job& what, const options& given) {
                  .policy = policy_of(how),
                  .grants = {},
                  .enter = {}};
-  for (const grant& one : what.grants) all.grants.push_back({one.owner, one.rights});
+  for (const grant& one : what.grants)
+    all.grants.push_back({one.owner, one.rights, one.partitioned});
   all.enter = [&](std::vector<std::byte*> data) {
     return runners.emplace_back(what, chunks, states, std::move(data)).task();
   };
@@ -191,6 +230,11 @@ void refuse_unequal_outputs(std::size_t first, std::size_t other) {
 void refuse_empty_step() {
   throw error(std::errc::invalid_argument,
               "cannot plan the map: found tiles with a step of 0, expected at least 1");
+}
+
+void refuse_too_many_tiles() {
+  throw error(std::errc::value_too_large,
+              "cannot plan the map: found more tiles than can be counted, expected a larger step");
 }
 
 }  // namespace shard::detail

@@ -67,13 +67,13 @@ std::size_t count_bins(std::span<const std::size_t> extents) {
 
 namespace shard::axis {
 
-regular_axis regular(int bins, double low, double high) {
+regular_axis regular(std::int64_t bins, double low, double high) {
   detail::check_bins("regular", bins);
   detail::check_bounds("regular", low, high);
   return regular_axis(static_cast<unsigned>(bins), low, high);
 }
 
-circular_axis circular(int bins, double low, double high) {
+circular_axis circular(std::int64_t bins, double low, double high) {
   detail::check_bins("circular", bins);
   detail::check_bounds("circular", low, high);
   return circular_axis(static_cast<unsigned>(bins), low, high);

@@ -72,15 +72,13 @@ report outcome::report_on(seconds elapsed, unsigned workers) const {
   for (unsigned slot = 0; slot < board_.size().slots; ++slot) {
     counts.deaths += board_.at(slot).deaths.load(std::memory_order_relaxed);
   }
-  std::vector<failure> failed = failures();
-  for (const failure& one : failed) {
-    if (one.indices.empty()) continue;
-    const board::verdict judged = board_.verdict_on(one.chunk).load(std::memory_order_relaxed);
-    // The last failure of a condemned chunk wasn't followed by another attempt.
-    if (!judged.condemned || one.attempt < judged.attempts()) ++counts.retries;
+  // Of a condemned chunk, the last failure wasn't followed by another attempt.
+  for (std::size_t chunk = 0; !board_.failures().empty() && chunk < chunks_.chunks(); ++chunk) {
+    const board::verdict judged = board_.verdict_on(chunk).load(std::memory_order_relaxed);
+    counts.retries += judged.attempts() - (judged.condemned ? 1 : 0);
   }
   return {chunks_.indices(), completed_ranges(),
-          std::move(failed), counts,
+          failures(),        counts,
           elapsed,           complete_ ? "" : board_.trouble()};
 }
 

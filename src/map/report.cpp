@@ -1,11 +1,14 @@
 #include "shard/report.hpp"
 
+#include <algorithm>
 #include <ostream>
 #include <sstream>
 #include <utility>
 
 namespace shard {
 namespace {
+
+constexpr std::size_t most_shown = 20;  // failures that a printed report tells
 
 std::size_t indices_in(std::span<const range> ranges) {
   std::size_t sum = 0;
@@ -26,7 +29,7 @@ void print(std::ostream& to, const failure& one) {
     to << "indices [" << one.indices.first << ", " << one.indices.last << ") (chunk " << one.chunk
        << "), attempt " << one.attempt;
   }
-  to << ": " << one.kind << ": " << one.what;
+  to << ": " << (one.kind == "exception" ? "exception " : "") << one.what;
 }
 
 // The one line that a map_error says: what is missing, and the first reason.
@@ -67,11 +70,13 @@ std::ostream& operator<<(std::ostream& to, const report& result) {
   if (counts.deaths != 0) line << ", " << plural(counts.deaths, "death");
   if (counts.takeovers != 0) line << ", " << plural(counts.takeovers, "supervisor") << " replaced";
   to << line.str();
-  for (const failure& one : result.failures()) {
+  const std::size_t shown = std::min(result.failures().size(), most_shown);
+  for (const failure& one : result.failures().first(shown)) {
     to << "\n  ";
     print(to, one);
   }
-  if (counts.failures_lost != 0) to << "\n  and " << counts.failures_lost << " failures more";
+  const std::size_t more = result.failures().size() - shown + counts.failures_lost;
+  if (more != 0) to << "\n  and " << plural(more, "failure") << " more";
   if (!result.trouble().empty()) to << "\n  " << result.trouble();
   return to;
 }

@@ -110,7 +110,6 @@ array create_memory(const element_type& type, std::span<const std::size_t> shape
                    parts.mapped =
                        os::mapping(parts.file.get(), size.file_bytes(), os::protection::write);
                    parts.data_offset = header_bytes;
-                   parts.data_bytes = size.data_bytes;
                    parts.writable = true;
                    parts.made_in_memory = true;
                    return array_of(std::move(parts), shape);
@@ -130,7 +129,6 @@ array create_file(const std::filesystem::path& path, const element_type& type,
     write_header(parts.file, type, shape);
     parts.mapped = os::mapping(parts.file.get(), size.file_bytes(), os::protection::write);
     parts.data_offset = header_bytes;
-    parts.data_bytes = size.data_bytes;
     parts.writable = true;
     parts.unfinished.emplace(std::move(output));
     return array_of(std::move(parts), shape);

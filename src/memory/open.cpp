@@ -120,7 +120,6 @@ array mapped(std::string name, os::descriptor file, const wanted& want) {
   parts.mapped = os::mapping(file.get(), found.data_offset + found.data_bytes, want.protection());
   parts.file = std::move(file);
   parts.data_offset = found.data_offset;
-  parts.data_bytes = found.data_bytes;
   parts.writable = want.writing();
   auto owner = std::make_shared<segment>(std::move(parts));
   std::byte* data = owner->data();

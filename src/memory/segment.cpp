@@ -51,8 +51,8 @@ std::vector<memory::live_segment> segment::live() {
   std::vector<memory::live_segment> found;
   found.reserve(all().live.size());
   for (const segment* each : all().live) {
-    found.push_back({each->base(), each->length_bytes(), each->name(), each->descriptor(),
-                     each->data_offset(), each->element_bytes(), each->writable()});
+    found.push_back({each->base(), each->length_bytes(), each->name(), each->data_offset(),
+                     each->element_bytes(), each->writable()});
   }
   return found;
 }

@@ -20,7 +20,6 @@ struct live_segment {
   std::byte* base = nullptr;
   std::size_t length_bytes = 0;
   std::string name;
-  int descriptor = -1;
   std::size_t data_offset = 0;
   std::size_t element_bytes = 0;
   bool writable = false;
@@ -40,7 +39,6 @@ class segment {
     os::descriptor file{};
     os::mapping mapped{};
     std::size_t data_offset = 0;
-    std::size_t data_bytes = 0;
     std::size_t element_bytes = 0;
     bool writable = false;
     bool made_in_memory = false;
@@ -57,7 +55,6 @@ class segment {
   std::byte* base() const noexcept { return parts_.mapped.base(); }
   std::size_t length_bytes() const noexcept { return parts_.mapped.length_bytes(); }
   std::size_t data_offset() const noexcept { return parts_.data_offset; }
-  std::size_t data_bytes() const noexcept { return parts_.data_bytes; }
   std::size_t element_bytes() const noexcept { return parts_.element_bytes; }
   std::byte* data() const noexcept { return base() + data_offset(); }
   bool writable() const noexcept { return parts_.writable; }

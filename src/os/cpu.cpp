@@ -4,6 +4,7 @@
 
 #include <algorithm>
 #include <cmath>
+#include <cstdio>
 #include <fstream>
 #include <iterator>
 #include <string>
@@ -73,6 +74,18 @@ double cgroup_quota(const std::filesystem::path& root) {
   return least;
 }
 
+// A thread that was joined stays listed for a moment, with the kernel's PF_EXITING.
+bool lives(const std::filesystem::path& stat) {
+  constexpr unsigned exiting = 4;
+  std::string line;
+  std::getline(std::ifstream(stat), line);
+  const std::size_t name_end = line.rfind(')');
+  unsigned flags = 0;
+  return name_end != std::string::npos &&
+         std::sscanf(line.c_str() + name_end + 1, " %*c %*d %*d %*d %*d %*d %u", &flags) == 1 &&
+         (flags & exiting) == 0;
+}
+
 constexpr unsigned sanitizer_threads =
 #if defined(__SANITIZE_THREAD__)
     1;
@@ -98,7 +111,10 @@ unsigned other_threads() {
   std::error_code unreadable;
   const std::filesystem::directory_iterator threads("/proc/self/task", unreadable);
   if (unreadable) return 0;
-  const auto count = static_cast<unsigned>(std::distance(begin(threads), end(threads)));
+  const auto count =
+      static_cast<unsigned>(std::count_if(begin(threads), end(threads), [](const auto& thread) {
+        return lives(thread.path() / "stat");
+      }));
   return count > 1 + sanitizer_threads ? count - 1 - sanitizer_threads : 0;
 }
 

@@ -21,6 +21,10 @@ mapping::~mapping() {
   errno = before;
 }
 
+void make_unreadable(void* base, std::size_t length_bytes) {
+  if (calls().mprotect(base, length_bytes, PROT_NONE) != 0) fail("mprotect");
+}
+
 void make_read_only(void* base, std::size_t length_bytes) {
   if (calls().mprotect(base, length_bytes, PROT_READ) != 0) fail("mprotect");
 }

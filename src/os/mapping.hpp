@@ -35,5 +35,7 @@ class mapping {
 // From now on a write to these bytes faults, in this process. For the mappings that a worker
 // inherits and was not granted. Throws call_failed. Requires: `base` is where a mapping starts.
 void make_read_only(void* base, std::size_t length_bytes);
+// The same, for reads as well.
+void make_unreadable(void* base, std::size_t length_bytes);
 
 }  // namespace shard::os

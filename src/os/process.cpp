@@ -53,7 +53,7 @@ std::optional<ending> wait_for(int pidfd, int options) noexcept {
   if (result != 0) return ending{};  // ECHILD: somebody else has reaped it
   if (found.si_pid == 0) return std::nullopt;
   if (found.si_code == CLD_EXITED) return ending{.exit_status = found.si_status};
-  return ending{.signal = found.si_status, .core_dumped = found.si_code == CLD_DUMPED};
+  return ending{.signal = found.si_status};
 }
 
 // As fork(), but the parent gets no signal when the child ends. The C library's own fork can't do
@@ -69,6 +69,8 @@ descriptor open_pidfd(pid_t pid) noexcept {
 std::vector<pid_t> children() {
   std::vector<pid_t> found;
   std::error_code ignored;
+  // A /proc of another pid namespace has other numbers.
+  if (std::filesystem::read_symlink("/proc/self", ignored) != std::to_string(::getpid())) return {};
   for (const auto& entry : std::filesystem::directory_iterator("/proc", ignored)) {
     const std::string name = entry.path().filename().string();
     if (name.find_first_not_of("0123456789") != std::string::npos) continue;
@@ -137,8 +139,11 @@ pid_t own_pid() noexcept { return ::getpid(); }
 void reset_signal_handlers() noexcept {
   for (int signal = 1; signal < NSIG; ++signal) {
     struct sigaction action {};
-    const bool ignored = signal == SIGINT || signal == SIGQUIT || signal == SIGTTOU;
-    action.sa_handler = ignored ? SIG_IGN : SIG_DFL;
+    if (::sigaction(signal, nullptr, &action) != 0) continue;
+    const bool ours = signal == SIGINT || signal == SIGQUIT || signal == SIGTTOU;
+    const bool ignored = action.sa_handler == SIG_IGN && signal != SIGCHLD;
+    action = {};
+    action.sa_handler = ours || ignored ? SIG_IGN : SIG_DFL;
     ::sigaction(signal, &action, nullptr);  // fails for SIGKILL, SIGSTOP and the C library's own
   }
 }
@@ -154,6 +159,8 @@ void unblock_signals(const sigset_t& mask) noexcept { ::sigprocmask(SIG_SETMASK,
 void close_inherited(int descriptor) noexcept { ::close(descriptor); }
 
 void lead_own_group() noexcept { ::setpgid(0, 0); }
+
+void let_lead_own_group(pid_t child) noexcept { ::setpgid(child, child); }
 
 void become_subreaper() noexcept { ::prctl(PR_SET_CHILD_SUBREAPER, 1, 0, 0, 0); }
 
@@ -173,6 +180,8 @@ bool die_with_parent(pid_t parent) noexcept {
 }
 
 void leave(int exit_status) noexcept { ::_exit(exit_status); }
+
+void kill_process(pid_t pid) noexcept { ::kill(pid, SIGKILL); }
 
 void kill_group(pid_t leader) noexcept { ::kill(-leader, SIGKILL); }
 
@@ -195,7 +204,9 @@ void end_all_children() noexcept {
     if (reaped > 0) continue;
     if (reaped < 0 && errno == ECHILD) return;
     try {
-      for (const pid_t child : children()) ::kill(child, SIGKILL);
+      const std::vector<pid_t> left = children();
+      if (left.empty()) return;  // /proc doesn't know them: init will take them
+      for (const pid_t child : left) ::kill(child, SIGKILL);
     } catch (...) {
       return;  // no memory for the list: init will take them
     }
@@ -204,13 +215,19 @@ void end_all_children() noexcept {
 }
 
 void wait_ready(std::span<watched> any, std::optional<std::chrono::milliseconds> limit) {
+  // Only what is open: poll() refuses more entries than there may be descriptors.
   std::vector<pollfd> polled;
   polled.reserve(any.size());
-  for (const watched& one : any) polled.push_back({one.descriptor, POLLIN, 0});
+  for (const watched& one : any) {
+    if (one.descriptor >= 0) polled.push_back({one.descriptor, POLLIN, 0});
+  }
   const int timeout = limit ? static_cast<int>(limit->count()) : -1;
   const int found = ::poll(polled.data(), polled.size(), timeout);
   if (found < 0 && errno != EINTR) fail("wait for processes");
-  for (std::size_t k = 0; k < any.size(); ++k) any[k].ready = found > 0 && polled[k].revents != 0;
+  auto next = polled.cbegin();
+  for (watched& one : any) {
+    one.ready = one.descriptor >= 0 && (next++)->revents != 0 && found > 0;
+  }
 }
 
 pipe_ends make_pipe() {

@@ -18,7 +18,6 @@ namespace shard::os {
 struct ending {
   int signal = 0;  // that killed it; 0: it exited
   int exit_status = 0;
-  bool core_dumped = false;
 };
 
 // A child of this process, held by its pidfd: never confused with another that has its pid later.
@@ -64,15 +63,16 @@ pid_t own_pid() noexcept;
 
 // ---- For a child that was just started. ----
 
-// All signal handlers back to their defaults, but for SIGINT, SIGQUIT and SIGTTOU, which are
-// ignored: the terminal's keys are the caller's business, and output to a terminal is never
-// stopped.
+// As across exec: handlers go back to the default, and what is ignored stays so (but for SIGCHLD,
+// which reaping needs). SIGINT, SIGQUIT and SIGTTOU are ignored from now on: the terminal's keys
+// are the caller's business, and output to a terminal is never stopped.
 void reset_signal_handlers() noexcept;
 void unblock_signals(const sigset_t& mask) noexcept;
 sigset_t signal_mask() noexcept;
 
 void close_inherited(int descriptor) noexcept;
 void lead_own_group() noexcept;
+void let_lead_own_group(pid_t child) noexcept;  // done in the parent: at once
 void become_subreaper() noexcept;
 void read_nothing_from_stdin() noexcept;
 // SIGKILL when the parent dies. False: it is dead already (it was `parent`).
@@ -81,6 +81,7 @@ bool die_with_parent(pid_t parent) noexcept;
 
 // ---- Groups of processes. ----
 
+void kill_process(pid_t pid) noexcept;
 void kill_group(pid_t leader) noexcept;
 // Waits for every child of this process that is in the group.
 void reap_group(pid_t leader) noexcept;

@@ -20,6 +20,7 @@ namespace shard::pool {
 struct granted {
   std::shared_ptr<detail::segment> owner;
   detail::access rights = detail::access::read;
+  bool output = false;  // each chunk writes its own rows, and nobody reads them
 };
 
 struct crew {

@@ -17,12 +17,12 @@ namespace {
 unsigned check_threads(bool allowed) {
   const unsigned others = os::other_threads();
   if (others != 0 && !allowed) {
-    throw error(
-        std::errc::operation_not_permitted,
-        "cannot fork workers: found " + std::to_string(others) +
-            " other threads in this program, expected none, since locks that they hold would "
-            "stay locked in the workers. Map before threads are started, or run_on "
-            "executor::threads, or set allow_threads if kernels need no such lock");
+    throw error(std::errc::operation_not_permitted,
+                "cannot fork workers: found " + std::to_string(others) +
+                    (others == 1 ? " other thread" : " other threads") +
+                    " in this program, expected none, since locks that they hold would "
+                    "stay locked in the workers. Map before threads are started, or run_on "
+                    "executor::threads, or set allow_threads if kernels need no such lock");
   }
   return others;
 }
@@ -52,6 +52,16 @@ void bury(const board::board& on, const os::process& supervisor) {
   supervisor.wait();
 }
 
+// A standby that had taken over, or does so without having seen that the run is cancelled, is a
+// supervisor like the first one. While it lives it holds the pipe, and its pid is its own.
+void end_successors(const board::board& on, const os::descriptor& pipe) {
+  for (os::watched run{pipe.get()}; !run.ready;) {
+    const unsigned successor = on.takeovers().load(std::memory_order_acquire);
+    if (successor != 0) os::kill_process(on.leader(successor).load(std::memory_order_relaxed));
+    os::wait_ready({&run, 1}, std::chrono::milliseconds(10));
+  }
+}
+
 void wait_until_all_have_ended(const os::descriptor& pipe, const on_tick& report_progress) {
   os::watched run{pipe.get()};
   for (;;) {
@@ -61,41 +71,63 @@ void wait_until_all_have_ended(const os::descriptor& pipe, const on_tick& report
   }
 }
 
-}  // namespace
-
-void run_in_processes(const crew& all, bool allow_threads, const on_tick& report_progress) {
-  const unsigned others = check_threads(allow_threads);
-  flush_output();
+// Starts a supervisor; returns when nothing is left of it and of those who took its place. `again`:
+// an earlier one may have left something on the board.
+void run_supervisor(const crew& all, os::child_exit how, bool again,
+                    const on_tick& report_progress) {
   os::pipe_ends run = os::make_pipe();
   struct context {
     supervision what;
     os::descriptor* read_end;
+    bool again;
   } start{{all, detail::segment::live(), os::signal_mask(), os::watch_process(os::own_pid()),
            std::move(run.write)},
-          &run.read};
-
-  // With other threads, only the C library's own fork leaves the heap unlocked in the child; the
-  // price is a SIGCHLD when the run is over.
-  const os::process supervisor = os::start_process(
-      others == 0 ? os::child_exit::quiet : os::child_exit::signals_parent,
-      [](void* given) {
-        auto& from = *static_cast<context*>(given);
-        *from.read_end = {};
-        be_supervisor(from.what);
-      },
-      &start);
-  start.what.run_goes_on = {};
+          &run.read,
+          again};
+  os::process supervisor;
   try {
+    supervisor = os::start_process(
+        how,
+        [](void* given) {
+          auto& from = *static_cast<context*>(given);
+          *from.read_end = {};
+          be_supervisor(from.what, from.again);
+        },
+        &start);
+    start.what.run_goes_on = {};
     wait_until_all_have_ended(run.read, report_progress);
   } catch (...) {
-    // The standby ends the workers, sees that nobody wants the run, and leaves.
+    // It can't be watched (but may have begun), or the run isn't wanted any more. The standby ends
+    // the workers, sees that the run is cancelled, and leaves.
     all.board.raise(board::cancelled);
-    supervisor.kill();
-    os::wait_for_end_of_file(run.read);
-    bury(all.board, supervisor);
+    start.what.run_goes_on = {};
+    if (supervisor) supervisor.kill();
+    end_successors(all.board, run.read);
+    if (supervisor) bury(all.board, supervisor);
     throw;
   }
   bury(all.board, supervisor);
+}
+
+// Whether the supervisor was killed before it had a standby.
+bool died_at_birth(const board::board& on) {
+  return (on.controls() & board::finished) == 0 && *on.trouble() == '\0' &&
+         on.takeovers().load(std::memory_order_relaxed) == 0 &&
+         on.leader(1).load(std::memory_order_relaxed) == 0;
+}
+
+}  // namespace
+
+void run_in_processes(const crew& all, bool allow_threads, const on_tick& report_progress) {
+  // With other threads, only the C library's own fork leaves the heap unlocked in the child; the
+  // price is a SIGCHLD when the run is over.
+  const auto how =
+      check_threads(allow_threads) == 0 ? os::child_exit::quiet : os::child_exit::signals_parent;
+  flush_output();
+  constexpr int births = 3;
+  for (int birth = 1; birth == 1 || (birth <= births && died_at_birth(all.board)); ++birth) {
+    run_supervisor(all, how, birth != 1, report_progress);
+  }
   const board::board& on = all.board;
   if ((on.controls() & board::finished) == 0 && *on.trouble() == '\0') {
     std::snprintf(on.trouble(), board::board::trouble_bytes,

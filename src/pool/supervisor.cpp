@@ -27,6 +27,9 @@ constexpr auto soon = 5ms;
 constexpr auto later = 100ms;
 constexpr unsigned forks_tried = 50;
 
+// How long a standby leaves it to the supervisor to end the run of a caller that has died.
+constexpr auto grace = 500ms;
+
 // One slot of the board, as the supervisor sees it.
 struct seat {
   enum { vacant, working, ended, dead } state = vacant;
@@ -66,6 +69,7 @@ class supervisor {
   os::pipe_ends life_;  // write ends: this process and its workers; read end: the standby
   std::vector<seat> seats_;
   os::process standby_;
+  bool standby_ended_ = false;  // but can't be reaped yet
   unsigned standbys_lost_ = 0;
   unsigned unblamed_ = 0;
   unsigned forks_failed_ = 0;  // in a row
@@ -105,6 +109,7 @@ void supervisor::keep_a_standby() {
           be_standby(from.self->run_, from.ended, from.pid, from.self->life_);
         },
         &start);
+    os::let_lead_own_group(standby_.pid());  // before there is a worker that can kill this group
   } catch (const std::exception&) {
     // The run goes on without; its caller still hears of the supervisor's death.
     standbys_lost_ = deaths_borne + 1;
@@ -141,6 +146,8 @@ void supervisor::staff(unsigned slot) {
         os::child_exit::signals_parent,
         [](void* given) { be_worker(*static_cast<const worker_start*>(given)); }, &start);
   } catch (const std::exception& why) {
+    // It may have run before it was found that it can't be watched: its slot needs mending.
+    seats_[slot].state = seat::dead;
     fork_failed(why);
     return;
   }
@@ -156,7 +163,8 @@ void supervisor::fork_failed(const std::exception& why) {
   short_of_processes_ = true;
   board_.raise(board::handover);
   ++forks_failed_;
-  if (in_state(seat::vacant) == seats_.size() && forks_failed_ > forks_tried * seats_.size()) {
+  const bool nobody_works = in_state(seat::vacant) + in_state(seat::dead) == seats_.size();
+  if (nobody_works && forks_failed_ > forks_tried * seats_.size()) {
     give_up(why.what());
   }
 }
@@ -164,21 +172,24 @@ void supervisor::fork_failed(const std::exception& why) {
 // ---- Watching ----
 
 void supervisor::watch() {
-  std::vector<os::watched> all{{run_.caller.get()}, {standby_ ? standby_.pidfd() : -1}};
+  const bool standby_lives = standby_ && !standby_ended_;
+  std::vector<os::watched> all{{run_.caller.get()}, {standby_lives ? standby_.pidfd() : -1}};
   for (const seat& one : seats_) {
     all.push_back({one.state == seat::working ? one.worker.pidfd() : -1});
   }
   std::optional<std::chrono::milliseconds> limit;
   if (short_of_processes_) limit = later;
-  if (in_state(seat::ended) + in_state(seat::dead) != 0) limit = soon;
+  if (standby_ended_ || in_state(seat::ended) + in_state(seat::dead) != 0) limit = soon;
   os::wait_ready(all, limit);
 
   if (all[0].ready) {  // the caller has died: nobody wants the results
     end_all();
     os::leave(0);
   }
-  if (all[1].ready && standby_.reap()) {
+  standby_ended_ |= all[1].ready;
+  if (standby_ended_ && standby_.reap()) {
     standby_ = {};
+    standby_ended_ = false;
     ++standbys_lost_;
   }
   for (unsigned slot = 0; slot < seats_.size(); ++slot) {
@@ -249,6 +260,7 @@ void supervisor::end_all() {
 }
 
 void supervisor::inherit() {
+  *board_.trouble() = '\0';  // was the other one's
   for (unsigned slot = 0; slot < seats_.size(); ++slot) {
     board_.at(slot).pid.store(0, std::memory_order_relaxed);
     board::acquit(board_, slot);  // it died with its supervisor
@@ -256,7 +268,7 @@ void supervisor::inherit() {
   }
 }
 
-[[noreturn]] void supervise(const supervision& run, bool takeover) noexcept {
+[[noreturn]] void supervise(const supervision& run, bool again) noexcept {
   os::lead_own_group();
   os::become_subreaper();
   os::reset_signal_handlers();
@@ -264,7 +276,7 @@ void supervisor::inherit() {
   os::unblock_signals(run.mask);
   try {
     supervisor self(run, os::make_pipe());
-    if (takeover) self.inherit();
+    if (again) self.inherit();
     self.supervise();
     self.end_all();
   } catch (const std::exception& problem) {
@@ -285,8 +297,10 @@ void be_standby(const supervision& run, const os::descriptor& supervisor_ended, 
   os::reset_signal_handlers();
   os::unblock_signals(run.mask);
   life.write = {};
-  os::watched dead{supervisor_ended.get()};
-  while (!dead.ready) os::wait_ready({&dead, 1}, std::nullopt);
+  os::watched dead[]{{supervisor_ended.get()}, {run.caller.get()}};
+  while (!dead[0].ready && !dead[1].ready) os::wait_ready(dead, std::nullopt);
+  // When the caller dies the supervisor ends the run, and us, unless it is stopped.
+  if (!dead[0].ready) os::wait_ready({dead, 1}, grace);
   os::kill_group(supervisor);
   os::wait_for_end_of_file(life.read);
 
@@ -303,6 +317,6 @@ void be_standby(const supervision& run, const os::descriptor& supervisor_ended, 
 
 }  // namespace
 
-void be_supervisor(const supervision& run) noexcept { supervise(run, false); }
+void be_supervisor(const supervision& run, bool again) noexcept { supervise(run, again); }
 
 }  // namespace shard::pool

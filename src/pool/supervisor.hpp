@@ -21,7 +21,8 @@ struct supervision {
   os::descriptor run_goes_on;
 };
 
-// The life of a supervisor, from the moment it was started.
-[[noreturn]] void be_supervisor(const supervision& run) noexcept;
+// The life of a supervisor, from the moment it was started. `again`: it follows one that has died,
+// with all its workers.
+[[noreturn]] void be_supervisor(const supervision& run, bool again) noexcept;
 
 }  // namespace shard::pool

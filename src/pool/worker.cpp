@@ -17,7 +17,7 @@ namespace {
 
 // ---- Last words. Everything here may run in a signal handler: no locks, no allocation. ----
 
-enum class held { inherited, granted_for_reading, granted_for_writing };
+enum class held { inherited, inherited_output, granted_for_reading, granted_for_writing };
 
 // A buffer's mapping in this process.
 struct mapped {
@@ -69,10 +69,15 @@ void name_place(writer& to, const std::byte* address) {
   for (const mapped& one : context.mappings) {
     if (address < one.base || address >= one.base + one.length_bytes) continue;
     const auto offset = static_cast<std::size_t>(address - one.base);
-    to << " in the buffer " << one.name;
+    to << (one.name == std::string_view("memory") ? " in a buffer in " : " in the buffer ")
+       << one.name;
     if (offset >= one.data_offset) {
       to << ", at element ";
       to.number((offset - one.data_offset) / one.element_bytes, 10);
+    }
+    if (one.how == held::inherited_output) {
+      to << ", which is an output of this map: what a kernel wrote there it may read back when its "
+            "chunk is run again; read another buffer";
     }
     if (one.how == held::inherited) to << ", which was only captured: grant it with out() to write";
     if (one.how == held::granted_for_reading) to << ", which was granted for reading";
@@ -99,7 +104,7 @@ void exited(int status) {
   {
     writer to(words);
     to << "exit(" << (status < 0 ? "-" : "");
-    to.number(static_cast<unsigned>(status < 0 ? -status : status), 10);
+    to.number(status < 0 ? 0u - static_cast<unsigned>(status) : static_cast<unsigned>(status), 10);
     to << ") was called";
   }
   words.exit_status = status;
@@ -120,9 +125,17 @@ void forked() {
 
 void close_the_caller_s_doors(const worker_start& start) {
   for (const memory::live_segment& one : start.inherited) {
-    if (one.writable) os::make_read_only(one.base, one.length_bytes);
+    const bool output = std::ranges::any_of(start.all.grants, [&](const granted& grant) {
+      return grant.output && grant.owner->base() == one.base;
+    });
+    if (output) {
+      os::make_unreadable(one.base, one.length_bytes);
+    } else if (one.writable) {
+      os::make_read_only(one.base, one.length_bytes);
+    }
     context.mappings.push_back({one.base, one.length_bytes, one.data_offset, one.element_bytes,
-                                one.name.c_str(), held::inherited});
+                                one.name.c_str(),
+                                output ? held::inherited_output : held::inherited});
   }
 }
 

@@ -1,4 +1,4 @@
-// expect: deleted|shard: the kernel
+// expect: shard: the kernel can't be called .*; an accumulator is taken by reference
 // What is added to a copy would be lost.
 #include <shard/map.hpp>
 

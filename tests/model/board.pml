@@ -284,9 +284,11 @@ inline claim(s) {
   claiming[s] = false
 }
 
-/* run(): the next entry. What was begun before is run even when the run stops, and committed each time. */
+/* run(): the next entry. What was begun before is run even when the run stops, and
+ * committed before and after what has failed before. */
+#define SUSPECT(s, k) ((k) < redo_until && verdict[log[s].id[k]].failures > 0)
 #define NEXT_ENTRY(s) ((ran < redo_until || (ran < length[s] && !stopping)) && \
-                       (ran == COVERED(s) || ran > redo_until))
+                       (ran == COVERED(s) || (!SUSPECT(s, ran) && (ran == 0 || !SUSPECT(s, ran - 1)))))
 #define CONDEMNED(s) verdict[log[s].id[ran]].condemned
 
 inline skip_entry(s) {

@@ -62,6 +62,10 @@ struct tile_space {
     return {part(0, row), part(1, col)};
   }
 
+  bool overflows() const noexcept {
+    return across(1) != 0 && across(0) > std::numeric_limits<std::size_t>::max() / across(1);
+  }
+
   template <class Kernel, class... P>
   static constexpr kernel_form form = form_of_tile_kernel<Kernel, P...>();
 
@@ -185,7 +189,9 @@ inline index_space space_of(const weighted& items) {
 }
 inline tile_space space_of(const tiles& cut) {
   if (cut.step[0] == 0 || cut.step[1] == 0) refuse_empty_step();
-  return {cut};
+  const tile_space made{cut};
+  if (made.overflows()) refuse_too_many_tiles();
+  return made;
 }
 template <class T>
 element_space<T> space_of(buffer<T, 1>& output) {

@@ -70,5 +70,6 @@ report execute(const job& job, const options& options);
 [[noreturn]] void refuse_negative_count(long long count);
 [[noreturn]] void refuse_unequal_outputs(std::size_t first, std::size_t other);
 [[noreturn]] void refuse_empty_step();
+[[noreturn]] void refuse_too_many_tiles();
 
 }  // namespace shard::detail

@@ -157,7 +157,12 @@ constexpr kernel_form explain() {
       "shard: the kernel is mutable, but what it changes in itself would be lost in a worker");
   if constexpr (!WrongIndex && !Mutable) {
     if constexpr (!has_signature<K>) {
-      static_assert(Leading == 0,
+      constexpr bool copies = (std::is_copy_constructible_v<P> && ...);
+      static_assert(copies,
+                    "shard: the kernel can't be called with what its space gives and then one "
+                    "parameter for each argument, in their order; an accumulator is taken by "
+                    "reference: auto&");
+      static_assert(!copies,
                     "shard: the kernel can't be called with what its space gives and then one "
                     "parameter for each argument, in their order, all as lvalues");
     } else if constexpr (check_parameters<K, Leading, P...>()) {
