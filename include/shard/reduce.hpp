@@ -108,7 +108,7 @@ class sum : public detail::adds_by_accumulator {
 
  public:
   class accumulator;
-  static constexpr bool ordered = true;
+  static constexpr bool ordered = std::is_floating_point_v<T>;
 
   sum() = default;
   explicit sum(T initial) noexcept : value_(initial) {}
@@ -127,7 +127,7 @@ class sum : public detail::adds_by_accumulator {
 class counter : public detail::adds_by_accumulator {
  public:
   class accumulator;
-  static constexpr bool ordered = true;
+  static constexpr bool ordered = false;
 
   counter() = default;
   explicit counter(std::int64_t initial) noexcept : count_(initial) {}
@@ -219,7 +219,7 @@ class extreme : public adds_by_accumulator {
 
  public:
   class accumulator;
-  static constexpr bool ordered = true;
+  static constexpr bool ordered = false;
 
   // Whether there is no value yet: nothing was offered, or only NaNs.
   bool empty() const noexcept { return !best_.found; }

@@ -100,7 +100,7 @@ bool owner::claim() {
 void owner::run() {
   const std::uint64_t end = length();
   const std::uint64_t entries = end - next_;
-  const bool nothing_to_copy = board_.size().accumulator_bytes == 0;
+  const bool little_to_copy = board_.size().accumulator_bytes <= policy_.little_to_copy_bytes;
   while (next_ < end) {
     const bool begun_before = next_ < redo_until_;
     // What had been begun before is finished even when the run stops.
@@ -111,7 +111,7 @@ void owner::run() {
     if (suspect) publish();  // it may take what ran before it down once more
     if (!run_entry(chunk)) continue;
     ++next_;
-    if (nothing_to_copy || suspect) {
+    if (little_to_copy || suspect) {
       publish();
     } else if (begun_before) {
       publish_if_due(clock::now());

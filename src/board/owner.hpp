@@ -30,6 +30,7 @@ struct policy {
   budgets allowed;
   bool keep_going = false;
   bool park = true;  // wait for the end when nothing is left to claim; false: leave
+  std::size_t little_to_copy_bytes = 0;  // accumulators up to this are published after every chunk
 };
 
 class owner {

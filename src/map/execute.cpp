@@ -135,7 +135,8 @@ unsigned worker_count(const settings& how, std::size_t chunks) {
 
 board::policy policy_of(const settings& how) {
   return {.allowed = {how.retries_error, how.retries, how.retries_kill},
-          .keep_going = how.keep_going};
+          .keep_going = how.keep_going,
+          .little_to_copy_bytes = 256};  // a few reductions of one number each
 }
 
 progress progress_now(const board::board& on, const plan::partition& chunks,

@@ -47,8 +47,16 @@ void outcome::merge(const std::vector<detail::reduction>& reductions,
   for (std::size_t k = 0; k < reductions.size(); ++k) {
     const detail::reduction& one = reductions[k];
     if (!one.ordered) continue;
+    const auto merge = [&](std::size_t first, std::size_t count) {
+      one.merge(one.reducer, board_.partial(first) + states.offsets[k], count,
+                states.partial_bytes);
+    };
+    if (complete_) {
+      merge(0, chunks_.chunks());
+      continue;
+    }
     for (std::size_t chunk = 0; chunk < chunks_.chunks(); ++chunk) {
-      if (committed(chunk)) one.merge(one.reducer, board_.partial(chunk) + states.offsets[k]);
+      if (committed_[chunk]) merge(chunk, 1);
     }
   }
   if (states.accumulator_bytes == 0) return;
@@ -60,7 +68,7 @@ void outcome::merge(const std::vector<detail::reduction>& reductions,
     auto* const area = reinterpret_cast<std::byte*>(board_.area(slot, word & 1));
     for (std::size_t k = 0; k < reductions.size(); ++k) {
       const detail::reduction& one = reductions[k];
-      if (!one.ordered) one.merge(one.reducer, area + states.offsets[k]);
+      if (!one.ordered) one.merge(one.reducer, area + states.offsets[k], 1, 0);
     }
   }
 }

@@ -17,6 +17,7 @@
 #include <cstddef>
 #include <mutex>
 #include <optional>
+#include <stdexcept>
 #include <string>
 #include <thread>
 #include <vector>
@@ -382,6 +383,60 @@ TEST_F(Caller, MayHaveATimerThatInterruptsEverySystemCall) {
   for (int run = 0; run < 20; ++run) well = maps_well() && well;
   setitimer(ITIMER_REAL, &never, nullptr);
   EXPECT_TRUE(well);
+}
+
+TEST_F(Caller, WithFewerDescriptorsThanWorkersIsServedByThoseItCanWatch) {
+  if (shard_test::address_sanitizer) {
+    GTEST_SKIP() << "UndefinedBehaviorSanitizer, built with it, looks at memory through pipes";
+  }
+  EXPECT_TRUE(holds_in_a_child([] {
+    shard::buffer<int> out(2000);
+    const int lowest = dup(STDERR_FILENO);
+    close(lowest);
+    const rlimit few{static_cast<rlim_t>(lowest) + 16, static_cast<rlim_t>(lowest) + 16};
+    setrlimit(RLIMIT_NOFILE, &few);
+    const shard::report run =
+        shard::map({.workers = 63, .grain = 1}, out, [](std::size_t) { return 1; });
+    return run.counts().takeovers == 0 && out[1999] == 1;
+  }));
+}
+
+TEST_F(Caller, WhoseProgressThrowsAfterATakeoverLeavesAtOnce) {
+  shard::buffer<int> out(4);
+  shard::buffer<int> killed(1);
+  const auto run = [&] {
+    shard::map({.workers = 1,
+                .grain = 1,
+                .on_progress =
+                    [&](const shard::progress&) {
+                      if (killed[0] == 2) throw std::runtime_error("enough");
+                    }},
+               out, shard::shared(killed), [](std::size_t, auto& state) {
+                 if (state.exchange(0, 1) == 0) kill(getppid(), SIGKILL);
+                 state.store(0, 2);
+                 for (;;) pause();  // what nobody ends goes on for ever
+                 return 1;
+               });
+  };
+  EXPECT_THROW(run(), std::runtime_error);
+}
+
+TEST_F(Caller, ThatIgnoresASignalHasWorkersThatDo) {
+  signal(SIGPIPE, SIG_IGN);
+  shard::buffer<int> out(10);
+  EXPECT_NO_THROW(shard::map(out, [](std::size_t) {
+    raise(SIGPIPE);
+    return 1;
+  }));
+  signal(SIGPIPE, SIG_DFL);
+}
+
+TEST_F(Caller, WhoHasJustJoinedAThreadMaps) {
+  shard::buffer<int> out(2);
+  for (int round = 0; round < 200; ++round) {
+    std::thread([] {}).join();
+    ASSERT_NO_THROW(shard::map(out, [](std::size_t) { return 1; }));
+  }
 }
 
 TEST_F(Caller, WithFewDescriptorsMapsOrIsTold) {

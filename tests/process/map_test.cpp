@@ -597,6 +597,90 @@ TEST_F(Map, RefusesOutputsThatDoNotFit) {
   });
 }
 
+TEST_F(Map, RefusesAnOutputThatIsAlsoAnotherArgument) {
+  in_every_way([](const shard::options& how) {
+    shard::buffer<int> one(10);
+    const auto never = [](auto&&...) { std::abort(); };
+    const auto zero = [](std::size_t, auto&&...) { return 0; };
+    EXPECT_TRUE(
+        mentions(refusal([&] { shard::map(how, 10, shard::in(one), shard::out(one), never); }),
+                 {"is an output and another argument"}));
+    EXPECT_NE(refusal([&] { shard::map(how, 10, shard::out(one), shard::out(one), never); }), "");
+    EXPECT_NE(refusal([&] { shard::map(how, one, shard::in(one), zero); }), "");
+    EXPECT_NE(refusal([&] {
+                shard::map(how, std::tie(one, one),
+                           [](std::size_t) -> std::tuple<int, int> { std::abort(); });
+              }),
+              "");
+  });
+}
+
+// Its chunk would read its own first try when it is run again.
+TEST_F(Map, FaultsWhereAKernelReadsItsOutputThroughACapture) {
+  shard::buffer<int> both(100);
+  const shard::report run = shard::try_map({.workers = 1, .grain = 10, .retries = 0}, both,
+                                           [&](std::size_t i) { return 2 * both[i]; });
+  ASSERT_THAT(run.failures(), SizeIs(1));
+  EXPECT_TRUE(mentions(run.failures()[0].what, {"at element 0", "an output of this map"}));
+}
+
+TEST_F(Map, RefusesMoreTilesThanCanBeCounted) {
+  shard::counter count;
+  const std::size_t side = std::size_t{1} << 32;
+  EXPECT_TRUE(mentions(refusal([&] {
+                         shard::map(shard::tiles{.shape = {side, side}, .step = {1, 1}},
+                                    shard::reduce(count), [](auto&&...) { std::abort(); });
+                       }),
+                       {"more tiles than can be counted"}));
+}
+
+// Counts, in a state of which no two fit on a line, how many states were out of line.
+class astray : public shard::detail::adds_by_accumulator {
+ public:
+  class accumulator {
+   public:
+    accumulator(const astray&, std::byte* state) : state_(state) {}
+    accumulator(const accumulator&) = delete;
+    void store(std::byte*) const noexcept {}
+    bool aligned() const { return reinterpret_cast<std::uintptr_t>(state_) % 64 == 0; }
+
+   private:
+    std::byte* state_;
+  };
+  static constexpr bool ordered = false;
+  std::size_t state_bytes() const { return 96; }
+  void start(std::byte*) const {}
+  void merge(const accumulator& part) { found += part.aligned() ? 0 : 1; }
+
+  int found = 0;
+};
+
+TEST_F(Map, AlignsStatesToLines) {
+  in_every_way([](const shard::options& how) {
+    astray states;
+    shard::counter kernels;
+    shard::map(how, 100, shard::reduce(states), shard::reduce(kernels),
+               [](std::size_t, auto& state, auto& count) { count += state.aligned() ? 1 : 0; });
+    EXPECT_EQ(states.found, 0);
+    EXPECT_EQ(kernels.value(), 100);
+  });
+}
+
+TEST_F(Map, CountsMoreRetriesThanItsReportHasRoomFor) {
+  constexpr std::size_t chunks = 3000;
+  shard::buffer<unsigned char> seen(chunks);
+  shard::buffer<int> out(chunks);
+  const shard::report run =
+      shard::try_map({.grain = 1, .retries_error = 1, .keep_going = true}, out, shard::shared(seen),
+                     [](std::size_t i, auto& tried) {
+                       if (tried.exchange(i, 1) == 0) throw std::runtime_error("once");
+                       return 1;
+                     });
+  EXPECT_TRUE(run.complete());
+  EXPECT_EQ(run.counts().retries, chunks);
+  EXPECT_EQ(run.failures().size() + run.counts().failures_lost, chunks);
+}
+
 TEST_F(Map, RefusesNegativeCountsAndEmptySteps) {
   shard::counter count;
   const auto never = [](auto&&...) { std::abort(); };

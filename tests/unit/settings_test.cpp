@@ -5,6 +5,7 @@
 #include <cstdlib>
 #include <map>
 #include <optional>
+#include <ostream>
 #include <string>
 
 #include "refusal.hpp"
@@ -130,6 +131,8 @@ struct bad {
   const char* variable;
   const char* value;
   const char* expected;
+
+  friend void PrintTo(const bad& one, std::ostream* to) { *to << one.variable << '=' << one.value; }
 };
 
 class BadVariable : public Settings, public testing::WithParamInterface<bad> {};

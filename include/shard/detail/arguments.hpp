@@ -145,10 +145,12 @@ class reduce_argument {
   static void start(const void* reducer, std::byte* state) {
     static_cast<const R*>(reducer)->start(state);
   }
-  static void merge(void* reducer, std::byte* state) {
+  static void merge(void* reducer, std::byte* state, std::size_t count, std::size_t stride) {
     R& into = *static_cast<R*>(reducer);
-    const parameter part(static_cast<const R&>(into), state);
-    into.merge(part);
+    for (; count != 0; --count, state += stride) {
+      const parameter part(static_cast<const R&>(into), state);
+      into.merge(part);
+    }
   }
 
   R* reducer_;

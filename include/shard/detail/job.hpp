@@ -45,7 +45,8 @@ struct reduction {
   bool ordered = false;
   std::size_t state_bytes = 0;
   void (*start)(const void* reducer, std::byte* state) = nullptr;
-  void (*merge)(void* reducer, std::byte* state) = nullptr;
+  // Merges `count` states, in their order, that lie `stride` bytes apart.
+  void (*merge)(void* reducer, std::byte* state, std::size_t count, std::size_t stride) = nullptr;
 };
 
 // Where a worker has the job's buffers (in the order of the grants) and, for the chunk it runs, the
