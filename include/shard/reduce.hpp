@@ -29,7 +29,7 @@ namespace shard {
 //   R::ordered          true: one state for each chunk, merged in the order of the chunks. For
 //                       small states, and where the order of merging could change a bit, as in
 //                       floating point. false: one state for each worker, merged in no promised
-//                       order. For large states, where no order can change a bit.
+//                       order. For states of which no order can change a bit, small or large.
 //   state_bytes()       size of a state; doesn't change while the reducer lives. A state is a block
 //                       of that size filled with zeros, in memory that other processes read: it
 //                       must mean the same there, so no pointers. Aligned to 64 bytes; an ordered
