@@ -7,6 +7,7 @@
 
 #include <algorithm>
 #include <array>
+#include <chrono>
 #include <concepts>
 #include <cstddef>
 #include <memory>
@@ -14,10 +15,17 @@
 #include <span>
 #include <type_traits>
 #include <utility>
+#include <vector>
 
+#include "shard/atomics.hpp"
+#include "shard/backing.hpp"
+#include "shard/bulk.hpp"
 #include "shard/detail/index.hpp"
 #include "shard/detail/segment.hpp"
+#include "shard/detail/sharing.hpp"
 #include "shard/element.hpp"
+#include "shard/range.hpp"
+#include "shard/strided.hpp"
 
 namespace shard {
 
@@ -25,7 +33,7 @@ namespace detail {
 
 // What T and Rank of a buffer must be. (A name: requires-clauses out of the class must repeat it.)
 template <class T, std::size_t Rank>
-concept fits_buffer = element<std::remove_const_t<T>> && (Rank > 0);
+concept fits_buffer = element<std::remove_const_t<T>> && Rank >= 1 && Rank <= most_dimensions;
 
 }  // namespace detail
 
@@ -51,10 +59,12 @@ concept copied_into =
 
 // buffer<T> can be written, buffer<const T> can't; both move and never copy. const is deep: a const
 // buffer<T> gives const elements. Buffers are made here (in memory), or by open() and create() of
-// npy.hpp (in files). One that was moved from is empty: size 0, and no memory.
+// npy.hpp (in files). Rank is 1 to 8. A buffer that was closed or moved from is empty: size 0, and
+// no memory. It has the operations of atomics.hpp, which throw shard::error(argument_out_of_domain)
+// if an index is outside and shard::error(bad_file_descriptor) if the buffer is closed.
 template <class T, std::size_t Rank = 1>
   requires detail::fits_buffer<T, Rank>
-class buffer {
+class buffer : public detail::owner_atomics<buffer<T, Rank>, T, Rank> {
  public:
   using element_type = T;
   using value_type = std::remove_const_t<T>;
@@ -65,6 +75,11 @@ class buffer {
   template <std::integral... N>
     requires(sizeof...(N) == Rank && !std::is_const_v<T>)
   explicit buffer(N... extents);
+
+  // The same, made of huge pages if they are to be had.
+  template <std::integral... N>
+    requires(sizeof...(N) == Rank && !std::is_const_v<T>)
+  explicit buffer(pages made_of, N... extents);
 
   // A copy of the elements of `copied`: a vector, for example, or the span() of another buffer.
   template <std::ranges::contiguous_range R>
@@ -84,6 +99,17 @@ class buffer {
   // the one that sent it. The descriptor stays the caller's. Throws shard::error unless it holds an
   // array of this type and rank, and memory that can't be shrunk.
   static buffer reopen(int descriptor);
+
+  // Gives up the elements; others that have them keep them. A file made by create() that has not
+  // got its final name yet is gone with its last user.
+  void close() noexcept;
+  bool is_open() const noexcept { return owner_ != nullptr; }
+  // Sends the descriptor over a connected Unix domain socket, and takes the next one that was sent:
+  // checked as in reopen, with rights for reading only where T is const. Both wait. The errors of
+  // receive tell the end of the connection, a message without a descriptor, and one with several,
+  // all of which are then closed.
+  void send_descriptor(int socket) const;
+  static buffer receive(int socket);
 
   std::size_t size() const noexcept { return detail::volume(shape_); }
   bool empty() const noexcept { return size() == 0; }
@@ -113,16 +139,16 @@ class buffer {
     return data_[place(static_cast<std::size_t>(indices)...)];
   }
 
-  // As operator(), but always checked: throws shard::error(argument_out_of_domain).
+  // As operator(), but always checked: throws as the atomic operations do.
   template <std::integral... I>
     requires(sizeof...(I) == Rank)
   T& at(I... indices) {
-    return data_[checked_place(indices...)];
+    return data_[checked_place({indices...})];
   }
   template <std::integral... I>
     requires(sizeof...(I) == Rank)
   const T& at(I... indices) const {
-    return data_[checked_place(indices...)];
+    return data_[checked_place({indices...})];
   }
 
   std::span<T> row(std::size_t i) noexcept(!detail::checked)
@@ -136,6 +162,32 @@ class buffer {
     return {data_ + row_place(i), shape_[1]};
   }
 
+  strided_view<T, Rank - 1> row(std::size_t i) noexcept(!detail::checked)
+    requires(Rank >= 3)
+  {
+    return {data_ + row_place(i), detail::row_shape<Rank>(shape_)};
+  }
+  strided_view<const T, Rank - 1> row(std::size_t i) const noexcept(!detail::checked)
+    requires(Rank >= 3)
+  {
+    return {data_ + row_place(i), detail::row_shape<Rank>(shape_)};
+  }
+
+  // A part of the elements: one range for each dimension, or none for all of them. Throws
+  // shard::error: argument_out_of_domain unless they are inside, bad_file_descriptor if closed.
+  template <class... Part>
+    requires detail::selects<Rank, Part...>
+  strided_view<T, Rank> slab(const Part&... part) {
+    if (!owner_) detail::refuse_closed();
+    return strided_view<T, Rank>(data_, shape_).sub(part...);
+  }
+  template <class... Part>
+    requires detail::selects<Rank, Part...>
+  strided_view<const T, Rank> slab(const Part&... part) const {
+    if (!owner_) detail::refuse_closed();
+    return strided_view<const T, Rank>(data_, shape_).sub(part...);
+  }
+
   // All elements, in row-major order.
   std::span<T> span() noexcept { return {data_, size()}; }
   std::span<const T> span() const noexcept { return {data_, size()}; }
@@ -147,6 +199,192 @@ class buffer {
   // For reopen(), here or in a process it is sent to; closed with the buffer. -1 after a move.
   int descriptor() const noexcept { return owner_ ? detail::descriptor_of(*owner_) : -1; }
 
+  // ---- Bulk transfers, between all processes that have the buffer. Each is one transfer: no other
+  // sees or leaves half of it, and those of other elements don't wait for it, unless they are
+  // neighbours (docs/buffers.md). Elements are numbered in row-major order. Nothing is transferred,
+  // and shard::error thrown, if an index is outside or a length differs; torn_error if a writer
+  // died half-way in these elements; shard::error(device_or_resource_busy) if others were writing
+  // at every try, which happens to read-only handles alone: one that can write waits. Accesses to
+  // elements are no transfers, and wait for none.
+
+  void read(range elements, std::span<value_type> to) const;
+  void write(range elements, std::span<const value_type> from)
+    requires(!std::is_const_v<T>);
+  void fill(range elements, const value_type& value)
+    requires(!std::is_const_v<T>);
+  // Adds deltas[k] to element elements.first + k; integers wrap. No fetch_add is lost.
+  void add(range elements, std::span<const value_type> deltas)
+    requires(!std::is_const_v<T> && atomic_number<value_type>)
+  {
+    const detail::run all = run_of(elements, deltas.size(), "add");
+    auto each = [&] {
+      for (std::size_t k = 0; k < deltas.size(); ++k) {
+        detail::atomic_cell<value_type>(data_[elements.first + k])
+            .fetch_add(deltas[k], std::memory_order_relaxed);
+      }
+    };
+    detail::segment& of = open_owner();
+    detail::require_done(
+        detail::change_runs(
+            of, {&all, 1}, [](void* context) { (*static_cast<decltype(each)*>(context))(); },
+            &each),
+        of);
+  }
+  // to[k] = element indices[k]
+  void gather(std::span<const std::size_t> indices, std::span<value_type> to) const {
+    read_runs(runs_of_indices(indices, to.size(), "gather"), to.data());
+  }
+  // Element indices[k] = from[k], in this order: of equal indices the last one wins.
+  void scatter(std::span<const std::size_t> indices, std::span<const value_type> from)
+    requires(!std::is_const_v<T>)
+  {
+    write_runs(runs_of_indices(indices, from.size(), "scatter"), from.data());
+  }
+  // The elements of a part: one range for each dimension.
+  void read_slab(const std::array<range, Rank>& part, std::span<value_type> to) const {
+    read_runs(runs_of_part(part, to.size(), "read"), to.data());
+  }
+  void write_slab(const std::array<range, Rank>& part, std::span<const value_type> from)
+    requires(!std::is_const_v<T>)
+  {
+    write_runs(runs_of_part(part, from.size(), "write"), from.data());
+  }
+
+  // As read and write, but they don't wait, and say what became of them.
+  transfer try_read(range elements, std::span<value_type> to) const;
+  transfer try_write(range elements, std::span<const value_type> from)
+    requires(!std::is_const_v<T>);
+
+  // The elements that writers who died may have left half written, and no one has cleared since.
+  std::vector<range> torn() const { return detail::torn_ranges(open_owner()); }
+  // Whatever is in these elements now is right from now on. (Of a torn range with these in its
+  // middle, all stays torn.)
+  void clear_torn(range elements)
+    requires(!std::is_const_v<T>);
+
+  // ---- The lock, for whatever its users agree on: it excludes those who lock, not accesses and
+  // transfers. Usable with std::unique_lock and std::shared_lock. Held by a thread; a forked child
+  // holds nothing. A holder that dies, by whatever signal, is succeeded at once. Throws
+  // shard::error(resource_deadlock_would_occur) if the thread holds it already, either way, and
+  // shard::error(operation_not_permitted) if it unlocks what it doesn't hold.
+
+  void lock()
+    requires(!std::is_const_v<T>)
+  {
+    detail::lock_exclusively(open_owner(), {});
+  }
+  bool try_lock()
+    requires(!std::is_const_v<T>)
+  {
+    return detail::lock_exclusively(open_owner(), std::chrono::steady_clock::time_point::min());
+  }
+  template <class Rep, class Period>
+  bool try_lock_for(std::chrono::duration<Rep, Period> limit)
+    requires(!std::is_const_v<T>)
+  {
+    return detail::lock_exclusively(open_owner(), detail::deadline_in(limit));
+  }
+  template <class Clock, class Duration>
+  bool try_lock_until(std::chrono::time_point<Clock, Duration> deadline)
+    requires(!std::is_const_v<T>)
+  {
+    return try_lock_for(deadline - Clock::now());
+  }
+  void unlock()
+    requires(!std::is_const_v<T>)
+  {
+    detail::unlock_exclusively(open_owner());
+  }
+
+  // Up to 64 threads share it; more wait.
+  void lock_shared()
+    requires(!std::is_const_v<T>)
+  {
+    detail::lock_shared(open_owner(), {});
+  }
+  bool try_lock_shared()
+    requires(!std::is_const_v<T>)
+  {
+    return detail::lock_shared(open_owner(), std::chrono::steady_clock::time_point::min());
+  }
+  template <class Rep, class Period>
+  bool try_lock_shared_for(std::chrono::duration<Rep, Period> limit)
+    requires(!std::is_const_v<T>)
+  {
+    return detail::lock_shared(open_owner(), detail::deadline_in(limit));
+  }
+  template <class Clock, class Duration>
+  bool try_lock_shared_until(std::chrono::time_point<Clock, Duration> deadline)
+    requires(!std::is_const_v<T>)
+  {
+    return try_lock_shared_for(deadline - Clock::now());
+  }
+  void unlock_shared()
+    requires(!std::is_const_v<T>)
+  {
+    detail::unlock_shared(open_owner());
+  }
+
+  // Whether an exclusive holder died: what it was changing may be half changed. Stays so until it
+  // is cleared, by someone who has put it right.
+  bool abandoned() const { return detail::is_abandoned(open_owner()); }
+  void clear_abandoned()
+    requires(!std::is_const_v<T>)
+  {
+    detail::clear_abandoned(open_owner());
+  }
+
+  // ---- Notifications: what was written before notify() is seen after the wait() that counts it.
+
+  void notify()
+    requires(!std::is_const_v<T>)
+  {
+    detail::notify(open_owner());
+  }
+  // How many notifications there were since this handle last waited (at first: since the buffer was
+  // made), as soon as there is one; 0 after `limit` without any.
+  std::size_t wait()
+    requires(!std::is_const_v<T>)
+  {
+    return detail::wait_for_notice(open_owner(), {});
+  }
+  template <class Rep, class Period>
+  std::size_t wait_for(std::chrono::duration<Rep, Period> limit)
+    requires(!std::is_const_v<T>)
+  {
+    return detail::wait_for_notice(open_owner(), detail::deadline_in(limit));
+  }
+  // An eventfd for event loops, made by the first call: readable after a notify() by this handle,
+  // or by its copy in a forked child. It is closed with the handle.
+  int event_descriptor()
+    requires(!std::is_const_v<T>)
+  {
+    return detail::event_descriptor(open_owner());
+  }
+
+  // ---- Life.
+
+  // One more handle of the same elements, which can't be written through: not even by a cast, which
+  // faults. It outlives this one. Throws shard::error.
+  buffer<const value_type, Rank> read_only() const;
+
+  // Ends writing for good, in all processes: memory alone can promise that, other backings are
+  // refused. So it is while any other process or handle can write, or a map runs with this buffer;
+  // it is then as it was.
+  buffer<const value_type, Rank> freeze() &&
+        requires(!std::is_const_v<T>);
+
+  // Returns when what was written here is in the file, and on its disk. In memory there is nothing
+  // to wait for. Throws shard::error.
+  void sync() const { detail::sync(owner_); }
+
+  // Removes the name of a file, or of a named buffer. The elements stay until the last handle goes.
+  // Throws shard::error if there is no name, or if it has become another file's; a symlink is.
+  void unlink() { detail::unlink(owner_); }
+
+  // What it takes, now. Throws shard::error; takes a moment for each mapping of the process.
+  buffer_stats stats() const { return detail::stats(owner_, shape_); }
+
   // Gives a file made by create() its final name, at once and complete; a map that fills it does
   // this by itself. For any other buffer, and the second time, it does nothing.
   void finish() {
@@ -155,6 +393,7 @@ class buffer {
 
  private:
   friend struct detail::buffer_access;
+  friend class detail::owner_atomics<buffer, T, Rank>;
   template <class U, std::size_t R>
     requires detail::fits_buffer<U, R>
   friend class buffer;
@@ -163,15 +402,39 @@ class buffer {
 
   template <class... I>
   std::size_t place(I... indices) const noexcept(!detail::checked) {
-    if constexpr (detail::checked) detail::require_inside<Rank>(shape_, {indices...});
+    if constexpr (detail::checked) return checked_place({indices...});
     return detail::offset<Rank>(shape_, {indices...});
   }
   std::size_t row_place(std::size_t i) const noexcept(!detail::checked) {
-    if (detail::checked && i >= shape_[0]) detail::refuse_index(0, i, shape_[0]);
-    return i * shape_[1];
+    if (detail::checked && i >= shape_[0]) refuse(0, i);
+    return i * detail::row_volume<Rank>(shape_);
   }
-  template <class... I>
-  std::size_t checked_place(I... indices) const;
+  std::size_t checked_place(const detail::position<Rank>& at) const {
+    for (std::size_t d = 0; d < Rank; ++d) {
+      if (at[d] >= shape_[d]) refuse(d, at[d]);
+    }
+    return detail::offset<Rank>(shape_, at);
+  }
+  T& cell(const detail::position<Rank>& at) const { return data_[checked_place(at)]; }
+  // Closed buffers have no extents, so that only what is refused asks whether this is one.
+  [[noreturn]] void refuse(std::size_t dimension, std::size_t found) const {
+    if (!owner_) detail::refuse_closed();
+    detail::refuse_index(dimension, found, shape_[dimension]);
+  }
+
+  // The segment of an open buffer. Throws shard::error(bad_file_descriptor).
+  detail::segment& open_owner() const {
+    if (!owner_) detail::refuse_closed();
+    return *owner_;
+  }
+  // The elements as what a transfer takes. Throws unless they are inside, and `length` as many.
+  detail::run run_of(range elements, std::size_t length, const char* operation) const;
+  std::vector<detail::run> runs_of_indices(std::span<const std::size_t> indices, std::size_t length,
+                                           const char* operation) const;
+  std::vector<detail::run> runs_of_part(const std::array<range, Rank>& part, std::size_t length,
+                                        const char* operation) const;
+  void read_runs(std::span<const detail::run> runs, value_type* to) const;
+  void write_runs(std::span<const detail::run> runs, const value_type* from);
 
   // Cached, so that an access is one addition.
   T* data_ = nullptr;
@@ -210,14 +473,6 @@ std::size_t checked_extent(N extent) {
   return static_cast<std::size_t>(extent);
 }
 
-template <std::integral I>
-std::size_t checked_index(std::size_t dimension, I index) {
-  if constexpr (std::is_signed_v<I>) {
-    if (index < 0) refuse_negative_index(dimension, index);
-  }
-  return static_cast<std::size_t>(index);
-}
-
 }  // namespace detail
 
 template <class T, std::size_t Rank>
@@ -228,6 +483,15 @@ buffer<T, Rank>::buffer(N... extents)
     : buffer(detail::create_memory(
           detail::type_of<value_type>(),
           std::array<std::size_t, Rank>{detail::checked_extent(extents)...})) {}
+
+template <class T, std::size_t Rank>
+  requires detail::fits_buffer<T, Rank>
+template <std::integral... N>
+  requires(sizeof...(N) == Rank && !std::is_const_v<T>)
+buffer<T, Rank>::buffer(pages made_of, N... extents)
+    : buffer(detail::create_memory(
+          detail::type_of<value_type>(),
+          std::array<std::size_t, Rank>{detail::checked_extent(extents)...}, made_of)) {}
 
 template <class T, std::size_t Rank>
   requires detail::fits_buffer<T, Rank>
@@ -269,6 +533,14 @@ buffer<T, Rank>& buffer<T, Rank>::operator=(buffer&& from) noexcept {
 
 template <class T, std::size_t Rank>
   requires detail::fits_buffer<T, Rank>
+void buffer<T, Rank>::close() noexcept {
+  data_ = nullptr;
+  shape_ = {};
+  owner_.reset();
+}
+
+template <class T, std::size_t Rank>
+  requires detail::fits_buffer<T, Rank>
 buffer<T, Rank>::buffer(detail::array made) noexcept
     : data_(reinterpret_cast<T*>(made.data)), owner_(std::move(made.owner)) {
   std::ranges::copy(made.shape, shape_.begin());
@@ -283,12 +555,145 @@ buffer<T, Rank> buffer<T, Rank>::reopen(int descriptor) {
 
 template <class T, std::size_t Rank>
   requires detail::fits_buffer<T, Rank>
-template <class... I>
-std::size_t buffer<T, Rank>::checked_place(I... indices) const {
-  std::size_t dimension = 0;
-  const std::array<std::size_t, Rank> index{detail::checked_index(dimension++, indices)...};
-  detail::require_inside<Rank>(shape_, index);
-  return detail::offset<Rank>(shape_, index);
+void buffer<T, Rank>::send_descriptor(int socket) const {
+  detail::send(owner_, socket, std::is_const_v<T> ? detail::access::read : detail::access::write);
+}
+
+template <class T, std::size_t Rank>
+  requires detail::fits_buffer<T, Rank>
+buffer<T, Rank> buffer<T, Rank>::receive(int socket) {
+  constexpr auto rights = std::is_const_v<T> ? detail::access::read : detail::access::write;
+  return buffer(detail::receive(socket, detail::type_of<value_type>(), Rank, rights));
+}
+
+template <class T, std::size_t Rank>
+  requires detail::fits_buffer<T, Rank>
+buffer<const std::remove_const_t<T>, Rank> buffer<T, Rank>::read_only() const {
+  return detail::buffer_access::make<const value_type, Rank>(detail::read_only(owner_, shape_));
+}
+
+template <class T, std::size_t Rank>
+  requires detail::fits_buffer<T, Rank>
+           buffer<const std::remove_const_t<T>, Rank> buffer<T, Rank>::freeze() &&
+             requires(!std::is_const_v<T>)
+{
+  detail::freeze(owner_);
+  return std::move(*this);
+}
+
+template <class T, std::size_t Rank>
+  requires detail::fits_buffer<T, Rank>
+detail::run buffer<T, Rank>::run_of(range elements, std::size_t length,
+                                    const char* operation) const {
+  if (elements.first > elements.last || elements.last > size()) {
+    detail::refuse_elements(operation, elements, size());
+  }
+  if (elements.size() != length) detail::refuse_length(operation, length, elements.size());
+  return {elements.first, length};
+}
+
+template <class T, std::size_t Rank>
+  requires detail::fits_buffer<T, Rank>
+std::vector<detail::run> buffer<T, Rank>::runs_of_indices(std::span<const std::size_t> indices,
+                                                          std::size_t length,
+                                                          const char* operation) const {
+  if (indices.size() != length) detail::refuse_length(operation, length, indices.size());
+  std::vector<detail::run> runs;
+  runs.reserve(indices.size());
+  for (const std::size_t i : indices) {
+    if (i >= size()) detail::refuse_elements(operation, {i, i + 1}, size());
+    runs.push_back({i, 1});
+  }
+  return runs;
+}
+
+template <class T, std::size_t Rank>
+  requires detail::fits_buffer<T, Rank>
+std::vector<detail::run> buffer<T, Rank>::runs_of_part(const std::array<range, Rank>& part,
+                                                       std::size_t length,
+                                                       const char* operation) const {
+  for (std::size_t d = 0; d < Rank; ++d) {
+    if (part[d].first > part[d].last || part[d].last > shape_[d]) {
+      detail::refuse_elements(operation, part[d], shape_[d]);
+    }
+  }
+  std::vector<detail::run> runs = detail::runs_of(shape_, part);
+  std::size_t elements = 0;
+  for (const detail::run& each : runs) elements += each.count;
+  if (elements != length) detail::refuse_length(operation, length, elements);
+  return runs;
+}
+
+template <class T, std::size_t Rank>
+  requires detail::fits_buffer<T, Rank>
+void buffer<T, Rank>::read_runs(std::span<const detail::run> runs, value_type* to) const {
+  const detail::segment& of = open_owner();
+  detail::require_done(
+      detail::read_runs(of, runs, reinterpret_cast<std::byte*>(to), detail::patience::waits), of);
+}
+
+template <class T, std::size_t Rank>
+  requires detail::fits_buffer<T, Rank>
+void buffer<T, Rank>::write_runs(std::span<const detail::run> runs, const value_type* from) {
+  detail::segment& of = open_owner();
+  detail::require_done(detail::write_runs(of, runs, reinterpret_cast<const std::byte*>(from),
+                                          detail::patience::waits),
+                       of);
+}
+
+template <class T, std::size_t Rank>
+  requires detail::fits_buffer<T, Rank>
+void buffer<T, Rank>::read(range elements, std::span<value_type> to) const {
+  const detail::run all = run_of(elements, to.size(), "read");
+  read_runs({&all, 1}, to.data());
+}
+
+template <class T, std::size_t Rank>
+  requires detail::fits_buffer<T, Rank>
+void buffer<T, Rank>::write(range elements, std::span<const value_type> from)
+  requires(!std::is_const_v<T>)
+{
+  const detail::run all = run_of(elements, from.size(), "write");
+  write_runs({&all, 1}, from.data());
+}
+
+template <class T, std::size_t Rank>
+  requires detail::fits_buffer<T, Rank>
+transfer buffer<T, Rank>::try_read(range elements, std::span<value_type> to) const {
+  const detail::run all = run_of(elements, to.size(), "read");
+  return detail::read_runs(open_owner(), {&all, 1}, reinterpret_cast<std::byte*>(to.data()),
+                           detail::patience::tries);
+}
+
+template <class T, std::size_t Rank>
+  requires detail::fits_buffer<T, Rank>
+transfer buffer<T, Rank>::try_write(range elements, std::span<const value_type> from)
+  requires(!std::is_const_v<T>)
+{
+  const detail::run all = run_of(elements, from.size(), "write");
+  return detail::write_runs(open_owner(), {&all, 1},
+                            reinterpret_cast<const std::byte*>(from.data()),
+                            detail::patience::tries);
+}
+
+template <class T, std::size_t Rank>
+  requires detail::fits_buffer<T, Rank>
+void buffer<T, Rank>::fill(range elements, const value_type& value)
+  requires(!std::is_const_v<T>)
+{
+  const detail::run all = run_of(elements, elements.size(), "fill");
+  detail::segment& of = open_owner();
+  detail::require_done(detail::fill_runs(of, {&all, 1}, reinterpret_cast<const std::byte*>(&value)),
+                       of);
+}
+
+template <class T, std::size_t Rank>
+  requires detail::fits_buffer<T, Rank>
+void buffer<T, Rank>::clear_torn(range elements)
+  requires(!std::is_const_v<T>)
+{
+  const detail::run all = run_of(elements, elements.size(), "clear");
+  if (all.count > 0) detail::clear_torn(open_owner(), elements);
 }
 
 }  // namespace shard

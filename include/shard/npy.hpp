@@ -40,6 +40,20 @@ template <class T, std::integral... N>
   requires(sizeof...(N) > 0)
 buffer<T, sizeof...(N)> create(const std::filesystem::path& path, N... extents);
 
+// The same, under its name from the start, for files that are read or written while they are
+// filled: no more is promised of what a killed job leaves. Throws if there is anything of that
+// name.
+template <class T, std::integral... N>
+  requires(sizeof...(N) > 0)
+buffer<T, sizeof...(N)> create_live(const std::filesystem::path& path, N... extents);
+
+// The array in an existing file, to be written in place, or else a new one as create_live makes it.
+// Of many processes that call this at once, one creates it, and all share it. A symlink is refused.
+template <class T, std::integral... N>
+  requires(sizeof...(N) > 0)
+buffer<T, sizeof...(N)> open_or_create(const std::filesystem::path& path, on_mismatch then,
+                                       N... extents);
+
 // Writes a copy of a buffer to a file, mode 0600 like create()'s. It appears under `path`,
 // replacing what is there, only when it is complete.
 template <class T, std::size_t Rank>
@@ -71,6 +85,23 @@ buffer<T, sizeof...(N)> create(const std::filesystem::path& path, N... extents) 
   const std::array<std::size_t, sizeof...(N)> shape{detail::checked_extent(extents)...};
   return detail::buffer_access::make<T, sizeof...(N)>(
       detail::create_file(path, detail::type_of<T>(), shape));
+}
+
+template <class T, std::integral... N>
+  requires(sizeof...(N) > 0)
+buffer<T, sizeof...(N)> create_live(const std::filesystem::path& path, N... extents) {
+  const std::array<std::size_t, sizeof...(N)> shape{detail::checked_extent(extents)...};
+  return detail::buffer_access::make<T, sizeof...(N)>(
+      detail::create_live(path, detail::type_of<T>(), shape));
+}
+
+template <class T, std::integral... N>
+  requires(sizeof...(N) > 0)
+buffer<T, sizeof...(N)> open_or_create(const std::filesystem::path& path, on_mismatch then,
+                                       N... extents) {
+  const std::array<std::size_t, sizeof...(N)> shape{detail::checked_extent(extents)...};
+  return detail::buffer_access::make<T, sizeof...(N)>(
+      detail::open_or_create_file(path, then, detail::type_of<T>(), shape));
 }
 
 template <class T, std::size_t Rank>

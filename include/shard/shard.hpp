@@ -9,8 +9,12 @@
 #include "shard/text.hpp"       // text of a fixed width
 #include "shard/fields.hpp"     // names for the fields of a struct
 #include "shard/element.hpp"    // what buffers hold
+#include "shard/atomics.hpp"    // what processors change in one step
+#include "shard/strided.hpp"    // parts of arrays
+#include "shard/backing.hpp"    // where their bytes are
 #include "shard/buffer.hpp"     // arrays in shared memory
 #include "shard/npy.hpp"        // and in files
+#include "shard/named.hpp"      // and under names that processes share
 #include "shard/slice.hpp"      // what a kernel sees of them
 #include "shard/reduce.hpp"     // results that all chunks add to
 #include "shard/histogram.hpp"  // counts in bins

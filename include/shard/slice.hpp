@@ -4,14 +4,15 @@
 #pragma once
 
 #include <array>
-#include <atomic>
 #include <concepts>
 #include <cstddef>
 #include <span>
 #include <type_traits>
 
+#include "shard/atomics.hpp"
 #include "shard/detail/index.hpp"
 #include "shard/range.hpp"
+#include "shard/strided.hpp"
 
 namespace shard {
 
@@ -42,6 +43,20 @@ class view {
   {
     if (detail::checked && i >= shape_[0]) detail::refuse_index(0, i, shape_[0]);
     return {first_ + i * shape_[1], shape_[1]};
+  }
+  constexpr strided_view<const T, Rank - 1> row(std::size_t i) const noexcept(!detail::checked)
+    requires(Rank >= 3)
+  {
+    if (detail::checked && i >= shape_[0]) detail::refuse_index(0, i, shape_[0]);
+    return {first_ + i * detail::row_volume<Rank>(shape_), detail::row_shape<Rank>(shape_)};
+  }
+
+  // A part of the elements: one range for each dimension, or none for all of them. Throws
+  // shard::error(argument_out_of_domain) unless they are inside.
+  template <class... Part>
+    requires detail::selects<Rank, Part...>
+  constexpr strided_view<const T, Rank> slab(const Part&... part) const {
+    return strided_view<const T, Rank>(first_, shape_).sub(part...);
   }
 
   // The elements of rows `rows`, contiguous: in rank 1, elements rows.first to rows.last.
@@ -113,6 +128,26 @@ class slice {
     return {first_ + i * shape_[1] + columns_.first, columns_.size()};
   }
 
+  constexpr strided_view<T, Rank - 1> row(std::size_t i) const noexcept(!detail::checked)
+    requires(Rank >= 3)
+  {
+    if constexpr (detail::checked) require_row(i);
+    return slab().row(i - rows_.first);
+  }
+
+  // A part of what this chunk owns: one range of global indices for each dimension, or none for all
+  // of it. Throws shard::error(argument_out_of_domain) unless they are inside.
+  template <class... Part>
+    requires detail::selects<Rank, Part...>
+  constexpr strided_view<T, Rank> slab(const Part&... part) const {
+    std::array<range, Rank> owned = detail::part_of<Rank>(shape_);
+    owned[0] = rows_;
+    if constexpr (Rank >= 2) owned[1] = columns_;
+    const std::array<range, Rank> found = detail::part_of<Rank>(owned, part...);
+    detail::require_within<Rank>(owned, found);
+    return strided_view<T, Rank>(first_, shape_).sub(found);
+  }
+
   // The chunk's elements as contiguous memory: span()[0] is the first element of row chunk().first.
   // Requires: not a tile, whose rows are apart (use row); checked with SHARD_CHECKED.
   constexpr std::span<T> span() const noexcept(!detail::checked) {
@@ -164,143 +199,32 @@ class slice {
   [[no_unique_address]] std::conditional_t<Rank == 1, no_columns, range> columns_{};
 };
 
-// Types whose elements processors can change atomically: integers, bool, std::byte, float and
-// double.
-template <class T>
-concept atomic_element = (std::is_arithmetic_v<T> && sizeof(T) <= 8) || std::same_as<T, std::byte>;
-template <class T>
-concept atomic_number = atomic_element<T> && std::is_arithmetic_v<T> && !std::same_as<T, bool>;
-template <class T>
-concept atomic_integer = atomic_number<T> && std::integral<T>;
-
-// Any element of the whole buffer, by atomic operations: what shared(buffer) grants. All of them
-// are lock-free. A chunk that is retried after a crash repeats its operations (at least once;
-// reduce is the exactly-once way). An index is a number in rank 1, and {i, j, …} in higher ranks;
-// it must be inside the extents, which is checked with SHARD_CHECKED.
-//
-//   load store exchange compare_exchange   every atomic element
-//   fetch_add fetch_sub fetch_min fetch_max   integers, float, double
-//   fetch_and fetch_or fetch_xor              integers
-//
-// Signed integers wrap. Every fetch_ returns the value before. Unless told otherwise loads acquire,
-// stores release, and the rest do both.
+// Any element of the whole buffer, by the operations of atomics.hpp: what shared(buffer) grants. A
+// chunk that is retried after a crash repeats its operations (at least once; reduce is the
+// exactly-once way). Requires: indices inside the extents; checked with SHARD_CHECKED.
 template <class T, std::size_t Rank = 1>
-class shared_view {
+class shared_view : public detail::handle_atomics<shared_view<T, Rank>, T, Rank> {
   static_assert(atomic_element<T>,
                 "shard: shared() needs integers, bool, std::byte, float or double");
 
  public:
-  using index = std::conditional_t<Rank == 1, std::size_t, std::array<std::size_t, Rank>>;
+  using index = detail::position<Rank>;
 
   constexpr shared_view() noexcept = default;
   // Made by map. `first` is element 0 of the buffer.
   constexpr shared_view(T* first, std::array<std::size_t, Rank> shape) noexcept
       : first_(first), shape_(shape) {}
 
-  T load(index i, std::memory_order order = std::memory_order_acquire) const
-      noexcept(!detail::checked) {
-    return cell(i).load(order);
-  }
-  void store(index i, T value, std::memory_order order = std::memory_order_release) const
-      noexcept(!detail::checked) {
-    cell(i).store(value, order);
-  }
-  T exchange(index i, T value, std::memory_order order = std::memory_order_acq_rel) const
-      noexcept(!detail::checked) {
-    return cell(i).exchange(value, order);
-  }
-  // Stores `desired` where the bits of `expected` are found, and returns true; otherwise puts what
-  // was found into `expected`.
-  bool compare_exchange(index i, T& expected, T desired,
-                        std::memory_order order = std::memory_order_acq_rel) const
-      noexcept(!detail::checked) {
-    return cell(i).compare_exchange_strong(expected, desired, order);
-  }
-
-  T fetch_add(index i, T value, std::memory_order order = std::memory_order_acq_rel) const
-      noexcept(!detail::checked)
-    requires atomic_number<T>
-  {
-    if constexpr (std::floating_point<T>) {
-      return replace(i, order, [value](T old) { return old + value; });
-    } else {
-      return cell(i).fetch_add(value, order);
-    }
-  }
-  T fetch_sub(index i, T value, std::memory_order order = std::memory_order_acq_rel) const
-      noexcept(!detail::checked)
-    requires atomic_number<T>
-  {
-    if constexpr (std::floating_point<T>) {
-      return replace(i, order, [value](T old) { return old - value; });
-    } else {
-      return cell(i).fetch_sub(value, order);
-    }
-  }
-  // NaN loses against any number, as in std::fmin.
-  T fetch_min(index i, T value, std::memory_order order = std::memory_order_acq_rel) const
-      noexcept(!detail::checked)
-    requires atomic_number<T>
-  {
-    return replace(i, order, [value](T old) { return value < old || is_nan(old) ? value : old; });
-  }
-  T fetch_max(index i, T value, std::memory_order order = std::memory_order_acq_rel) const
-      noexcept(!detail::checked)
-    requires atomic_number<T>
-  {
-    return replace(i, order, [value](T old) { return old < value || is_nan(old) ? value : old; });
-  }
-
-  T fetch_and(index i, T value, std::memory_order order = std::memory_order_acq_rel) const
-      noexcept(!detail::checked)
-    requires atomic_integer<T>
-  {
-    return cell(i).fetch_and(value, order);
-  }
-  T fetch_or(index i, T value, std::memory_order order = std::memory_order_acq_rel) const
-      noexcept(!detail::checked)
-    requires atomic_integer<T>
-  {
-    return cell(i).fetch_or(value, order);
-  }
-  T fetch_xor(index i, T value, std::memory_order order = std::memory_order_acq_rel) const
-      noexcept(!detail::checked)
-    requires atomic_integer<T>
-  {
-    return cell(i).fetch_xor(value, order);
-  }
-
   constexpr std::size_t size() const noexcept { return detail::volume(shape_); }
   constexpr std::size_t extent(std::size_t dimension) const noexcept { return shape_[dimension]; }
   constexpr std::array<std::size_t, Rank> shape() const noexcept { return shape_; }
 
  private:
-  static_assert(std::atomic_ref<T>::is_always_lock_free);
-  static_assert(std::atomic_ref<T>::required_alignment == alignof(T));
+  friend class detail::handle_atomics<shared_view, T, Rank>;
 
-  static constexpr bool is_nan(T value) noexcept {
-    if constexpr (std::floating_point<T>) {
-      return value != value;
-    } else {
-      return false;
-    }
-  }
-
-  std::atomic_ref<T> cell(index i) const noexcept(!detail::checked) {
-    const detail::extents<Rank> at{i};
-    if constexpr (detail::checked) detail::require_inside<Rank>(shape_, at);
-    return std::atomic_ref<T>(first_[detail::offset<Rank>(shape_, at)]);
-  }
-
-  // By compare-exchange, where the processor has no instruction for it. Compares bits, so that it
-  // ends even where the old value is a NaN.
-  template <class Change>
-  T replace(index i, std::memory_order order, Change change) const noexcept(!detail::checked) {
-    const std::atomic_ref<T> target = cell(i);
-    T old = target.load(std::memory_order_relaxed);
-    while (!target.compare_exchange_weak(old, change(old), order, std::memory_order_relaxed)) {
-    }
-    return old;
+  T& cell(const index& i) const noexcept(!detail::checked) {
+    if constexpr (detail::checked) detail::require_inside<Rank>(shape_, i);
+    return first_[detail::offset<Rank>(shape_, i)];
   }
 
   T* first_ = nullptr;

@@ -4,7 +4,10 @@
 #include <limits>
 
 #include "memory/attempt.hpp"
+#include "memory/control.hpp"
+#include "memory/create.hpp"
 #include "memory/dtype.hpp"
+#include "memory/name.hpp"
 #include "memory/npy_header.hpp"
 #include "memory/output_file.hpp"
 #include "memory/segment.hpp"
@@ -18,16 +21,22 @@ using memory::attempt;
 using memory::header_bytes;
 using memory::output_file;
 
-// What sizes of files can be: off_t has a sign.
-constexpr std::size_t longest_bytes = std::numeric_limits<std::ptrdiff_t>::max();
+// What sizes of files can be (off_t has a sign), less room for the control area.
+constexpr std::size_t longest_bytes =
+    std::numeric_limits<std::ptrdiff_t>::max() - (std::ptrdiff_t{1} << 40);
 
-// How much data there is, and what the whole file takes.
+// How much data there is, what is mapped for it, and what the whole file takes.
 struct sizes {
   std::size_t data_bytes = 0;
-  std::size_t file_bytes() const noexcept { return header_bytes + data_bytes; }
+  bool has_control = false;  // room for the words that processes share, from the start
+  std::size_t mapped_bytes() const noexcept { return header_bytes + data_bytes; }
+  std::size_t file_bytes() const noexcept {
+    return has_control ? memory::control_end(mapped_bytes(), data_bytes) : mapped_bytes();
+  }
 };
 
-sizes sizes_of(const std::string& what, const element_type& type,
+// A file grows by its control area when that is first needed.
+sizes sizes_of(const std::string& what, backing kind, const element_type& type,
                std::span<const std::size_t> shape) {
   // An extent of 0 anywhere makes any other harmless.
   std::size_t bytes = type.size_bytes;
@@ -42,7 +51,7 @@ sizes sizes_of(const std::string& what, const element_type& type,
     }
     bytes *= extent;
   }
-  return {bytes};
+  return {bytes, kind != backing::file};
 }
 
 std::string sized(const std::string& what, sizes size) {
@@ -66,9 +75,11 @@ void require_file_size(const std::string& what, sizes size) {
 
 // What other buffers of this process were promised and have not touched yet is spoken for, too.
 void require_memory(const std::string& what, sizes size) {
-  os::headroom room = os::memory_headroom(size.file_bytes());
+  const std::size_t most = size.file_bytes() + segment::most_promised_bytes();
+  if (os::memory_headroom(most).available_bytes >= most) return;
   const std::size_t promised = attempt(
       "create " + sized(what, size), "this process's buffers to be open", segment::promised_bytes);
+  os::headroom room = os::memory_headroom(size.file_bytes() + promised);
   room.available_bytes -= std::min(room.available_bytes, promised);
   if (size.file_bytes() <= room.available_bytes) return;
   refuse_room(std::errc::not_enough_memory, what, size, room,
@@ -95,50 +106,56 @@ output_file begin_output(const std::string& what, const std::filesystem::path& p
               "cannot create " + what + ": found " + e.found + ", expected " + e.expected);
 }
 
+// From the pages that the system has in reserve; false if those are not enough. Their file system
+// has no write(2), so the header goes through the mapping.
+bool made_of_huge_pages(segment::parts& parts, sizes size, std::span<const std::byte> header) try {
+  os::descriptor file = os::huge_memory_file("shard", size.file_bytes());
+  os::mapping mapped(file.get(), os::round_to_pages(file.get(), size.file_bytes()),
+                     os::protection::write);
+  std::ranges::copy(header, mapped.base());
+  parts.file = std::move(file);
+  parts.mapped = std::move(mapped);
+  return true;
+} catch (const os::call_failed&) {
+  return false;
+}
+
 }  // namespace
 
-array create_memory(const element_type& type, std::span<const std::size_t> shape) {
+array create_memory(const element_type& type, std::span<const std::size_t> shape, pages made_of) {
   const std::string what = "a buffer";
-  const sizes size = sizes_of(what, type, shape);
+  const sizes size = sizes_of(what, backing::memory, type, shape);
   require_file_size(what, size);
   require_memory(what, size);
   return attempt("create " + sized(what, size),
                  "memory, descriptors and address space (ulimit -v) for it", [&] {
                    segment::parts parts{.name = "memory", .element_bytes = type.size_bytes};
-                   parts.file = os::memory_file("shard", size.file_bytes());
-                   write_header(parts.file, type, shape);
-                   parts.mapped =
-                       os::mapping(parts.file.get(), size.file_bytes(), os::protection::write);
+                   parts.kind = backing::memory;
                    parts.data_offset = header_bytes;
+                   parts.data_bytes = size.data_bytes;
                    parts.writable = true;
                    parts.made_in_memory = true;
+                   const auto header = memory::written(type.description, shape);
+                   if (made_of == pages::normal || !made_of_huge_pages(parts, size, header)) {
+                     parts.file = os::memory_file("shard", size.file_bytes());
+                     os::write_all(parts.file, header, 0);
+                     parts.mapped =
+                         os::mapping(parts.file.get(), size.mapped_bytes(), os::protection::write);
+                     if (made_of == pages::huge) os::prefer_huge_pages(parts.mapped);
+                   }
                    return array_of(std::move(parts), shape);
                  });
 }
 
 array create_file(const std::filesystem::path& path, const element_type& type,
                   std::span<const std::size_t> shape) {
-  const std::string what = path.string();
-  const sizes size = sizes_of(what, type, shape);
-  require_file_size(what, size);
-  output_file output = begin_output(what, path);
-  return attempt("create " + sized(what, size), "room for it on its disk, and address space", [&] {
-    segment::parts parts{.name = what, .element_bytes = type.size_bytes};
-    parts.file = output.take_descriptor();
-    os::reserve(parts.file, size.file_bytes());
-    write_header(parts.file, type, shape);
-    parts.mapped = os::mapping(parts.file.get(), size.file_bytes(), os::protection::write);
-    parts.data_offset = header_bytes;
-    parts.writable = true;
-    parts.unfinished.emplace(std::move(output));
-    return array_of(std::move(parts), shape);
-  });
+  return memory::unpublished({path.string(), path, backing::file}, type, shape);
 }
 
 void save_file(const std::filesystem::path& path, const element_type& type,
                std::span<const std::size_t> shape, const std::byte* data) {
   const std::string what = path.string();
-  const sizes size = sizes_of(what, type, shape);
+  const sizes size = sizes_of(what, backing::file, type, shape);
   require_file_size(what, size);
   output_file output = begin_output(what, path);
   attempt("save " + sized(what, size), "room for it on its disk", [&] {
@@ -149,3 +166,31 @@ void save_file(const std::filesystem::path& path, const element_type& type,
 }
 
 }  // namespace shard::detail
+
+namespace shard::memory {
+
+detail::array unpublished(const location& at, const detail::element_type& type,
+                          std::span<const std::size_t> shape) {
+  const std::string what = label(at);
+  const detail::sizes size = detail::sizes_of(what, at.kind, type, shape);
+  detail::require_file_size(what, size);
+  if (at.kind == backing::named) detail::require_memory(what, size);
+  output_file output = detail::begin_output(what, at.path);
+  return attempt("create " + detail::sized(what, size), "room for it, and address space", [&] {
+    detail::segment::parts parts{.name = at.name, .element_bytes = type.size_bytes};
+    parts.kind = at.kind;
+    parts.path = std::filesystem::absolute(at.path);
+    parts.file = output.take_descriptor();
+    os::reserve(parts.file, size.file_bytes());
+    detail::write_header(parts.file, type, shape);
+    if (at.kind == backing::named) hold(parts.file);
+    parts.mapped = os::mapping(parts.file.get(), size.mapped_bytes(), os::protection::write);
+    parts.data_offset = header_bytes;
+    parts.data_bytes = size.data_bytes;
+    parts.writable = true;
+    parts.unfinished.emplace(std::move(output));
+    return detail::array_of(std::move(parts), shape);
+  });
+}
+
+}  // namespace shard::memory

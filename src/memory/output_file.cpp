@@ -96,6 +96,19 @@ void output_file::finish(const os::descriptor& file) {
   temporary_.clear();
 }
 
+bool output_file::publish(const os::descriptor& file) try {
+  if (temporary_.empty()) {
+    os::link_at(file, directory_, name_);
+  } else {
+    os::link_name_at(directory_, temporary_,
+                     name_);  // and the destructor removes the temporary one
+  }
+  return true;
+} catch (const os::call_failed& e) {
+  if (e.code() != std::errc::file_exists) throw;
+  return false;
+}
+
 void output_file::open_under_temporary_name() {
   temporary_ = with_free_name(
       name_, [&](const std::string& name) { file_ = os::create_new(directory_, name); });

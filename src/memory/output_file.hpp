@@ -32,6 +32,9 @@ class output_file {
   // that was taken, or file(). Throws os::call_failed; the final name is then as it was.
   void finish(const os::descriptor& file);
 
+  // Gives it the final name if that is free; false if it is taken. Throws os::call_failed.
+  bool publish(const os::descriptor& file);
+
  private:
   output_file(os::descriptor directory, std::string name);
   void open_under_temporary_name();

@@ -20,13 +20,11 @@ std::string text_of(range r) {
 }  // namespace
 
 void refuse_index(std::size_t dimension, std::size_t found, std::size_t extent) {
-  refuse("cannot access an element: found index " + std::to_string(found) + " in dimension " +
-         std::to_string(dimension) + ", expected less than its extent " + std::to_string(extent));
-}
-
-void refuse_negative_index(std::size_t dimension, long long found) {
-  refuse("cannot access an element: found index " + std::to_string(found) + " in dimension " +
-         std::to_string(dimension) + ", expected 0 or more");
+  const auto number =
+      static_cast<std::ptrdiff_t>(found);  // no extent is so large as to be negative
+  refuse("cannot access an element: found index " + std::to_string(number) + " in dimension " +
+         std::to_string(dimension) + ", expected " +
+         (number < 0 ? "0 or more" : "less than its extent " + std::to_string(extent)));
 }
 
 void refuse_outside_chunk(const char* dimension, std::size_t found, range chunk) {
@@ -40,10 +38,44 @@ void refuse_range(range found, std::size_t extent) {
          text_of({0, extent}));
 }
 
+void refuse_elements(const char* operation, range found, std::size_t extent) {
+  refuse(std::string("cannot ") + operation + " elements " + text_of(found) +
+         ": expected a range within " + text_of({0, extent}));
+}
+
+void refuse_part(std::size_t dimension, range found, range allowed) {
+  refuse("cannot select a part: found " + text_of(found) + " in dimension " +
+         std::to_string(dimension) + ", expected a range within " + text_of(allowed));
+}
+
+void refuse_closed() {
+  throw error(std::errc::bad_file_descriptor,
+              "cannot use a buffer: found it closed, expected it open");
+}
+
+void refuse_step(std::size_t dimension, std::size_t dimensions, std::size_t step) {
+  throw error(
+      std::errc::invalid_argument,
+      "cannot select every " + std::to_string(step) + " in dimension " + std::to_string(dimension) +
+          ": expected a step of 1 or more, and a dimension below " + std::to_string(dimensions));
+}
+
+void refuse_span_of_strided() {
+  throw error(std::errc::invalid_argument,
+              "cannot span a part: found elements that are apart, expected them side by side; "
+              "iterate over it, or span each row(i)");
+}
+
 void refuse_span_of_tile(tile cells, std::size_t columns) {
   throw error(std::errc::invalid_argument,
               "cannot span a tile: found columns " + text_of(cells.cols) + " of " +
                   std::to_string(columns) + ", expected whole rows; use row(i) for each row");
+}
+
+void refuse_length(const char* operation, std::size_t found, std::size_t expected) {
+  throw error(std::errc::invalid_argument, std::string("cannot ") + operation + ": found " +
+                                               std::to_string(found) + " elements, expected " +
+                                               std::to_string(expected));
 }
 
 void refuse_negative_extent(long long found) {

@@ -5,6 +5,9 @@
 #include <utility>
 
 #include "memory/attempt.hpp"
+#include "memory/buffer_lock.hpp"
+#include "memory/malformed.hpp"
+#include "os/event.hpp"
 #include "os/file.hpp"
 
 namespace shard::detail {
@@ -12,7 +15,7 @@ namespace {
 
 struct registry {
   std::mutex lock;
-  std::vector<const segment*> live;
+  std::vector<segment*> live;
 };
 
 // Never destroyed: a buffer in a static variable may go after it.
@@ -29,8 +32,59 @@ segment::segment(parts made) : parts_(std::move(made)) {
 }
 
 segment::~segment() {
-  const std::scoped_lock held(all().lock);
-  std::erase(all().live, this);
+  release_locks(*this);
+  {
+    const std::scoped_lock held(all().lock);
+    std::erase(all().live, this);
+  }
+  let_go_of_name();
+}
+
+memory::control& segment::own_words() {
+  if (!may_write()) {
+    throw error(std::errc::permission_denied,
+                demoted_ ? "cannot write to " + name() +
+                               ": found it only captured by the kernel, expected it to be granted "
+                               "with out(), or opened in the kernel"
+                         : "cannot write to " + name() +
+                               ": found it open for reading only, expected it open for writing");
+  }
+  return *words();
+}
+
+memory::control* segment::words() const {
+  // Acquire: pairs with the release in attach(); who sees the area attached sees it mapped.
+  memory::control* found = attached_.load(std::memory_order_acquire);
+  return found != nullptr ? found : attach();
+}
+
+memory::control* segment::attach() const {
+  const std::scoped_lock held(attaching_);
+  if (kept_ != nullptr) return kept_.get();
+  const memory::control::place where{descriptor(), data_offset() + data_bytes(), data_bytes(),
+                                     parts_.kind == backing::file};
+  const std::string what = "share " + name();
+  try {
+    kept_ = memory::attempt(
+        what, "room behind its data, a file system with locks, and /proc mounted", [&] {
+          return may_write() ? memory::control::for_writing(where)
+                             : memory::control::for_reading(where);
+        });
+  } catch (const memory::malformed& e) {
+    throw error(std::errc::invalid_argument,
+                "cannot " + what + ": found " + e.what() + ", expected " + e.expected());
+  }
+  attached_.store(kept_.get(), std::memory_order_release);
+  return kept_.get();
+}
+
+int segment::event_descriptor(bool create) {
+  const std::scoped_lock held(attaching_);
+  if (!event_ && create) {
+    event_ = memory::attempt("watch " + name(), "room for a descriptor (ulimit -n)",
+                             [] { return os::event_counter(); });
+  }
+  return event_.get();
 }
 
 void segment::finish() {
@@ -50,9 +104,9 @@ std::vector<memory::live_segment> segment::live() {
   const std::scoped_lock held(all().lock);
   std::vector<memory::live_segment> found;
   found.reserve(all().live.size());
-  for (const segment* each : all().live) {
+  for (segment* each : all().live) {
     found.push_back({each->base(), each->length_bytes(), each->name(), each->data_offset(),
-                     each->element_bytes(), each->writable()});
+                     each->element_bytes(), each->writable(), each});
   }
   return found;
 }
@@ -64,6 +118,15 @@ std::size_t segment::promised_bytes() {
     if (!each->parts_.made_in_memory) continue;
     const std::size_t used = os::status(each->descriptor()).allocated_bytes;
     promised += each->length_bytes() - std::min(used, each->length_bytes());
+  }
+  return promised;
+}
+
+std::size_t segment::most_promised_bytes() {
+  const std::scoped_lock held(all().lock);
+  std::size_t promised = 0;
+  for (const segment* each : all().live) {
+    if (each->parts_.made_in_memory) promised += each->length_bytes();
   }
   return promised;
 }

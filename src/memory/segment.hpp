@@ -2,16 +2,27 @@
 // its bytes.
 #pragma once
 
+#include <atomic>
 #include <cstddef>
+#include <cstdint>
+#include <filesystem>
 #include <memory>
+#include <mutex>
 #include <optional>
 #include <string>
 #include <vector>
 
+#include "memory/control.hpp"
 #include "memory/output_file.hpp"
 #include "os/descriptor.hpp"
+#include "os/file.hpp"
 #include "os/mapping.hpp"
+#include "shard/backing.hpp"
 #include "shard/detail/segment.hpp"
+
+namespace shard::detail {
+class segment;
+}  // namespace shard::detail
 
 namespace shard::memory {
 
@@ -23,6 +34,7 @@ struct live_segment {
   std::size_t data_offset = 0;
   std::size_t element_bytes = 0;
   bool writable = false;
+  detail::segment* self = nullptr;
 };
 
 }  // namespace shard::memory
@@ -30,8 +42,8 @@ struct live_segment {
 namespace shard::detail {
 
 // Shared by buffers and by the arguments of running maps; the last of them unmaps and closes it,
-// and so discards a file that was not finished. A forked child's copy has a mapping and a
-// descriptor of its own, and leaves the parent's file alone.
+// and so discards a file that was not finished, and a named buffer that no one else holds. A forked
+// child's copy has a mapping and a descriptor of its own, and leaves the parent's file alone.
 class segment {
  public:
   struct parts {
@@ -39,10 +51,13 @@ class segment {
     os::descriptor file{};
     os::mapping mapped{};
     std::size_t data_offset = 0;
+    std::size_t data_bytes = 0;
     std::size_t element_bytes = 0;
     bool writable = false;
     bool made_in_memory = false;
     std::optional<memory::output_file> unfinished{};
+    backing kind = backing::file;
+    std::filesystem::path path{};  // absolute, of its name; empty: none, or it was removed
   };
 
   explicit segment(parts made);
@@ -57,10 +72,34 @@ class segment {
   std::size_t data_offset() const noexcept { return parts_.data_offset; }
   std::size_t element_bytes() const noexcept { return parts_.element_bytes; }
   std::byte* data() const noexcept { return base() + data_offset(); }
+  std::size_t data_bytes() const noexcept { return parts_.data_bytes; }
   bool writable() const noexcept { return parts_.writable; }
+
+  // From now on this process only reads it: what a worker does with what its kernel captured.
+  void demote() noexcept { demoted_ = true; }
+  bool may_write() const noexcept { return writable() && !demoted_; }
+
+  // The control area, attached by the first call. Any thread may call them. Throw shard::error.
+  memory::control& own_words();    // if this may not be written to, too
+  memory::control* words() const;  // null: there is none yet, and this may not make one
+  // How many notifications this handle has seen.
+  std::atomic<std::uint32_t>& noticed() noexcept { return noticed_; }
+  // Made by the first call, -1 before, with `create` unset.
+  int event_descriptor(bool create);
 
   // See buffer::finish. Only the process that created the file may call it.
   void finish();
+
+  // Gives a file that was just created its name, unless that is taken; says whether it did. Throws
+  // os::call_failed.
+  bool publish();
+
+  // See buffer.
+  std::shared_ptr<segment> read_only() const;
+  void freeze();
+  void sync() const;
+  void unlink();
+  buffer_stats stats() const;
 
   // Every segment that this process has mapped, in the order of their creation; in a forked child,
   // the inherited ones. Any thread may call it. A child that was cloned while other threads ran
@@ -70,9 +109,21 @@ class segment {
   // What the memory segments made in this process may still take, in pages never written to.
   // Throws os::call_failed.
   static std::size_t promised_bytes();
+  // The same as if none of their pages had been written to: never less, and quickly known.
+  static std::size_t most_promised_bytes();
 
  private:
+  memory::control* attach() const;
+  void let_go_of_name() noexcept;
+
   parts parts_;
+  int owner_ = os::process_id();  // of this object, not of the file
+  std::atomic<bool> demoted_ = false;
+  mutable std::mutex attaching_;
+  mutable std::unique_ptr<memory::control> kept_;
+  mutable std::atomic<memory::control*> attached_ = nullptr;
+  std::atomic<std::uint32_t> noticed_ = 0;
+  os::descriptor event_;
 };
 
 }  // namespace shard::detail

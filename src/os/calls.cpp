@@ -1,6 +1,8 @@
 #include "os/calls.hpp"
 
 #include <fcntl.h>
+#include <sys/socket.h>
+#include <sys/statfs.h>
 #include <unistd.h>
 
 #include <cerrno>
@@ -25,21 +27,28 @@ call_table& calls() noexcept {
       .fstat = [](int descriptor, struct stat* found) { return ::fstat(descriptor, found); },
       .fstatat = [](int directory, const char* path, struct stat* found,
                     int flags) { return ::fstatat(directory, path, found, flags); },
+      .fstatfs = ::fstatfs,
       .fchmod = ::fchmod,
       .ftruncate = ::ftruncate,
       .fallocate = ::fallocate,
       .posix_fallocate = ::posix_fallocate,
+      .fsync = ::fsync,
       .get_flags = [](int descriptor) { return ::fcntl(descriptor, F_GETFL); },
       .get_seals = [](int descriptor) { return ::fcntl(descriptor, F_GET_SEALS); },
       .add_seals = [](int descriptor,
                       int seals) { return ::fcntl(descriptor, F_ADD_SEALS, seals); },
+      .lock_file = [](int descriptor, int command,
+                      struct flock* lock) { return ::fcntl(descriptor, command, lock); },
       .readlink = ::readlink,
       .linkat = ::linkat,
       .renameat = ::renameat,
       .unlinkat = ::unlinkat,
       .mmap = ::mmap,
+      .msync = ::msync,
       .munmap = ::munmap,
       .mprotect = ::mprotect,
+      .sendmsg = ::sendmsg,
+      .recvmsg = ::recvmsg,
   };
   return table;
 }

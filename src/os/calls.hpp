@@ -9,6 +9,10 @@
 #include <cstddef>
 #include <system_error>
 
+struct flock;   // <fcntl.h>
+struct statfs;  // <sys/statfs.h>
+struct msghdr;  // <sys/socket.h>
+
 namespace shard::os {
 
 // Each entry has the contract of the call it is named after; the names that the variadic calls open
@@ -21,21 +25,27 @@ struct call_table {
   ssize_t (*pwrite)(int descriptor, const void* from, std::size_t bytes, off_t offset);
   int (*fstat)(int descriptor, struct stat* found);
   int (*fstatat)(int directory, const char* path, struct stat* found, int flags);
+  int (*fstatfs)(int descriptor, struct statfs* found);
   int (*fchmod)(int descriptor, mode_t mode);
   int (*ftruncate)(int descriptor, off_t bytes);
   int (*fallocate)(int descriptor, int mode, off_t offset, off_t bytes);
   int (*posix_fallocate)(int descriptor, off_t offset, off_t bytes);  // returns its error
+  int (*fsync)(int descriptor);
   int (*get_flags)(int descriptor);
   int (*get_seals)(int descriptor);
   int (*add_seals)(int descriptor, int seals);
+  int (*lock_file)(int descriptor, int command, struct flock* lock);
   ssize_t (*readlink)(const char* path, char* to, std::size_t bytes);
   int (*linkat)(int from, const char* old_path, int to, const char* new_path, int flags);
   int (*renameat)(int from, const char* old_path, int to, const char* new_path);
   int (*unlinkat)(int directory, const char* path, int flags);
   void* (*mmap)(void* at, std::size_t bytes, int protection, int flags, int descriptor,
                 off_t offset);
+  int (*msync)(void* at, std::size_t bytes, int flags);
   int (*munmap)(void* at, std::size_t bytes);
   int (*mprotect)(void* at, std::size_t bytes, int protection);
+  ssize_t (*sendmsg)(int socket, const struct msghdr* message, int flags);
+  ssize_t (*recvmsg)(int socket, struct msghdr* message, int flags);
 };
 
 // The table in use. Only tests write to it, while one thread runs.

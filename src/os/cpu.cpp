@@ -7,9 +7,12 @@
 #include <cstdio>
 #include <fstream>
 #include <iterator>
+#include <sstream>
 #include <string>
 #include <system_error>
 #include <thread>
+
+#include "os/cgroup.hpp"
 
 namespace shard::os {
 namespace {
@@ -30,48 +33,16 @@ unsigned affinity() {
 }
 
 // CPU time a group may use in one period, in periods; infinity where it is not limited.
-double quota_of(const std::filesystem::path& group) {
+double quota_of(const control_group& group) {
   double quota = -1;
   double period = 0;
-  if (std::ifstream v2(group / "cpu.max"); v2) {
-    v2 >> quota >> period;  // "max" leaves quota at 0 and the stream failed
-    if (!v2) return HUGE_VAL;
+  if (group.second_version) {
+    std::istringstream(contents(group.files / "cpu.max")) >> quota >> period;  // "max" is no number
   } else {
-    std::ifstream(group / "cpu.cfs_quota_us") >> quota;
-    std::ifstream(group / "cpu.cfs_period_us") >> period;
+    std::istringstream(contents(group.files / "cpu.cfs_quota_us")) >> quota;
+    std::istringstream(contents(group.files / "cpu.cfs_period_us")) >> period;
   }
   return quota > 0 && period > 0 ? quota / period : HUGE_VAL;
-}
-
-// The tightest quota from the group up to the root of its hierarchy.
-double tightest_quota(const std::filesystem::path& hierarchy, std::filesystem::path group) {
-  double least = HUGE_VAL;
-  for (;;) {
-    least = std::min(least, quota_of(hierarchy / group.relative_path()));
-    if (!group.has_relative_path()) return least;
-    group = group.parent_path();
-  }
-}
-
-bool names_cpu(const std::string& controllers) {
-  return controllers.empty() || ("," + controllers + ",").find(",cpu,") != std::string::npos;
-}
-
-double cgroup_quota(const std::filesystem::path& root) {
-  double least = HUGE_VAL;
-  std::ifstream groups(root / "proc/self/cgroup");
-  for (std::string line; std::getline(groups, line);) {  // "4:cpu,cpuacct:/path", v2: "0::/path"
-    const std::size_t first = line.find(':');
-    const std::size_t second = first == std::string::npos ? first : line.find(':', first + 1);
-    if (second == std::string::npos) continue;
-    const std::string controllers = line.substr(first + 1, second - first - 1);
-    if (!names_cpu(controllers)) continue;
-    for (const char* where : {"sys/fs/cgroup", "sys/fs/cgroup/unified", "sys/fs/cgroup/cpu",
-                              "sys/fs/cgroup/cpu,cpuacct"}) {
-      least = std::min(least, tightest_quota(root / where, line.substr(second + 1)));
-    }
-  }
-  return least;
 }
 
 // A thread that was joined stays listed for a moment, with the kernel's PF_EXITING.
@@ -103,7 +74,10 @@ constexpr unsigned sanitizer_threads =
 
 unsigned cpu_budget(const std::filesystem::path& root) {
   const unsigned cpus = affinity();
-  const double quota = std::ceil(cgroup_quota(root));
+  double quota = HUGE_VAL;
+  for (const control_group& group : control_groups("cpu", root)) {
+    quota = std::min(quota, std::ceil(quota_of(group)));
+  }
   return quota < cpus ? std::max(static_cast<unsigned>(quota), 1u) : cpus;
 }
 

@@ -34,6 +34,10 @@ descriptor open_from(int directory, const std::string& path, int flags, mode_t m
   return opened;
 }
 
+int flags_of(protection rights) {
+  return (rights == protection::write ? O_RDWR : O_RDONLY) | O_NONBLOCK;
+}
+
 std::string kind_of(mode_t mode) {
   switch (mode & S_IFMT) {
     case S_IFREG: return "a regular file";
@@ -54,14 +58,32 @@ file_status status_of(const struct stat& found) {
           .symlink = S_ISLNK(found.st_mode),
           .unnamed = found.st_nlink == 0,
           .size_bytes = static_cast<std::size_t>(found.st_size),
-          .allocated_bytes = static_cast<std::size_t>(found.st_blocks) * block_bytes};
+          .allocated_bytes = static_cast<std::size_t>(found.st_blocks) * block_bytes,
+          .mode = found.st_mode & 07777u,
+          .device = found.st_dev,
+          .inode = found.st_ino,
+          .ours = found.st_uid == geteuid()};
+}
+
+descriptor sealed_file(const std::string& name, unsigned flags, std::size_t size_bytes) {
+  descriptor file(calls().memfd_create(name.c_str(), flags | MFD_CLOEXEC | MFD_ALLOW_SEALING));
+  if (!file) fail("memfd_create");
+  restrict_to_owner(file);
+  const auto size = static_cast<off_t>(round_to_pages(file.get(), size_bytes));
+  if (uninterrupted([&] { return calls().ftruncate(file.get(), size); }) != 0) fail("ftruncate");
+  // F_SEAL_SEAL is left out: a seal against writing may follow.
+  if (calls().add_seals(file.get(), needed_seals) != 0) fail("fcntl");
+  return file;
 }
 
 }  // namespace
 
 descriptor open(const std::string& path, protection rights) {
-  return open_from(AT_FDCWD, path, (rights == protection::write ? O_RDWR : O_RDONLY) | O_NONBLOCK,
-                   0);
+  return open_from(AT_FDCWD, path, flags_of(rights), 0);
+}
+
+descriptor open_at(const descriptor& directory, const std::string& name, protection rights) {
+  return open_from(directory.get(), name, flags_of(rights) | O_NOFOLLOW, 0);
 }
 
 descriptor open_directory(const std::string& path) {
@@ -77,16 +99,12 @@ void restrict_to_owner(const descriptor& file) {
 }
 
 descriptor memory_file(const std::string& name, std::size_t size_bytes) {
-  descriptor file(calls().memfd_create(name.c_str(), MFD_CLOEXEC | MFD_ALLOW_SEALING));
-  if (!file) fail("memfd_create");
-  restrict_to_owner(file);
-  const auto size = static_cast<off_t>(size_bytes);
-  if (uninterrupted([&] { return calls().ftruncate(file.get(), size); }) != 0) fail("ftruncate");
-  // F_SEAL_SEAL is left out: later seals (against writing) may follow.
-  if (calls().add_seals(file.get(), needed_seals) != 0) fail("fcntl");
-  return file;
+  return sealed_file(name, 0, size_bytes);
 }
 
+descriptor huge_memory_file(const std::string& name, std::size_t size_bytes) {
+  return sealed_file(name, MFD_HUGETLB, size_bytes);
+}
 descriptor unnamed_file(const descriptor& directory) {
   constexpr int flags = O_TMPFILE | O_RDWR | O_CLOEXEC;
   descriptor file(
@@ -106,6 +124,11 @@ void reserve(const descriptor& file, std::size_t size_bytes) {
   // Writes into every block where the file system can't reserve.
   errno = calls().posix_fallocate(file.get(), 0, size);
   if (errno != 0) fail("posix_fallocate");
+}
+
+void cut(const descriptor& file, std::size_t size_bytes) {
+  const auto size = static_cast<off_t>(size_bytes);
+  if (uninterrupted([&] { return calls().ftruncate(file.get(), size); }) != 0) fail("ftruncate");
 }
 
 void write_all(const descriptor& file, std::span<const std::byte> bytes, std::size_t offset) {
@@ -139,6 +162,12 @@ file_status status(int descriptor) {
   return status_of(found);
 }
 
+file_identity identity(int descriptor) {
+  struct stat found {};
+  if (calls().fstat(descriptor, &found) != 0) fail("fstat");
+  return {found.st_dev, found.st_ino};
+}
+
 std::optional<file_status> status_at(const descriptor& directory, const std::string& name) {
   struct stat found {};
   if (calls().fstatat(directory.get(), name.c_str(), &found, AT_SYMLINK_NOFOLLOW) == 0) {
@@ -170,11 +199,26 @@ bool sealed(int descriptor) {
   return seals >= 0 && (seals & needed_seals) == needed_seals;
 }
 
+bool sealed_against_writing(int descriptor) {
+  const int seals = calls().get_seals(descriptor);
+  return seals >= 0 && (seals & F_SEAL_WRITE) != 0;
+}
+
+void seal_against_writing(const descriptor& memory_file) {
+  if (calls().add_seals(memory_file.get(), F_SEAL_WRITE) != 0) fail("fcntl");
+}
+
 void link_at(const descriptor& unnamed, const descriptor& directory, const std::string& name) {
   // By /proc, since naming the descriptor itself takes a capability.
   const std::string source = proc_path(unnamed.get());
   if (calls().linkat(AT_FDCWD, source.c_str(), directory.get(), name.c_str(), AT_SYMLINK_FOLLOW) !=
       0) {
+    fail("linkat");
+  }
+}
+
+void link_name_at(const descriptor& directory, const std::string& from, const std::string& to) {
+  if (calls().linkat(directory.get(), from.c_str(), directory.get(), to.c_str(), 0) != 0) {
     fail("linkat");
   }
 }
@@ -186,6 +230,10 @@ void rename_at(const descriptor& directory, const std::string& from, const std::
 
 void unlink_at(const descriptor& directory, const std::string& name) {
   if (calls().unlinkat(directory.get(), name.c_str(), 0) != 0) fail("unlink");
+}
+
+void flush(const descriptor& file) {
+  if (uninterrupted([&] { return calls().fsync(file.get()); }) != 0) fail("fsync");
 }
 
 int process_id() noexcept { return getpid(); }

@@ -2,6 +2,7 @@
 #pragma once
 
 #include <cstddef>
+#include <cstdint>
 #include <optional>
 #include <span>
 #include <string>
@@ -14,6 +15,8 @@ namespace shard::os {
 // What exists under a path; symlinks are followed. Never waits, as a FIFO's open would for a
 // writer.
 descriptor open(const std::string& path, protection rights);
+// The same in a folder, but a symlink is not followed: ELOOP.
+descriptor open_at(const descriptor& directory, const std::string& name, protection rights);
 // A folder to name files in; it need not be readable.
 descriptor open_directory(const std::string& path);
 // A new file, for reading and writing. EEXIST where there is anything under that name.
@@ -25,6 +28,9 @@ void restrict_to_owner(const descriptor& file);
 // A file in memory, mode 0600, of zeros, `size_bytes` long and sealed to stay so: no one it is
 // handed to can shrink it under a mapping. Takes no memory before it is written to.
 descriptor memory_file(const std::string& name, std::size_t size_bytes);
+// The same in huge pages of the system's default size, which `size_bytes` is rounded up to. Mapping
+// it takes as many of those that are reserved, or fails; it can't be written to but by a mapping.
+descriptor huge_memory_file(const std::string& name, std::size_t size_bytes);
 
 // A file without a name in `directory`: gone when it is closed, also by a kill, unless
 // link_at names it. Returns an empty descriptor where the file system has no such files.
@@ -33,6 +39,9 @@ descriptor unnamed_file(const descriptor& directory);
 // Makes a file `size_bytes` long with all its blocks reserved, so that no later write can find the
 // disk full. Not for memory files, where it would touch every page.
 void reserve(const descriptor& file, std::size_t size_bytes);
+
+// Ends a file there. Whoever has more of it mapped faults.
+void cut(const descriptor& file, std::size_t size_bytes);
 
 void write_all(const descriptor& file, std::span<const std::byte> bytes, std::size_t offset);
 // Returns how many bytes there were: fewer than asked for at the end of the file.
@@ -45,8 +54,24 @@ struct file_status {
   bool unnamed = false;
   std::size_t size_bytes = 0;
   std::size_t allocated_bytes = 0;
+  unsigned mode = 0;         // of the permissions, as chmod takes them
+  std::uint64_t device = 0;  // with inode: which file it is
+  std::uint64_t inode = 0;
+  bool ours = false;  // belongs to this process's effective user
+
+  bool same_file(const file_status& as) const noexcept {
+    return device == as.device && inode == as.inode;
+  }
 };
 file_status status(int descriptor);
+
+// Tells files apart, whatever they are called and however often they are open.
+struct file_identity {
+  std::uint64_t device = 0;
+  std::uint64_t inode = 0;
+  friend bool operator==(const file_identity&, const file_identity&) = default;
+};
+file_identity identity(int descriptor);
 // Of what has that name, itself where it is a symlink; nothing where the name is free.
 std::optional<file_status> status_at(const descriptor& directory, const std::string& name);
 
@@ -58,11 +83,19 @@ std::string name_of(int descriptor);
 bool open_for_writing(int descriptor);
 // Whether a memory file can neither shrink nor grow.
 bool sealed(int descriptor);
+// Whether it can't be written to any more, and making it so: EBUSY while anyone maps it writable.
+bool sealed_against_writing(int descriptor);
+void seal_against_writing(const descriptor& memory_file);
 
 // Gives an unnamed file a name, which must be new.
 void link_at(const descriptor& unnamed, const descriptor& directory, const std::string& name);
+// Gives a file with a name one more, which must be new.
+void link_name_at(const descriptor& directory, const std::string& from, const std::string& to);
 void rename_at(const descriptor& directory, const std::string& from, const std::string& to);
 void unlink_at(const descriptor& directory, const std::string& name);
+
+// Waits until what was written is on the disk.
+void flush(const descriptor& file);
 
 // This process, to tell a forked child from the one that made a file.
 int process_id() noexcept;

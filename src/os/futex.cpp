@@ -6,13 +6,20 @@
 
 #include <limits>
 
+#include "os/clock.hpp"
+
 namespace shard::os {
 
 static_assert(sizeof(std::atomic<std::uint32_t>) == sizeof(std::uint32_t));
 
 // Without FUTEX_PRIVATE_FLAG: the word is mapped by several processes.
-void futex_wait(const std::atomic<std::uint32_t>& word, std::uint32_t expected) noexcept {
-  ::syscall(SYS_futex, &word, FUTEX_WAIT, expected, nullptr, nullptr, 0);
+void futex_wait(const std::atomic<std::uint32_t>& word, std::uint32_t expected,
+                std::optional<std::chrono::steady_clock::time_point> until) noexcept {
+  timespec deadline{};
+  if (until) deadline = since_start(*until);
+  // With a bit set the deadline is absolute.
+  ::syscall(SYS_futex, &word, FUTEX_WAIT_BITSET, expected, until ? &deadline : nullptr, nullptr,
+            FUTEX_BITSET_MATCH_ANY);
 }
 
 void futex_wake_all(const std::atomic<std::uint32_t>& word) noexcept {

@@ -18,8 +18,8 @@ headroom file_size_headroom();
 
 // The tightest of the machine's memory (available, and swap) and of the cgroups this process is in,
 // whose file cache counts as available. `wanted_bytes` saves work: limits that allow it plainly are
-// not looked into further. `root` is where /proc and /sys are found; what can't be read limits
-// nothing.
+// not looked into further, nor anything that was looked into a few milliseconds ago. `root` is
+// where /proc and /sys are found; what can't be read limits nothing.
 headroom memory_headroom(std::size_t wanted_bytes, const std::filesystem::path& root = "/");
 
 }  // namespace shard::os

@@ -1,15 +1,89 @@
 #include "os/mapping.hpp"
 
+#include <linux/magic.h>
+#include <sys/mman.h>
+#include <sys/statfs.h>
+#include <unistd.h>
+
+#include <algorithm>
+#include <array>
 #include <cerrno>
+#include <cstdint>
+#include <cstdio>
+#include <cstdlib>
+#include <fstream>
+#include <string>
 
 #include "os/calls.hpp"
 
 namespace shard::os {
 
-mapping::mapping(int descriptor, std::size_t length_bytes, protection rights)
-    : length_bytes_(length_bytes) {
-  const int protection = rights == protection::write ? PROT_READ | PROT_WRITE : PROT_READ;
-  void* base = calls().mmap(nullptr, length_bytes, protection, MAP_SHARED, descriptor, 0);
+namespace {
+
+int bits_of(protection rights) {
+  return rights == protection::write ? PROT_READ | PROT_WRITE : PROT_READ;
+}
+
+// 0: the file consists of normal pages.
+std::size_t huge_page_bytes(int descriptor) {
+  struct statfs found {};
+  if (calls().fstatfs(descriptor, &found) != 0) fail("fstatfs");
+  return found.f_type == HUGETLBFS_MAGIC ? static_cast<std::size_t>(found.f_bsize) : 0;
+}
+
+std::size_t resident_bytes(const mapping& of, std::size_t page_bytes) {
+  std::array<unsigned char, 4096> pages{};
+  const std::size_t block = pages.size() * page_bytes;
+  std::size_t resident = 0;
+  for (std::size_t at = 0; at < of.length_bytes(); at += block) {
+    const std::size_t bytes = std::min(block, of.length_bytes() - at);
+    if (::mincore(of.base() + at, bytes, pages.data()) != 0) fail("mincore");
+    const auto count = static_cast<std::ptrdiff_t>((bytes + page_bytes - 1) / page_bytes);
+    const auto present = [](unsigned char page) { return (page & 1) != 0; };
+    resident +=
+        static_cast<std::size_t>(std::count_if(pages.begin(), pages.begin() + count, present)) *
+        page_bytes;
+  }
+  return std::min(resident, of.length_bytes());
+}
+
+// /proc/self/smaps has, for each mapping, a line that begins with its addresses, and then one
+// "Key: 123 kB" for each figure. The kernel may have joined ours with neighbours that it can't tell
+// apart, never with those of another file.
+class figures {
+ public:
+  explicit figures(const void* base) {
+    const auto address = reinterpret_cast<std::uintptr_t>(base);
+    std::ifstream smaps("/proc/self/smaps");
+    bool inside = false;
+    for (std::string line; std::getline(smaps, line);) {
+      std::uintptr_t first = 0;
+      std::uintptr_t last = 0;
+      if (std::sscanf(line.c_str(), "%zx-%zx ", &first, &last) == 2) {
+        if (inside) return;
+        inside = first <= address && address < last;
+      } else if (inside) {
+        lines_ += line + '\n';
+      }
+    }
+  }
+
+  std::size_t bytes(const std::string& key) const {
+    const std::size_t at = lines_.find(key + ':');
+    if (at == std::string::npos) return 0;
+    return std::strtoull(lines_.c_str() + at + key.size() + 1, nullptr, 10) * 1024;
+  }
+
+ private:
+  std::string lines_ = "\n";
+};
+
+}  // namespace
+
+mapping::mapping(int descriptor, std::size_t length_bytes, protection rights, std::size_t offset)
+    : length_bytes_(round_to_pages(descriptor, length_bytes)) {
+  void* base = calls().mmap(nullptr, length_bytes_, bits_of(rights), MAP_SHARED, descriptor,
+                            static_cast<off_t>(offset));
   if (base == MAP_FAILED) fail("mmap");
   base_ = static_cast<std::byte*>(base);
 }
@@ -19,6 +93,41 @@ mapping::~mapping() {
   const int before = errno;
   calls().munmap(base_, length_bytes_);
   errno = before;
+}
+
+void mapping::map_over(int descriptor, protection rights) {
+  void* base =
+      calls().mmap(base_, length_bytes_, bits_of(rights), MAP_SHARED | MAP_FIXED, descriptor, 0);
+  if (base == MAP_FAILED) fail("mmap");
+}
+
+void prefer_huge_pages(const mapping& of) noexcept {
+  ::madvise(of.base(), of.length_bytes(), MADV_HUGEPAGE);
+}
+
+void flush(const mapping& of) {
+  if (calls().msync(of.base(), of.length_bytes(), MS_SYNC) != 0) fail("msync");
+}
+
+memory_use use_of(const mapping& of) {
+  const auto page_bytes = static_cast<std::size_t>(::sysconf(_SC_PAGESIZE));
+  const std::size_t resident = resident_bytes(of, page_bytes);
+  const figures found(of.base());
+  const std::size_t made_of = std::max(found.bytes("\nKernelPageSize"), page_bytes);
+  if (made_of > page_bytes) return {resident, resident, made_of};
+  const std::size_t huge = found.bytes("\nShmemPmdMapped") + found.bytes("\nFilePmdMapped");
+  return {resident, huge, page_bytes};
+}
+
+std::size_t round_to_pages(int descriptor, std::size_t bytes) {
+  const std::size_t page = huge_page_bytes(descriptor);
+  return page == 0 ? bytes : (bytes + page - 1) / page * page;
+}
+
+std::size_t page_floor(int descriptor, std::size_t offset) {
+  static const auto normal_bytes = static_cast<std::size_t>(::sysconf(_SC_PAGESIZE));
+  const std::size_t page = std::max(huge_page_bytes(descriptor), normal_bytes);
+  return offset / page * page;
 }
 
 void make_unreadable(void* base, std::size_t length_bytes) {

@@ -17,6 +17,7 @@
 #include <string>
 #include <vector>
 
+#include "os/sanitizers.hpp"
 #include "shard/error.hpp"
 
 namespace shard::os {
@@ -24,19 +25,6 @@ namespace {
 
 // Not in the headers of every C library that has the kernel's pidfds.
 constexpr idtype_t by_pidfd = static_cast<idtype_t>(3);  // P_PIDFD
-
-constexpr bool thread_sanitizer =
-#if defined(__SANITIZE_THREAD__)
-    true;
-#elif defined(__has_feature)
-#if __has_feature(thread_sanitizer)
-    true;
-#else
-    false;
-#endif
-#else
-    false;
-#endif
 
 [[noreturn]] void fail(const char* what) {
   const int cause = errno;
@@ -135,6 +123,8 @@ descriptor watch_process(pid_t pid) {
 }
 
 pid_t own_pid() noexcept { return ::getpid(); }
+
+pid_t own_thread() noexcept { return static_cast<pid_t>(::syscall(SYS_gettid)); }
 
 void reset_signal_handlers() noexcept {
   for (int signal = 1; signal < NSIG; ++signal) {

@@ -60,6 +60,7 @@ process start_process(child_exit how, void (*body)(void* context), void* context
 descriptor watch_process(pid_t pid);
 
 pid_t own_pid() noexcept;
+pid_t own_thread() noexcept;  // its id
 
 // ---- For a child that was just started. ----
 

@@ -4,6 +4,7 @@
 #include <fcntl.h>
 #include <gtest/gtest.h>
 #include <sys/mman.h>
+#include <sys/socket.h>
 
 #include <cerrno>
 #include <concepts>
@@ -16,7 +17,9 @@
 #include "memory/segment.hpp"
 #include "os/calls.hpp"
 #include "refusal.hpp"
+#include "shard/named.hpp"
 #include "shard/npy.hpp"
+#include "shared_names.hpp"
 
 namespace {
 
@@ -96,6 +99,8 @@ void fail_everywhere(const char* name, int error, const std::function<void(const
       sabotage<Entry>::arm(nth, error);
       message = refusal([&] { use(in); });
     }
+    // A handle that could not remove its name leaves what a kill would.
+    if (shard::memory::folder_of_names() == in.path()) shard::named::reclaim();
     EXPECT_EQ(open_descriptors(), descriptors);
     EXPECT_EQ(shard::detail::segment::live().size(), segments);
     for (const std::string& left : in.names()) EXPECT_EQ(left, "x.npy") << "a temporary name";
@@ -124,12 +129,16 @@ void fail_everything(const std::function<void(const folder&)>& use) {
   fail_everywhere<&table::get_flags>("fcntl", EBADF, use);
   fail_everywhere<&table::get_seals>("fcntl", EINVAL, use);
   fail_everywhere<&table::add_seals>("fcntl", EPERM, use);
+  fail_everywhere<&table::lock_file>("fcntl", ENOLCK, use);
+  fail_everywhere<&table::lock_file>("fcntl", EINTR, use);
+  fail_everywhere<&table::fstatfs>("fstatfs", EIO, use);
   fail_everywhere<&table::readlink>("readlink", EACCES, use);
   fail_everywhere<&table::linkat>("linkat", EEXIST, use);
   fail_everywhere<&table::linkat>("linkat", ENOENT, use);
   fail_everywhere<&table::renameat>("rename", EACCES, use);
   fail_everywhere<&table::mmap>("mmap", ENOMEM, use);
   fail_everywhere<&table::munmap>("munmap", EINVAL, use);
+  fail_everywhere<&table::unlinkat>("unlink", EACCES, use);
 }
 
 // Where the file system has no unnamed files: the second of the two ways to a file.
@@ -160,6 +169,88 @@ TEST(Creation, OfAFileSurvivesEveryFailingCall) {
     numbers.finish();
     if (!std::filesystem::exists(in / "x.npy")) ADD_FAILURE() << "finished and not there";
   });
+}
+
+TEST(Creation, OfHugePagesSurvivesEveryFailingCall) {
+  fail_everything([](const folder&) {
+    shard::buffer<int> numbers(shard::pages::huge, 1000);
+    numbers[999] = 1;
+  });
+}
+
+TEST(Creation, OfALiveFileSurvivesEveryFailingCall) {
+  fail_everything([](const folder& in) { shard::create_live<int>(in / "x.npy", 1000)[999] = 1; });
+}
+
+TEST(OpenOrCreate, OfAFileSurvivesEveryFailingCall) {
+  using shard::on_mismatch;
+  fail_everything([](const folder& in) {
+    shard::open_or_create<int>(in / "x.npy", on_mismatch::refuse, 1000)[999] = 1;
+    EXPECT_EQ(shard::open_or_create<int>(in / "x.npy", on_mismatch::refuse, 1000)[999], 1);
+    EXPECT_EQ(shard::open_or_create<int>(in / "x.npy", on_mismatch::replace, 500)[499], 0);
+  });
+}
+
+TEST(Creation, OfANamedBufferSurvivesEveryFailingCall) {
+  const shard_test::shared_names after;
+  fail_everything([](const folder& in) {
+    shard::memory::folder_of_names() = in.path();
+    auto made = shard::named::create<int>("x", 1000);
+    made[999] = 1;
+    EXPECT_EQ(shard::named::open<int>("x")[999], 1);
+    EXPECT_EQ(shard::buffer<int>::reopen(made.descriptor())[999], 1);
+  });
+}
+
+TEST(OpenOrCreate, OfANamedBufferSurvivesEveryFailingCall) {
+  using shard::on_mismatch;
+  const shard_test::shared_names after;
+  fail_everything([](const folder& in) {
+    shard::memory::folder_of_names() = in.path();
+    const auto made = shard::named::open_or_create<int>("x", on_mismatch::refuse, 1000);
+    const auto again = shard::named::open_or_create<int>("x", on_mismatch::refuse, 1000);
+    const auto other = shard::named::open_or_create<int>("x", on_mismatch::replace, 500);
+    EXPECT_EQ(other.size(), 500u);
+  });
+}
+
+TEST(Handles, SurviveEveryFailingCall) {
+  const auto use = [](const folder&) {
+    shard::buffer<int> numbers(1000);
+    numbers[999] = 1;
+    EXPECT_EQ(numbers.read_only()[999], 1);
+    numbers.sync();
+    EXPECT_EQ(std::move(numbers).freeze()[999], 1);
+  };
+  fail_everything(use);
+  fail_everywhere<&call_table::msync>("msync", EIO, use);
+  fail_everywhere<&call_table::fsync>("fsync", EIO, use);
+}
+
+TEST(Freeze, LeavesTheBufferAsItWasWhenSealingFails) {
+  const restored_calls after;
+  shard::buffer<int> numbers(1000);
+  sabotage<&call_table::add_seals>::arm(1, EBUSY);
+  EXPECT_NE(refusal([&] { auto frozen = std::move(numbers).freeze(); }), "");
+  numbers[999] = 1;  // NOLINT(bugprone-use-after-move)
+  EXPECT_EQ(shard::buffer<int>::reopen(numbers.descriptor())[999], 1);
+}
+
+TEST(Descriptors, SurviveEveryFailingCallOnTheirWay) {
+  shard::buffer<int> numbers(1000);
+  const shard::buffer<const int> view = std::move(numbers);
+  const auto use = [&](const folder&) {
+    int ends[2];
+    ASSERT_EQ(socketpair(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0, ends), 0);
+    const shard::os::descriptor here(ends[0]);
+    const shard::os::descriptor there(ends[1]);
+    view.send_descriptor(ends[0]);
+    EXPECT_EQ(shard::buffer<const int>::receive(ends[1]).size(), 1000u);
+  };
+  fail_everything(use);
+  fail_everywhere<&call_table::sendmsg>("sendmsg", EPIPE, use);
+  fail_everywhere<&call_table::recvmsg>("recvmsg", EINTR, use);
+  fail_everywhere<&call_table::recvmsg>("recvmsg", ECONNRESET, use);
 }
 
 TEST(Creation, OfATemporaryNameSurvivesEveryFailingCall) {

@@ -11,6 +11,7 @@
 #include <vector>
 
 #include "memory/dtype.hpp"
+#include "memory/layout.hpp"
 #include "memory/malformed.hpp"
 #include "memory/npy_header.hpp"
 
@@ -54,6 +55,23 @@ void measure(const memory::npy_header& header, std::size_t available) try {
 } catch (const memory::malformed&) {
 }
 
+// Fields follow each other and are inside the element, at every level.
+void require_inside(const memory::layout& type) {
+  std::size_t end = 0;
+  for (const memory::layout_field& field : type.fields) {
+    require(field.offset == end);
+    end += field.type.size_bytes * field.count;
+    require_inside(field.type);
+  }
+  require(type.fields.empty() || end == type.size_bytes);
+  require(type.alignment > 0 && type.values > 0);
+}
+
+void lay_out(const dtype& found) try {
+  require_inside(memory::layout_of(found));
+} catch (const memory::malformed&) {
+}
+
 void read(std::span<const std::byte> file) try {
   const memory::prologue begins = memory::read_prologue(file);
   if (begins.data_offset() > file.size()) return;
@@ -64,6 +82,7 @@ void read(std::span<const std::byte> file) try {
   require(memory::dictionary(memory::parse(text)) == text);
   // One of them for each input: refusals are what takes time.
   compare(header.descr, wanted_types()[file.size() % wanted_types().size()]);
+  lay_out(header.descr);
   measure(header, file.size() - begins.data_offset());
 } catch (const memory::malformed&) {
 }

@@ -5,6 +5,7 @@
 #include <gtest/gtest.h>
 #include <unistd.h>
 
+#include <algorithm>
 #include <array>
 #include <bit>
 #include <cmath>
@@ -134,6 +135,19 @@ TEST_F(Map, CallsAChunkKernelOncePerChunkAndAnIndexKernelOncePerIndex) {
     shard::map(how, 100, shard::shared(calls),
                [](std::size_t i, shard::shared_view<int> call) { call.fetch_add(i, 1); });
     EXPECT_THAT(elements(calls), Each(2));
+  });
+}
+
+TEST_F(Map, GrantsPartsOfArraysOfManyDimensions) {
+  at_every_grain([](const shard::options& how) {
+    shard::buffer<int, 8> from(13, 2, 1, 2, 1, 2, 1, 3), to(13, 2, 1, 2, 1, 2, 1, 3);
+    std::iota(from.begin(), from.end(), 0);
+    shard::map(how, from.extent(0), shard::in(from), shard::out(to),
+               [](std::size_t i, shard::view<int, 8> source, shard::slice<int, 8> target) {
+                 EXPECT_EQ(target.slab().extent(0), target.chunk().size());
+                 std::ranges::copy(source.row(i), target.row(i).begin());
+               });
+    EXPECT_EQ(elements(to), elements(from));
   });
 }
 

@@ -11,6 +11,7 @@
 #include <sys/wait.h>
 #include <unistd.h>
 
+#include <algorithm>
 #include <bit>
 #include <cmath>
 #include <cstdint>
@@ -21,8 +22,10 @@
 #include <sstream>
 #include <string>
 #include <unordered_set>
+#include <utility>
 #include <vector>
 
+#include "memory/control.hpp"
 #include "refusal.hpp"
 #include "shard/error.hpp"
 
@@ -206,6 +209,43 @@ TEST(Buffer, IsDeeplyConst) {
       std::same_as<decltype(std::declval<const shard::buffer<int>&>().begin()), const int*>);
 }
 
+TEST(Buffer, IsRefusedOnEveryCheckedPathOnceItIsClosed) {
+  shard::buffer<int, 3> cube(2, 3, 4);
+  cube(1, 2, 3) = 9;
+  auto other = shard::buffer<int, 3>::reopen(cube.descriptor());
+  const std::size_t before = shard_test::open_descriptors();
+  EXPECT_TRUE(cube.is_open());
+  cube.close();
+  cube.close();
+  EXPECT_EQ(shard_test::open_descriptors(), before - 1);
+  EXPECT_FALSE(cube.is_open());
+  EXPECT_EQ(cube.size(), 0u);
+  EXPECT_EQ(cube.begin(), cube.end());
+  EXPECT_TRUE(cube.span().empty());
+  EXPECT_EQ(cube.descriptor(), -1);
+  int expected = 0;
+  mentions(refusal([&] { cube.at(0, 0, 0) = 1; }), {"closed"});
+  mentions(refusal([&] { cube(0, 0, 0) = 1; }), {"closed"});  // with SHARD_CHECKED
+  mentions(refusal([&] { (void)cube.row(0); }), {"closed"});
+  mentions(refusal([&] { (void)cube.slab(); }), {"closed"});
+  mentions(refusal([&] { (void)std::as_const(cube).slab(); }), {"closed"});
+  mentions(refusal([&] { (void)cube.load({0, 0, 0}); }), {"closed"});
+  mentions(refusal([&] { cube.store({0, 0, 0}, 1); }), {"closed"});
+  mentions(refusal([&] { cube.fetch_min({0, 0, 0}, 1); }), {"closed"});
+  mentions(refusal([&] { cube.compare_exchange({0, 0, 0}, expected, 1); }), {"closed"});
+  try {
+    (void)cube.load({0, 0, 0});
+    ADD_FAILURE() << "loaded";
+  } catch (const shard::error& e) {
+    EXPECT_EQ(e.code(), std::errc::bad_file_descriptor);
+  }
+  EXPECT_EQ(other.load({1, 2, 3}), 9) << "the other handle goes on";
+  const shard::buffer<int, 3> taken = std::move(other);
+  mentions(refusal([&] { (void)other.load({0, 0, 0}); }), {"closed"});  // NOLINT: documented
+  cube = shard::buffer<int, 3>(1, 1, 1);
+  EXPECT_EQ(cube.at(0, 0, 0), 0);
+}
+
 TEST(Reopen, SeesTheSameElementsUntilTheLastHandleGoes) {
   auto first = std::make_unique<shard::buffer<int, 2>>(4, 5);
   auto second = shard::buffer<int, 2>::reopen(first->descriptor());
@@ -316,7 +356,7 @@ TEST(Memory, CannotBeTruncatedAndIsTheOwners) {
   struct stat found {};
   ASSERT_EQ(fstat(numbers.descriptor(), &found), 0);
   EXPECT_EQ(found.st_mode & 07777, 0600u);
-  EXPECT_EQ(found.st_size, 4096 + 8000);
+  EXPECT_EQ(static_cast<std::size_t>(found.st_size), shard::memory::control_end(4096 + 8000, 8000));
   EXPECT_EQ(fcntl(numbers.descriptor(), F_GETFD) & FD_CLOEXEC, FD_CLOEXEC);
 }
 
@@ -332,6 +372,40 @@ TEST(Text, IsPaddedAndNeverCutSilently) {
   std::iota(all.rbegin(), all.rend(), '\0');
   const shard::text<256> kept(all);
   EXPECT_TRUE(std::equal(all.begin(), all.end(), kept.bytes().begin()));
+}
+
+TEST(Text, InABufferKeepsEveryByte) {
+  std::string all(256, '\0');
+  std::iota(all.begin(), all.end(), '\0');
+  std::string reversed(all.rbegin(), all.rend());  // ends with a NUL
+  shard::buffer<shard::text<256>> words(2);
+  words[0] = shard::text<256>(all);
+  words[1] = shard::text<256>(reversed);
+  const auto raw = [](const shard::text<256>& word) {
+    return std::string(word.bytes().begin(), word.bytes().end());
+  };
+  EXPECT_EQ(raw(words[0]), all);
+  EXPECT_EQ(raw(words[1]), reversed);
+  EXPECT_EQ(words[1].size(), 255u) << "trailing NULs are padding";
+  words[0] = shard::text<256>("");
+  EXPECT_EQ(words[0], "");
+  EXPECT_EQ(raw(words[0]), std::string(256, '\0')) << "nothing is left of what was there";
+}
+
+TEST(Buffer, IsRawBytesAcrossTheBordersOfElements) {
+  shard::buffer<std::uint16_t> numbers(std::vector<std::uint16_t>{0x1122, 0x3344, 0x5566});
+  EXPECT_EQ(&numbers[2] - &numbers[0], 2);
+  const std::span<std::byte> bytes = std::as_writable_bytes(numbers.span());
+  ASSERT_EQ(bytes.size(), 6u);
+  const auto across = bytes.subspan(1, 4);
+  EXPECT_EQ(across[0], std::byte{0x11});
+  EXPECT_EQ(across[1], std::byte{0x44});
+  std::ranges::fill(across.subspan(0, 2), std::byte{0xAB});
+  EXPECT_EQ(numbers[0], 0xAB22);
+  EXPECT_EQ(numbers[1], 0x33AB);
+  EXPECT_EQ(numbers[2], 0x5566);
+  shard::buffer<shard::text<5>> words(3);
+  EXPECT_EQ(reinterpret_cast<std::byte*>(&words[1]) - reinterpret_cast<std::byte*>(&words[0]), 5);
 }
 
 TEST(Text, ComparesHashesAndPrintsAsAStringView) {

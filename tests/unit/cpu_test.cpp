@@ -18,7 +18,14 @@ using shard::os::cpu_budget;
 // A root folder with the files of /proc and /sys that say what CPU time is granted.
 class machine {
  public:
-  explicit machine(const std::string& groups) { write("proc/self/cgroup", groups); }
+  explicit machine(const std::string& groups) {
+    write("proc/self/cgroup", groups);
+    write("proc/self/mountinfo",
+          "30 23 0:26 / /sys/fs/cgroup rw,nosuid shared:4 - cgroup2 cgroup2 rw\n"
+          "31 23 0:27 / /sys/fs/cgroup/cpu rw - cgroup cgroup rw,cpu\n"
+          "32 23 0:28 / /sys/fs/cgroup/cpu,cpuacct rw - cgroup cgroup rw,cpu,cpuacct\n"
+          "33 23 0:29 / /sys/fs/cgroup/memory rw - cgroup cgroup rw,memory\n");
+  }
 
   void write(const std::string& path, const std::string& text) {
     const std::filesystem::path whole = root_.path() / path;

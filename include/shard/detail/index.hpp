@@ -3,7 +3,9 @@
 #pragma once
 
 #include <array>
+#include <concepts>
 #include <cstddef>
+#include <vector>
 
 #include "shard/range.hpp"
 
@@ -20,6 +22,15 @@ inline constexpr bool checked = false;
 
 template <std::size_t Rank>
 using extents = std::array<std::size_t, Rank>;
+
+// Of a buffer: what the tests go through.
+inline constexpr std::size_t most_dimensions = 8;
+
+// Consecutive elements, in row-major order.
+struct run {
+  std::size_t first = 0;
+  std::size_t count = 0;
+};
 
 // How many elements there are. Requires: the product fits, as it does for every mapped buffer.
 template <std::size_t Rank>
@@ -45,11 +56,37 @@ constexpr std::size_t offset(const extents<Rank>& shape, const extents<Rank>& in
   return elements;
 }
 
+// An index in every dimension, made of numbers of any integer type. A negative one becomes larger
+// than any extent, so that one comparison refuses both.
+template <std::size_t Rank>
+class position {
+ public:
+  template <std::integral... I>
+    requires(sizeof...(I) == Rank)
+  constexpr position(I... indices) noexcept : indices_{static_cast<std::size_t>(indices)...} {}
+  constexpr position(const extents<Rank>& indices) noexcept : indices_(indices) {}
+
+  constexpr operator const extents<Rank>&() const noexcept { return indices_; }
+  constexpr std::size_t operator[](std::size_t dimension) const noexcept {
+    return indices_[dimension];
+  }
+
+ private:
+  extents<Rank> indices_;
+};
+
 // Each throws shard::error(argument_out_of_domain) naming the index and what was allowed.
 [[noreturn]] void refuse_index(std::size_t dimension, std::size_t found, std::size_t extent);
-[[noreturn]] void refuse_negative_index(std::size_t dimension, long long found);
 [[noreturn]] void refuse_outside_chunk(const char* dimension, std::size_t found, range chunk);
 [[noreturn]] void refuse_range(range found, std::size_t extent);
+[[noreturn]] void refuse_elements(const char* operation, range found, std::size_t extent);
+[[noreturn]] void refuse_part(std::size_t dimension, range found, range allowed);
+// Throws shard::error(bad_file_descriptor).
+[[noreturn]] void refuse_closed();
+// Throws shard::error(invalid_argument).
+[[noreturn]] void refuse_length(const char* operation, std::size_t found, std::size_t expected);
+[[noreturn]] void refuse_step(std::size_t dimension, std::size_t dimensions, std::size_t step);
+[[noreturn]] void refuse_span_of_strided();
 [[noreturn]] void refuse_span_of_tile(tile cells, std::size_t columns);
 // Throws shard::error(invalid_argument).
 [[noreturn]] void refuse_negative_extent(long long found);
@@ -58,6 +95,88 @@ template <std::size_t Rank>
 constexpr void require_inside(const extents<Rank>& shape, const extents<Rank>& index) {
   for (std::size_t d = 0; d < Rank; ++d) {
     if (index[d] >= shape[d]) refuse_index(d, index[d], shape[d]);
+  }
+}
+
+// The extents behind the first dimension.
+template <std::size_t Rank>
+constexpr extents<Rank - 1> row_shape(const extents<Rank>& shape) noexcept {
+  extents<Rank - 1> behind{};
+  for (std::size_t d = 1; d < Rank; ++d) behind[d - 1] = shape[d];
+  return behind;
+}
+
+// How far apart neighbours are in each dimension.
+template <std::size_t Rank>
+constexpr extents<Rank> row_major(const extents<Rank>& shape) noexcept {
+  extents<Rank> strides{};
+  std::size_t elements = 1;
+  for (std::size_t d = Rank; d-- > 0; elements *= shape[d]) strides[d] = elements;
+  return strides;
+}
+
+// What selects a part of `all`: nothing (which is all), one range for each dimension, or an array
+// of these.
+template <std::size_t Rank>
+constexpr std::array<range, Rank> part_of(const extents<Rank>& shape) noexcept {
+  std::array<range, Rank> all{};
+  for (std::size_t d = 0; d < Rank; ++d) all[d].last = shape[d];
+  return all;
+}
+template <std::size_t Rank>
+constexpr std::array<range, Rank> part_of(const std::array<range, Rank>& all) noexcept {
+  return all;
+}
+template <std::size_t Rank, std::same_as<range>... R>
+  requires(sizeof...(R) == Rank)
+constexpr std::array<range, Rank> part_of(const std::array<range, Rank>&, const R&... part) {
+  return {part...};
+}
+template <std::size_t Rank>
+constexpr std::array<range, Rank> part_of(const std::array<range, Rank>&,
+                                          const std::array<range, Rank>& part) noexcept {
+  return part;
+}
+template <std::size_t Rank, class... Part>
+concept selects = requires(const std::array<range, Rank>& all, const Part&... part) {
+  part_of<Rank>(all, part...);
+};
+
+template <std::size_t Rank>
+constexpr void require_within(const std::array<range, Rank>& allowed,
+                              const std::array<range, Rank>& part) {
+  for (std::size_t d = 0; d < Rank; ++d) {
+    if (part[d].first > part[d].last || part[d].first < allowed[d].first ||
+        part[d].last > allowed[d].last) {
+      refuse_part(d, part[d], allowed[d]);
+    }
+  }
+}
+
+// The elements of a part, one range for each dimension, in row-major order and as few runs as there
+// are. Requires: ranges inside the extents.
+template <std::size_t Rank>
+std::vector<run> runs_of(const extents<Rank>& shape, const std::array<range, Rank>& part) {
+  for (const range& each : part) {
+    if (each.first == each.last) return {};
+  }
+  // Dimensions from here on make one run.
+  std::size_t outer = Rank - 1;
+  while (outer > 0 && part[outer].size() == shape[outer]) --outer;
+  std::size_t count = 1;
+  for (std::size_t d = outer; d < Rank; ++d) count *= part[d].size();
+
+  std::vector<run> runs;
+  extents<Rank> at;
+  for (std::size_t d = 0; d < Rank; ++d) at[d] = part[d].first;
+  for (;;) {
+    runs.push_back({offset<Rank>(shape, at), count});
+    std::size_t d = outer;
+    while (d > 0 && ++at[d - 1] == part[d - 1].last) {
+      at[d - 1] = part[d - 1].first;
+      --d;
+    }
+    if (d == 0) return runs;
   }
 }
 

@@ -9,6 +9,8 @@
 #include <string>
 #include <vector>
 
+#include "shard/backing.hpp"
+
 namespace shard::detail {
 
 // One mapped array and its descriptor. Buffers, and the arguments of a running map, share it.
@@ -52,9 +54,20 @@ struct array {
 
 enum class access { read, write };
 
-array create_memory(const element_type& type, std::span<const std::size_t> shape);
+array create_memory(const element_type& type, std::span<const std::size_t> shape,
+                    pages made_of = pages::normal);
 array create_file(const std::filesystem::path& path, const element_type& type,
                   std::span<const std::size_t> shape);
+array create_live(const std::filesystem::path& path, const element_type& type,
+                  std::span<const std::size_t> shape);
+array open_or_create_file(const std::filesystem::path& path, on_mismatch then,
+                          const element_type& type, std::span<const std::size_t> shape);
+array create_named(const std::string& name, const element_type& type,
+                   std::span<const std::size_t> shape);
+array open_named(const std::string& name, const element_type& type, std::size_t rank,
+                 access rights);
+array open_or_create_named(const std::string& name, on_mismatch then, const element_type& type,
+                           std::span<const std::size_t> shape);
 array open_file(const std::filesystem::path& path, const element_type& type, std::size_t rank,
                 access rights);
 array load_file(const std::filesystem::path& path, const element_type& type, std::size_t rank);
@@ -62,6 +75,16 @@ array reopen(int descriptor, const element_type& type, std::size_t rank, access 
 void save_file(const std::filesystem::path& path, const element_type& type,
                std::span<const std::size_t> shape, const std::byte* data);
 void finish(segment& file);  // gives a created file its final name; nothing for other segments
+
+// Of a handle's segment, see buffer. Those of a null pointer, a handle that was moved from, throw.
+array read_only(const std::shared_ptr<segment>& of, std::span<const std::size_t> shape);
+void freeze(const std::shared_ptr<segment>& only);
+void send(const std::shared_ptr<segment>& of, int socket, access rights);
+array receive(int socket, const element_type& type, std::size_t rank, access rights);
+void sync(const std::shared_ptr<segment>& of);
+void unlink(const std::shared_ptr<segment>& of);
+buffer_stats stats(const std::shared_ptr<segment>& of, std::span<const std::size_t> shape);
+
 int descriptor_of(const segment& of) noexcept;
 
 }  // namespace shard::detail

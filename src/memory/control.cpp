@@ -1,0 +1,184 @@
+#include "memory/control.hpp"
+
+#include <algorithm>
+#include <bit>
+#include <cstring>
+#include <new>
+#include <string>
+
+#include "memory/malformed.hpp"
+#include "os/byte_lock.hpp"
+#include "os/calls.hpp"
+
+namespace shard::memory {
+namespace {
+
+constexpr std::size_t fewest_stripe_bytes = 4096;
+constexpr std::size_t most_stripes = 128;
+constexpr unsigned longest_shift = 31;  // offsets inside a stripe are 32 bits
+
+// "SHARDCT1" as the bytes of a little-endian word.
+constexpr std::uint64_t magic = 0x3154'4344'5241'4853;
+
+std::size_t stripes_of(std::size_t data_bytes, unsigned shift) noexcept {
+  const std::size_t whole = data_bytes >> shift;
+  return std::max<std::size_t>(1, whole + ((whole << shift) < data_bytes));
+}
+
+}  // namespace
+
+std::size_t control_plan::size_bytes() const noexcept {
+  return sizeof(control_lines) + stripes * sizeof(stripe);
+}
+
+control_plan plan_control(std::size_t data_bytes) noexcept {
+  unsigned shift = std::countr_zero(fewest_stripe_bytes);
+  while (shift < longest_shift && stripes_of(data_bytes, shift) > most_stripes) ++shift;
+  return {data_bytes, static_cast<std::uint32_t>(stripes_of(data_bytes, shift)), shift};
+}
+
+std::size_t control_offset(std::size_t data_end) noexcept {
+  return (data_end + line_bytes - 1) / line_bytes * line_bytes;
+}
+
+std::size_t control_end(std::size_t data_end, std::size_t data_bytes) noexcept {
+  return control_offset(data_end) + plan_control(data_bytes).size_bytes();
+}
+
+void settle(stripe& of) noexcept {
+  constexpr auto relaxed = std::memory_order_relaxed;
+  std::uint32_t first = of.noted_first.load(relaxed);
+  std::uint32_t last = of.noted_last.load(relaxed);
+  if (of.torn_first.load(relaxed) < of.torn_last.load(relaxed)) {
+    first = std::min(first, of.torn_first.load(relaxed));
+    last = std::max(last, of.torn_last.load(relaxed));
+  }
+  of.torn_first.store(first, relaxed);
+  of.torn_last.store(last, relaxed);
+  // Release: pairs with the acquire of readers; who sees it even sees what is torn.
+  of.sequence.fetch_add(1, std::memory_order_release);
+}
+
+std::unique_ptr<control> control::for_writing(const place& where) {
+  std::unique_ptr<control> made(new control(where, os::protection::write));
+  os::lock_byte(made->own_, attaching_byte, os::hold::exclusive);
+  const bool first = os::try_lock_byte(made->own_, writers_byte, os::hold::exclusive);
+  made->make_room(first);
+  made->map_lines();
+  made->require_ours();
+  if (first) made->lay_out();
+  os::lock_byte(made->own_, writers_byte, os::hold::shared);
+  os::unlock_byte(made->own_, attaching_byte);
+  return made;
+}
+
+std::unique_ptr<control> control::for_reading(const place& where) {
+  const auto no_room = [&](int file) {
+    return os::status(file).size_bytes < control_end(where.data_end, where.data_bytes);
+  };
+  if (no_room(where.descriptor)) return nullptr;
+  std::unique_ptr<control> made(new control(where, os::protection::read));
+  // From now on nobody cuts it off.
+  os::lock_byte(made->own_, readers_byte, os::hold::shared);
+  if (no_room(made->own_.get())) return nullptr;
+  made->map_lines();
+  return made;
+}
+
+control::control(const place& where, os::protection rights)
+    : where_(where),
+      plan_(plan_control(where.data_bytes)),
+      rights_(rights),
+      own_(os::open_again(where.descriptor, rights)),
+      identity_(os::identity(own_.get())),
+      creator_(os::process_id()) {}
+
+control::~control() {
+  if (!writable() || !where_.grows || creator_ != os::process_id()) return;
+  try {
+    cut_off();
+  } catch (const os::call_failed&) {
+    // The area stays behind the data, where readers ignore it: there is no one to tell.
+  }
+}
+
+bool control::laid_out() const noexcept {
+  return lines_->header.magic.load(std::memory_order_acquire) == magic &&
+         lines_->header.plan == plan_;
+}
+
+std::span<stripe> control::stripes() const noexcept {
+  return {reinterpret_cast<stripe*>(lines_ + 1), plan_.stripes};
+}
+
+bool control::has_writers() const { return os::byte_is_locked(own_, writers_byte); }
+
+void control::make_room(bool first) {
+  const std::size_t size = os::status(own_.get()).size_bytes;
+  const std::size_t end = control_end(where_.data_end, where_.data_bytes);
+  if (!where_.grows ? size >= end : size == end) return;
+  if (!first || !where_.grows || size != where_.data_end) {
+    throw malformed(
+        std::to_string(size) + " bytes",
+        std::to_string(where_.data_end) + ", or " + std::to_string(end) + " with control words");
+  }
+  try {
+    os::reserve(own_, end);
+  } catch (const os::call_failed&) {
+    os::cut(own_, where_.data_end);
+    throw;
+  }
+}
+
+// Mappings start on a page: with the last bytes of the data, if need be.
+void control::map_lines() {
+  const std::size_t offset = control_offset(where_.data_end);
+  const std::size_t from = os::page_floor(own_.get(), offset);
+  mapped_ = os::mapping(own_.get(), offset + plan_.size_bytes() - from, rights_, from);
+  lines_ = reinterpret_cast<control_lines*>(mapped_.base() + (offset - from));
+}
+
+// Without any magic it is an area that nobody has laid out yet, or not to the end.
+void control::require_ours() const {
+  if (laid_out() || lines_->header.magic.load(std::memory_order_relaxed) == 0) return;
+  throw malformed("other bytes behind the data", "nothing, or control words");
+}
+
+// What an earlier life of the area left is carried over: sequences go on, so that readers who are
+// attached see that they moved; what is torn, or abandoned, stays so.
+void control::lay_out() noexcept {
+  control_lines& all = *lines_;
+  if (!laid_out()) std::memset(static_cast<void*>(lines_), 0, plan_.size_bytes());
+
+  if (all.exclusive.writer.load() == writer_state::holding) all.exclusive.abandoned.store(1);
+  all.exclusive.writer.store(writer_state::none);
+  all.exclusive.slots_used.store(0);
+  new (&all.exclusive.mutex) os::robust_mutex;
+  for (shared_slot& slot : all.slots) {
+    slot.occupied.store(0);
+    new (&slot.mutex) os::robust_mutex;
+  }
+  for (stripe& each : stripes()) {
+    if (each.sequence.load() % 2 != 0) settle(each);
+    new (&each.mutex) os::robust_mutex;
+  }
+
+  all.header.plan = plan_;
+  // Release: pairs with the acquire in laid_out().
+  all.header.magic.store(magic, std::memory_order_release);
+}
+
+void control::cut_off() {
+  mapped_ = {};
+  // Another description: the locks of our own may be shared by a forked child, and go only with the
+  // last of its descriptors.
+  const os::descriptor again = os::open_again(own_.get(), os::protection::write);
+  own_ = {};
+  os::lock_byte(again, attaching_byte, os::hold::exclusive);
+  if (os::try_lock_byte(again, writers_byte, os::hold::exclusive) &&
+      os::try_lock_byte(again, readers_byte, os::hold::exclusive)) {
+    os::cut(again, where_.data_end);
+  }
+}
+
+}  // namespace shard::memory

@@ -1,0 +1,53 @@
+// What the bytes of an element mean, for whoever has its description only: where in it which values
+// are. Made from what a file says, so nothing of it is believed unchecked.
+#pragma once
+
+#include <cstddef>
+#include <string>
+#include <vector>
+
+#include "shard/detail/segment.hpp"
+
+namespace shard::memory {
+
+enum class kind {
+  boolean,
+  integer,
+  natural,  // an unsigned integer
+  real,
+  complex,
+  text,     // fixed width, padded with NUL bytes
+  opaque,   // bytes without a meaning
+  foreign,  // what numpy has and shard has not: dates, Unicode, float16, …
+  structure,
+};
+
+struct layout_field;
+
+struct layout {
+  memory::kind kind = kind::opaque;
+  bool big_endian = false;
+  std::size_t size_bytes = 0;
+  std::size_t alignment = 1;  // what its C++ type has at least
+  std::size_t values = 1;     // how many there are in all fields, without padding; one at least
+  bool has_foreign = false;
+  std::vector<layout_field> fields;
+};
+
+struct layout_field {
+  std::string name;
+  std::size_t offset = 0;
+  layout type{};
+  std::vector<std::size_t> shape{};  // of an array inside the struct
+  std::size_t count = 1;             // of its elements
+  bool padding = false;
+};
+
+// Throws malformed if a code is none of numpy's, for pickled Python objects, and where sizes
+// overflow.
+layout layout_of(const detail::dtype& type);
+
+// "float64", "text of up to 3 bytes", "struct of 24 bytes", …: for messages and people.
+std::string words(const layout& type);
+
+}  // namespace shard::memory

@@ -1,0 +1,192 @@
+// What a handle can do with its segment as a whole: share it, keep it, freeze it, name it no more.
+
+#include <utility>
+
+#include "memory/attempt.hpp"
+#include "memory/buffer_lock.hpp"
+#include "memory/malformed.hpp"
+#include "memory/name.hpp"
+#include "memory/open.hpp"
+#include "memory/segment.hpp"
+#include "os/byte_lock.hpp"
+#include "os/socket.hpp"
+
+namespace shard::detail {
+namespace {
+
+using memory::attempt;
+using memory::malformed;
+
+[[noreturn]] void refuse(std::errc code, const std::string& what, const std::string& found,
+                         const std::string& expected) {
+  throw error(code, "cannot " + what + ": found " + found + ", expected " + expected);
+}
+
+segment& required(const std::shared_ptr<segment>& of, const std::string& verb) {
+  if (of) return *of;
+  refuse(std::errc::invalid_argument, verb + " a buffer", "one that was moved from",
+         "one that has elements");
+}
+
+os::descriptor only_of(os::delivery received) {
+  if (received.truncated) {
+    throw malformed("more descriptors than this process may open",
+                    "room for one (ulimit -n), and a message with one");
+  }
+  if (received.descriptors.size() == 1) return std::move(received.descriptors.front());
+  if (received.bytes == 0) throw malformed("the end of the connection", "a buffer's descriptor");
+  if (received.descriptors.empty()) {
+    throw malformed("a message without a descriptor", "a buffer's");
+  }
+  throw malformed(std::to_string(received.descriptors.size()) + " descriptors in a message",
+                  "a buffer's alone");
+}
+
+}  // namespace
+
+bool segment::publish() {
+  const bool named = parts_.unfinished->publish(parts_.file);
+  if (named) parts_.unfinished.reset();
+  return named;
+}
+
+std::shared_ptr<segment> segment::read_only() const {
+  return attempt("open " + name() + " read-only", "/proc mounted, and room for the mapping", [&] {
+    parts made{.name = name(), .element_bytes = element_bytes()};
+    made.file = os::open_again(descriptor(), os::protection::read);
+    if (parts_.kind == backing::named) memory::hold(made.file);
+    made.mapped = os::mapping(made.file.get(), length_bytes(), os::protection::read);
+    made.data_offset = data_offset();
+    made.data_bytes = data_bytes();
+    made.kind = parts_.kind;
+    made.path = parts_.path;
+    return std::make_shared<segment>(std::move(made));
+  });
+}
+
+void segment::freeze() {
+  const std::string what = "freeze " + name();
+  if (parts_.kind != backing::memory) {
+    refuse(std::errc::invalid_argument, what, "a file", "memory, which alone can be sealed");
+  }
+  release_locks(*this);
+  attempt(what, "memory that no other handle and no other process can write to", [&] {
+    // Our own mapping of the control words is a writable one, too; it is attached anew if needed.
+    attached_.store(nullptr);
+    kept_.reset();
+    os::descriptor readable = os::open_again(descriptor(), os::protection::read);
+    parts_.mapped.map_over(readable.get(), os::protection::read);
+    try {
+      os::seal_against_writing(parts_.file);
+    } catch (const os::call_failed&) {
+      parts_.mapped.map_over(parts_.file.get(), os::protection::write);
+      throw;
+    }
+    parts_.file = std::move(readable);
+    parts_.writable = false;
+  });
+}
+
+void segment::sync() const {
+  attempt("sync " + name(), "a disk that takes what was written", [&] {
+    os::flush(parts_.mapped);
+    os::flush(parts_.file);
+  });
+}
+
+void segment::unlink() {
+  const std::string what = "unlink " + name();
+  if (parts_.kind == backing::memory) {
+    refuse(std::errc::invalid_argument, what, "memory, which has no name", "a file or a named one");
+  }
+  if (parts_.unfinished) {
+    refuse(std::errc::invalid_argument, what, "a file without a name yet", "a finished one");
+  }
+  if (parts_.path.empty()) {
+    refuse(std::errc::no_such_file_or_directory, what, "no name any more", "one to remove");
+  }
+  const bool removed = attempt(what, "a folder that can be written to, and /proc mounted", [&] {
+    return memory::remove_name(parts_.path, os::open_again(descriptor(), os::protection::write));
+  });
+  parts_.path.clear();
+  if (!removed) {
+    refuse(std::errc::no_such_file_or_directory, what, "another file, or none, of that name",
+           "this one");
+  }
+}
+
+buffer_stats segment::stats() const {
+  return attempt("measure " + name(), "an open file", [&] {
+    const os::memory_use used = os::use_of(parts_.mapped);
+    buffer_stats found;
+    found.kind = parts_.kind;
+    found.name = name();
+    found.allocated_bytes = os::status(descriptor()).allocated_bytes;
+    found.resident_bytes = used.resident_bytes;
+    found.huge_bytes = used.huge_bytes;
+    found.page_bytes = used.page_bytes;
+    return found;
+  });
+}
+
+// The last handle of a named buffer removes the name. Our own hold must go first, and by closing (a
+// forked child shares it, and would lose it if it were unlocked): the descriptor and the mapping,
+// which keeps the description open as well.
+void segment::let_go_of_name() noexcept try {
+  if (parts_.kind != backing::named || parts_.path.empty() || parts_.unfinished) return;
+  if (os::process_id() != owner_) return;
+  const os::descriptor file = os::open_again(descriptor(), os::protection::write);
+  parts_.mapped = os::mapping();
+  parts_.file = os::descriptor();
+  const memory::turn mine(file);
+  if (memory::names(parts_.path, file)) memory::remove_unheld(parts_.path, file, mine);
+} catch (const std::exception&) {
+  // It stays as a leftover, for the next who creates one of that name.
+}
+
+array read_only(const std::shared_ptr<segment>& of, std::span<const std::size_t> shape) {
+  std::shared_ptr<segment> made = required(of, "read").read_only();
+  std::byte* const data = made->data();
+  return {std::move(made), data, {shape.begin(), shape.end()}};
+}
+
+void freeze(const std::shared_ptr<segment>& only) {
+  segment& it = required(only, "freeze");
+  if (only.use_count() > 1) {
+    refuse(std::errc::device_or_resource_busy, "freeze " + it.name(),
+           "it in use as the argument of a map", "no map that could write to it");
+  }
+  it.freeze();
+}
+
+void send(const std::shared_ptr<segment>& of, int socket, access rights) {
+  const segment& it = required(of, "send");
+  attempt("send " + it.name(), "a connected Unix domain socket, and /proc mounted", [&] {
+    if (rights == access::write || !it.writable()) {
+      os::send_descriptor(socket, it.descriptor());
+    } else {
+      os::send_descriptor(socket, os::open_again(it.descriptor(), os::protection::read).get());
+    }
+  });
+}
+
+array receive(int socket, const element_type& type, std::size_t rank, access rights) {
+  return memory::checked("receive a buffer", "a connected Unix domain socket", [&] {
+    const os::descriptor received = only_of(os::receive_descriptors(socket));
+    return reopen(received.get(), type, rank, rights);
+  });
+}
+
+void sync(const std::shared_ptr<segment>& of) { required(of, "sync").sync(); }
+
+void unlink(const std::shared_ptr<segment>& of) { required(of, "unlink").unlink(); }
+
+buffer_stats stats(const std::shared_ptr<segment>& of, std::span<const std::size_t> shape) {
+  const segment& it = required(of, "measure");
+  buffer_stats found = it.stats();
+  found.shape.assign(shape.begin(), shape.end());
+  found.data_bytes = it.data_bytes();
+  return found;
+}
+
+}  // namespace shard::detail

@@ -1,0 +1,40 @@
+// An existing array, checked and mapped: nothing its header says is believed before it is compared
+// with what is wanted and with the file's own size.
+#pragma once
+
+#include <string>
+
+#include "memory/attempt.hpp"
+#include "memory/create.hpp"
+#include "memory/malformed.hpp"
+#include "os/descriptor.hpp"
+#include "os/mapping.hpp"
+#include "shard/detail/segment.hpp"
+
+namespace shard::memory {
+
+// What a caller wants to find.
+struct wanted {
+  const detail::element_type& type;
+  std::size_t rank;
+  detail::access rights;
+
+  bool writing() const noexcept { return rights == detail::access::write; }
+  os::protection protection() const noexcept {
+    return writing() ? os::protection::write : os::protection::read;
+  }
+};
+
+// Checks an open file and maps it. Throws malformed and os::call_failed.
+detail::array mapped(const location& at, os::descriptor file, const wanted& want);
+
+// Runs `steps`, with a failed call, and what is malformed, as an error.
+template <class Steps>
+auto checked(const std::string& what, const std::string& expected, Steps steps) try {
+  return attempt(what, expected, steps);
+} catch (const malformed& e) {
+  throw error(std::errc::invalid_argument,
+              "cannot " + what + ": found " + e.what() + ", expected " + e.expected());
+}
+
+}  // namespace shard::memory

@@ -1,0 +1,24 @@
+// Locks on single bytes of a file, wherever its end is. They belong to the open file description
+// (fcntl(2), F_OFD_SETLK): forked children share them, and the kernel drops them with the last
+// descriptor, so that no dead process holds one.
+#pragma once
+
+#include <cstdint>
+
+#include "os/descriptor.hpp"
+
+namespace shard::os {
+
+enum class hold { shared, exclusive };
+
+// Takes the lock, or turns the one held into this kind; what a failure leaves of the one held is
+// unspecified. exclusive needs a descriptor open for writing. Both throw call_failed.
+bool try_lock_byte(const descriptor& file, std::uint64_t byte, hold how);
+void lock_byte(const descriptor& file, std::uint64_t byte, hold how);  // waits
+
+void unlock_byte(const descriptor& file, std::uint64_t byte);
+
+// Whether any other open file description holds it, either way.
+bool byte_is_locked(const descriptor& file, std::uint64_t byte);
+
+}  // namespace shard::os

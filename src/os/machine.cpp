@@ -1,0 +1,111 @@
+#include "os/machine.hpp"
+
+#include <fcntl.h>
+#include <sys/resource.h>
+#include <sys/statvfs.h>
+#include <sys/syscall.h>
+#include <sys/utsname.h>
+#include <sys/vfs.h>
+#include <unistd.h>
+
+#include <array>
+#include <cstdint>
+#include <cstdio>
+#include <memory>
+
+#include "os/calls.hpp"
+#include "os/cgroup.hpp"
+
+namespace shard::os {
+namespace {
+
+struct known_kind {
+  std::uint32_t magic;
+  const char* name;
+  bool network;
+};
+// statfs(2), and linux/magic.h of newer kernels.
+constexpr std::array known_kinds{
+    known_kind{0xef53, "ext4", false},         known_kind{0x58465342, "xfs", false},
+    known_kind{0x9123683e, "btrfs", false},    known_kind{0x01021994, "tmpfs", false},
+    known_kind{0x794c7630, "overlay", false},  known_kind{0x2fc12fc1, "zfs", false},
+    known_kind{0xf2f52010, "f2fs", false},     known_kind{0xca451a4e, "bcachefs", false},
+    known_kind{0x4d44, "vfat", false},         known_kind{0x2011bab0, "exfat", false},
+    known_kind{0x5346544e, "ntfs", false},     known_kind{0x9660, "iso9660", false},
+    known_kind{0x73717368, "squashfs", false}, known_kind{0x9fa0, "proc", false},
+    known_kind{0x62656572, "sysfs", false},    known_kind{0x858458f6, "ramfs", false},
+    known_kind{0x65735546, "fuse", true},      known_kind{0x6969, "nfs", true},
+    known_kind{0xff534d42, "cifs", true},      known_kind{0xfe534d42, "smb2", true},
+    known_kind{0x01021997, "9p", true},        known_kind{0x00c36400, "ceph", true},
+    known_kind{0x0bd00bd0, "lustre", true},    known_kind{0x47504653, "gpfs", true},
+    known_kind{0x19830326, "beegfs", true},    known_kind{0x6b414653, "afs", true},
+};
+
+// "always [never] advise": the word in brackets.
+std::string chosen(const std::string& words) {
+  const std::size_t first = words.find('[');
+  const std::size_t last = words.find(']');
+  if (first == std::string::npos || last == std::string::npos || last < first) return {};
+  return words.substr(first + 1, last - first - 1);
+}
+
+}  // namespace
+
+kernel_version kernel() {
+  struct utsname names {};
+  if (::uname(&names) != 0) fail("uname");
+  kernel_version found{.release = names.release};
+  std::sscanf(names.release, "%u.%u", &found.major, &found.minor);
+  return found;
+}
+
+bool has_process_descriptors() noexcept {
+  return static_cast<bool>(descriptor(static_cast<int>(::syscall(SYS_pidfd_open, ::getpid(), 0))));
+}
+
+bool has_proc() noexcept { return ::access("/proc/self/fd", R_OK | X_OK) == 0; }
+
+memory_status machine_memory() {
+  constexpr std::size_t kibi = 1024;
+  const std::string table = contents("/proc/meminfo");
+  return {
+      .total_bytes = field(table, "MemTotal") * kibi,
+      .available_bytes = field(table, "MemAvailable") * kibi,
+      .swap_bytes = field(table, "SwapTotal") * kibi,
+      .free_swap_bytes = field(table, "SwapFree") * kibi,
+      .huge_page_bytes = field(table, "Hugepagesize") * kibi,
+      .free_huge_pages = field(table, "HugePages_Free"),
+      .huge_shared_memory = chosen(contents("/sys/kernel/mm/transparent_hugepage/shmem_enabled"))};
+}
+
+file_system file_system_of(const std::string& path) {
+  struct statfs kind {};
+  struct statvfs room {};
+  if (::statfs(path.c_str(), &kind) != 0) fail("statfs");
+  if (::statvfs(path.c_str(), &room) != 0) fail("statvfs");
+  const auto magic = static_cast<std::uint32_t>(kind.f_type);
+  std::array<char, 16> number{};
+  std::snprintf(number.data(), number.size(), "0x%x", magic);
+  file_system found{.kind = number.data(),
+                    .read_only = (room.f_flag & ST_RDONLY) != 0,
+                    .size_bytes = room.f_blocks * room.f_frsize,
+                    .free_bytes = room.f_bavail * room.f_frsize};
+  for (const known_kind& each : known_kinds) {
+    if (each.magic != magic) continue;
+    found.kind = each.name;
+    found.network = each.network;
+  }
+  return found;
+}
+
+bool reserves(const descriptor& file) noexcept { return ::fallocate(file.get(), 0, 0, 4096) == 0; }
+
+std::optional<std::size_t> limit_of(resource what) noexcept {
+  constexpr std::array ids{RLIMIT_NOFILE, RLIMIT_NPROC, RLIMIT_AS, RLIMIT_FSIZE, RLIMIT_CORE};
+  struct rlimit limit {};
+  if (::getrlimit(ids[static_cast<std::size_t>(what)], &limit) != 0) return std::nullopt;
+  if (limit.rlim_cur == RLIM_INFINITY) return std::nullopt;
+  return limit.rlim_cur;
+}
+
+}  // namespace shard::os

@@ -1,0 +1,52 @@
+// What the machine offers and what it limits: for people, who ask before a job and not during it.
+#pragma once
+
+#include <cstddef>
+#include <filesystem>
+#include <optional>
+#include <string>
+
+#include "os/descriptor.hpp"
+
+namespace shard::os {
+
+struct kernel_version {
+  unsigned major = 0;
+  unsigned minor = 0;
+  std::string release;  // "6.1.0-18-amd64"
+};
+kernel_version kernel();
+
+// Whether this process can watch processes by descriptors, and can open its own descriptors again.
+bool has_process_descriptors() noexcept;
+bool has_proc() noexcept;
+
+struct memory_status {
+  std::size_t total_bytes = 0;
+  std::size_t available_bytes = 0;
+  std::size_t swap_bytes = 0;
+  std::size_t free_swap_bytes = 0;
+  std::size_t huge_page_bytes = 0;
+  std::size_t free_huge_pages = 0;
+  std::string huge_shared_memory;  // "never", "advise", …: when it gets huge pages; "": unknown
+};
+memory_status machine_memory();
+
+struct file_system {
+  std::string kind;  // "ext4", "tmpfs", …; "0x…": one without a name here
+  bool network = false;
+  bool read_only = false;
+  std::size_t size_bytes = 0;
+  std::size_t free_bytes = 0;  // for users other than root
+};
+// Throws call_failed.
+file_system file_system_of(const std::string& path);
+
+// Whether blocks of a file can be reserved without writing to them. Extends the file.
+bool reserves(const descriptor& file) noexcept;
+
+enum class resource { descriptors, processes, address_space, file_size, core };
+// What this process may use at most; nothing: there is no limit.
+std::optional<std::size_t> limit_of(resource what) noexcept;
+
+}  // namespace shard::os

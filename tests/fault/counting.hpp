@@ -1,0 +1,131 @@
+// Runs code instruction by instruction, to die or to stop at any one of them.
+#pragma once
+
+#include <signal.h>
+#include <sys/mman.h>
+#include <ucontext.h>
+#include <unistd.h>
+
+#include <cstddef>
+#include <cstdint>
+#include <map>
+#include <span>
+#include <vector>
+
+namespace shard_test {
+
+#if defined(__x86_64__)
+constexpr bool can_count = true;
+#else
+constexpr bool can_count = false;  // needs the processor's trap flag and its one-byte breakpoint
+#endif
+
+// One moment in a run: the `visit`th time, from 1 on, that it comes to the instruction there.
+struct moment {
+  std::uintptr_t instruction = 0;
+  std::size_t visit = 0;
+};
+
+// For children that were forked to run the same steps again and again: one with the trap flag set,
+// which tells all the moments there are, and then one for each, which runs at full speed to a
+// breakpoint. (Single-stepping each of them would be quadratic, and costs microseconds a step.)
+class counting {
+ public:
+  // Writes the address of each instruction that `steps` execute, but for the first, to `trace`;
+  // returns how many there were, even if that is more than there was room for.
+  template <class Steps>
+  static std::size_t record(Steps steps, std::span<std::uintptr_t> trace) {
+    trace_ = trace;
+    count_ = 0;
+    handle_traps_by(on_step);
+    set_trap_flag();
+    steps();
+    clear_trap_flag();
+    return count_;
+  }
+
+  // Sends this process `signal` at that moment of `steps`, if it comes.
+  template <class Steps>
+  static void interrupt(Steps steps, moment when, int signal) {
+    when_ = when;
+    signal_ = signal;
+    handle_traps_by(on_breakpoint);
+    plant(breakpoint);
+    steps();
+  }
+
+ private:
+  static constexpr unsigned char breakpoint = 0xCC;
+  static constexpr std::int64_t trap_flag = 0x100;
+
+  static void handle_traps_by(void (*handler)(int, siginfo_t*, void*)) {
+    struct sigaction trap {};
+    trap.sa_sigaction = handler;
+    trap.sa_flags = SA_SIGINFO;
+    ::sigaction(SIGTRAP, &trap, nullptr);
+  }
+
+  // Puts a byte where the instruction begins, and keeps the one that was there.
+  static void plant(unsigned char byte) {
+    const auto page = static_cast<std::uintptr_t>(::sysconf(_SC_PAGESIZE));
+    auto* start = reinterpret_cast<void*>(when_.instruction / page * page);
+    // The kernel's own page of code can't be changed: what is there is passed by.
+    if (::mprotect(start, page, PROT_READ | PROT_WRITE | PROT_EXEC) != 0) return;
+    auto* at = reinterpret_cast<volatile unsigned char*>(when_.instruction);
+    original_ = *at;
+    *at = byte;
+  }
+
+#if defined(__x86_64__)
+  static greg_t& saved(void* context, int which) {
+    return static_cast<ucontext_t*>(context)->uc_mcontext.gregs[which];
+  }
+  static void on_step(int, siginfo_t*, void* context) {
+    const auto at = static_cast<std::uintptr_t>(saved(context, REG_RIP));
+    if (count_ < trace_.size()) trace_[count_] = at;
+    ++count_;
+  }
+  // Comes in pairs: at the breakpoint, and one instruction later to plant it again.
+  static void on_breakpoint(int, siginfo_t*, void* context) {
+    if ((saved(context, REG_EFL) & trap_flag) != 0) {
+      saved(context, REG_EFL) &= ~trap_flag;
+      plant(breakpoint);
+      return;
+    }
+    saved(context, REG_RIP) -= 1;
+    plant(original_);
+    if (--when_.visit == 0) {
+      ::kill(::getpid(), signal_);
+    } else {
+      saved(context, REG_EFL) |= trap_flag;
+    }
+  }
+  static void set_trap_flag() {
+    asm volatile("pushfq\n\torq $0x100, (%%rsp)\n\tpopfq" : : : "memory", "cc");
+  }
+  static void clear_trap_flag() {
+    asm volatile("pushfq\n\tandq $~0x100, (%%rsp)\n\tpopfq" : : : "memory", "cc");
+  }
+#else
+  static void on_step(int, siginfo_t*, void*) {}
+  static void on_breakpoint(int, siginfo_t*, void*) {}
+  static void set_trap_flag() {}
+  static void clear_trap_flag() {}
+#endif
+
+  static inline std::span<std::uintptr_t> trace_;
+  static inline std::size_t count_ = 0;
+  static inline moment when_;
+  static inline int signal_ = 0;
+  static inline unsigned char original_ = 0;
+};
+
+// The moments of a recorded run, in their order.
+inline std::vector<moment> moments_of(std::span<const std::uintptr_t> trace) {
+  std::map<std::uintptr_t, std::size_t> visits;
+  std::vector<moment> found;
+  for (const std::uintptr_t at : trace) found.push_back({at, ++visits[at]});
+  return found;
+}
+
+}  // namespace shard_test

@@ -1,0 +1,375 @@
+// Buffers that processes find by name: who gets one, who is refused, and what is left of it.
+
+#include "shard/named.hpp"
+
+#include <fcntl.h>
+#include <gtest/gtest.h>
+#include <sched.h>
+#include <sys/mount.h>
+#include <sys/stat.h>
+#include <sys/wait.h>
+#include <unistd.h>
+
+#include <algorithm>
+#include <atomic>
+#include <cmath>
+#include <fstream>
+#include <memory>
+#include <set>
+#include <string>
+
+#include "memory/control.hpp"
+#include "memory/segment.hpp"
+#include "process/family.hpp"
+#include "refusal.hpp"
+#include "shard/shard.hpp"
+#include "shared_names.hpp"
+
+namespace {
+
+namespace fs = std::filesystem;
+namespace named = shard::named;
+using shard::on_mismatch;
+using shard_test::eventually;
+using shard_test::holds_in_a_child;
+using shard_test::holds_in_children;
+using shard_test::in_a_child_that_is_killed;
+using shard_test::mentions;
+using shard_test::refusal;
+using shard_test::shared_names;
+
+using only_it = std::set<std::string>;
+
+TEST(Named, IsSharedByAllWhoOpenIt) {
+  const shared_names names;
+  auto mine = named::create<double>("roots", 10, 3);
+  EXPECT_TRUE(std::ranges::all_of(mine, [](double x) { return x == 0; }));
+  EXPECT_TRUE(holds_in_a_child([] {
+    auto theirs = named::open_writable<double, 2>("roots");
+    theirs(9, 2) = 1.5;
+    return named::open<double, 2>("roots")(9, 2) == 1.5;
+  }));
+  EXPECT_EQ(mine(9, 2), 1.5);
+  EXPECT_EQ(names.in().names(), only_it{"shard.roots"});
+}
+
+TEST(Named, GoesWithItsLastHandle) {
+  const shared_names names;
+  auto first = std::make_unique<shard::buffer<int>>(named::create<int>("x", 3));
+  auto second = std::make_unique<shard::buffer<const int>>(named::open<int>("x"));
+  auto third =
+      std::make_unique<shard::buffer<int>>(shard::buffer<int>::reopen(first->descriptor()));
+  auto fourth = std::make_unique<shard::buffer<const int>>(second->read_only());
+  (*third)[1] = 7;
+  first.reset();
+  second.reset();
+  EXPECT_EQ(named::open<int>("x")[1], 7) << "one that comes and goes takes nothing along";
+  third.reset();
+  EXPECT_EQ(names.in().names(), only_it{"shard.x"});
+  EXPECT_EQ((*fourth)[1], 7);
+  fourth.reset();
+  EXPECT_EQ(names.in().names(), only_it{});
+  mentions(refusal([] { named::open<int>("x"); }), {"cannot open named buffer x", "no such name"});
+}
+
+TEST(Named, IsTheOwnersAloneAndHasItsMemoryReserved) {
+  const shared_names names;
+  const mode_t before = umask(0);
+  const auto made = named::create<double>("x", 1 << 17);
+  umask(before);
+  struct stat found {};
+  ASSERT_EQ(stat((names / "shard.x").c_str(), &found), 0);
+  EXPECT_EQ(found.st_mode & 07777, 0600u);
+  const std::size_t end = shard::memory::control_end(4096 + (8 << 17), 8 << 17);
+  EXPECT_EQ(static_cast<std::size_t>(found.st_size), end);
+  EXPECT_GE(static_cast<std::size_t>(found.st_blocks) * 512, end);
+  EXPECT_EQ(fcntl(made.descriptor(), F_GETFD) & FD_CLOEXEC, FD_CLOEXEC);
+}
+
+TEST(Named, IsRefusedWhileAnotherHoldsIt) {
+  const shared_names names;
+  const auto mine = named::create<int>("x", 3);
+  mentions(refusal([] { named::create<int>("x", 3); }), {"cannot create named buffer x", "in use"});
+  EXPECT_TRUE(
+      holds_in_a_child([] { return !refusal([] { named::create<int>("x", 3); }).empty(); }));
+  mentions(refusal([] { named::open<double>("x"); }), {"'<i4'", "'<f8'"});
+  mentions(refusal([] { named::open<int, 2>("x"); }), {"(3,)", "2 dimensions"});
+  EXPECT_EQ(names.in().names(), only_it{"shard.x"});
+}
+
+TEST(Named, ThatAKilledOwnerLeftIsTakenOverAndNeverOpened) {
+  const shared_names names;
+  for (int round = 0; round < 10; ++round) {
+    in_a_child_that_is_killed([] {
+      auto made = named::create<int>("x", 3);
+      made[1] = 666;
+      return made;
+    });
+    ASSERT_EQ(names.in().names(), only_it{"shard.x"});
+    const auto left = named::list();
+    ASSERT_EQ(left.size(), 1u);
+    EXPECT_EQ(left[0].name, "x");
+    EXPECT_FALSE(left[0].held);
+    mentions(refusal([] { named::open<int>("x"); }), {"nobody holds", "killed"});
+    const auto anew = round % 2 == 0 ? named::create<int>("x", 3)
+                                     : named::open_or_create<int>("x", on_mismatch::refuse, 3);
+    EXPECT_EQ(anew[1], 0);
+    EXPECT_TRUE(named::list()[0].held);
+  }
+  EXPECT_EQ(names.in().names(), only_it{});
+}
+
+TEST(Named, IsReclaimedUnlessSomebodyHoldsIt) {
+  const shared_names names;
+  const auto held = named::create<int>("held", 3);
+  in_a_child_that_is_killed([] { return named::create<int>("left", 3); });
+  std::ofstream(names / "shard.foreign") << "not a buffer";
+  std::ofstream(names / "other");
+  fs::create_symlink("shard.held", names / "shard.link");
+  ASSERT_EQ(mkfifo((names / "shard.fifo").c_str(), 0600), 0);
+  fs::create_directory(names / "shard.folder");
+  EXPECT_EQ(named::reclaim(), std::vector<std::string>{"left"});
+  EXPECT_EQ(named::reclaim(), std::vector<std::string>{});
+  EXPECT_EQ(named::list().size(), 1u);
+  EXPECT_EQ(named::list()[0].size_bytes, shard::memory::control_end(4096 + 12, 12));
+  EXPECT_EQ(names.in().names().size(), 6u);
+}
+
+TEST(Named, ThatAnotherHandleOfAKilledOwnerHoldsGoesOn) {
+  const shared_names names;
+  int ready[2];
+  int go[2];
+  ASSERT_EQ(pipe(ready) | pipe(go), 0);
+  const pid_t owner = fork();
+  if (owner == 0) {
+    auto made = named::create<int>("x", 3);
+    made[1] = 7;
+    char byte = 0;
+    if (write(ready[1], &byte, 1) != 1) _exit(1);
+    if (read(go[0], &byte, 1) == 1) raise(SIGKILL);
+    _exit(1);
+  }
+  char byte = 0;
+  ASSERT_EQ(read(ready[0], &byte, 1), 1);
+  auto mine = std::make_unique<shard::buffer<const int>>(named::open<int>("x"));
+  ASSERT_EQ(write(go[1], &byte, 1), 1);
+  int status = 0;
+  ASSERT_EQ(waitpid(owner, &status, 0), owner);
+  for (const int end : {ready[0], ready[1], go[0], go[1]}) close(end);
+  EXPECT_EQ(named::open<int>("x")[1], 7);
+  mine.reset();
+  EXPECT_EQ(names.in().names(), only_it{});
+}
+
+TEST(Named, IsLeftAloneByAForkedChildThatDropsIt) {
+  const shared_names names;
+  auto mine = std::make_unique<shard::buffer<int>>(named::create<int>("x", 3));
+  EXPECT_TRUE(holds_in_a_child([&] {
+    mine.reset();
+    return names.in().names() == only_it{"shard.x"} && named::open<int>("x").size() == 3;
+  }));
+  EXPECT_EQ(named::open<int>("x").size(), 3u);
+  EXPECT_TRUE(named::list()[0].held);
+  mine.reset();
+  EXPECT_EQ(names.in().names(), only_it{});
+}
+
+TEST(Named, TakesNamesThatAreFileNamesAndNothingElse) {
+  const shared_names names;
+  for (const std::string& bad :
+       {std::string(), std::string("a/b"), std::string("../x"), std::string("a b"),
+        std::string("\xc3\xa4"), std::string("x\0", 2), std::string(201, 'n')}) {
+    mentions(refusal([&] { named::create<int>(bad, 3); }), {"cannot name a buffer", "letters"});
+    mentions(refusal([&] { named::open<int>(bad); }), {"cannot name a buffer"});
+  }
+  for (const std::string& good :
+       {std::string("."), std::string(".."), std::string("A-b_9.c"), std::string(200, 'n')}) {
+    const auto made = named::create<int>(good, 3);
+    EXPECT_EQ(named::open<int>(good).size(), 3u);
+  }
+  EXPECT_EQ(names.in().names(), only_it{});
+}
+
+TEST(Named, NeitherFollowsNorRemovesWhatIsNotItsOwn) {
+  const shared_names names;
+  const auto real = named::create<int>("real", 3);
+  fs::create_symlink("shard.real", names / "shard.link");
+  std::ofstream(names / "shard.text") << "not a buffer";
+  fs::create_directory(names / "shard.folder");
+  ASSERT_EQ(mkfifo((names / "shard.fifo").c_str(), 0600), 0);
+  for (const char* name : {"link", "text", "folder", "fifo"}) {
+    EXPECT_NE(refusal([&] { named::create<int>(name, 3); }), "") << name;
+    EXPECT_NE(refusal([&] { named::open<int>(name); }), "") << name;
+    EXPECT_NE(refusal([&] { named::open_or_create<int>(name, on_mismatch::replace, 3); }), "")
+        << name;
+  }
+  mentions(refusal([] { named::create<int>("fifo", 3); }), {"a FIFO"});
+  EXPECT_EQ(names.in().names().size(), 5u);
+}
+
+TEST(Named, OfAnotherUserIsRefused) {
+  if (geteuid() != 0) GTEST_SKIP() << "needs root to make another user's file";
+  const shared_names names;
+  const auto made = named::create<int>("x", 3);
+  ASSERT_EQ(chown((names / "shard.x").c_str(), 65534, 65534), 0);
+  mentions(refusal([] { named::open<int>("x"); }), {"another user's file"});
+  mentions(refusal([] { named::create<int>("x", 3); }), {"another user's file"});
+  EXPECT_TRUE(named::list().empty());
+}
+
+TEST(Named, OfAnotherShapeIsRefusedTakenOrReplacedAsAsked) {
+  const shared_names names;
+  auto first = named::create<int>("x", 3);
+  first[1] = 7;
+  EXPECT_EQ(named::open_or_create<int>("x", on_mismatch::refuse, 3)[1], 7);
+  mentions(refusal([] { named::open_or_create<int>("x", on_mismatch::refuse, 4); }),
+           {"(3,)", "(4,)", "take_stored"});
+  EXPECT_EQ(named::open_or_create<int>("x", on_mismatch::take_stored, 4).size(), 3u);
+  mentions(refusal([] { named::open_or_create<double>("x", on_mismatch::take_stored, 3); }),
+           {"'<i4'", "'<f8'"});
+  auto second = named::open_or_create<double>("x", on_mismatch::replace, 4);
+  EXPECT_EQ(second.size(), 4u);
+  EXPECT_EQ(first[1], 7);
+  { const auto gone = std::move(first); }
+  EXPECT_EQ(named::open<double>("x").size(), 4u) << "the old handle doesn't take the new name";
+}
+
+TEST(Named, GivesExactlyOneOfManyRacingCreatorsTheName) {
+  const shared_names names;
+  shard::buffer<int> created(21);
+  EXPECT_TRUE(holds_in_children(8, [&](int) {
+    for (int round = 0; round < 20; ++round) {
+      const std::string name = "x" + std::to_string(round);
+      try {
+        // Kept until the process ends, and not closed then: so each name has one creator.
+        new shard::buffer<int>(named::create<int>(name, 1000));
+        std::atomic_ref(created[static_cast<std::size_t>(round)]).fetch_add(1);
+      } catch (const shard::error& e) {
+        if (e.code() != std::errc::file_exists) throw;
+      }
+    }
+    // Nobody may end before all have tried: a name without a holder is free.
+    const std::atomic_ref tried(created[20]);
+    tried.fetch_add(1);
+    return eventually([&] { return tried.load() == 8; });
+  }));
+  for (std::size_t round = 0; round < 20; ++round) EXPECT_EQ(created[round], 1);
+  EXPECT_EQ(named::reclaim().size(), 20u);
+}
+
+// All add to what one of them makes; whoever comes after the last has gone begins anew.
+TEST(Named, IsOpenedOrCreatedByManyWithoutLoss) {
+  const shared_names names;
+  shard::buffer<int> lost(1);
+  EXPECT_TRUE(holds_in_children(8, [&](int) {
+    for (int round = 0; round < 50; ++round) {
+      auto tally = named::open_or_create<int>("tally", on_mismatch::refuse, 2);
+      std::atomic_ref(tally[0]).fetch_add(1);
+      const auto again = named::open<int>("tally");
+      if (std::atomic_ref(const_cast<int&>(again[0])).load() < 1) ++lost[0];
+    }
+    return true;
+  }));
+  EXPECT_EQ(lost[0], 0);
+  EXPECT_EQ(names.in().names(), only_it{}) << "the last of all removed it";
+}
+
+TEST(Named, LeavesNothingAfterTwoThousand) {
+  const shared_names names;
+  const std::size_t descriptors = shard_test::open_descriptors();
+  const std::size_t segments = shard::detail::segment::live().size();
+  for (int i = 0; i < 700; ++i) {
+    const auto made = named::create<int>("x", 100);
+    EXPECT_NE(refusal([] { named::create<int>("x", 100); }), "");
+    EXPECT_NE(refusal([] { named::open<double>("x"); }), "");
+  }
+  EXPECT_EQ(shard_test::open_descriptors(), descriptors);
+  EXPECT_EQ(shard::detail::segment::live().size(), segments);
+  EXPECT_EQ(names.in().names(), only_it{});
+}
+
+// In a user namespace of its own, where anyone may mount. Returns false if this system won't.
+bool mount_small_disk(const fs::path& at) {
+  const auto write_to = [](const char* file, const std::string& text) {
+    std::ofstream(file) << text;
+  };
+  const std::string user = std::to_string(geteuid());
+  const std::string group = std::to_string(getegid());
+  if (unshare(CLONE_NEWUSER | CLONE_NEWNS) != 0) return false;
+  write_to("/proc/self/setgroups", "deny");
+  write_to("/proc/self/uid_map", user + " " + user + " 1");
+  write_to("/proc/self/gid_map", group + " " + group + " 1");
+  return mount("tmpfs", at.c_str(), "tmpfs", 0, "size=4m") == 0;
+}
+
+TEST(AFullDisk, IsAnErrorAtCreationAndNoFaultLater) {
+  const shared_names names;
+  const fs::path& folder = names.in().path();
+  const pid_t child = fork();
+  if (child == 0) {
+    if (!mount_small_disk(folder)) _exit(77);
+    constexpr int n = 1 << 20;  // 8 MiB
+    const auto refused = [](auto create) {
+      return mentions(refusal([&] { create(); }), {"cannot create", "No space left on device"});
+    };
+    const bool clean = refused([] { named::create<double>("x", n); }) &&
+                       refused([&] { shard::create<double>(folder / "x.npy", n); }) &&
+                       refused([&] { shard::create_live<double>(folder / "x.npy", n); }) &&
+                       names.in().names().empty();
+    const auto small = named::create<char>("x", n);
+    _exit(clean && small[n - 1] == 0 ? 0 : 1);
+  }
+  int status = 0;
+  ASSERT_EQ(waitpid(child, &status, 0), child);
+  ASSERT_TRUE(WIFEXITED(status));
+  if (WEXITSTATUS(status) == 77) GTEST_SKIP() << "no mounting in a user namespace here";
+  EXPECT_EQ(WEXITSTATUS(status), 0);
+}
+
+TEST(AMap, FillsNamedAndLiveBuffersAndReadsThemInWorkers) {
+  const shared_names names;
+  auto squares = named::create<double>("squares", 10000);
+  auto roots = shard::create_live<double>(names / "roots.npy", 10000);
+  shard::map(squares, [](std::size_t i) { return static_cast<double>(i * i); });
+  shard::map(shard::range{0, 10000}, shard::in(named::open<double>("squares")), shard::out(roots),
+             [](std::size_t i, shard::view<double> from, shard::slice<double> to) {
+               to[i] = std::sqrt(from[i]);
+             });
+  for (std::size_t i = 0; i < 10000; ++i) ASSERT_EQ(roots[i], static_cast<double>(i));
+  EXPECT_EQ(named::list().size(), 1u);
+}
+
+TEST(AMap, SaysWhichFileAnotherProcessHasCut) {
+  const shared_names names;
+  auto from = shard::create_live<double>(names / "x.npy", 1 << 16);
+  shard::buffer<double> to(from.size());
+  ASSERT_EQ(truncate((names / "x.npy").c_str(), 4096), 0);
+  const shard::report run = shard::try_map(
+      {.retries = 0}, shard::range{0, to.size()}, shard::in(from), shard::out(to),
+      [](std::size_t i, shard::view<double> all, shard::slice<double> out) { out[i] = all[i]; });
+  ASSERT_FALSE(run.complete());
+  EXPECT_EQ(run.failures()[0].signal, SIGBUS);
+  mentions(run.failures()[0].what, {"x.npy"});
+}
+
+TEST(Reopen, NeedsNoFolderOfNames) {
+  const shared_names names;
+  const auto file = shard::create_live<int>(names / "x.npy", 3);
+  shard::memory::folder_of_names() = names / "none";
+  EXPECT_EQ(shard::buffer<const int>::reopen(file.descriptor()).size(), 3u);
+  EXPECT_TRUE(named::list().empty());
+  mentions(refusal([] { named::create<int>("x", 3); }), {"No such file"});
+}
+
+TEST(Named, IsInDevShm) {
+  const std::string name = "test." + std::to_string(getpid());
+  {
+    const auto made = named::create<int>(name, 3);
+    EXPECT_TRUE(fs::exists("/dev/shm/shard." + name));
+    EXPECT_EQ(made.stats().kind, shard::backing::named);
+    EXPECT_EQ(made.stats().name, name);
+  }
+  EXPECT_FALSE(fs::exists("/dev/shm/shard." + name));
+}
+
+}  // namespace

@@ -1,0 +1,266 @@
+// The lock of a buffer between threads.
+#include <gtest/gtest.h>
+#include <sys/wait.h>
+#include <unistd.h>
+
+#include <atomic>
+#include <chrono>
+#include <mutex>
+#include <shared_mutex>
+#include <thread>
+#include <vector>
+
+#include "memory/control.hpp"
+#include "memory/segment.hpp"
+#include "refusal.hpp"
+#include "shard/buffer.hpp"
+
+namespace {
+
+using namespace std::chrono_literals;
+using shard_test::holds_in_a_child;
+using shard_test::mentions;
+using shard_test::refusal;
+
+// What another thread finds.
+template <class Steps>
+auto elsewhere(Steps steps) {
+  decltype(steps()) found{};
+  std::thread([&] { found = steps(); }).join();
+  return found;
+}
+
+bool free_for_all(shard::buffer<int>& of) {
+  return elsewhere([&] {
+    if (!of.try_lock()) return false;
+    of.unlock();
+    return true;
+  });
+}
+bool free_to_share(shard::buffer<int>& of) {
+  return elsewhere([&] {
+    if (!of.try_lock_shared()) return false;
+    of.unlock_shared();
+    return true;
+  });
+}
+
+TEST(Lock, ExcludesEverybodyElse) {
+  shard::buffer<int> some(1);
+  {
+    const std::unique_lock held(some);
+    EXPECT_FALSE(free_for_all(some));
+    EXPECT_FALSE(free_to_share(some));
+  }
+  EXPECT_TRUE(free_for_all(some));
+  EXPECT_FALSE(some.abandoned());
+}
+
+TEST(Lock, IsSharedByMany) {
+  shard::buffer<int> some(1);
+  {
+    const std::shared_lock held(some);
+    EXPECT_TRUE(free_to_share(some));
+    EXPECT_FALSE(free_for_all(some));
+  }
+  EXPECT_TRUE(free_for_all(some));
+}
+
+TEST(Lock, IsOneForAllHandles) {
+  shard::buffer<int> some(1);
+  auto other = shard::buffer<int>::reopen(some.descriptor());
+  const std::unique_lock held(some);
+  EXPECT_FALSE(free_for_all(other));
+}
+
+TEST(Lock, TellsAThreadThatHoldsItAlready) {
+  shard::buffer<int> some(1);
+  auto other = shard::buffer<int>::reopen(some.descriptor());
+  const auto asks = [](auto& handle) {
+    mentions(refusal([&] { handle.lock(); }), {"cannot lock", "this thread already"});
+    mentions(refusal([&] { handle.lock_shared(); }), {"this thread already"});
+    mentions(refusal([&] { static_cast<void>(handle.try_lock()); }), {"this thread already"});
+  };
+  some.lock();
+  asks(some);
+  asks(other);
+  some.unlock();
+  some.lock_shared();
+  asks(some);
+  asks(other);
+  some.unlock_shared();
+  EXPECT_TRUE(free_for_all(some));
+}
+
+TEST(Lock, IsUnlockedByItsHolderAlone) {
+  shard::buffer<int> some(1);
+  mentions(refusal([&] { some.unlock(); }), {"cannot unlock", "not locked by this thread"});
+  mentions(refusal([&] { some.unlock_shared(); }), {"cannot unlock"});
+  some.lock();
+  mentions(refusal([&] { some.unlock_shared(); }), {"cannot unlock"});
+  EXPECT_TRUE(elsewhere([&] { return !refusal([&] { some.unlock(); }).empty(); }));
+  EXPECT_FALSE(free_for_all(some));
+  some.unlock();
+}
+
+TEST(Lock, GivesUpAtItsDeadline) {
+  shard::buffer<int> some(1);
+  some.lock();
+  EXPECT_FALSE(elsewhere([&] { return some.try_lock_for(2ms); }));
+  EXPECT_FALSE(elsewhere([&] { return some.try_lock_shared_for(2ms); }));
+  EXPECT_FALSE(
+      elsewhere([&] { return some.try_lock_until(std::chrono::system_clock::now() - 1h); }));
+  some.unlock();
+  some.lock_shared();
+  EXPECT_FALSE(elsewhere([&] { return some.try_lock_for(2ms); }));
+  some.unlock_shared();
+  // One that gave up leaves nothing that others would wait for.
+  EXPECT_TRUE(free_to_share(some));
+  EXPECT_TRUE(free_for_all(some));
+  EXPECT_TRUE(elsewhere([&] {
+    const bool got = some.try_lock_for(std::chrono::hours::max());
+    some.unlock();
+    return got;
+  }));
+}
+
+TEST(Lock, IsHandedToWhoWaits) {
+  shard::buffer<int> some(1);
+  some.lock();
+  std::thread exclusive([&] {
+    const std::unique_lock held(some);
+    ++some[0];
+  });
+  std::thread shared([&] { const std::shared_lock held(some); });
+  std::thread timed([&] {
+    ASSERT_TRUE(some.try_lock_for(1h));
+    ++some[0];
+    some.unlock();
+  });
+  some.unlock();
+  exclusive.join();
+  shared.join();
+  timed.join();
+  EXPECT_EQ(some[0], 2);
+}
+
+// Plain increments and plain reads: ThreadSanitizer watches, too.
+TEST(Lock, GuardsPlainAccesses) {
+  shard::buffer<int> some(2);
+  std::vector<std::thread> threads;
+  std::atomic<int> wrong = 0;
+  for (int t = 0; t < 3; ++t) {
+    threads.emplace_back([&] {
+      for (int i = 0; i < 500; ++i) {
+        const std::unique_lock held(some);
+        ++some[0];
+        ++some[1];
+      }
+    });
+    threads.emplace_back([&] {
+      for (int i = 0; i < 500; ++i) {
+        const std::shared_lock held(some);
+        if (some[0] != some[1]) ++wrong;
+      }
+    });
+  }
+  for (auto& each : threads) each.join();
+  EXPECT_EQ(some[0], 1500);
+  EXPECT_EQ(wrong, 0);
+}
+
+TEST(Lock, HasRoomForMoreSharersThanSlots) {
+  constexpr std::size_t many = shard::memory::shared_slots + 6;
+  shard::buffer<int> some(1);
+  std::atomic<std::size_t> through = 0;
+  std::vector<std::thread> threads;
+  for (std::size_t t = 0; t < many; ++t) {
+    threads.emplace_back([&] {
+      const std::shared_lock held(some);
+      ++through;
+    });
+  }
+  for (auto& each : threads) each.join();
+  EXPECT_EQ(through, many);
+  EXPECT_TRUE(free_for_all(some));
+}
+
+TEST(Lock, IsLetGoWhenItsHandleIsClosed) {
+  shard::buffer<int> stays(1);
+  {
+    auto goes = shard::buffer<int>::reopen(stays.descriptor());
+    goes.lock();
+    EXPECT_FALSE(free_for_all(stays));
+  }
+  EXPECT_TRUE(free_for_all(stays));
+  EXPECT_FALSE(stays.abandoned()) << "it was closed, not killed";
+  {
+    auto goes = shard::buffer<int>::reopen(stays.descriptor());
+    goes.lock_shared();
+  }
+  EXPECT_TRUE(free_for_all(stays));
+}
+
+TEST(Lock, IsNotHeldByAForkedChild) {
+  shard::buffer<int> some(1);
+  some.lock();
+  EXPECT_TRUE(holds_in_a_child([&] {
+    return !some.try_lock() && !refusal([&] { some.unlock(); }).empty() && !some.try_lock_for(1ms);
+  }));
+  EXPECT_FALSE(free_for_all(some)) << "the child has unlocked it";
+  some.unlock();
+  EXPECT_TRUE(holds_in_a_child([&] {
+    some.lock();
+    some.unlock();
+    return true;
+  }));
+}
+
+TEST(Lock, LetsItsHolderTransfer) {
+  shard::buffer<int> some(1000);
+  const std::unique_lock held(some);
+  std::vector<int> values(1000, 3);
+  some.write({0, 1000}, values);
+  some.add({0, 1000}, values);
+  some.read({0, 1000}, values);
+  EXPECT_EQ(values, std::vector<int>(1000, 6));
+}
+
+TEST(Notice, CountsWhatThisHandleHasNotSeen) {
+  shard::buffer<int> some(1);
+  auto other = shard::buffer<int>::reopen(some.descriptor());
+  EXPECT_EQ(some.wait_for(0s), 0u);
+  other.notify();
+  other.notify();
+  EXPECT_EQ(some.wait(), 2u);
+  EXPECT_EQ(some.wait_for(1ms), 0u);
+  EXPECT_EQ(other.wait(), 2u) << "each handle counts by itself";
+}
+
+TEST(Notice, CarriesWhatWasWrittenBefore) {
+  shard::buffer<int> some(1);
+  std::thread waits([&] {
+    EXPECT_EQ(some.wait(), 1u);
+    EXPECT_EQ(some[0], 42);
+  });
+  some[0] = 42;
+  some.notify();
+  waits.join();
+}
+
+TEST(Notice, IsReadableInEventLoops) {
+  shard::buffer<int> some(1);
+  const int event = some.event_descriptor();
+  EXPECT_EQ(event, some.event_descriptor());
+  std::uint64_t count = 0;
+  EXPECT_EQ(read(event, &count, sizeof count), -1);
+  some.notify();
+  EXPECT_TRUE(holds_in_a_child([&] {
+    some.notify();
+    return true;
+  }));
+  ASSERT_EQ(read(event, &count, sizeof count), 8);
+  EXPECT_EQ(count, 2u);
+}
+
+}  // namespace

@@ -1,0 +1,413 @@
+// The life of a buffer: further handles, ways to other processes, freezing, names, and what it
+// takes.
+
+#include <fcntl.h>
+#include <gtest/gtest.h>
+#include <linux/magic.h>
+#include <signal.h>
+#include <sys/mman.h>
+#include <sys/resource.h>
+#include <sys/socket.h>
+#include <sys/stat.h>
+#include <sys/statfs.h>
+#include <sys/wait.h>
+#include <unistd.h>
+
+#include <algorithm>
+#include <cstring>
+#include <memory>
+#include <optional>
+#include <set>
+#include <string>
+#include <utility>
+#include <vector>
+
+#include "memory/control.hpp"
+#include "memory/segment.hpp"
+#include "os/calls.hpp"
+#include "refusal.hpp"
+#include "shard/shard.hpp"
+#include "shared_names.hpp"
+
+namespace {
+
+namespace fs = std::filesystem;
+using shard_test::folder;
+using shard_test::holds_in_a_child;
+using shard_test::mentions;
+using shard_test::open_descriptors;
+using shard_test::refusal;
+using shard_test::shared_names;
+
+// Calls `check` with a buffer of three ints in each backing.
+template <class Check>
+void for_each_backing(Check check) {
+  const shared_names names;
+  const folder in;
+  {
+    SCOPED_TRACE("memory");
+    check(shard::buffer<int>(3));
+  }
+  {
+    SCOPED_TRACE("huge pages");
+    check(shard::buffer<int>(shard::pages::huge, 3));
+  }
+  {
+    SCOPED_TRACE("a file");
+    check(shard::create<int>(in / "created.npy", 3));
+  }
+  {
+    SCOPED_TRACE("a live file");
+    check(shard::create_live<int>(in / "live.npy", 3));
+  }
+  {
+    SCOPED_TRACE("named");
+    check(shard::named::create<int>("x", 3));
+  }
+}
+
+// The signal that ended a forked child running `steps`; 0 if they returned.
+template <class Steps>
+int fatal_signal_of(Steps steps) {
+  const pid_t child = fork();
+  if (child == 0) {
+    signal(SIGSEGV, SIG_DFL);  // a sanitizer's handler would turn the signal into an exit status
+    steps();
+    _exit(0);
+  }
+  int status = 0;
+  EXPECT_EQ(waitpid(child, &status, 0), child);
+  return WIFSIGNALED(status) ? WTERMSIG(status) : 0;
+}
+
+void write_through_a_cast(const shard::buffer<const int>& to) {
+  *const_cast<volatile int*>(to.begin()) = 1;
+}
+
+TEST(ReadOnly, OutlivesTheHandleItCameFromAndSeesItsWrites) {
+  for_each_backing([](shard::buffer<int> from) {
+    auto owner = std::make_unique<shard::buffer<int>>(std::move(from));
+    const auto view = owner->read_only();
+    (*owner)[1] = 7;
+    owner.reset();
+    EXPECT_EQ(view[1], 7);
+    EXPECT_EQ(view.read_only()[1], 7);
+    EXPECT_EQ(fcntl(view.descriptor(), F_GETFL) & O_ACCMODE, O_RDONLY);
+  });
+}
+
+TEST(ReadOnly, FaultsWhenItIsWrittenThrough) {
+  for_each_backing([](const shard::buffer<int>& from) {
+    const auto view = from.read_only();
+    EXPECT_EQ(fatal_signal_of([&] { write_through_a_cast(view); }), SIGSEGV);
+    mentions(refusal([&] { shard::buffer<int>::reopen(view.descriptor()); }), {"reading only"});
+  });
+}
+
+TEST(Freeze, EndsWritingForAll) {
+  shard::buffer<int> numbers(3);
+  numbers[1] = 7;
+  const int* const before = numbers.begin();
+  const auto frozen = std::move(numbers).freeze();
+  EXPECT_EQ(frozen[1], 7);
+  EXPECT_EQ(frozen.begin(), before);
+  EXPECT_EQ(fatal_signal_of([&] { write_through_a_cast(frozen); }), SIGSEGV);
+  EXPECT_EQ(shard::buffer<const int>::reopen(frozen.descriptor())[1], 7);
+  const std::string again = "/proc/self/fd/" + std::to_string(frozen.descriptor());
+  const int writable = open(again.c_str(), O_RDWR | O_CLOEXEC);
+  ASSERT_GE(writable, 0);
+  mentions(refusal([&] { shard::buffer<int>::reopen(writable); }), {"a frozen buffer"});
+  EXPECT_EQ(pwrite(writable, "x", 1, 4096), -1);
+  close(writable);
+}
+
+TEST(Freeze, EndsOurOwnLocksAndTransfers) {
+  shard::buffer<int> numbers(3);
+  numbers.lock();
+  numbers.write({0, 3}, std::vector<int>{1, 2, 3});
+  const auto frozen = std::move(numbers).freeze();
+  std::vector<int> read(3);
+  frozen.read({0, 3}, read);
+  EXPECT_EQ(read, (std::vector<int>{1, 2, 3}));
+}
+
+TEST(EveryBacking, TransfersInBulkAndLocks) {
+  for_each_backing([](shard::buffer<int> numbers) {
+    numbers.lock();
+    numbers.write({0, 3}, std::vector<int>{1, 2, 3});
+    numbers.unlock();
+    std::vector<int> read(3);
+    numbers.read_only().read({0, 3}, read);
+    EXPECT_EQ(read, (std::vector<int>{1, 2, 3}));
+  });
+}
+
+TEST(Freeze, IsRefusedWhileAnyoneElseCanWrite) {
+  shard::buffer<int> numbers(3);
+  auto other = std::make_optional(shard::buffer<int>::reopen(numbers.descriptor()));
+  mentions(refusal([&] { auto frozen = std::move(numbers).freeze(); }),
+           {"cannot freeze memory", "busy", "no other process can write"});
+  numbers[1] = 7;  // NOLINT(bugprone-use-after-move): it is as it was
+  EXPECT_EQ((*other)[1], 7);
+  other.reset();
+  {
+    const auto argument = shard::out(numbers);
+    mentions(refusal([&] { auto frozen = std::move(numbers).freeze(); }), {"argument of a map"});
+  }
+  EXPECT_EQ(std::move(numbers).freeze()[1], 7);
+}
+
+TEST(Freeze, IsRefusedWhereWritingCannotBeEnded) {
+  const shared_names names;
+  const folder in;
+  auto file = shard::create<int>(in / "x.npy", 3);
+  auto named = shard::named::create<int>("x", 3);
+  for (auto* each : {&file, &named}) {
+    mentions(refusal([&] { auto frozen = std::move(*each).freeze(); }),
+             {"cannot freeze", "found a file", "expected memory"});
+    (*each)[1] = 7;
+  }
+}
+
+TEST(AHandle, ThatWasMovedFromSaysSo) {
+  shard::buffer<int> gone(3);
+  { const auto taken = std::move(gone); }
+  // NOLINTBEGIN(bugprone-use-after-move): its state is documented
+  mentions(refusal([&] { gone.sync(); }), {"cannot sync a buffer", "moved from"});
+  mentions(refusal([&] { gone.unlink(); }), {"moved from"});
+  mentions(refusal([&] { gone.stats(); }), {"moved from"});
+  mentions(refusal([&] { gone.read_only(); }), {"moved from"});
+  mentions(refusal([&] { gone.send_descriptor(-1); }), {"moved from"});
+  mentions(refusal([&] { auto frozen = std::move(gone).freeze(); }), {"moved from"});
+  // NOLINTEND(bugprone-use-after-move)
+}
+
+class connection {
+ public:
+  connection() { EXPECT_EQ(socketpair(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0, ends_), 0); }
+  connection(const connection&) = delete;
+  connection& operator=(const connection&) = delete;
+  ~connection() {
+    hang_up();
+    close(ends_[1]);
+  }
+  void hang_up() {
+    if (ends_[0] >= 0) close(std::exchange(ends_[0], -1));
+  }
+  int here() const { return ends_[0]; }
+  int there() const { return ends_[1]; }
+
+  // One message with these descriptors, by hand.
+  void send(const std::vector<int>& descriptors) const {
+    char byte = 'x';
+    iovec data{&byte, 1};
+    alignas(cmsghdr) char control[512] = {};
+    msghdr message{};
+    message.msg_iov = &data;
+    message.msg_iovlen = 1;
+    if (const std::size_t bytes = descriptors.size() * sizeof(int); bytes > 0) {
+      message.msg_control = control;
+      message.msg_controllen = CMSG_SPACE(bytes);
+      cmsghdr* const header = CMSG_FIRSTHDR(&message);
+      header->cmsg_level = SOL_SOCKET;
+      header->cmsg_type = SCM_RIGHTS;
+      header->cmsg_len = CMSG_LEN(bytes);
+      std::memcpy(CMSG_DATA(header), descriptors.data(), bytes);
+    }
+    EXPECT_EQ(sendmsg(here(), &message, 0), 1);
+  }
+
+ private:
+  int ends_[2] = {-1, -1};
+};
+
+TEST(SendDescriptor, GivesTheElementsToAnotherProcess) {
+  for_each_backing([](shard::buffer<int> numbers) {
+    const connection to;
+    EXPECT_TRUE(holds_in_a_child([&] {
+      numbers[2] = 5;
+      numbers.send_descriptor(to.here());
+      return true;
+    }));
+    auto received = shard::buffer<int>::receive(to.there());
+    EXPECT_EQ(received[2], 5);
+    received[1] = 7;
+    EXPECT_EQ(numbers[1], 7);
+    EXPECT_EQ(fcntl(received.descriptor(), F_GETFD) & FD_CLOEXEC, FD_CLOEXEC);
+  });
+}
+
+TEST(SendDescriptor, OfAReadOnlyHandleGivesNoRightToWrite) {
+  const connection to;
+  shard::buffer<int> numbers(3);
+  const shard::buffer<const int> view = std::move(numbers);
+  view.send_descriptor(to.here());
+  view.send_descriptor(to.here());
+  mentions(refusal([&] { shard::buffer<int>::receive(to.there()); }), {"reading only"});
+  EXPECT_EQ(shard::buffer<const int>::receive(to.there()).size(), 3u);
+}
+
+TEST(Receive, SaysWhatItReceivedInsteadAndKeepsNoneOfIt) {
+  connection to;
+  const shard::buffer<int> numbers(3);
+  const std::size_t descriptors = open_descriptors();
+  to.send({});
+  mentions(refusal([&] { shard::buffer<int>::receive(to.there()); }),
+           {"cannot receive a buffer", "a message without a descriptor"});
+  to.send({numbers.descriptor(), numbers.descriptor(), STDOUT_FILENO});
+  mentions(refusal([&] { shard::buffer<int>::receive(to.there()); }), {"3 descriptors"});
+  to.send({to.here()});
+  mentions(refusal([&] { shard::buffer<int>::receive(to.there()); }), {"a socket"});
+  to.send({numbers.descriptor()});
+  mentions(refusal([&] { shard::buffer<double>::receive(to.there()); }), {"'<i4'", "'<f8'"});
+  EXPECT_EQ(open_descriptors(), descriptors);
+  to.hang_up();
+  mentions(refusal([&] { shard::buffer<int>::receive(to.there()); }), {"end of the connection"});
+  mentions(refusal([] { shard::buffer<int>::receive(-1); }), {"Bad file descriptor", "recvmsg"});
+  EXPECT_EQ(open_descriptors(), descriptors - 1);
+}
+
+TEST(Receive, SurvivesMoreDescriptorsThanThereIsRoomFor) {
+  const connection to;
+  const shard::buffer<int> numbers(3);
+  to.send(std::vector<int>(100, numbers.descriptor()));
+  EXPECT_TRUE(holds_in_a_child([&] {
+    const rlimit few{static_cast<rlim_t>(to.there()) + 8, 64};
+    if (setrlimit(RLIMIT_NOFILE, &few) != 0) return false;
+    return mentions(refusal([&] { shard::buffer<int>::receive(to.there()); }),
+                    {"more descriptors than this process may open"});
+  }));
+}
+
+TEST(SendDescriptor, SaysThatNoOneIsThere) {
+  connection to;
+  const shard::buffer<int> numbers(3);
+  mentions(refusal([&] { numbers.send_descriptor(-1); }), {"cannot send memory", "sendmsg"});
+  const int end = dup(to.there());
+  to.hang_up();
+  mentions(refusal([&] { numbers.send_descriptor(end); }), {"Broken pipe"});
+  close(end);
+}
+
+TEST(Sync, WorksOnEveryBacking) {
+  for_each_backing([](shard::buffer<int> numbers) {
+    numbers[1] = 7;
+    EXPECT_EQ(refusal([&] { numbers.sync(); }), "");
+    EXPECT_EQ(refusal([&] { numbers.read_only().sync(); }), "");
+  });
+}
+
+TEST(Unlink, TakesTheNameAndLeavesTheElements) {
+  const shared_names names;
+  const folder in;
+  auto live = shard::create_live<int>(in / "live.npy", 3);
+  auto finished = shard::create<int>(in / "finished.npy", 3);
+  finished.finish();
+  shard::save(in / "saved.npy", shard::buffer<int>(3));
+  auto opened = shard::open_writable<int>(in / "saved.npy");
+  auto named = shard::named::create<int>("x", 3);
+  for (auto* each : {&live, &finished, &opened, &named}) {
+    each->unlink();
+    (*each)[1] = 7;
+    EXPECT_EQ(shard::buffer<const int>::reopen(each->descriptor())[1], 7);
+    mentions(refusal([&] { each->unlink(); }), {"cannot unlink", "no name any more"});
+  }
+  EXPECT_TRUE(in.names().empty());
+  EXPECT_TRUE(names.in().names().empty());
+  const auto next = shard::named::create<int>("x", 3);
+  { const auto gone = std::move(named); }
+  EXPECT_EQ(shard::named::open<int>("x").size(), 3u);
+}
+
+TEST(Unlink, OfWhatHasNoNameOrHasLostItIsAnError) {
+  const folder in;
+  shard::buffer<int> memory(3);
+  mentions(refusal([&] { memory.unlink(); }), {"cannot unlink memory", "has no name"});
+  auto unfinished = shard::create<int>(in / "x.npy", 3);
+  mentions(refusal([&] { unfinished.unlink(); }), {"without a name yet"});
+  unfinished.finish();
+  shard::save(in / "x.npy", shard::buffer<int>(5));
+  mentions(refusal([&] { unfinished.unlink(); }), {"another file"});
+  fs::create_symlink("x.npy", in / "link.npy");
+  auto through = shard::open_writable<int>(in / "link.npy");
+  mentions(refusal([&] { through.unlink(); }), {"another file"});
+  EXPECT_EQ(in.names(), (std::set<std::string>{"x.npy", "link.npy"}));
+}
+
+TEST(Unlink, FindsItsFileAfterAChdir) {
+  const folder in;
+  EXPECT_TRUE(holds_in_a_child([&] {
+    fs::current_path(in.path());
+    auto made = shard::create_live<int>("x.npy", 3);
+    fs::current_path("/");
+    made.unlink();
+    return in.names().empty();
+  }));
+}
+
+TEST(Stats, TellWhatABufferIsAndTakes) {
+  const folder in;
+  constexpr std::size_t n = std::size_t{1} << 20;
+  shard::buffer<char, 2> memory(1024, 1024);
+  const auto before = memory.stats();
+  EXPECT_EQ(before.kind, shard::backing::memory);
+  EXPECT_EQ(before.name, "memory");
+  EXPECT_EQ(before.shape, (std::vector<std::size_t>{1024, 1024}));
+  EXPECT_EQ(before.data_bytes, n);
+  EXPECT_LE(before.allocated_bytes, 4096u) << "the page of the header";
+  EXPECT_LE(before.resident_bytes, 4096u);
+  EXPECT_EQ(before.huge_bytes, 0u);
+  EXPECT_EQ(before.page_bytes, static_cast<std::size_t>(sysconf(_SC_PAGESIZE)));
+  EXPECT_TRUE(holds_in_a_child([&] { return std::ranges::fill(memory, 'x'), true; }));
+  EXPECT_GE(memory.stats().allocated_bytes, n);
+  EXPECT_GE(memory.stats().resident_bytes, n) << "whoever touched it";
+  const auto file = shard::create<char>(in / "x.npy", n).stats();
+  EXPECT_EQ(file.kind, shard::backing::file);
+  EXPECT_EQ(file.name, (in / "x.npy").string());
+  EXPECT_GE(file.allocated_bytes, n);
+  EXPECT_EQ(shard::buffer<int>(0).stats().data_bytes, 0u);
+}
+
+TEST(HugePages, AreUsedIfTheyAreToBeHadAndNeverAnError) {
+  shard::buffer<double> numbers(shard::pages::huge, 1 << 20);
+  EXPECT_TRUE(std::ranges::all_of(numbers, [](double x) { return x == 0; }));
+  shard::map(numbers, [](std::size_t i) { return static_cast<double>(i); });
+  for (std::size_t i = 0; i < numbers.size(); ++i) ASSERT_EQ(numbers[i], static_cast<double>(i));
+  EXPECT_EQ(shard::buffer<const double>::reopen(numbers.descriptor())[5], 5);
+  const auto taken = numbers.stats();
+  EXPECT_EQ(taken.data_bytes, std::size_t{8} << 20);
+  EXPECT_LE(taken.huge_bytes, taken.allocated_bytes + taken.page_bytes);
+  EXPECT_EQ(shard::buffer<double>(shard::pages::huge, 0).size(), 0u);
+}
+
+// The machine of the test may have no huge page; what differs in their file system is imitated: no
+// write(2), and sizes in whole pages.
+TEST(HugePages, AreFilledThroughTheMapping) {
+  static shard::os::call_table real;
+  real = shard::os::calls();
+  shard::os::call_table& calls = shard::os::calls();
+  calls.memfd_create = [](const char* name, unsigned flags) {
+    return real.memfd_create(name, flags & ~unsigned{MFD_HUGETLB});
+  };
+  calls.pwrite = [](int, const void*, std::size_t, off_t) { return errno = EINVAL, ssize_t{-1}; };
+  calls.fstatfs = [](int descriptor, struct statfs* found) {
+    const int result = real.fstatfs(descriptor, found);
+    found->f_type = HUGETLBFS_MAGIC;
+    found->f_bsize = 2 << 20;
+    return result;
+  };
+  {
+    shard::buffer<int> numbers(shard::pages::huge, 3);
+    numbers[1] = 7;
+    EXPECT_EQ(shard::buffer<const int>::reopen(numbers.descriptor())[1], 7);
+    EXPECT_EQ(numbers.read_only()[1], 7);
+    numbers.write({2, 3}, std::vector<int>{5});
+    struct stat found {};
+    EXPECT_EQ(fstat(numbers.descriptor(), &found), 0);
+    EXPECT_EQ(found.st_size, 2 << 20);
+    EXPECT_EQ(std::move(numbers).freeze()[1], 7);
+  }
+  calls = real;
+}
+
+}  // namespace

@@ -1,0 +1,335 @@
+// Bulk transfers of one process, against std::vector; and under threads, which ThreadSanitizer
+// sees.
+#include <gtest/gtest.h>
+#include <rapidcheck.h>
+#include <rapidcheck/gtest.h>
+
+#include <algorithm>
+#include <atomic>
+#include <complex>
+#include <cstdint>
+#include <numeric>
+#include <random>
+#include <thread>
+#include <vector>
+
+#include "memory/word_copy.hpp"
+#include "refusal.hpp"
+#include "shard/buffer.hpp"
+#include "shard/npy.hpp"
+#include "shard/text.hpp"
+
+namespace {
+
+using shard::range;
+using shard_test::mentions;
+using shard_test::refusal;
+
+struct odd_size {  // 24 bytes: lies across the borders of stripes
+  std::int64_t a = 0;
+  double b = 0;
+  std::int32_t c = 0;
+  std::int32_t d = 0;
+  friend bool operator==(const odd_size&, const odd_size&) = default;
+};
+
+template <class T>
+T number(std::uint32_t n) {
+  if constexpr (std::same_as<T, odd_size>) {
+    return {n, double(n) / 2, static_cast<std::int32_t>(n % 1000), 7};
+  } else if constexpr (std::same_as<T, shard::text<5>>) {
+    return shard::text<5>(std::to_string(n % 100'000));
+  } else if constexpr (std::same_as<T, bool>) {
+    return n % 2 != 0;
+  } else if constexpr (std::same_as<T, std::byte>) {
+    return static_cast<std::byte>(n);
+  } else if constexpr (std::same_as<T, std::complex<float>>) {
+    return {float(n % 4096), -1.0f};
+  } else {
+    return static_cast<T>(n % 4096);
+  }
+}
+
+template <class T>
+std::vector<T> numbers(std::size_t count, std::uint32_t seed) {
+  std::mt19937 random(seed);
+  std::vector<T> made;
+  for (std::size_t i = 0; i < count; ++i)
+    made.push_back(number<T>(static_cast<std::uint32_t>(random())));
+  return made;
+}
+
+// std::vector<bool> has no elements to point at.
+template <class T>
+std::vector<T> contents(const shard::buffer<T>& of) {
+  return {of.begin(), of.end()};
+}
+
+template <class T>
+class EveryType : public testing::Test {};
+using types =
+    testing::Types<std::int8_t, std::uint8_t, std::int16_t, std::uint32_t, std::int64_t, float,
+                   double, std::byte, std::complex<float>, shard::text<5>, odd_size>;
+TYPED_TEST_SUITE(EveryType, types);
+
+// Any sequence of transfers does to a buffer what it does to a vector.
+TYPED_TEST(EveryType, IsTransferredAsInAVector) {
+  using T = TypeParam;
+  rc::check([] {
+    const auto size = *rc::gen::inRange<std::size_t>(0, 3000);
+    shard::buffer<T> real(size);
+    std::vector<T> model(size);
+    const auto steps = *rc::gen::inRange(1, 12);
+    for (int step = 0; step < steps; ++step) {
+      const auto first = *rc::gen::inRange<std::size_t>(0, size + 1);
+      const auto last = *rc::gen::inRange<std::size_t>(first, size + 1);
+      const auto seed = *rc::gen::arbitrary<std::uint32_t>();
+      const range part{first, last};
+      const auto at = model.begin() + static_cast<std::ptrdiff_t>(first);
+      const auto values = numbers<T>(part.size(), seed);
+      switch (*rc::gen::inRange(0, 5)) {
+        case 0:
+          real.write(part, values);
+          std::ranges::copy(values, at);
+          break;
+        case 1:
+          real.fill(part, number<T>(seed));
+          std::fill_n(at, part.size(), number<T>(seed));
+          break;
+        case 2: {
+          std::vector<T> read(part.size());
+          real.read(part, read);
+          RC_ASSERT(std::ranges::equal(read, std::span(model).subspan(first, part.size())));
+          break;
+        }
+        default: {
+          if (size == 0) break;
+          const auto indices = *rc::gen::container<std::vector<std::size_t>>(
+              part.size() % 50, rc::gen::inRange<std::size_t>(0, size));
+          const auto moved = numbers<T>(indices.size(), seed);
+          real.scatter(indices, moved);
+          for (std::size_t k = 0; k < indices.size(); ++k) model[indices[k]] = moved[k];
+          std::vector<T> read(indices.size());
+          real.gather(indices, read);
+          for (std::size_t k = 0; k < indices.size(); ++k) RC_ASSERT(read[k] == model[indices[k]]);
+        }
+      }
+    }
+    RC_ASSERT(contents(real) == model);
+  });
+}
+
+TEST(Transfer, SlabsEqualThoseOfAReferenceArray) {
+  rc::check([] {
+    const auto extent = [] { return *rc::gen::inRange<std::size_t>(1, 9); };
+    const std::array<std::size_t, 3> shape{extent(), extent(), extent()};
+    shard::buffer<int, 3> real(shape[0], shape[1], shape[2]);
+    std::vector<int> model(real.size());
+    for (int round = 0; round < 4; ++round) {
+      std::array<range, 3> part;
+      for (std::size_t d = 0; d < 3; ++d) {
+        part[d].first = *rc::gen::inRange<std::size_t>(0, shape[d] + 1);
+        part[d].last = *rc::gen::inRange<std::size_t>(part[d].first, shape[d] + 1);
+      }
+      const std::size_t count = part[0].size() * part[1].size() * part[2].size();
+      const auto values = numbers<int>(count, *rc::gen::arbitrary<std::uint32_t>());
+      std::vector<int> read(count);
+      std::vector<int> expected;
+      real.read_slab(part, read);
+      real.write_slab(part, values);
+      std::size_t k = 0;
+      for (std::size_t x : part[0])
+        for (std::size_t y : part[1])
+          for (std::size_t z : part[2]) {
+            int& cell = model[(x * shape[1] + y) * shape[2] + z];
+            expected.push_back(cell);
+            cell = values[k++];
+          }
+      RC_ASSERT(read == expected);
+    }
+    RC_ASSERT(std::ranges::equal(real.span(), model));
+  });
+}
+
+TEST(Transfer, IsAllOrNothingOnBounds) {
+  shard::buffer<std::int64_t> ten(10);
+  shard::buffer<std::int64_t> five(5);
+  const std::vector<std::int64_t> three{1, 2, 3};
+  ten.write({5, 8}, three);
+  std::vector<std::int64_t> read(3);
+  ten.read({5, 8}, read);
+  EXPECT_EQ(read, three);
+
+  std::vector<std::int64_t> eleven(11);
+  mentions(refusal([&] {
+             ten.read({8, 13}, std::span(eleven).first(5));
+           }),
+           {"read", "[8, 13)", "10"});
+  mentions(refusal([&] { ten.read({0, 11}, eleven); }), {"[0, 11)", "[0, 10)"});
+  mentions(refusal([&] { five.write({3, 6}, three); }), {"write", "[3, 6)", "[0, 5)"});
+  mentions(refusal([&] { five.add({3, 6}, three); }), {"add", "[3, 6)"});
+  mentions(refusal([&] { five.fill({4, 6}, 9); }), {"fill", "[4, 6)"});
+  const std::vector<std::size_t> outside{1, 2, 5};
+  mentions(refusal([&] { five.scatter(outside, three); }), {"scatter", "[5, 6)"});
+  EXPECT_EQ(contents(five), std::vector<std::int64_t>(5)) << "something was written";
+}
+
+TEST(Transfer, NeverRecyclesOrCuts) {
+  shard::buffer<int> some(10);
+  const std::vector<int> two{1, 2};
+  mentions(refusal([&] { some.write({0, 3}, two); }), {"2 elements", "expected 3"});
+  mentions(refusal([&] { some.add({0, 1}, two); }), {"2 elements", "expected 1"});
+  const std::vector<std::size_t> indices{0, 1, 2};
+  mentions(refusal([&] { some.scatter(indices, two); }), {"2 elements", "expected 3"});
+  EXPECT_EQ(contents(some), std::vector<int>(10));
+}
+
+TEST(Transfer, OfNothingReturns) {
+  shard::buffer<int> none(0);
+  shard::buffer<int> some(3);
+  for (auto* each : {&none, &some}) {
+    const std::size_t end = each->size();
+    each->read({end, end}, {});
+    each->write({end, end}, {});
+    each->add({end, end}, {});
+    each->fill({end, end}, 1);
+    each->gather({}, {});
+    each->scatter({}, {});
+    each->clear_torn({end, end});
+    EXPECT_TRUE(each->try_read({0, 0}, {}));
+    EXPECT_TRUE(each->torn().empty());
+  }
+}
+
+TEST(Transfer, KeepsTheOrderOfIndicesAndTheLastOfEqualOnes) {
+  shard::buffer<int> some(10);
+  std::iota(some.begin(), some.end(), 0);
+  const std::vector<std::size_t> from{7, 2, 5};
+  std::vector<int> gathered(3);
+  some.gather(from, gathered);
+  EXPECT_EQ(gathered, (std::vector{7, 2, 5}));
+  const std::vector<std::size_t> to{2, 2, 4, 2};
+  const std::vector<int> values{10, 20, 40, 30};
+  some.scatter(to, values);
+  EXPECT_EQ(some[2], 30);
+  EXPECT_EQ(some[4], 40);
+}
+
+TEST(Transfer, AddsWithWrapAround) {
+  shard::buffer<std::int8_t> narrow(2);
+  narrow[0] = 127;
+  narrow.add({0, 2}, std::vector<std::int8_t>{1, -5});
+  EXPECT_EQ(narrow[0], -128);
+  EXPECT_EQ(narrow[1], -5);
+  shard::buffer<double> real(2);
+  real.add({0, 2}, std::vector<double>{0.5, -0.25});
+  real.add({0, 2}, std::vector<double>{0.5, -0.25});
+  EXPECT_EQ(real[0], 1.0);
+  EXPECT_EQ(real[1], -0.5);
+}
+
+TEST(Transfer, NeedsAnOpenBuffer) {
+  shard::buffer<int> gone(5);
+  const shard::buffer<int> taken(std::move(gone));
+  std::vector<int> none;
+  mentions(refusal([&] { gone.read({0, 0}, none); }), {"closed"});
+  mentions(refusal([&] { gone.lock(); }), {"closed"});
+  mentions(refusal([&] { gone.notify(); }), {"closed"});
+}
+
+TEST(Transfer, ReadsFilesThatNobodyWritesTo) {
+  const shard_test::folder place;
+  const auto path = place.path() / "some.npy";
+  shard::buffer<int> made(100);
+  std::iota(made.begin(), made.end(), 0);
+  shard::save(path, made);
+  const auto input = shard::open<int>(path);
+  std::vector<int> read(3);
+  input.read({50, 53}, read);
+  EXPECT_EQ(read, (std::vector{50, 51, 52}));
+  EXPECT_TRUE(input.torn().empty());
+  EXPECT_FALSE(input.abandoned());
+  EXPECT_EQ(std::filesystem::file_size(path), 4096u + 400) << "a reader changed it";
+}
+
+TEST(WordCopy, EqualsMemcpyAtEveryPlaceAndLength) {
+  namespace memory = shard::memory;
+  constexpr std::size_t longest = 300;
+  std::vector<std::byte> from(longest + 64);
+  for (std::size_t i = 0; i < from.size(); ++i) from[i] = static_cast<std::byte>(i * 7 + 1);
+  for (auto copy : {memory::copy_from_shared, memory::copy_to_shared,
+                    memory::copy_words_from_shared, memory::copy_words_to_shared}) {
+    for (std::size_t bytes = 0; bytes < longest; ++bytes) {
+      for (std::size_t source = 0; source < 9; ++source) {
+        const std::size_t target = bytes % 9;
+        std::vector<std::byte> to(longest + 64, std::byte{0xAA});
+        std::vector<std::byte> expected = to;
+        copy(to.data() + target, from.data() + source, bytes);
+        std::copy_n(from.data() + source, bytes, expected.data() + target);
+        ASSERT_EQ(to, expected) << bytes << " bytes from " << source << " to " << target;
+      }
+    }
+    std::vector<std::byte> big(100'000, std::byte{3});
+    std::vector<std::byte> to(big.size() + 1);
+    copy(to.data() + 1, big.data(), big.size());
+    EXPECT_TRUE(std::equal(big.begin(), big.end(), to.begin() + 1));
+  }
+}
+
+// ---- Threads. Each transfer writes one value everywhere: any mixture shows.
+
+template <class Handle>
+void never_sees_a_mixture(Handle& writing, const auto& reading, std::size_t elements) {
+  std::atomic<bool> stop = false;
+  std::atomic<int> wrong = 0;
+  std::vector<std::thread> threads;
+  for (std::int64_t id : {1, 2}) {
+    threads.emplace_back([&, id] {
+      for (std::int64_t k = 0; k < 300; ++k) {
+        writing.write({0, elements}, std::vector<std::int64_t>(elements, id * 1000 + k));
+      }
+      stop = true;
+    });
+  }
+  for (int reader = 0; reader < 2; ++reader) {
+    threads.emplace_back([&] {
+      std::vector<std::int64_t> seen(elements);
+      while (!stop) {
+        reading.read({0, elements}, seen);
+        if (std::ranges::count(seen, seen[0]) != std::ssize(seen)) ++wrong;
+      }
+    });
+  }
+  for (auto& each : threads) each.join();
+  EXPECT_EQ(wrong, 0);
+}
+
+TEST(Transfer, IsNeverSeenHalfWayWithinAStripe) {
+  shard::buffer<std::int64_t> some(100);
+  never_sees_a_mixture(some, some, 100);
+}
+
+TEST(Transfer, IsNeverSeenHalfWayAcrossStripes) {
+  shard::buffer<std::int64_t> some(20'000);
+  never_sees_a_mixture(some, some, 20'000);
+}
+
+TEST(Transfer, IsNeverSeenHalfWayByAnotherHandle) {
+  shard::buffer<std::int64_t> some(3000);
+  const auto other = shard::buffer<std::int64_t>::reopen(some.descriptor());
+  never_sees_a_mixture(some, other, 3000);
+}
+
+TEST(Transfer, LosesNoAdditionOfThreads) {
+  shard::buffer<std::int64_t> some(3);
+  auto add = [&] {
+    for (int i = 0; i < 1000; ++i) some.add({0, 3}, std::vector<std::int64_t>{1, 1, 1});
+  };
+  std::thread one(add);
+  std::thread two(add);
+  one.join();
+  two.join();
+  EXPECT_EQ(contents(some), (std::vector<std::int64_t>{2000, 2000, 2000}));
+}
+
+}  // namespace
