@@ -1,0 +1,27 @@
+# The program `shard`, and its completion in bash. The library needs none of what it is built with.
+
+find_package(CLI11 REQUIRED)
+find_package(fmt REQUIRED)
+find_package(nlohmann_json REQUIRED)
+
+add_executable(
+  shard_command
+  src/command/array_file.cpp
+  src/command/cat.cpp
+  src/command/doctor.cpp
+  src/command/head.cpp
+  src/command/info.cpp
+  src/command/main.cpp
+  src/command/output.cpp
+  src/command/print.cpp
+  src/command/values.cpp)
+# Not beside the library, whose target has the same name.
+set_target_properties(shard_command PROPERTIES OUTPUT_NAME shard RUNTIME_OUTPUT_DIRECTORY
+                                                                 ${PROJECT_BINARY_DIR}/bin)
+target_include_directories(shard_command PRIVATE src)
+target_link_libraries(shard_command PRIVATE shard::shard shard_warnings CLI11::CLI11 fmt::fmt
+                                            nlohmann_json::nlohmann_json)
+
+install(TARGETS shard_command RUNTIME DESTINATION ${CMAKE_INSTALL_BINDIR})
+install(FILES src/command/shard.bash DESTINATION ${CMAKE_INSTALL_DATADIR}/bash-completion/completions
+        RENAME shard)

@@ -1,0 +1,162 @@
+#include "command/array_file.hpp"
+
+#include <algorithm>
+#include <span>
+#include <string_view>
+#include <system_error>
+
+#include "memory/attempt.hpp"
+#include "memory/conversion.hpp"
+#include "memory/malformed.hpp"
+#include "os/file.hpp"
+#include "shard/error.hpp"
+
+namespace shard::command {
+namespace {
+
+// Where named buffers are: docs/buffers.md.
+constexpr std::string_view names = "/dev/shm/shard.";
+
+constexpr std::size_t most_element_bytes = std::size_t{64} << 20;
+// Of a struct with arrays inside: each is a column.
+constexpr std::size_t most_values = std::size_t{1} << 20;
+// Long enough to read a column-major file in few pieces, which are as long as the rows of a block.
+constexpr std::size_t block_bytes = std::size_t{1} << 20;
+constexpr std::size_t column_major_block_bytes = std::size_t{16} << 20;
+
+// Runs `steps`, with what is malformed as an error.
+template <class Steps>
+auto checked(const std::string& what, Steps steps) try {
+  return memory::attempt(what, "a readable .npy file, or the name of a buffer", steps);
+} catch (const memory::malformed& e) {
+  throw error(std::errc::invalid_argument,
+              "cannot " + what + ": found " + e.what() + ", expected " + e.expected());
+}
+
+// A path wins over a name: it can be told apart by "./", a name can't.
+os::descriptor open_either(array_file& to) {
+  to.path = to.argument;
+  try {
+    return os::open(to.path, os::protection::read);
+  } catch (const os::call_failed& e) {
+    if (e.code() != std::errc::no_such_file_or_directory || to.argument.empty() ||
+        to.argument.find('/') != std::string::npos) {
+      throw;
+    }
+  }
+  to.path = std::string(names) + to.argument;
+  to.named = true;
+  return os::open(to.path, os::protection::read);
+}
+
+void require_printable(const array_file& of) {
+  using memory::malformed;
+  const memory::layout& type = of.type;
+  if (type.has_foreign) {
+    throw malformed(memory::shown(memory::text(of.npy.header.descr)),
+                    "a type that shard has: bool, integers, float32, float64, complex, text (S), "
+                    "bytes (V), or a struct of them");
+  }
+  if (type.size_bytes == 0 || type.size_bytes > most_element_bytes) {
+    throw malformed("elements of " + std::to_string(type.size_bytes) + " bytes",
+                    "1 to " + std::to_string(most_element_bytes));
+  }
+  if (type.values > most_values) {
+    throw malformed("elements of " + std::to_string(type.values) + " values",
+                    "at most " + std::to_string(most_values));
+  }
+}
+
+}  // namespace
+
+std::size_t array_file::row_elements() const noexcept {
+  std::size_t count = 1;
+  for (std::size_t d = 1; d < shape().size(); ++d) count *= shape()[d];
+  return count;
+}
+
+array_file open_array(const std::string& argument, const std::string& verb) {
+  return checked(verb + " " + argument, [&] {
+    array_file opened{.argument = argument};
+    opened.file = open_either(opened);
+    opened.npy = memory::read_npy_file(opened.file);
+    opened.mode = os::status(opened.file.get()).mode;
+    opened.type = memory::layout_of(opened.npy.header.descr);
+    opened.data_bytes =
+        memory::data_bytes(opened.shape(), opened.type.size_bytes, opened.npy.available_bytes());
+    return opened;
+  });
+}
+
+element_stream::element_stream(const array_file& of, range rows)
+    : of_(of), element_bytes_(of.type.size_bytes) {
+  checked("print " + of.argument, [&] { require_printable(of); });
+  // Nothing may be multiplied where an extent is 0: the others can be anything.
+  if (of.data_bytes == 0) return;
+  at_ = rows.first * of.row_elements();
+  end_ = rows.last * of.row_elements();
+}
+
+const std::byte* element_stream::next() {
+  if (used_ == block_.size()) checked("read " + of_.argument, [&] { fill(); });
+  const std::byte* const element = &block_[used_];
+  used_ += element_bytes_;
+  return element;
+}
+
+void element_stream::fill() {
+  const bool columns = of_.npy.column_major();
+  const std::size_t room =
+      std::max<std::size_t>((columns ? column_major_block_bytes : block_bytes) / element_bytes_, 1);
+  const std::size_t row = of_.row_elements();
+  std::size_t count = std::min(room, end_ - at_);
+  if (columns && count >= row) count -= count % row;
+  block_.resize(count * element_bytes_);
+  if (!columns) {
+    read(block_, at_);
+  } else if (count >= row) {
+    read_rows(count / row);
+  } else {
+    read_scattered(count);
+  }
+  at_ += count;
+  used_ = 0;
+}
+
+// `element` is a place in the file.
+void element_stream::read(std::span<std::byte> to, std::size_t element) const {
+  const std::size_t offset = of_.npy.data_offset + element * element_bytes_;
+  if (os::read_some(of_.file, to, offset) < to.size()) {
+    throw memory::malformed("a file that became shorter", "the rest of its data");
+  }
+}
+
+// Whole rows of a column-major file: a piece of each column, and then their columns placed as
+// load() places those of a whole file.
+void element_stream::read_rows(std::size_t rows) {
+  columns_.resize(block_.size());
+  const std::size_t piece = rows * element_bytes_;
+  const std::size_t first = at_ / of_.row_elements();
+  for (std::size_t column = 0; column < of_.row_elements(); ++column) {
+    read(std::span(columns_).subspan(column * piece, piece), first + column * of_.rows());
+  }
+  std::vector<std::size_t> shape = of_.shape();
+  shape[0] = rows;
+  memory::place_columns(columns_, 0, shape, element_bytes_, block_.data());
+}
+
+// Part of one row, which is longer than a block: each element is elsewhere.
+void element_stream::read_scattered(std::size_t count) {
+  const std::vector<std::size_t>& shape = of_.shape();
+  for (std::size_t i = 0; i < count; ++i) {
+    std::size_t rest = at_ + i;
+    std::size_t place = 0;
+    // Horner's scheme, from the dimension that moves slowest in the file.
+    for (std::size_t d = shape.size(); d-- > 0; rest /= shape[d]) {
+      place = place * shape[d] + rest % shape[d];
+    }
+    read(std::span(block_).subspan(i * element_bytes_, element_bytes_), place);
+  }
+}
+
+}  // namespace shard::command

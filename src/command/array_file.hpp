@@ -1,0 +1,62 @@
+// An array of whatever type, in a file or under a name, and its elements one after the other.
+#pragma once
+
+#include <cstddef>
+#include <span>
+#include <string>
+#include <vector>
+
+#include "memory/layout.hpp"
+#include "memory/npy_file.hpp"
+#include "os/descriptor.hpp"
+#include "shard/range.hpp"
+
+namespace shard::command {
+
+struct array_file {
+  std::string argument;  // as the user gave it
+  std::string path{};
+  bool named = false;
+  unsigned mode = 0;
+  os::descriptor file{};
+  memory::npy_file npy{};
+  memory::layout type{};
+  std::size_t data_bytes = 0;
+
+  const std::vector<std::size_t>& shape() const noexcept { return npy.header.shape; }
+  // What the first dimension counts; an array without dimensions has one.
+  std::size_t rows() const noexcept { return shape().empty() ? 1 : shape()[0]; }
+  std::size_t row_elements() const noexcept;
+};
+
+// Opens a path, or, where there is no such file, the named buffer of that name. Throws
+// shard::error, whose message begins "cannot <verb> <argument>".
+array_file open_array(const std::string& argument, const std::string& verb);
+
+// The elements of some rows in row-major order, whatever the file's order, in their file's byte
+// order. Reads block by block, so the memory it takes does not depend on how many there are.
+class element_stream {
+ public:
+  // Throws shard::error if the type is none of shard's, or its elements are too large to print.
+  // Requires: `of` outlives it, and has these rows.
+  element_stream(const array_file& of, range rows);
+
+  // Valid until the next call. Requires: there is one more. Throws shard::error.
+  const std::byte* next();
+
+ private:
+  void fill();
+  void read(std::span<std::byte> to, std::size_t element) const;
+  void read_rows(std::size_t rows);
+  void read_scattered(std::size_t count);
+
+  const array_file& of_;
+  std::size_t element_bytes_;
+  std::size_t at_ = 0;   // of the next element that is read, in row-major order
+  std::size_t end_ = 0;  // of the last one
+  std::vector<std::byte> block_{};
+  std::vector<std::byte> columns_{};
+  std::size_t used_ = 0;
+};
+
+}  // namespace shard::command

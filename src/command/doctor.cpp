@@ -1,0 +1,296 @@
+// shard doctor: what the machine means for a job, before the job.
+
+#include <algorithm>
+#include <array>
+#include <filesystem>
+#include <limits>
+#include <memory>
+#include <nlohmann/json.hpp>
+#include <optional>
+#include <string>
+#include <thread>
+#include <vector>
+
+#include "command/command.hpp"
+#include "command/output.hpp"
+#include "os/byte_lock.hpp"
+#include "os/calls.hpp"
+#include "os/cpu.hpp"
+#include "os/file.hpp"
+#include "os/headroom.hpp"
+#include "os/machine.hpp"
+
+namespace shard::command {
+namespace {
+
+enum class verdict { ok, note, problem };
+
+struct finding {
+  std::string subject;
+  verdict judged = verdict::ok;
+  std::string found;
+  std::string meaning;  // for a job
+};
+
+constexpr std::size_t mebi = std::size_t{1} << 20;
+
+const char* word(verdict judged) {
+  switch (judged) {
+    case verdict::ok: return "ok";
+    case verdict::note: return "note";
+    case verdict::problem: return "problem";
+  }
+  return "";
+}
+
+// "7.8 GiB".
+std::string size(std::size_t bytes) {
+  constexpr std::array units{"bytes", "KiB", "MiB", "GiB", "TiB", "PiB", "EiB"};
+  auto value = static_cast<double>(bytes);
+  std::size_t unit = 0;
+  for (; value >= 1024; ++unit) value /= 1024;
+  return unit == 0 ? fmt::format("{} bytes", bytes) : fmt::format("{:.1f} {}", value, units[unit]);
+}
+
+// ---- processes
+
+finding check_kernel() {
+  const os::kernel_version kernel = os::kernel();
+  const bool recent = kernel.major > 5 || (kernel.major == 5 && kernel.minor >= 6);
+  return {"kernel", recent ? verdict::ok : verdict::problem, "Linux " + kernel.release,
+          recent ? "has all that shard uses" : "shard needs 5.6 or newer"};
+}
+
+finding check_watching() {
+  if (!os::has_proc()) {
+    return {"processes", verdict::problem, "no /proc",
+            "workers can't map buffers: mount /proc in this container"};
+  }
+  if (!os::has_process_descriptors()) {
+    return {"processes", verdict::problem, "pidfd_open is refused",
+            "workers can't be watched: allow it in this sandbox (seccomp)"};
+  }
+  return {"processes", verdict::ok, "/proc and pidfds", "workers can be watched and replaced"};
+}
+
+finding check_cpus() {
+  const unsigned all = std::max(std::thread::hardware_concurrency(), 1u);
+  const unsigned budget = os::cpu_budget();
+  const std::string workers =
+      fmt::format("a map starts {} worker{} by default", budget, budget == 1 ? "" : "s");
+  return {"cpu", verdict::ok, fmt::format("{} by affinity, {} with quotas", all, budget), workers};
+}
+
+// ---- memory
+
+finding check_memory() {
+  const os::memory_status memory = os::machine_memory();
+  const os::headroom room = os::memory_headroom(std::numeric_limits<std::size_t>::max());
+  const std::string swap =
+      memory.swap_bytes == 0
+          ? "no swap"
+          : fmt::format("swap {} of {}", size(memory.free_swap_bytes), size(memory.swap_bytes));
+  const std::string found = fmt::format("{} of {} available, {}", size(memory.available_bytes),
+                                        size(memory.total_bytes), swap);
+  if (room.available_bytes == std::numeric_limits<std::size_t>::max()) {
+    return {"memory", verdict::note, found, "no limit can be seen: buffers are never refused"};
+  }
+  const verdict judged = room.available_bytes < 64 * mebi    ? verdict::problem
+                         : room.available_bytes < 512 * mebi ? verdict::note
+                                                             : verdict::ok;
+  return {"memory", judged, found,
+          fmt::format("buffers in memory are refused beyond {} ({})", size(room.available_bytes),
+                      room.limit)};
+}
+
+finding check_shared_memory() try {
+  const os::file_system shm = os::file_system_of("/dev/shm");
+  const std::string found =
+      fmt::format("{}, {} of {} free", shm.kind, size(shm.free_bytes), size(shm.size_bytes));
+  if (shm.kind != "tmpfs") {
+    return {"/dev/shm", verdict::problem, found, "named buffers need a tmpfs mounted there"};
+  }
+  const verdict judged = shm.read_only || shm.free_bytes < mebi ? verdict::problem
+                         : shm.free_bytes < 128 * mebi          ? verdict::note
+                                                                : verdict::ok;
+  return {"/dev/shm", judged, found,
+          shm.read_only ? "read-only: no named buffers"
+                        : "room for named buffers; those without a name don't count"};
+} catch (const os::call_failed& e) {
+  return {"/dev/shm", verdict::problem, e.code().message(), "named buffers need it mounted"};
+}
+
+finding check_huge_pages() {
+  const os::memory_status memory = os::machine_memory();
+  const std::string mode =
+      memory.huge_shared_memory.empty() ? "unknown" : memory.huge_shared_memory;
+  const bool never = mode == "never" || mode == "deny" || mode == "unknown";
+  return {"huge pages", never ? verdict::note : verdict::ok,
+          fmt::format("for shared memory: {}; {} of {} reserved and free", mode,
+                      memory.free_huge_pages, size(memory.huge_page_bytes)),
+          never
+              ? "first writes to large buffers take longer: see transparent_hugepage/shmem_enabled"
+              : "large buffers in memory can have them"};
+}
+
+// ---- limits
+
+std::string limit_text(std::optional<std::size_t> limit) {
+  return limit ? std::to_string(*limit) : "no limit";
+}
+
+finding check_descriptors() {
+  const auto limit = os::limit_of(os::resource::descriptors);
+  const std::size_t needed = std::size_t{64} + 4 * os::cpu_budget();
+  const std::size_t most = limit.value_or(std::numeric_limits<std::size_t>::max());
+  return {"descriptors",
+          most < needed       ? verdict::problem
+          : most < 4 * needed ? verdict::note
+                              : verdict::ok,
+          limit_text(limit), "each open buffer and each worker takes some (ulimit -n)"};
+}
+
+finding check_processes() {
+  const auto limit = os::limit_of(os::resource::processes);
+  const std::size_t needed = os::cpu_budget() + std::size_t{2};
+  const std::size_t most = limit.value_or(std::numeric_limits<std::size_t>::max());
+  return {"user processes",
+          most < needed       ? verdict::problem
+          : most < 8 * needed ? verdict::note
+                              : verdict::ok,
+          limit_text(limit), "of this user in all, workers among them (ulimit -u)"};
+}
+
+finding check_address_space() {
+  const auto limit = os::limit_of(os::resource::address_space);
+  return {"address space", limit ? verdict::note : verdict::ok, limit ? size(*limit) : "no limit",
+          limit ? "all buffers together must fit, files too (ulimit -v)"
+                : "files of any size can be mapped"};
+}
+
+finding check_file_size() {
+  const auto limit = os::limit_of(os::resource::file_size);
+  return {"file size", limit ? verdict::note : verdict::ok, limit ? size(*limit) : "no limit",
+          limit ? "larger buffers are refused, those in memory too (ulimit -f)"
+                : "buffers of any size can be made"};
+}
+
+finding check_core() {
+  const auto limit = os::limit_of(os::resource::core);
+  const bool none = limit && *limit == 0;
+  return {"core files", none ? verdict::ok : verdict::note, limit ? size(*limit) : "no limit",
+          none ? "a kernel that crashes leaves none (ulimit -c)"
+               : "each crash of a kernel may write one (ulimit -c)"};
+}
+
+// ---- the folder for output
+
+// What can be done with files there, found out with one that is gone afterwards.
+finding check_files(const std::string& path, const os::file_system& in) {
+  const std::string subject = "files in " + path;
+  const os::descriptor folder = os::open_directory(path);
+  os::descriptor file = os::unnamed_file(folder);
+  const bool unnamed = static_cast<bool>(file);
+  if (!unnamed) {
+    const std::string name = fmt::format(".shard-doctor-{}", os::process_id());
+    file = os::create_new(folder, name);
+    os::unlink_at(folder, name);
+  }
+  const bool reserves = os::reserves(file);
+  bool locks = true;
+  try {
+    os::try_lock_byte(file, 0, os::hold::exclusive);
+  } catch (const os::call_failed&) {
+    locks = false;
+  }
+  const std::string found = fmt::format(
+      "{}{}, {} of {} free; {}, {}, {}", in.kind, in.network ? " (network or user space)" : "",
+      size(in.free_bytes), size(in.size_bytes), unnamed ? "unnamed files" : "no unnamed files",
+      reserves ? "reserves blocks" : "does not reserve blocks", locks ? "locks" : "no locks");
+  if (!locks) {
+    return {subject, verdict::note, found,
+            "outputs can be written; processes can't share a file by bulk or locks"};
+  }
+  if (in.network) {
+    return {subject, verdict::note, found,
+            "processes of one machine may share a file there, those of several may not"};
+  }
+  if (!reserves) {
+    return {subject, verdict::note, found, "creating an output writes to all of it, to reserve it"};
+  }
+  return {subject, verdict::ok, found,
+          unnamed ? "a job that is killed leaves nothing of an unfinished output"
+                  : "a job that is killed can leave a hidden temporary file"};
+}
+
+finding check_folder(const std::string& path) try {
+  // Of a file that is to be replaced, the folder it is in.
+  std::filesystem::path at = path;
+  if (exists(at) && !is_directory(at)) at = absolute(at).parent_path();
+  const std::string folder = at.string();
+  const os::file_system in = os::file_system_of(folder);
+  return check_files(folder, in);
+} catch (const std::system_error& e) {
+  return {"files in " + path, verdict::problem, e.code().message(), "no outputs can be made there"};
+}
+
+// ----
+
+std::vector<finding> check_all(const std::string& path) {
+  return {check_kernel(),        check_watching(),   check_cpus(),        check_memory(),
+          check_shared_memory(), check_huge_pages(), check_descriptors(), check_processes(),
+          check_address_space(), check_file_size(),  check_core(),        check_folder(path)};
+}
+
+void put_text(output& to, const std::vector<finding>& all) {
+  std::size_t width = 0;
+  for (const finding& each : all) width = std::max(width, each.subject.size());
+  for (const finding& each : all) {
+    to.print("{:<8} {:<{}}  {}: {}\n", word(each.judged), each.subject, width, each.found,
+             each.meaning);
+  }
+}
+
+void put_json(output& to, const std::vector<finding>& all) {
+  using json = nlohmann::ordered_json;
+  json list = json::array();
+  for (const finding& each : all) {
+    list.push_back({{"subject", each.subject},
+                    {"verdict", word(each.judged)},
+                    {"found", each.found},
+                    {"meaning", each.meaning}});
+  }
+  to.put(list.dump(2, ' ', false, json::error_handler_t::replace));
+  to.put('\n');
+}
+
+}  // namespace
+
+void add_doctor(CLI::App& program, status& result) {
+  struct request {
+    std::string path = ".";
+    bool as_json = false;
+  };
+  CLI::App* const doctor =
+      program.add_subcommand("doctor", "Check what this machine means for a job");
+  const auto asked = std::make_shared<request>();
+  doctor->add_option("PATH", asked->path, "The folder for outputs; the current one if not given");
+  doctor->add_flag("--json", asked->as_json, "As a JSON array, with an object for each check");
+  doctor->footer(
+      "Each line is ok, a note (good to know), or a problem; the exit status is 1 if there is "
+      "one.\n"
+      "Needs no rights, and leaves nothing behind.\n\n"
+      "Examples:\n"
+      "  shard doctor /scratch/results\n"
+      "  shard doctor --json | jq -r '.[] | select(.verdict != \"ok\") | .subject'");
+  doctor->callback([asked, &result] {
+    const std::vector<finding> all = check_all(asked->path);
+    output to;
+    asked->as_json ? put_json(to, all) : put_text(to, all);
+    to.flush();
+    const auto bad = [](const finding& each) { return each.judged == verdict::problem; };
+    result = std::ranges::any_of(all, bad) ? status::failed : status::ok;
+  });
+}
+
+}  // namespace shard::command

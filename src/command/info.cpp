@@ -1,0 +1,198 @@
+// shard info: what is in files and named buffers, and how a program opens them.
+
+#include <cstdio>
+#include <memory>
+#include <nlohmann/json.hpp>
+#include <string>
+#include <vector>
+
+#include "command/array_file.hpp"
+#include "command/command.hpp"
+#include "command/output.hpp"
+#include "command/values.hpp"
+#include "memory/dtype.hpp"
+#include "shard/error.hpp"
+
+namespace shard::command {
+namespace {
+
+using json = nlohmann::ordered_json;
+using memory::layout;
+using memory::layout_field;
+
+std::string printable(std::string_view text) {
+  std::string escaped;
+  append_text(escaped, text, format::text);
+  return escaped;
+}
+
+struct orders {
+  bool little = false;
+  bool big = false;
+};
+
+void note_orders(orders& found, const layout& type) {
+  for (const layout_field& field : type.fields) note_orders(found, field.type);
+  if (!type.fields.empty() || type.kind == memory::kind::opaque ||
+      type.kind == memory::kind::text || type.size_bytes == 1) {
+    return;
+  }
+  (type.big_endian ? found.big : found.little) = true;
+}
+
+const char* byte_order(const layout& type) {
+  orders found;
+  note_orders(found, type);
+  if (found.big) return found.little ? "mixed" : "big";
+  return found.little ? "little" : "none";
+}
+
+// Why it can't be mapped as it is; "": it can be.
+std::string obstacle(const array_file& of) {
+  const std::string order = byte_order(of.type);
+  if (order == "big" || order == "mixed") return "its numbers are big-endian";
+  if (of.npy.column_major()) return "its order is column-major";
+  if (of.npy.data_offset % of.type.alignment != 0) {
+    return fmt::format("its data begin at byte {}, which is no multiple of {}", of.npy.data_offset,
+                       of.type.alignment);
+  }
+  return {};
+}
+
+// How a program gets at it: {"open"}, {"load", why}, {"none", why}.
+struct access {
+  std::string by;
+  std::string why{};
+};
+
+access access_to(const array_file& of) {
+  if (of.type.has_foreign) return {"none", "shard has no such element type"};
+  if (of.type.size_bytes == 0) return {"none", "its elements have no bytes"};
+  const std::string why = obstacle(of);
+  return why.empty() ? access{"open"} : access{"load", why};
+}
+
+json fields_as_json(const layout& type) {
+  json list = json::array();
+  for (const layout_field& field : type.fields) {
+    if (field.padding) continue;
+    json one{{"name", field.name},
+             {"offset", field.offset},
+             {"type", words(field.type)},
+             {"shape", field.shape},
+             {"bytes", field.type.size_bytes * field.count}};
+    if (!field.type.fields.empty()) one["fields"] = fields_as_json(field.type);
+    list.push_back(std::move(one));
+  }
+  return list;
+}
+
+json as_json(const array_file& of) {
+  const access how = access_to(of);
+  json one{{"name", of.argument},
+           {"backing", of.named ? "named" : "file"},
+           {"path", of.path},
+           {"mode", fmt::format("{:04o}", of.mode)},
+           {"descr", memory::text(of.npy.header.descr)},
+           {"type", words(of.type)},
+           {"element_bytes", of.type.size_bytes},
+           {"shape", of.shape()},
+           {"order", of.npy.header.fortran_order ? "column" : "row"},
+           {"byte_order", byte_order(of.type)},
+           {"data_bytes", of.data_bytes},
+           {"data_offset", of.npy.data_offset},
+           {"file_bytes", of.npy.file_bytes},
+           {"access", how.by}};
+  if (!how.why.empty()) one["why"] = how.why;
+  if (!of.type.fields.empty()) one["fields"] = fields_as_json(of.type);
+  return one;
+}
+
+void put_fields(output& to, const layout& type, std::size_t depth) {
+  for (const layout_field& field : type.fields) {
+    const std::string shape = field.shape.empty() ? "" : " " + memory::tuple(field.shape);
+    to.print("  {:>12}  {:{}}{}: {}{}\n", field.offset, "", 2 * depth,
+             field.padding ? "(padding)" : printable(field.name), words(field.type), shape);
+    put_fields(to, field.type, depth + 1);
+  }
+}
+
+void put_text(output& to, const array_file& of) {
+  const access how = access_to(of);
+  const std::string order = byte_order(of.type);
+  to.print("{}\n", printable(of.argument));
+  to.print("  backing       {}, mode {:04o}\n",
+           of.named ? "named buffer " + printable(of.path) : "file", of.mode);
+  to.print("  type          {}: {}\n", printable(memory::text(of.npy.header.descr)),
+           words(of.type));
+  if (!of.type.fields.empty()) {
+    to.print("  fields        at byte, name, type\n");
+    put_fields(to, of.type, 0);
+  }
+  to.print("  shape         {}\n", memory::tuple(of.shape()));
+  to.print("  order         {}\n",
+           of.npy.header.fortran_order ? "column-major (Fortran)" : "row-major");
+  to.print("  byte order    {}\n", order == "none"    ? "of no importance"
+                                   : order == "mixed" ? "mixed"
+                                                      : order + "-endian");
+  to.print("  data          {} bytes at byte {} of {}\n", of.data_bytes, of.npy.data_offset,
+           of.npy.file_bytes);
+  to.print("  access        {}{}\n",
+           how.by == "open"   ? "maps in place: shard::open"
+           : how.by == "load" ? "is read and converted: shard::load, since "
+                              : "not with shard: ",
+           how.why);
+}
+
+struct request {
+  std::vector<std::string> files;
+  bool as_json = false;
+};
+
+// What can't be read does not keep the others from being shown.
+status show(const request& asked) {
+  output to;
+  json all = json::array();
+  status result = status::ok;
+  for (const std::string& file : asked.files) {
+    try {
+      const array_file found = open_array(file, "describe");
+      if (asked.as_json) {
+        all.push_back(as_json(found));
+      } else {
+        put_text(to, found);
+      }
+    } catch (const error& e) {
+      to.flush();
+      std::fprintf(stderr, "shard: %s\n", e.what());
+      result = status::failed;
+    }
+  }
+  // What is no UTF-8 in names becomes U+FFFD.
+  if (asked.as_json) {
+    to.put(all.dump(2, ' ', false, json::error_handler_t::replace));
+    to.put('\n');
+  }
+  to.flush();
+  return result;
+}
+
+}  // namespace
+
+void add_info(CLI::App& program, status& result) {
+  CLI::App* const info =
+      program.add_subcommand("info", "Show type, shape and order of arrays, and how to open them");
+  const auto asked = std::make_shared<request>();
+  info->add_option("FILE", asked->files, "A .npy file, or the name of a buffer")->required();
+  info->add_flag("--json", asked->as_json, "As a JSON array, with an object for each");
+  info->footer(
+      "Reads headers only, of version 1 to 3 and any type but Python objects. `access` says "
+      "whether\n"
+      "shard::open maps the file in place, or shard::load has to convert it, and why.\n\n"
+      "Examples:\n"
+      "  shard info *.npy\n"
+      "  shard info --json delay.npy | jq '.[0].shape'");
+  info->callback([asked, &result] { result = show(*asked); });
+}
+
+}  // namespace shard::command

@@ -1,0 +1,69 @@
+// The program `shard`: looks into arrays and at the machine, without a line of code.
+
+#include <csignal>
+#include <cstdio>
+#include <exception>
+#include <sstream>
+
+#include "command/command.hpp"
+#include "command/output.hpp"
+#include "shard/version.hpp"
+
+namespace {
+
+using shard::command::output;
+using shard::command::reader_gone;
+using shard::command::status;
+
+int ended(status how) { return static_cast<int>(how); }
+
+void describe(CLI::App& program, status& result) {
+  program.set_version_flag("--version", fmt::format("shard {}.{}.{}", SHARD_VERSION_MAJOR,
+                                                    SHARD_VERSION_MINOR, SHARD_VERSION_PATCH));
+  program.require_subcommand(1);
+  program.footer(
+      "Exit status: 0 done; 1 failed, or a problem was found; 2 the command line makes no sense.\n"
+      "`shard SUBCOMMAND --help` says more, with examples.");
+  shard::command::add_info(program, result);
+  shard::command::add_head(program, result);
+  shard::command::add_cat(program, result);
+  shard::command::add_doctor(program, result);
+}
+
+// Help and versions go to standard output, and are no errors.
+status answer(const CLI::App& program, const CLI::ParseError& why) {
+  std::ostringstream out;
+  std::ostringstream err;
+  const bool failed = program.exit(why, out, err) != 0;
+  output to;
+  to.put(out.str());
+  to.flush();
+  if (failed) std::fprintf(stderr, "shard: %s", err.str().c_str());
+  return failed ? status::usage : status::ok;
+}
+
+int run(int argc, char** argv) try {
+  status result = status::failed;
+  CLI::App program("Looks into shard's arrays (.npy files, named buffers) and at the machine.",
+                   "shard");
+  describe(program, result);
+  try {
+    program.parse(argc, argv);
+  } catch (const CLI::ParseError& e) {
+    result = answer(program, e);
+  }
+  return ended(result);
+} catch (const reader_gone&) {
+  return ended(status::ok);
+} catch (const std::exception& e) {
+  std::fprintf(stderr, "shard: %s\n", e.what());
+  return ended(status::failed);
+}
+
+}  // namespace
+
+int main(int argc, char** argv) {
+  // A reader that has seen enough, such as `head`, is an end like any other, also under pipefail.
+  std::signal(SIGPIPE, SIG_IGN);
+  return run(argc, argv);
+}

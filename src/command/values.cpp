@@ -1,0 +1,164 @@
+#include "command/values.hpp"
+
+#include <fmt/format.h>
+
+#include <algorithm>
+#include <array>
+#include <cmath>
+#include <cstdint>
+#include <cstring>
+#include <iterator>
+#include <nlohmann/json.hpp>
+
+namespace shard::command {
+namespace {
+
+using memory::kind;
+using memory::layout;
+
+template <class Number>
+Number number_at(const std::byte* at, bool big_endian) {
+  std::array<std::byte, sizeof(Number)> bytes{};
+  std::memcpy(bytes.data(), at, bytes.size());
+  if (big_endian) std::ranges::reverse(bytes);
+  Number number;
+  std::memcpy(&number, bytes.data(), bytes.size());
+  return number;
+}
+
+template <class Number>
+void append_integer(std::string& to, const std::byte* at, bool big_endian) {
+  fmt::format_to(std::back_inserter(to), "{}", number_at<Number>(at, big_endian));
+}
+
+void append_integer(std::string& to, const layout& type, const std::byte* at) {
+  const bool natural = type.kind == kind::natural;
+  const bool big = type.big_endian;
+  switch (type.size_bytes) {
+    case 1:
+      return natural ? append_integer<std::uint8_t>(to, at, big)
+                     : append_integer<std::int8_t>(to, at, big);
+    case 2:
+      return natural ? append_integer<std::uint16_t>(to, at, big)
+                     : append_integer<std::int16_t>(to, at, big);
+    case 4:
+      return natural ? append_integer<std::uint32_t>(to, at, big)
+                     : append_integer<std::int32_t>(to, at, big);
+    case 8:
+      return natural ? append_integer<std::uint64_t>(to, at, big)
+                     : append_integer<std::int64_t>(to, at, big);
+  }
+}
+
+// With a point or an exponent, so that what reads it knows it from an integer (and keeps -0.0).
+template <class Number>
+void append_real(std::string& to, Number number, format as) {
+  if (std::isnan(number)) {
+    to += as == format::json ? "null" : "nan";
+    return;
+  }
+  if (std::isinf(number)) {
+    to += as == format::json ? "null" : number < 0 ? "-inf" : "inf";
+    return;
+  }
+  const std::size_t before = to.size();
+  fmt::format_to(std::back_inserter(to), "{}", number);
+  if (to.find_first_of(".e", before) == std::string::npos) to += ".0";
+}
+
+void append_real(std::string& to, std::size_t bytes, const std::byte* at, bool big, format as) {
+  if (bytes == sizeof(float)) return append_real(to, number_at<float>(at, big), as);
+  append_real(to, number_at<double>(at, big), as);
+}
+
+// [1.0,2.0] in JSON, else 1.0+2.0j, as numpy and Python read it.
+void append_complex(std::string& to, const layout& type, const std::byte* at, format as) {
+  const std::size_t half = type.size_bytes / 2;
+  if (as == format::json) to += '[';
+  append_real(to, half, at, type.big_endian, as);
+  const std::size_t middle = to.size();
+  append_real(to, half, at + half, type.big_endian, as);
+  if (as == format::json) {
+    to.insert(middle, ",");
+    to += ']';
+  } else {
+    if (to[middle] != '-') to.insert(middle, "+");
+    to += 'j';
+  }
+}
+
+void append_hex(std::string& to, std::span<const std::byte> bytes) {
+  constexpr std::string_view digits = "0123456789abcdef";
+  for (const std::byte each : bytes) {
+    to += digits[std::to_integer<std::size_t>(each >> 4)];
+    to += digits[std::to_integer<std::size_t>(each & std::byte{15})];
+  }
+}
+
+// Trailing NUL bytes are padding, as they are to numpy and to shard::text.
+std::string_view text_of(const layout& type, const std::byte* at) {
+  const std::string_view whole(reinterpret_cast<const char*>(at), type.size_bytes);
+  return whole.substr(0, whole.find_last_not_of('\0') + 1);
+}
+
+void append_quoted(std::string& to, std::string_view text) {
+  to += '"';
+  for (const char each : text) {
+    if (each == '"') to += '"';
+    to += each;
+  }
+  to += '"';
+}
+
+void append_escaped(std::string& to, std::string_view text) {
+  for (const char each : text) {
+    switch (each) {
+      case '\n': to += "\\n"; break;
+      case '\t': to += "\\t"; break;
+      case '\\': to += "\\\\"; break;
+      default:
+        if (each >= ' ' && each <= '~') {
+          to += each;
+        } else {
+          to += "\\x";
+          append_hex(to, std::as_bytes(std::span(&each, 1)));
+        }
+    }
+  }
+}
+
+}  // namespace
+
+void append_value(std::string& to, const layout& type, const std::byte* at, format as) {
+  switch (type.kind) {
+    case kind::boolean: to += *at != std::byte{0} ? "true" : "false"; break;
+    case kind::integer:
+    case kind::natural: append_integer(to, type, at); break;
+    case kind::real: append_real(to, type.size_bytes, at, type.big_endian, as); break;
+    case kind::complex: append_complex(to, type, at, as); break;
+    case kind::text: append_text(to, text_of(type, at), as); break;
+    case kind::opaque:
+      if (as == format::json) to += '"';
+      append_hex(to, {at, type.size_bytes});
+      if (as == format::json) to += '"';
+      break;
+    case kind::foreign:
+    case kind::structure: break;  // refused before, and walked by the caller
+  }
+}
+
+void append_text(std::string& to, std::string_view text, format as) {
+  using json = nlohmann::json;
+  switch (as) {
+    case format::json: to += json(text).dump(-1, ' ', false, json::error_handler_t::replace); break;
+    case format::text: append_escaped(to, text); break;
+    case format::csv:
+      if (text.empty() || text.find_first_of("\",\r\n") != std::string_view::npos) {
+        append_quoted(to, text);
+      } else {
+        to += text;
+      }
+  }
+}
+
+}  // namespace shard::command

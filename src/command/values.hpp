@@ -1,0 +1,22 @@
+// Single values as text: of each kind, what it looks like in each format.
+#pragma once
+
+#include <cstddef>
+#include <string>
+#include <string_view>
+
+#include "memory/layout.hpp"
+
+namespace shard::command {
+
+enum class format { csv, json, text };
+
+// A value that is no struct, at these bytes. Numbers are the shortest decimals that read back as
+// the same bits. JSON has no NaN and no infinities: there they are null.
+void append_value(std::string& to, const memory::layout& type, const std::byte* at, format as);
+
+// CSV: in quotes where RFC 4180 asks for it, and where it is empty. JSON: a string; bytes that are
+// not UTF-8 become U+FFFD. text: printable ASCII, all other bytes as \n, \t, \\ or \xNN.
+void append_text(std::string& to, std::string_view text, format as);
+
+}  // namespace shard::command

@@ -1,0 +1,482 @@
+// The program `shard` as its users run it: SHARD_PROGRAM is its path, SHARD_COMPLETION the file
+// that completes it in bash, and SHARD_CORPUS a folder of headers that break readers. What it
+// should print, numpy says.
+
+#include <gmock/gmock.h>
+#include <gtest/gtest.h>
+#include <sys/stat.h>
+#include <unistd.h>
+
+#include <algorithm>
+#include <boost/process.hpp>
+#include <cstddef>
+#include <filesystem>
+#include <fstream>
+#include <iterator>
+#include <nlohmann/json.hpp>
+#include <sstream>
+#include <string>
+#include <utility>
+#include <vector>
+
+#include "numpy.hpp"
+#include "shard/shard.hpp"
+
+namespace {
+
+namespace fs = std::filesystem;
+namespace process = boost::process;
+
+using shard_test::folder;
+using shard_test::numpy_agrees;
+using testing::AllOf;
+using testing::Contains;
+using testing::HasSubstr;
+using testing::IsEmpty;
+using testing::Not;
+using json = nlohmann::json;
+using strings = std::vector<std::string>;
+
+struct ended {
+  int status = -1;  // -N: by signal N
+  std::string out;
+  std::string err;
+};
+
+std::string contents(const fs::path& file) {
+  std::ifstream in(file, std::ios::binary);
+  return {std::istreambuf_iterator<char>(in), {}};
+}
+
+// Runs a line of bash in a folder, where $shard is the program.
+ended run(const folder& in, const std::string& line) {
+  const folder streams;
+  process::child child(
+      process::search_path("bash"), "-c", "cd \"$0\" && " + line, in.path().string(),
+      process::std_in<process::null, process::std_out>(streams / "out").string(),
+      process::std_err > (streams / "err").string(), process::env["shard"] = SHARD_PROGRAM,
+      process::env["completion"] = SHARD_COMPLETION);
+  child.wait();
+  const int raw = child.native_exit_code();
+  const int status = WIFEXITED(raw) ? WEXITSTATUS(raw) : -WTERMSIG(raw);
+  // bash says 128 + N of a signal that ended what it ran.
+  return {status > 128 ? 128 - status : status, contents(streams / "out"),
+          contents(streams / "err")};
+}
+
+// What scripts of the tests below have: arrays of every type, and what should be printed of them.
+const std::string oracle = R"(
+import csv, io, itertools, json, math, subprocess, sys
+np.random.seed(7)
+def shard(*words, status=0):
+    ended = subprocess.run([')" SHARD_PROGRAM R"(', *map(str, words)], capture_output=True)
+    assert ended.returncode == status, (words, ended)
+    return ended.stdout
+types = ['?', 'i1', 'u1', 'S1', 'S7', 'V3'] + [o + t for o in '<>' for t in
+         ('i2', 'u2', 'i4', 'u4', 'i8', 'u8', 'f4', 'f8', 'c8', 'c16')]
+inner = np.dtype([('x', '>i2'), ('y', '<c8', (2,))])
+types += [np.dtype([('time', '<i8'), ('name, "quoted"', 'S5'), ('table', '>f4', (2, 3)),
+                    ('both', inner, (2,)), ('last', '?')], align=a) for a in (False, True)]
+def fill(dtype, shape):
+    a = np.zeros(shape, dtype)
+    whole = np.random.randint(0, 256, a.nbytes, 'u1')
+    if a.nbytes: a = np.frombuffer(whole.tobytes(), dtype).reshape(shape).copy()
+    clean(a)
+    return a
+def clean(a):  # bools are 0 or 1, text is UTF-8
+    if a.dtype.names:
+        for name in a.dtype.names: clean(a[name])
+    elif a.dtype.kind == 'b': a[...] = a.view('u1') & 1
+    elif a.dtype.kind == 'S':
+        words = np.array([b'', b'a', b'a,b', b'"', b'\n', b' \r', b'\x01', b'\xc3\xa9', b'\\t'])
+        a[...] = np.random.choice(words, a.shape)
+        if a.dtype.itemsize == 1: a[a == b'\xc3'] = b'c'
+arrays = [np.require(fill(t, s), requirements=o) for t in types
+          for s in ((), (0,), (5,), (3, 4), (0, 3), (3, 0), (2, 3, 4), (2, 1, 2, 3)) for o in 'CF']
+def plain(v, dtype):  # as JSON has it
+    if dtype.subdtype:
+        return [plain(e, dtype.subdtype[0]) for e in v] if len(dtype.shape) == 1 else [
+            plain(e, np.dtype((dtype.subdtype[0], dtype.shape[1:]))) for e in v]
+    if dtype.names: return {n: plain(v[n], dtype[n]) for n in dtype.names}
+    if dtype.kind == 'V': return v.tobytes().hex()
+    if dtype.kind == 'S': return bytes(v).decode()
+    if dtype.kind == 'c': return [plain(p, p.dtype) for p in (v.real, v.imag)]
+    if dtype.kind == 'f': return (float(v) if math.isfinite(v) else None, dtype.itemsize)
+    return v.item()
+def nested(a, at=()):
+    if len(at) == a.ndim: return plain(a[at], a.dtype)
+    return [nested(a, (*at, i)) for i in range(a.shape[len(at)])] if a.size else []
+def same(found, expected):
+    if isinstance(expected, tuple):
+        value, size = expected
+        if value is None: return found is None
+        kind = np.float32 if size == 4 else np.float64
+        return isinstance(found, float) and kind(found).tobytes() == kind(value).tobytes()
+    if type(found) != type(expected): return False
+    if isinstance(expected, list):
+        return len(found) == len(expected) and all(map(same, found, expected))
+    if isinstance(expected, dict):
+        return list(found) == list(expected) and all(same(found[k], expected[k]) for k in found)
+    return found == expected
+)";
+
+TEST(Command, PrintsJsonOfEveryTypeOrderAndRank) {
+  SHARD_NEEDS_NUMPY();
+  const folder here;
+  EXPECT_TRUE(numpy_agrees(here, oracle + R"(
+for a in arrays:
+    np.save('a.npy', a)
+    said = shard('cat', 'a.npy', '--format', 'json')
+    assert same(json.loads(said), nested(a)), (a.dtype, a.shape, a, said)
+)"));
+}
+
+TEST(Command, PrintsCsvOfEveryTypeOrderAndRank) {
+  SHARD_NEEDS_NUMPY();
+  const folder here;
+  EXPECT_TRUE(numpy_agrees(here, oracle + R"(
+def leaves(v, dtype, name):
+    if dtype.subdtype:
+        for i in np.ndindex(*dtype.shape):
+            yield from leaves(v[i], dtype.subdtype[0], name + ''.join('[%d]' % k for k in i))
+    elif dtype.names:
+        for n in dtype.names: yield from leaves(v[n], dtype[n], (name + '.' if name else '') + n)
+    else: yield name, v, dtype
+def agrees(text, v, dtype):
+    if dtype.kind == 'f': return same_bits(dtype.type(text), v)
+    if dtype.kind == 'c':
+        z = complex(text)
+        part = np.float32 if dtype.itemsize == 8 else np.float64
+        return same_bits(part(z.real), v.real) and same_bits(part(z.imag), v.imag)
+    if dtype.kind == 'S': return text.encode() == bytes(v)
+    if dtype.kind == 'V': return text == v.tobytes().hex()
+    if dtype.kind == 'b': return text == str(bool(v)).lower()
+    return text == str(v)
+def same_bits(x, y): return (x == y and np.signbit(x) == np.signbit(y)) or (x != x and y != y)
+for a in arrays:
+    np.save('a.npy', a)
+    said = shard('cat', 'a.npy', '-f', 'csv').decode()
+    rows = list(csv.reader(io.StringIO(said, newline=''), strict=True))
+    matrix = a.ndim == 2 and not a.dtype.names
+    indexed = a.ndim > 1 and not matrix
+    if indexed or a.dtype.names:
+        names = [n for n, _, _ in leaves(np.zeros((), a.dtype)[()], a.dtype, '')] if a.dtype.names else ['value']
+        assert rows.pop(0) == ['index%d' % d for d in range(a.ndim) if indexed] + names, said
+    width = a.shape[1] if matrix else 1
+    assert len(rows) == (a.size // width if a.size else 0), (a.dtype, a.shape, said)
+    every = [(i, v, d) for i in np.ndindex(*a.shape) for _, v, d in leaves(a[i], a.dtype, '')]
+    texts = [t for row in rows for t in row[a.ndim if indexed else 0:]]
+    assert len(texts) == len(every)
+    assert all(agrees(t, v, d) for t, (i, v, d) in zip(texts, every)), (a.dtype, a.shape, a, said)
+    if indexed:
+        assert [tuple(map(int, row[:a.ndim])) for row in rows] == list(np.ndindex(*a.shape))
+)"));
+}
+
+TEST(Command, PrintsTheRowsThatWereAskedFor) {
+  SHARD_NEEDS_NUMPY();
+  const folder here;
+  EXPECT_TRUE(numpy_agrees(here, oracle + R"(
+for shape, order in itertools.product([(10,), (10, 3), (10, 2, 3)], 'CF'):
+    a = np.require(fill('<i4', shape), requirements=order)
+    np.save('a.npy', a)
+    for first, last in itertools.product([None, 0, 3, 9, 10, 99], repeat=2):
+        rows = '%s:%s' % tuple('' if e is None else e for e in (first, last))
+        said = shard('cat', 'a.npy', '-f', 'json', '--rows', rows)
+        assert json.loads(said) == a[first:last].tolist(), (rows, said)
+    for n in (0, 1, 10, 11):
+        assert shard('head', 'a.npy', '-n', n) == shard('cat', 'a.npy', '--rows', ':%d' % n)
+    assert shard('head', 'a.npy') == shard('cat', 'a.npy')
+)"));
+}
+
+TEST(Command, PrintsColumnMajorRowsLongerThanABlock) {
+  SHARD_NEEDS_NUMPY();
+  const folder here;
+  EXPECT_TRUE(numpy_agrees(here, oracle + R"(
+for shape in (2, 300), (5, 90):  # rows of 19 MiB, and rows of which not all fit into a block
+    a = np.random.randint(0, 256, (*shape, 65536), 'u1').view('V65536')[..., 0]
+    np.save('a.npy', np.asfortranarray(a))
+    expected = ''.join(','.join(e.tobytes().hex() for e in row) + '\n' for row in a)
+    assert shard('cat', 'a.npy', '-f', 'csv').decode() == expected
+)"));
+}
+
+TEST(Command, TakesNoMoreMemoryForALargerFile) {
+  SHARD_NEEDS_NUMPY();
+  const folder here;
+  EXPECT_TRUE(numpy_agrees(here, oracle + R"(
+import resource
+for order in False, True:
+    with open('a.npy', 'wb') as file:
+        np.lib.format.write_array_header_1_0(
+            file, dict(descr='|V65536', fortran_order=order, shape=(128, 32)))
+        file.truncate(file.tell() + 65536 * 128 * 32)
+    subprocess.run([')" SHARD_PROGRAM R"(', 'cat', 'a.npy'], stdout=subprocess.DEVNULL, check=True)
+assert resource.getrusage(resource.RUSAGE_CHILDREN).ru_maxrss * 1024 < 65536 * 128 * 32 / 2
+)"));
+}
+
+TEST(Command, DescribesWhatNumpyWrote) {
+  SHARD_NEEDS_NUMPY();
+  const folder here;
+  EXPECT_TRUE(numpy_agrees(here, oracle + R"(
+def order_of(d):
+    if d.subdtype: return order_of(d.subdtype[0])
+    if d.names: return set().union(*(order_of(d[n]) for n in d.names))
+    return {'=': {'little'}, '<': {'little'}, '>': {'big'}, '|': set()}[d.byteorder]
+for a, version in zip(arrays, itertools.cycle([(1, 0), (2, 0), (3, 0)])):
+    with open('a.npy', 'wb') as file: np.lib.format.write_array(file, a, version=version)
+    said, = json.loads(shard('info', '--json', 'a.npy'))
+    assert said['backing'] == 'file' and said['name'] == 'a.npy', said
+    assert tuple(said['shape']) == a.shape and said['data_bytes'] == a.nbytes, said
+    assert said['element_bytes'] == a.itemsize, said
+    assert np.lib.format.descr_to_dtype(eval(said['descr'])) == a.dtype, (said, a.dtype)
+    assert said['data_offset'] + a.nbytes == said['file_bytes'], said
+    orders = order_of(a.dtype)
+    assert said['byte_order'] == ('mixed' if len(orders) > 1 else ''.join(orders) or 'none')
+    converts = 'big' in orders or not (a.flags.c_contiguous or a.size == 0)
+    assert said['access'] == ('load' if converts else 'open'), (said, a.shape, a.dtype)
+    if a.dtype.names:
+        assert {f['name']: f['offset'] for f in said['fields']} == {
+            n: a.dtype.fields[n][1] for n in a.dtype.names}, said
+for d in 'U3', 'M8[ns]', 'm8[10us]', 'f2', 'g', 'G', [('x', 'U2'), ('y', 'i4')]:
+    np.save('a.npy', np.zeros((2, 3), d))
+    said, = json.loads(shard('info', '--json', 'a.npy'))
+    assert said['access'] == 'none' and said['element_bytes'] == np.dtype(d).itemsize, said
+    shard('cat', 'a.npy', status=1)
+)"));
+}
+
+TEST(Command, ShowsStructsAndHowToOpenThem) {
+  const folder here;
+  shard::save(here / "a.npy", shard::buffer<double, 2>(3, 4));
+  const ended said = run(here, "\"$shard\" info a.npy");
+  EXPECT_EQ(said.status, 0) << said.err;
+  EXPECT_THAT(said.out, AllOf(HasSubstr("'<f8': float64"), HasSubstr("(3, 4)"),
+                              HasSubstr("mode 0600"), HasSubstr("96 bytes at byte 4096 of 4192"),
+                              HasSubstr("row-major"), HasSubstr("shard::open")));
+}
+
+TEST(Command, ReadsNamedBuffersByTheirName) {
+  const folder here;
+  const std::string name = "test-" + std::to_string(getpid());
+  const fs::path file = "/dev/shm/shard." + name;
+  shard::save(file, shard::buffer<int>(std::vector<int>{4, 5}));
+  const ended head = run(here, "\"$shard\" head " + name);
+  const ended info = run(here, "\"$shard\" info --json " + name);
+  shard::save(here / name, shard::buffer<int>(std::vector<int>{6}));
+  const ended shadowed = run(here, "\"$shard\" head " + name);
+  fs::remove(file);
+  EXPECT_EQ(head.out, "4\n5\n") << head.err;
+  EXPECT_EQ(json::parse(info.out)[0]["backing"], "named");
+  EXPECT_EQ(shadowed.out, "6\n") << "a path wins";
+}
+
+TEST(Command, EscapesWhatATerminalWouldActOn) {
+  const folder here;
+  shard::buffer<shard::text<8>> texts(2);
+  texts[0] = shard::text<8>("\x1b[2J\t\\");
+  texts[1] = shard::text<8>("\xff\n");
+  shard::save(here / "a.npy", texts);
+  EXPECT_EQ(run(here, "\"$shard\" head a.npy").out, "\\x1b[2J\\t\\\\\n\\xff\\n\n");
+  const ended as_json = run(here, "\"$shard\" cat -f json a.npy");
+  EXPECT_EQ(json::parse(as_json.out)[1], "\xef\xbf\xbd\n") << "U+FFFD stands for no UTF-8";
+}
+
+TEST(Command, RefusesWhatIsNoArrayAndSaysWhy) {
+  const folder here;
+  ASSERT_EQ(mkfifo((here / "fifo").c_str(), 0600), 0);
+  fs::create_directory(here / "folder");
+  std::ofstream(here / "empty");
+  std::ofstream(here / "text") << "not an array at all";
+  shard::save(here / "cut.npy", shard::buffer<int>(100));
+  fs::resize_file(here / "cut.npy", 4200);
+  const std::vector<std::pair<std::string, std::string>> cases{
+      {"missing", "No such file"},  {"folder", "a directory"}, {"fifo", "a FIFO"},
+      {"empty", "0 bytes"},         {"text", "another kind"},  {"cut.npy", "104 bytes of data"},
+      {"/dev/null", "a character"}, {"\"\"", "No such file"}};
+  for (const auto& [file, why] : cases) {
+    for (const char* subcommand : {"info", "head", "cat"}) {
+      const ended said = run(here, std::string("\"$shard\" ") + subcommand + " " + file);
+      EXPECT_EQ(said.status, 1) << subcommand << " " << file;
+      EXPECT_THAT(said.out, IsEmpty());
+      EXPECT_THAT(said.err, AllOf(HasSubstr("shard: cannot "), HasSubstr(why)));
+    }
+  }
+}
+
+TEST(Command, DescribesTheOthersWhereOneFails) {
+  const folder here;
+  shard::save(here / "a.npy", shard::buffer<int>(1));
+  const ended said = run(here, "\"$shard\" info --json missing a.npy");
+  EXPECT_EQ(said.status, 1);
+  EXPECT_EQ(json::parse(said.out).size(), 1u);
+  EXPECT_THAT(said.err, HasSubstr("missing"));
+}
+
+TEST(Command, SurvivesHostileFiles) {
+  const folder here;
+  for (const auto& entry : fs::directory_iterator(SHARD_CORPUS)) {
+    fs::copy(entry.path(), here.path());
+    // A dictionary without what is before it, for the fuzzer's sake.
+    const std::string bytes = contents(entry.path());
+    if (bytes.starts_with('\x93')) continue;
+    std::string whole("\x93NUMPY\x02\x00", 8);
+    for (int shift = 0; shift < 32; shift += 8) whole += static_cast<char>(bytes.size() >> shift);
+    std::ofstream(here / (entry.path().filename().string() + ".whole"), std::ios::binary)
+        << whole << bytes << std::string(4096, '\x80');
+  }
+  for (const std::string& name : here.names()) {
+    for (const char* rest : {"info", "info --json", "cat -f csv", "cat -f json", "head"}) {
+      const ended said = run(here, std::string("\"$shard\" ") + rest + " '" + name +
+                                       "' | head -c 100000; exit $PIPESTATUS");
+      EXPECT_TRUE(said.status == 0 || said.status == 1) << rest << " " << name << said.status;
+      EXPECT_EQ(said.err.empty(), said.status == 0) << rest << " " << name << ": " << said.err;
+    }
+  }
+}
+
+TEST(Command, RefusesElementsWithMoreValuesThanAnyoneReads) {
+  const folder here;
+  const strings types{
+      "[('a', '|S0', (1000000000000,))]",
+      "[('a', [('', '|V0')], (1000000000000,)), ('b', '<i4')]",
+      "[('a', '<i4', (1000000000000, 0)), ('b', '<i4')]",  // nothing, however often
+      "[('a', '<f8', (4294967296, 4294967296))]",
+      "'|V99999999999999999999'",
+  };
+  for (const std::string& type : types) {
+    std::string header = "{'descr': " + type + ", 'fortran_order': False, 'shape': (1,), }\n";
+    std::ofstream(here / "a.npy", std::ios::binary)
+        << std::string("\x93NUMPY\x01\x00", 8) << static_cast<char>(header.size()) << '\0' << header
+        << std::string(64, '\1');
+    for (const char* as : {"csv", "json"}) {
+      const ended said = run(here, std::string("\"$shard\" cat a.npy -f ") + as);
+      EXPECT_GE(said.status, 0) << type;
+      EXPECT_LT(said.out.size(), 100u) << type;
+    }
+  }
+}
+
+TEST(Command, EndsQuietlyWhenNobodyReadsOn) {
+  const folder here;
+  shard::save(here / "a.npy", shard::buffer<double>(1'000'000));
+  for (const char* line :
+       {"set -o pipefail; \"$shard\" cat a.npy | head -n 1",
+        "set -o pipefail; trap '' PIPE; \"$shard\" cat a.npy -f json | head -n 1"}) {
+    const ended said = run(here, line);
+    EXPECT_EQ(said.status, 0) << line;
+    EXPECT_THAT(said.err, IsEmpty());
+  }
+}
+
+TEST(Command, ReportsOutputThatIsLost) {
+  const folder here;
+  shard::save(here / "a.npy", shard::buffer<double>(10));
+  for (const char* what : {"cat a.npy", "cat a.npy -f json", "head a.npy", "info a.npy",
+                           "info --json a.npy", "doctor", "--help", "cat --help", "--version"}) {
+    const ended full = run(here, std::string("\"$shard\" ") + what + " > /dev/full");
+    EXPECT_EQ(full.status, 1) << what;
+    EXPECT_THAT(full.err, HasSubstr("No space left")) << what;
+    const ended closed = run(here, std::string("\"$shard\" ") + what + " >&-");
+    EXPECT_EQ(closed.status, 1) << what;
+    EXPECT_THAT(closed.err, HasSubstr("standard output")) << what;
+  }
+}
+
+TEST(Command, TellsUsageFromFailure) {
+  const folder here;
+  for (const char* line :
+       {"", "nonsense", "info", "cat", "head a b", "cat a --rows 3", "cat a --rows 1:x",
+        "cat a --format xml", "head a -n -1", "--nonsense"}) {
+    const ended said = run(here, std::string("\"$shard\" ") + line);
+    EXPECT_EQ(said.status, 2) << line;
+    EXPECT_THAT(said.out, IsEmpty());
+    EXPECT_THAT(said.err, AllOf(HasSubstr("shard: "), HasSubstr("--help"))) << line;
+  }
+}
+
+TEST(Command, HelpsWithExamplesAndVersions) {
+  const folder here;
+  EXPECT_EQ(run(here, "\"$shard\" --version").out, "shard " + std::to_string(SHARD_VERSION_MAJOR) +
+                                                       "." + std::to_string(SHARD_VERSION_MINOR) +
+                                                       "." + std::to_string(SHARD_VERSION_PATCH) +
+                                                       "\n");
+  EXPECT_THAT(run(here, "\"$shard\" --help").out, HasSubstr("Exit status: 0"));
+  for (const char* subcommand : {"info", "head", "cat", "doctor"}) {
+    const ended said = run(here, std::string("\"$shard\" ") + subcommand + " --help");
+    EXPECT_EQ(said.status, 0);
+    EXPECT_THAT(said.out, HasSubstr(std::string("Examples:\n  shard ") + subcommand));
+  }
+}
+
+TEST(Doctor, JudgesEachThingInALine) {
+  const folder here;
+  const ended said = run(here, "\"$shard\" doctor --json .");
+  const json all = json::parse(said.out);
+  strings subjects;
+  bool problem = false;
+  for (const json& each : all) {
+    subjects.push_back(each["subject"]);
+    EXPECT_FALSE(each["found"].get<std::string>().empty()) << each;
+    EXPECT_FALSE(each["meaning"].get<std::string>().empty()) << each;
+    EXPECT_THAT((strings{"ok", "note", "problem"}), Contains(each["verdict"]));
+    problem = problem || each["verdict"] == "problem";
+  }
+  EXPECT_EQ(said.status, problem ? 1 : 0);
+  for (const char* subject : {"kernel", "memory", "/dev/shm", "cpu", "descriptors", "files in ."}) {
+    EXPECT_THAT(subjects, Contains(subject));
+  }
+  EXPECT_THAT(here.names(), IsEmpty());
+  const std::string text = run(here, "\"$shard\" doctor").out;
+  EXPECT_EQ(static_cast<std::size_t>(std::count(text.begin(), text.end(), '\n')), all.size());
+}
+
+TEST(Doctor, FailsWhereThereIsAProblem) {
+  const folder here;
+  for (const char* line : {"ulimit -n 32; \"$shard\" doctor", "\"$shard\" doctor missing",
+                           "\"$shard\" doctor /proc"}) {
+    const ended said = run(here, line);
+    EXPECT_EQ(said.status, 1) << line;
+    EXPECT_THAT(said.out, HasSubstr("\nproblem ")) << line;
+  }
+  EXPECT_THAT(run(here, "ulimit -f 1024; \"$shard\" doctor").out,
+              HasSubstr("note     file size       1.0 MiB"));
+}
+
+// What bash would offer for a line of words, of which the last is being typed.
+strings offered(const folder& in, const std::string& words) {
+  const ended said = run(in, "source \"$completion\"; COMP_WORDS=(\"$shard\" " + words +
+                                 "); COMP_CWORD=$((${#COMP_WORDS[@]} - 1)); _shard 2>/dev/null; "
+                                 "printf '%s\\n' \"${COMPREPLY[@]}\"; complete -p shard");
+  EXPECT_EQ(said.status, 0) << said.err;
+  strings lines;
+  std::istringstream out(said.out);
+  for (std::string line; std::getline(out, line);) lines.push_back(line);
+  EXPECT_EQ(lines.back(), "complete -F _shard shard");
+  lines.pop_back();
+  return lines;
+}
+
+TEST(Completion, OffersWhatTheProgramHas) {
+  const folder here;
+  fs::create_directory(here / "deep");
+  std::ofstream(here / "with space.npy");
+  std::ofstream(here / "other.txt");
+  const std::string name = "complete-" + std::to_string(getpid());
+  std::ofstream("/dev/shm/shard." + name);
+  EXPECT_THAT(offered(here, "''"), testing::UnorderedElementsAre("info", "head", "cat", "doctor"));
+  EXPECT_THAT(offered(here, "do"), testing::ElementsAre("doctor"));
+  EXPECT_THAT(offered(here, "cat --"),
+              testing::UnorderedElementsAre("--help", "--format", "--rows"));
+  EXPECT_THAT(offered(here, "cat --format j"), testing::ElementsAre("json"));
+  EXPECT_THAT(offered(here, "--"), testing::UnorderedElementsAre("--help", "--version"));
+  EXPECT_THAT(offered(here, "info with"), testing::ElementsAre("with space.npy"));
+  EXPECT_THAT(offered(here, "head ''"), AllOf(Contains("deep"), Contains("with space.npy"),
+                                              Contains(name), Not(Contains("other.txt"))));
+  EXPECT_THAT(offered(here, "doctor ''"), testing::ElementsAre("deep"));
+  fs::remove("/dev/shm/shard." + name);
+}
+
+}  // namespace
