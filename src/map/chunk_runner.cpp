@@ -39,24 +39,24 @@ state_layout::state_layout(const std::vector<detail::reduction>& reductions) {
 
 chunk_runner::chunk_runner(const detail::job& what, const plan::partition& chunks,
                            const state_layout& states, std::vector<std::byte*> data)
-    : job_(what), chunks_(chunks), states_(states), data_(std::move(data)) {}
-
-board::task chunk_runner::task() const noexcept {
-  return {[](const void* self, std::size_t chunk, std::byte* partial, std::byte* accumulators,
-             board::description& what) noexcept {
-            try {
-              static_cast<const chunk_runner*>(self)->run(chunk, partial, accumulators);
-              return true;
-            } catch (...) {
-              std::snprintf(what, sizeof what, "%s", describe_current_exception().c_str());
-              return false;
-            }
-          },
-          [](const void* self, std::byte* accumulators) {
-            static_cast<const chunk_runner*>(self)->start(accumulators);
-          },
-          this};
-}
+    : job_(what),
+      chunks_(chunks),
+      states_(states),
+      data_(std::move(data)),
+      task_{[](const void* self, std::size_t chunk, std::byte* partial, std::byte* accumulators,
+               board::description& why) noexcept {
+              try {
+                static_cast<const chunk_runner*>(self)->run(chunk, partial, accumulators);
+                return true;
+              } catch (...) {
+                std::snprintf(why, sizeof why, "%s", describe_current_exception().c_str());
+                return false;
+              }
+            },
+            [](const void* self, std::byte* accumulators) {
+              static_cast<const chunk_runner*>(self)->start(accumulators);
+            },
+            this} {}
 
 void chunk_runner::run(std::size_t chunk, std::byte* partial, std::byte* accumulators) const {
   // Few enough to be no loop at all in most jobs.

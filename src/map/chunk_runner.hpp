@@ -1,4 +1,4 @@
-// Runs the kernel of a job on chunks, as one worker does.
+// Runs the kernel of a job on chunks: what one worker owns.
 #pragma once
 
 #include <cstddef>
@@ -25,9 +25,10 @@ class chunk_runner {
   // data: where this worker has the buffers of the job's grants, in their order.
   chunk_runner(const detail::job& what, const plan::partition& chunks, const state_layout& states,
                std::vector<std::byte*> data);
+  chunk_runner(const chunk_runner&) = delete;
+  chunk_runner& operator=(const chunk_runner&) = delete;
 
-  // Valid as long as this.
-  board::task task() const noexcept;
+  const board::task& task() const noexcept { return task_; }
 
  private:
   void run(std::size_t chunk, std::byte* partial, std::byte* accumulators) const;
@@ -37,6 +38,7 @@ class chunk_runner {
   const plan::partition& chunks_;
   const state_layout& states_;
   std::vector<std::byte*> data_;
+  board::task task_;  // of this
 };
 
 }  // namespace shard::mapping

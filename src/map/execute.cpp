@@ -2,7 +2,7 @@
 #include <algorithm>
 #include <chrono>
 #include <cstddef>
-#include <deque>
+#include <memory>
 #include <string>
 #include <utility>
 #include <vector>
@@ -193,7 +193,6 @@ report execute(const job& what, const options& given) {
   const os::anonymous_memory memory(board::board::size_bytes(size), os::sharing::with_children);
   const board::board on(memory.base(), size);
 
-  std::deque<chunk_runner> runners;
   pool::crew all{.board = on,
                  .board_memory = {memory.base(), memory.size_bytes()},
                  .policy = policy_of(how),
@@ -202,7 +201,8 @@ report execute(const job& what, const options& given) {
   for (const grant& one : what.grants)
     all.grants.push_back({one.owner, one.rights, one.partitioned});
   all.enter = [&](std::vector<std::byte*> data) {
-    return runners.emplace_back(what, chunks, states, std::move(data)).task();
+    const auto runner = std::make_shared<chunk_runner>(what, chunks, states, std::move(data));
+    return std::shared_ptr<const board::task>(runner, &runner->task());
   };
   pool::on_tick report_progress;
   if (given.on_progress) {

@@ -29,9 +29,9 @@ struct crew {
   board::policy policy;
   std::vector<granted> grants;
 
-  // Makes the task of one worker, which has the grants' elements at `data`, in their order; it
-  // stays valid for as long as the crew.
-  std::function<board::task(std::vector<std::byte*> data)> enter;
+  // Called by each worker, where it works: what it owns there until it leaves, and its task. The
+  // worker has the grants' elements at `data`, in their order.
+  std::function<std::shared_ptr<const board::task>(std::vector<std::byte*> data)> enter;
 };
 
 // Called in the caller's thread while a run goes on, about every tick. What it throws ends the run.

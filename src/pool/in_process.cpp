@@ -5,6 +5,7 @@
 
 #include <condition_variable>
 #include <exception>
+#include <memory>
 #include <mutex>
 #include <utility>
 
@@ -60,17 +61,18 @@ class finish_line {
   std::exception_ptr failure_;
 };
 
-void own(const crew& all, unsigned slot, const board::task& task) {
+void own(const crew& all, unsigned slot) {
+  const std::shared_ptr<const board::task> task = all.enter(data_here(all));
   const os::anonymous_memory accumulators(all.board.size().accumulator_bytes, os::sharing::none);
-  board::owner(all.board, slot, task, without_parking(all.policy), accumulators.base()).work();
+  board::owner(all.board, slot, *task, without_parking(all.policy), accumulators.base()).work();
 }
 
 }  // namespace
 
 void run_serial(const crew& all, const on_tick& report_progress) {
-  const board::task task = all.enter(data_here(all));
+  const std::shared_ptr<const board::task> task = all.enter(data_here(all));
   const os::anonymous_memory accumulators(all.board.size().accumulator_bytes, os::sharing::none);
-  board::owner worker(all.board, 0, task, without_parking(all.policy), accumulators.base());
+  board::owner worker(all.board, 0, *task, without_parking(all.policy), accumulators.base());
   auto due = std::chrono::steady_clock::now() + tick;
   worker.resume();
   do {
@@ -83,7 +85,6 @@ void run_serial(const crew& all, const on_tick& report_progress) {
 }
 
 void run_on_threads(const crew& all, const on_tick& report_progress) {
-  const board::task task = all.enter(data_here(all));
   const unsigned slots = all.board.size().slots;
   // The run's threads are gone when it is over, unless the program uses oneTBB itself: a later map
   // in processes can then fork.
@@ -97,7 +98,7 @@ void run_on_threads(const crew& all, const on_tick& report_progress) {
       arena.enqueue([&, slot] {
         std::exception_ptr failure;
         try {
-          own(all, slot, task);
+          own(all, slot);
         } catch (...) {
           failure = std::current_exception();
           all.board.raise(board::stopping);

@@ -5,6 +5,7 @@
 #include <cstring>
 #include <exception>
 #include <iostream>
+#include <memory>
 #include <optional>
 #include <string_view>
 
@@ -166,9 +167,9 @@ void work(const worker_start& start) {
   os::keep_from_children_and_dumps(all.board_memory.data(), all.board_memory.size());
   std::vector<os::mapping> mappings;
   close_the_caller_s_doors(start);
-  const board::task task = all.enter(open_own_doors(all, mappings));
+  const std::shared_ptr<const board::task> task = all.enter(open_own_doors(all, mappings));
   const os::anonymous_memory accumulators(all.board.size().accumulator_bytes, os::sharing::none);
-  board::owner owner(all.board, start.slot, task, all.policy, accumulators.base());
+  board::owner owner(all.board, start.slot, *task, all.policy, accumulators.base());
 
   os::unblock_signals(start.mask);
   owner.work();
