@@ -2,12 +2,14 @@
 // moment.
 #pragma once
 
+#include <algorithm>
 #include <atomic>
 #include <cstddef>
 #include <cstdint>
 #include <cstdio>
 #include <deque>
 #include <functional>
+#include <set>
 #include <span>
 #include <string>
 #include <vector>
@@ -24,27 +26,36 @@ struct errand {
   bool accumulates = true;  // false: outputs and partials only
   shard::board::policy policy{.allowed = {}, .keep_going = false, .park = false};
   std::vector<unsigned> throws{};               // how often chunk k throws, as its verdict counts
-  std::function<void(std::size_t)> on_chunk{};  // called inside the kernel
+  std::function<void(std::size_t)> on_chunk{};  // called inside the kernel, with the chunk
+  std::size_t indices = 1;                      // in each chunk
+  std::set<std::size_t> poison{};               // indices at which the kernel always throws
+  bool in_place = false;                        // also adds one to a cell for each index
+  std::size_t undo_chunks = 1;                  // whose cells the undo memory has room for
 };
 
 // The board of one run and, behind it in the same shared memory, the outputs.
 //
-// Chunk k writes two words of output and two of its ordered partial, and adds to the accumulators:
-// k + 1 to word 0, and one to the k-th group of four bits in the words after it. So an accumulator
-// says exactly of which chunks it is the reduction.
+// Index i writes two words of output, adds one to a cell, and adds to the accumulators: i + 1 to
+// word 0, and one to the i-th group of four bits in the words after it. So an accumulator says
+// exactly of which indices it is the reduction. A chunk's ordered partial is a number that depends
+// on the order of its indices, and their count.
 class ledger {
  public:
   using word = std::atomic<std::uint64_t>;
 
   explicit ledger(errand what)
       : what_(std::move(what)),
-        size_{what_.chunks, what_.slots, 2 * sizeof(std::uint64_t),
-              what_.accumulates ? words() * sizeof(std::uint64_t) : 0},
+        size_{.chunks = what_.chunks,
+              .slots = what_.slots,
+              .partial_bytes = 2 * sizeof(std::uint64_t),
+              .accumulator_bytes = what_.accumulates ? words() * sizeof(std::uint64_t) : 0,
+              .undo_bytes = what_.in_place ? what_.undo_chunks * cells_bytes() : 0},
         memory_(shard::board::board::size_bytes(size_) + outputs_bytes(),
                 shard::os::sharing::with_children),
         board_(memory_.base(), size_),
         outputs_(reinterpret_cast<word*>(memory_.base() + shard::board::board::size_bytes(size_))) {
-    for (unsigned slot = 0; slot < what_.slots; ++slot) desks_.push_back({this, slot});
+    for (unsigned slot = 0; slot < what_.slots; ++slot) desks_.emplace_back(this, slot);
+    for (std::size_t i = 0; i < indices(); ++i) cell(i).store(first_value(i));
   }
   ledger(const ledger&) = delete;
   ledger& operator=(const ledger&) = delete;
@@ -52,8 +63,10 @@ class ledger {
   const shard::board::board& board() const { return board_; }
   const errand& what() const { return what_; }
   const shard::os::anonymous_memory& memory() const { return memory_; }
-  std::span<word> outputs() const { return {outputs_, 2 * what_.chunks}; }
-  std::span<word> inside() const { return {outputs_ + 2 * what_.chunks, what_.slots}; }
+  std::size_t indices() const { return what_.chunks * what_.indices; }
+  // Outputs, cells, and what is inside.
+  std::span<word> outputs() const { return {outputs_, 3 * indices() + what_.slots}; }
+  std::span<word> inside() const { return outputs().last(what_.slots); }
 
   // The chunk whose kernel runs in a slot, + 1; 0: none.
   std::uint64_t inside(unsigned slot) const {
@@ -64,13 +77,13 @@ class ledger {
   class worker {
    public:
     worker(const ledger& of, unsigned slot)
-        : accumulators_((of.size_.accumulator_bytes + 7) / 8),
+        : memory_((shard::board::owner::memory_bytes(of.size_) + 7) / 8),
           owner_(of.board_, slot, of.task_of(slot), of.what_.policy,
-                 reinterpret_cast<std::byte*>(accumulators_.data())) {}
+                 reinterpret_cast<std::byte*>(memory_.data())) {}
     shard::board::owner* operator->() { return &owner_; }
 
    private:
-    std::vector<std::uint64_t> accumulators_;
+    std::vector<std::uint64_t> memory_;
     shard::board::owner owner_;
   };
 
@@ -79,23 +92,28 @@ class ledger {
   // What is wrong with what slot has published; empty: nothing is. Safe while owners work.
   std::string fault_in(unsigned slot) const {
     std::vector<std::uint64_t> found(size_.accumulator_bytes / sizeof(std::uint64_t));
-    std::uint64_t covered = 0;
-    if (!board_.snapshot(slot, found, covered)) return {};
-    if (covered > board_.at(slot).length.load(std::memory_order_acquire))
+    const shard::board::publication seen = board_.snapshot(slot, found);
+    if (!seen.word) return {};
+    if (seen.covered > board_.at(slot).length.load(std::memory_order_acquire))
       return "covers more than its log";
     std::vector<std::uint64_t> expected(found.size());
-    for (std::uint64_t k = 0; k < covered; ++k) {
+    for (std::uint64_t k = 0; k < seen.covered + (seen.probed != 0 ? 1 : 0); ++k) {
       const std::uint64_t chunk = board_.log(slot)[k].load(std::memory_order_relaxed);
       if (chunk >= what_.chunks) return "has chunk " + std::to_string(chunk) + " in its log";
-      if (condemned(chunk)) continue;
-      if (!expected.empty()) add(expected.data(), chunk);
-      if (!written(chunk))
-        return "covers chunk " + std::to_string(chunk) + ", which is not written";
+      const std::size_t count = k < seen.covered ? what_.indices : seen.probed;
+      for (std::size_t i = chunk * what_.indices; i < chunk * what_.indices + count; ++i) {
+        if (given_up(i)) continue;
+        if (!expected.empty()) add(expected.data(), i);
+        if (!written(i)) return "covers index " + std::to_string(i) + ", which is not written";
+      }
+      if (k < seen.covered && !has_right_partial(chunk)) {
+        return "covers chunk " + std::to_string(chunk) + ", whose partial is wrong";
+      }
     }
     if (found == expected) return {};
     return "has published accumulators that are not the reduction of the " +
-           std::to_string(covered) + " entries that they cover: total " + std::to_string(found[0]) +
-           ", expected " + std::to_string(expected[0]);
+           std::to_string(seen.covered) + " entries that they cover: total " +
+           std::to_string(found[0]) + ", expected " + std::to_string(expected[0]);
   }
 
   // The same for all slots, and for the word that says that the run is done.
@@ -124,86 +142,177 @@ class ledger {
       return "chunk " + std::to_string(chunk) + " is in " + std::to_string(logged[chunk]) + " logs";
     }
     if (board_.settled() != what_.chunks) return "not all chunks are settled";
-    return fault_in_verdicts();
+    return fault_in_verdicts() + fault_in_cells();
   }
 
-  bool condemned(std::size_t chunk) const { return verdict_on(chunk).condemned; }
+  // Whether an index was given up, alone or with its chunk.
+  bool given_up(std::size_t index) const {
+    const std::size_t chunk = index / what_.indices;
+    const std::size_t offset = index % what_.indices;
+    bool any = false;
+    for (const shard::board::condemned_part& part : board_.condemned_parts()) {
+      if (part.chunk.load(std::memory_order_acquire) != chunk + 1) continue;
+      any = true;
+      if (offset >= part.first && offset < part.last) return true;
+    }
+    return !any && verdict_on(chunk).condemned();
+  }
+  // Whether all of a chunk was.
+  bool condemned(std::size_t chunk) const {
+    for (std::size_t i = chunk * what_.indices; i < (chunk + 1) * what_.indices; ++i) {
+      if (!given_up(i)) return false;
+    }
+    return true;
+  }
+  std::set<std::size_t> all_given_up() const {
+    std::set<std::size_t> found;
+    for (std::size_t i = 0; i < indices(); ++i) {
+      if (given_up(i)) found.insert(i);
+    }
+    return found;
+  }
   shard::board::verdict verdict_on(std::size_t chunk) const {
     return board_.verdict_on(chunk).load(std::memory_order_relaxed);
   }
+  const shard::board::task& task_of(unsigned slot) const { return desks_[slot].task; }
 
  private:
   struct desk {
     const ledger* of;
     unsigned slot;
+    shard::board::task task = {
+        run_piece, [](const void*, std::byte*) {}, count, this, {undo_bytes, save, restore, this}};
+
+    desk(const ledger* given, unsigned at) : of(given), slot(at) {}
+    desk(const desk&) = delete;
+    desk& operator=(const desk&) = delete;
+
+    static const desk& at(const void* context) { return *static_cast<const desk*>(context); }
+    static bool run_piece(const void* context, const shard::board::piece& what, std::byte* partial,
+                          std::byte* accumulators, shard::board::description& error) noexcept {
+      return at(context).of->run(at(context).slot, what, partial, accumulators, error);
+    }
+    static std::size_t count(const void* context, std::size_t) {
+      return at(context).of->what_.indices;
+    }
+    static std::size_t undo_bytes(const void* context, std::size_t) {
+      return at(context).of->cells_bytes();
+    }
+    static void save(const void* context, std::size_t chunk, std::byte* to) {
+      const ledger& of = *at(context).of;
+      for (std::size_t k = 0; k < of.what_.indices; ++k) {
+        reinterpret_cast<word*>(to)[k].store(of.cell(chunk * of.what_.indices + k).load());
+      }
+    }
+    static void restore(const void* context, std::size_t chunk, std::size_t first,
+                        const std::byte* from) {
+      const ledger& of = *at(context).of;
+      for (std::size_t k = first; k < of.what_.indices; ++k) {
+        of.cell(chunk * of.what_.indices + k).store(reinterpret_cast<const word*>(from)[k].load());
+      }
+    }
   };
 
-  std::size_t words() const { return 1 + (what_.chunks + 15) / 16; }
+  std::size_t words() const { return 1 + (indices() + 15) / 16; }
+  std::size_t cells_bytes() const { return what_.indices * sizeof(word); }
   std::size_t outputs_bytes() const {
-    const std::size_t bytes = (2 * what_.chunks + what_.slots) * sizeof(word);
+    const std::size_t bytes = (3 * indices() + what_.slots) * sizeof(word);
     return (bytes + 4095) / 4096 * 4096;
   }
+  word& cell(std::size_t index) const { return outputs_[2 * indices() + index]; }
+  static std::uint64_t first_value(std::size_t index) { return 100 + index; }
 
-  static void add(std::uint64_t* accumulators, std::uint64_t chunk) {
-    accumulators[0] += chunk + 1;
-    accumulators[1 + chunk / 16] += std::uint64_t{1} << (chunk % 16 * 4);
+  static void add(std::uint64_t* accumulators, std::uint64_t index) {
+    accumulators[0] += index + 1;
+    accumulators[1 + index / 16] += std::uint64_t{1} << (index % 16 * 4);
   }
+  static std::uint64_t fold(std::uint64_t sum, std::size_t index) { return sum * 31 + index + 2; }
 
-  shard::board::task task_of(unsigned slot) const {
-    return {[](const void* given, std::size_t chunk, std::byte* partial, std::byte* accumulators,
-               shard::board::description& what) noexcept {
-              const auto& at = *static_cast<const desk*>(given);
-              return at.of->run(at.slot, chunk, partial, accumulators, what);
-            },
-            [](const void*, std::byte*) {}, &desks_[slot]};
-  }
-
-  // The kernel. A chunk that throws has spoilt the accumulators and half its output before.
-  bool run(unsigned slot, std::size_t chunk, std::byte* partial, std::byte* accumulators,
-           shard::board::description& what) const {
-    inside()[slot].store(chunk + 1, std::memory_order_relaxed);
+  // The kernel. A piece that throws has spoilt the accumulators, its cells and half its output.
+  bool run(unsigned slot, const shard::board::piece& what, std::byte* partial,
+           std::byte* accumulators, shard::board::description& error) const {
+    constexpr auto relaxed = std::memory_order_relaxed;
+    const std::size_t chunk = what.chunk;
+    inside()[slot].store(chunk + 1, relaxed);
     const auto sums = reinterpret_cast<std::uint64_t*>(accumulators);
     const auto ordered = reinterpret_cast<word*>(partial);
-    outputs_[2 * chunk].store(chunk + 1, std::memory_order_relaxed);
-    ordered[0].store(chunk + 2, std::memory_order_relaxed);
-    if (what_.accumulates) add(sums, chunk);
-    if (what_.on_chunk) what_.on_chunk(chunk);
-    const bool throws = verdict_on(chunk).errors < throws_of(chunk);
-    if (throws) {
-      std::snprintf(what, sizeof what, "chunk %zu threw", chunk);
-    } else {
-      outputs_[2 * chunk + 1].store(chunk + 3, std::memory_order_relaxed);
-      ordered[1].store(chunk + 4, std::memory_order_relaxed);
+    if (!what.goes_on) {
+      ordered[0].store(0, relaxed);
+      ordered[1].store(0, relaxed);
     }
-    inside()[slot].store(0, std::memory_order_relaxed);
+    bool throws = false;
+    const std::size_t last = std::min(what.last, what_.indices);
+    for (std::size_t k = what.first; k < last && !throws; ++k) {
+      const std::size_t i = chunk * what_.indices + k;
+      outputs_[2 * i].store(i + 1, relaxed);
+      ordered[0].store(fold(ordered[0].load(relaxed), i), relaxed);
+      if (what_.accumulates) add(sums, i);
+      if (what_.in_place) cell(i).store(cell(i).load(relaxed) + 1, relaxed);
+      if (what_.on_chunk && k == what.first) what_.on_chunk(chunk);
+      throws = what_.poison.contains(i) ||
+               (k + 1 == last && verdict_on(chunk).errors < throws_of(chunk));
+      if (throws) break;
+      outputs_[2 * i + 1].store(i + 3, relaxed);
+      ordered[1].store(ordered[1].load(relaxed) + 1, relaxed);
+    }
+    if (throws) std::snprintf(error, sizeof error, "chunk %zu threw", chunk);
+    inside()[slot].store(0, relaxed);
     return !throws;
   }
 
-  bool written(std::size_t chunk) const {
+  bool written(std::size_t index) const {
+    constexpr auto relaxed = std::memory_order_relaxed;
+    return outputs_[2 * index].load(relaxed) == index + 1 &&
+           outputs_[2 * index + 1].load(relaxed) == index + 3 &&
+           (!what_.in_place || cell(index).load(relaxed) == first_value(index) + 1);
+  }
+  bool has_right_partial(std::size_t chunk) const {
+    std::uint64_t sum = 0;
+    std::uint64_t count = 0;
+    for (std::size_t i = chunk * what_.indices; i < (chunk + 1) * what_.indices; ++i) {
+      if (given_up(i)) continue;
+      sum = fold(sum, i);
+      ++count;
+    }
     const auto ordered = reinterpret_cast<const word*>(board_.partial(chunk));
-    return outputs_[2 * chunk].load(std::memory_order_relaxed) == chunk + 1 &&
-           outputs_[2 * chunk + 1].load(std::memory_order_relaxed) == chunk + 3 &&
-           ordered[0].load(std::memory_order_relaxed) == chunk + 2 &&
-           ordered[1].load(std::memory_order_relaxed) == chunk + 4;
+    return count == 0 || (ordered[0].load(std::memory_order_relaxed) == sum &&
+                          ordered[1].load(std::memory_order_relaxed) == count);
   }
 
   unsigned throws_of(std::size_t chunk) const {
     return chunk < what_.throws.size() ? what_.throws[chunk] : 0;
   }
 
-  // A chunk is condemned exactly when it failed more often than it may.
+  // A chunk stands as what has happened to it says.
   std::string fault_in_verdicts() const {
+    using shard::board::standing;
     const shard::board::budgets& allowed = what_.policy.allowed;
     for (std::size_t chunk = 0; chunk < what_.chunks; ++chunk) {
       const shard::board::verdict judged = verdict_on(chunk);
-      const bool expected = judged.errors > allowed.errors || judged.kills > allowed.kills ||
-                            judged.crashes > allowed.crashes;
-      const bool threw_out = judged.condemned || judged.errors == throws_of(chunk);
-      if (judged.condemned == expected && threw_out) continue;
+      const bool failed = judged.errors > allowed.errors || judged.crashes > allowed.crashes;
+      const bool given_up = judged.kills > allowed.kills ||
+                            judged.failed_probes > shard::board::verdict::most_failed_probes;
+      const standing expected = given_up ? standing::condemned
+                                : failed ? standing::quarantined
+                                         : standing::good;
+      const bool threw_out = expected != standing::good || judged.errors == throws_of(chunk);
+      if (judged.state == expected && threw_out) continue;
       return "chunk " + std::to_string(chunk) +
              " has a wrong verdict: " + std::to_string(judged.errors) + " errors, " +
-             std::to_string(judged.kills) + " kills, " +
-             (judged.condemned ? "condemned" : "not condemned");
+             std::to_string(judged.kills) + " kills, state " +
+             std::to_string(static_cast<int>(judged.state));
+    }
+    return {};
+  }
+
+  // What was given up has its old value.
+  std::string fault_in_cells() const {
+    if (!what_.in_place) return {};
+    for (std::size_t i = 0; i < indices(); ++i) {
+      const std::uint64_t expected = first_value(i) + (given_up(i) ? 0 : 1);
+      if (cell(i).load() == expected) continue;
+      return "cell " + std::to_string(i) + " is " + std::to_string(cell(i).load()) + ", expected " +
+             std::to_string(expected);
     }
     return {};
   }

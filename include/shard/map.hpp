@@ -19,9 +19,15 @@
 // since a chunk is run again when its worker dies. It is called as const.
 //
 // A kernel must not read what the same map writes: not through a capture, not through another
-// argument, and not from its slice before writing there. A chunk that is run again would read what
-// its own first try wrote. Read one buffer and write another. map refuses an output that is also
-// another argument; reading a captured output faults in a worker process, and the report says so.
+// argument, and not from the slice of an out() before writing there. A chunk that is run again
+// would read what its own first try wrote. Read one buffer and write another, or use inout(). map
+// refuses an output that is also another argument; reading a captured output faults in a worker
+// process, and the report says so.
+//
+// When a chunk has failed too often (options::retries), the indices that fail in it are found by
+// running the kernel on ever smaller parts of it: a kernel(range chunk, …) is then called with
+// parts of a chunk, in ascending order, and what it adds to ordered reductions goes on from part to
+// part.
 #pragma once
 
 #include <array>
@@ -55,6 +61,14 @@ auto out(buffer<T, Rank>& to);
 template <class T, std::size_t Rank>
 void out(const buffer<T, Rank>&& temporary) = delete;  // its elements would be gone with it
 
+// The chunk's own rows, to change in place: slice<T, Rank>, holding the old values, which are
+// brought back before a chunk is run again: each index counts once. What is not completed in the
+// end holds its old values. Costs a copy of each chunk's rows.
+template <class T, std::size_t Rank>
+auto inout(buffer<T, Rank>& both);
+template <class T, std::size_t Rank>
+void inout(const buffer<T, Rank>&& temporary) = delete;
+
 // Atomic operations on any element, from any chunk: shared_view<T, Rank>. At least once: a chunk
 // that is run again repeats them.
 template <class T, std::size_t Rank>
@@ -73,7 +87,8 @@ auto value(X x);
 
 // Runs the kernel on every index and returns when all outputs and reductions are final. Throws
 // map_error if an index is missing at the end, and shard::error if the run can't be started; before
-// anything has run, then. Requires an output (a buffer space, out), a reducer, or a shared buffer.
+// anything has run, then. Requires an output (a buffer space, out, inout), a reducer, or a shared
+// buffer.
 template <class Space, class... Rest>
 report map(const options& how, Space&& space, Rest&&... arguments_then_kernel);
 template <class Space, class... Rest>
@@ -106,6 +121,13 @@ auto out(buffer<T, Rank>& to) {
   static_assert(!std::is_const_v<T>,
                 "shard: out() writes, but this buffer is read-only; open it with open_writable");
   return detail::out_argument<std::remove_const_t<T>, Rank>(detail::array_of(to));
+}
+
+template <class T, std::size_t Rank>
+auto inout(buffer<T, Rank>& both) {
+  static_assert(!std::is_const_v<T>,
+                "shard: inout() writes, but this buffer is read-only; open it with open_writable");
+  return detail::inout_argument<std::remove_const_t<T>, Rank>(detail::array_of(both));
 }
 
 template <class T, std::size_t Rank>

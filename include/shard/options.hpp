@@ -50,6 +50,21 @@ struct options {
   // (default), the chunks that are running finish and no more are started. SHARD_KEEP_GOING=0|1
   std::optional<bool> keep_going = {};
 
+  // How long one chunk may take; 0: as long as it wants. A worker that takes longer is killed, and
+  // the chunk run again, as often as after a crash (`retries`). In processes only. SHARD_TIMEOUT,
+  // in seconds
+  seconds timeout{};
+
+  // The same, as a multiple of the median of the chunks so far, once there are five, and at least
+  // one second; 0: no such limit. Of two limits the shorter holds. SHARD_TIMEOUT_FACTOR
+  double timeout_factor = 0;
+
+  // Memory of its own that a worker may have written to (not buffers, which are shared; nor what it
+  // has of the caller's and only reads). One with more is replaced by a fresh process at the next
+  // border of a chunk: for kernels that leak. 0: no limit. In processes only.
+  // SHARD_MEMORY_LIMIT_BYTES
+  std::size_t memory_limit_bytes = 0;
+
   // Default: executor::processes. SHARD_EXECUTOR=processes|threads|serial, of which serial wins
   // even over code, so that any program can be taken into a debugger.
   std::optional<executor> run_on = {};

@@ -17,7 +17,7 @@ namespace shard {
 struct failure {
   std::size_t chunk = 0;  // number of the chunk in the plan
   range indices = {};     // its indices; empty: the worker was not inside a kernel
-  std::string kind = {};  // "exception", "signal", "exit", "killed"
+  std::string kind = {};  // "exception", "signal", "exit", "killed", "timeout", "oom"
   std::string what = {};  // one line: the exception's type and text, the signal and address, …
   int signal = 0;         // that ended the worker; 0: none
   int exit_status = 0;    // that the worker ended with, for kind "exit"
@@ -32,6 +32,7 @@ struct run_counts {
   unsigned workers = 0;           // that ran at a time
   std::size_t retries = 0;        // chunks run again after a failure that was theirs
   std::size_t deaths = 0;         // workers that ended before their work did
+  std::size_t replacements = 0;   // workers that took more memory than the limit
   std::size_t takeovers = 0;      // supervisors that died and were replaced
   std::size_t failures_lost = 0;  // beyond what the report has room for
 };

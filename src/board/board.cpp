@@ -1,6 +1,7 @@
 #include "board/board.hpp"
 
 #include <algorithm>
+#include <bit>
 
 #include "os/futex.hpp"
 
@@ -17,13 +18,16 @@ struct offsets {
   explicit offsets(const dimensions& of)
       : slots(page),
         failures(slots + pages(of.slots * sizeof(slot))),
-        verdicts(failures + pages(board::failure_capacity * sizeof(failure_record))),
+        condemned(failures + pages(board::failure_capacity * sizeof(failure_record))),
+        verdicts(condemned + pages(board::condemned_capacity * sizeof(condemned_part))),
         logs(verdicts + pages(of.chunks * sizeof(verdict))),
         partials(logs + pages(of.slots * of.chunks * sizeof(std::uint64_t))),
         areas(partials + pages(of.chunks * of.partial_bytes)),
-        end(areas + pages(2 * of.slots * ((of.accumulator_bytes + 7) / 8 * 8))) {}
+        undo(areas + pages(2 * of.slots *
+                           ((of.accumulator_bytes + 7) / 8 + (of.partial_bytes + 7) / 8) * 8)),
+        end(undo + pages(of.slots * of.undo_bytes)) {}
 
-  std::size_t slots, failures, verdicts, logs, partials, areas, end;
+  std::size_t slots, failures, condemned, verdicts, logs, partials, areas, undo, end;
 };
 
 template <class T>
@@ -34,11 +38,15 @@ T* part(std::byte* memory, std::size_t offset) {
 }  // namespace
 
 void verdict::add(failure_kind kind, const budgets& allowed) noexcept {
-  switch (kind) {
-    case failure_kind::exception: condemned = ++errors > allowed.errors; break;
-    case failure_kind::killed: condemned = ++kills > allowed.kills; break;
-    case failure_kind::signal:
-    case failure_kind::exit: condemned = ++crashes > allowed.crashes; break;
+  if (kind == failure_kind::killed || kind == failure_kind::out_of_memory) {
+    if (++kills > allowed.kills) state = standing::condemned;
+  } else if (state == standing::quarantined) {
+    if (++failed_probes > most_failed_probes) state = standing::condemned;
+  } else {
+    const bool over =
+        kind == failure_kind::exception ? ++errors > allowed.errors : ++crashes > allowed.crashes;
+    const bool isolates = kind != failure_kind::timeout || allowed.isolates_timeouts;
+    if (over) state = isolates ? standing::quarantined : standing::condemned;
   }
 }
 
@@ -49,34 +57,39 @@ board::board(std::byte* memory, const dimensions& of) noexcept : size_(of) {
   shared_ = part<shared_part>(memory, 0);
   slots_ = part<slot>(memory, where.slots);
   failures_ = part<failure_record>(memory, where.failures);
+  condemned_ = part<condemned_part>(memory, where.condemned);
   verdicts_ = part<std::atomic<verdict>>(memory, where.verdicts);
   logs_ = part<std::atomic<std::uint64_t>>(memory, where.logs);
   partials_ = memory + where.partials;
   areas_ = part<std::atomic<std::uint64_t>>(memory, where.areas);
+  undo_ = memory + where.undo;
 }
 
-std::uint64_t board::covered(unsigned slot) const noexcept {
-  std::uint64_t entries = 0;
-  snapshot(slot, {}, entries);
-  return entries;
-}
+std::uint64_t board::covered(unsigned slot) const noexcept { return snapshot(slot).covered; }
 
-bool board::snapshot(unsigned index, std::span<std::uint64_t> out,
-                     std::uint64_t& entries) const noexcept {
+publication board::snapshot(unsigned index, std::span<std::uint64_t> out) const noexcept {
+  constexpr auto relaxed = std::memory_order_relaxed;
   const slot& from = at(index);
   for (;;) {
-    // Acquire: pairs with the release of the commit in owner::publish(); whoever sees the word sees
+    // Acquire: pairs with the release of the commit in owner::commit(); whoever sees the word sees
     // the area that it points to, and the outputs of the chunks that the area covers.
-    const std::uint64_t word = from.commit.load(std::memory_order_acquire);
-    entries = 0;
-    if (word == 0) return false;
-    const auto* const words = area(index, word & 1);
-    entries = from.covered[word & 1].load(std::memory_order_relaxed);
-    for (std::size_t k = 0; k < out.size(); ++k) out[k] = words[k].load(std::memory_order_relaxed);
-    // Pairs with the release fence in owner::publish(): having read anything that was written into
+    publication found{.word = {from.commit.load(std::memory_order_acquire)}};
+    if (!found.word) return found;
+    const unsigned which = found.word.area();
+    found.covered = from.covered[which].load(relaxed);
+    if (found.word.probing()) {
+      const probe_header& probe = from.probes[which];
+      found.probed = probe.probed.load(relaxed);
+      found.width = probe.width.load(relaxed);
+      found.failures_seen = probe.failures_seen.load(relaxed);
+      found.has_partial = probe.has_partial.load(relaxed) != 0;
+    }
+    const auto* const words = area(index, which);
+    for (std::size_t k = 0; k < out.size(); ++k) out[k] = words[k].load(relaxed);
+    // Pairs with the release fence in owner::commit(): having read anything that was written into
     // this area after its commit, we see that commit's successor here.
     std::atomic_thread_fence(std::memory_order_acquire);
-    if (from.commit.load(std::memory_order_relaxed) == word) return true;
+    if (from.commit.load(relaxed) == found.word.word) return found;
   }
 }
 
@@ -123,6 +136,67 @@ std::span<failure_record> board::failures() const noexcept {
 std::size_t board::failures_lost() const noexcept {
   const std::uint64_t count = shared_->failures.load(std::memory_order_acquire);
   return count - failures().size();
+}
+
+bool board::condemn(std::uint64_t chunk, std::uint64_t first, std::uint64_t last) const noexcept {
+  return note_condemned(chunk, first, last, condemned_capacity - size_.slots);
+}
+
+void board::condemn_rest(std::uint64_t chunk, std::uint64_t first,
+                         std::uint64_t last) const noexcept {
+  note_condemned(chunk, first, last, condemned_capacity);
+}
+
+bool board::can_condemn_parts() const noexcept {
+  return shared_->condemned.load(std::memory_order_relaxed) < condemned_capacity - size_.slots;
+}
+
+// Other owners note other chunks at the same time; the same part is noted by one after the other.
+bool board::note_condemned(std::uint64_t chunk, std::uint64_t first, std::uint64_t last,
+                           std::size_t room) const noexcept {
+  const auto is_it = [&](const condemned_part& one) {
+    return one.chunk.load(std::memory_order_acquire) == chunk + 1 && one.first == first &&
+           one.last == last;
+  };
+  if (std::ranges::any_of(condemned_parts(), is_it)) return true;
+  std::uint64_t index = shared_->condemned.load(std::memory_order_relaxed);
+  do {
+    if (index >= room) return false;
+  } while (!shared_->condemned.compare_exchange_weak(index, index + 1, std::memory_order_relaxed));
+  condemned_part& place = condemned_[index];
+  place.first = first;
+  place.last = last;
+  // Release: pairs with the acquire of whoever reads the parts.
+  place.chunk.store(chunk + 1, std::memory_order_release);
+  return true;
+}
+
+std::span<condemned_part> board::condemned_parts() const noexcept {
+  const std::uint64_t count = shared_->condemned.load(std::memory_order_acquire);
+  return {condemned_, std::min<std::size_t>(count, condemned_capacity)};
+}
+
+void board::note_time(std::chrono::nanoseconds took) const noexcept {
+  const auto ns = static_cast<std::uint64_t>(std::max<std::int64_t>(took.count(), time_steps));
+  const auto power = static_cast<std::size_t>(std::bit_width(ns) - 1);
+  const std::size_t step = (ns >> (power - 3)) % time_steps;
+  const std::size_t at = std::min((power - 3) * time_steps + step, time_classes - 1);
+  shared_->times[at].fetch_add(1, std::memory_order_relaxed);
+}
+
+std::optional<std::chrono::nanoseconds> board::median_time() const noexcept {
+  constexpr std::uint64_t enough = 5;
+  std::uint64_t all = 0;
+  for (const auto& each : shared_->times) all += each.load(std::memory_order_relaxed);
+  if (all < enough) return std::nullopt;
+  std::uint64_t below = 0;
+  std::size_t at = 0;
+  while (at + 1 < time_classes &&
+         2 * (below += shared_->times[at].load(std::memory_order_relaxed)) < all) {
+    ++at;
+  }
+  const std::uint64_t ns = (time_steps + at % time_steps) << (at / time_steps);
+  return std::chrono::nanoseconds(ns);
 }
 
 }  // namespace shard::board

@@ -10,17 +10,21 @@
 //  2. A log entry never moves or changes. Its chunk is committed exactly when the entry's index is
 //     below the `covered` of the slot's published area.
 //  3. The published area of a slot is at every moment the exact reduction of the entries of its log
-//     that lie below `covered`, without the condemned ones. One store, of the commit word, moves
-//     it.
+//     that lie below `covered`, without what is condemned of them, and of the first `probed`
+//     indices of the next entry, if that is in quarantine. One store, of the commit word, moves it.
 //  4. Only a slot's owner writes its log, areas and commit word; while a slot has none, the (one)
 //     supervisor may append to the log and mend the claiming mark.
+//  5. The old values of what entries [covered, saved) change in place are in the slot's undo
+//  memory.
 #pragma once
 
 #include <atomic>
+#include <chrono>
 #include <cstddef>
 #include <cstdint>
 #include <cstring>
 #include <limits>
+#include <optional>
 #include <span>
 #include <string_view>
 
@@ -32,29 +36,53 @@ struct dimensions {
   unsigned slots = 0;
   std::size_t partial_bytes = 0;      // of one chunk's ordered reductions
   std::size_t accumulator_bytes = 0;  // of one slot's commutative reductions
+  std::size_t undo_bytes = 0;         // of one slot's undo memory: the largest chunk's, or more
 };
 
-// How often a chunk may fail, by the kind of failure, before it is condemned.
+// How often a chunk may fail, by the kind of failure, before it is put into quarantine, or
+// condemned.
 struct budgets {
   unsigned errors = 0;
   unsigned crashes = 2;
   unsigned kills = 100;
+  bool isolates_timeouts =
+      false;  // false: a chunk that takes too long too often is condemned whole
 };
 
-enum class failure_kind : std::uint32_t { exception, signal, exit, killed };
+// Of the two out of memory the first befell one of several workers, and says little about the
+// chunk.
+enum class failure_kind : std::uint32_t {
+  exception,
+  signal,
+  exit,
+  killed,
+  timeout,
+  out_of_memory,
+  out_of_memory_alone
+};
+
+// How a chunk stands. In quarantine its indices are tried from left to right in ever smaller parts,
+// until what fails is known to the index (owner::probe).
+enum class standing : std::uint8_t { good, quarantined, condemned };
 
 // What is held against a chunk; one word, so that judging is one store. Written by the owner of the
 // chunk's log entry, or by the supervisor while there is none. Aligned to its size, or clang calls
 // libatomic for it.
 struct alignas(8) verdict {
-  std::uint32_t kills = 0;
-  std::uint16_t crashes = 0;
+  // In quarantine this many parts may fail; then the rest of the chunk is condemned.
+  static constexpr std::uint16_t most_failed_probes = 256;
+
+  std::uint16_t kills = 0;
+  std::uint16_t failed_probes = 0;
+  std::uint8_t crashes = 0;
   std::uint8_t errors = 0;
-  bool condemned = false;
+  standing state = standing::good;
+  std::uint8_t unused = 0;
 
-  unsigned attempts() const noexcept { return kills + crashes + errors; }
+  unsigned attempts() const noexcept { return unsigned{kills} + failed_probes + crashes + errors; }
+  bool condemned() const noexcept { return state == standing::condemned; }
 
-  // Counts one more failure and condemns the chunk if that exceeds its budget.
+  // Counts one more failure, and changes the state if that exceeds its budget.
   void add(failure_kind kind, const budgets& allowed) noexcept;
 };
 static_assert(sizeof(verdict) == 8 && std::atomic<verdict>::is_always_lock_free);
@@ -65,6 +93,8 @@ constexpr std::uint64_t no_chunk = std::numeric_limits<std::uint64_t>::max();
 struct failure_facts {
   failure_kind kind = failure_kind::exception;
   std::uint64_t chunk = no_chunk;
+  std::uint64_t first = 0;  // the part of the chunk that failed: offsets of indices; equal: all
+  std::uint64_t last = 0;
   std::uint32_t attempt = 0;  // counts if not above the attempts of the chunk's verdict
   std::uint32_t worker = 0;   // its slot
   std::int32_t signal = 0;
@@ -73,9 +103,15 @@ struct failure_facts {
 struct failure_record {
   failure_facts facts;
   std::atomic<std::uint32_t> ready;  // 1: complete; its writer may have died before that
-  char what[988];
+  char what[968];
 };
 static_assert(sizeof(failure_record) == 1024);
+
+// Indices that were given up in quarantine, as offsets in their chunk.
+struct condemned_part {
+  std::atomic<std::uint64_t> chunk;  // + 1, stored last; 0: not written yet
+  std::uint64_t first, last;
+};
 
 // What a dying worker can still say, from a signal or exit handler. Complete when `spoken`.
 struct last_words {
@@ -84,15 +120,37 @@ struct last_words {
   char what[376];
 };
 
+// Where the walk through an entry in quarantine is; part of an area's header.
+struct probe_header {
+  std::atomic<std::uint64_t> probed;  // indices of the entry that are committed, or condemned
+  std::atomic<std::uint64_t> width;   // of the next probe, before later failures halve it
+  std::atomic<std::uint32_t> failures_seen;  // of the verdict's failed probes: those before this
+  std::atomic<std::uint32_t> has_partial;    // 1: behind the accumulators is the entry's partial
+};
+
+// Why an owner has left its slot.
+enum class leaving : std::uint32_t {
+  not_yet,
+  for_good,    // there was nothing more to do
+  for_another  // it takes too much memory: its place is to be taken
+};
+
 // A slot outlives the worker process that owns it.
 struct alignas(64) slot {
   // Written by the owner at every chunk, on a line of its own.
   std::atomic<std::uint64_t> length;      // log entries that stand
   std::atomic<std::uint64_t> running;     // log index + 1 of the entry in progress; 0: none
-  std::atomic<std::uint64_t> commit;      // sequence * 2 + published area; 0: none, the identity
+  std::atomic<std::uint64_t> commit;      // see commit_word; 0: none, the identity
   std::atomic<std::uint64_t> covered[2];  // header of each area: log entries that it covers
+  std::atomic<std::uint64_t> saved;       // log entries whose old values are in the undo memory
   std::atomic<std::uint32_t> claims;      // odd: inside the claiming window
-  std::atomic<std::uint32_t> left;        // 1: the owner has left with nothing more to do
+  std::atomic<leaving> left;
+  std::atomic<std::int64_t> began;  // what is in progress: steady clock, ns; only if it is timed
+
+  // Written by the owner, seldom.
+  alignas(64) probe_header probes[2];       // of each area; means something only while probing
+  std::atomic<std::uint64_t> undo_first;    // log index whose old values begin the undo memory
+  std::atomic<std::uint32_t> replacements;  // owners that left for another
 
   // Written by the supervisor, seldom.
   alignas(64) std::atomic<std::int32_t> pid;  // of the owner; 0: the slot is vacant
@@ -100,6 +158,37 @@ struct alignas(64) slot {
   last_words words;
 };
 static_assert(std::atomic<std::uint64_t>::is_always_lock_free);
+
+// The commit word of a slot: sequence, whether the area's entry in quarantine is begun, the area.
+struct commit_word {
+  std::uint64_t word = 0;
+
+  explicit operator bool() const noexcept { return word != 0; }
+  unsigned area() const noexcept { return word & 1; }
+  bool probing() const noexcept { return (word & 2) != 0; }
+  std::uint64_t sequence() const noexcept { return word >> 2; }
+  // What is published next, in the other area.
+  commit_word next(bool probes) const noexcept {
+    return {(sequence() + 1) << 2 | (probes ? 2u : 0u) | (area() ^ 1u)};
+  }
+};
+
+// What a slot has published, as of one moment.
+struct publication {
+  commit_word word;
+  std::uint64_t covered = 0;
+  // Of entry `covered`, while it is in quarantine.
+  std::uint64_t probed = 0;
+  std::uint64_t width = 0;
+  std::uint32_t failures_seen = 0;
+  bool has_partial = false;
+
+  // The width of the next probe. 0: its first index has failed alone, and is condemned.
+  std::uint64_t width_after(const verdict& judged) const noexcept {
+    const unsigned halvings = judged.failed_probes - failures_seen;
+    return halvings < 64 ? width >> halvings : 0;
+  }
+};
 
 // Why workers and supervisors may have to change what they do; bits of the control word.
 enum control : std::uint32_t {
@@ -113,6 +202,7 @@ enum control : std::uint32_t {
 class board {
  public:
   static constexpr std::size_t failure_capacity = 1024;
+  static constexpr std::size_t condemned_capacity = 65'536;
 
   static std::size_t size_bytes(const dimensions& of) noexcept;
 
@@ -130,9 +220,12 @@ class board {
     return partials_ + chunk * size_.partial_bytes;
   }
   std::atomic<std::uint64_t>* area(unsigned slot, unsigned which) const noexcept {
-    return areas_ + (2 * slot + which) * area_words();
+    return areas_ + (2 * slot + which) * (area_words() + partial_words());
   }
+  // An area has words for the accumulators, and behind them for the partial of one chunk.
   std::size_t area_words() const noexcept { return (size_.accumulator_bytes + 7) / 8; }
+  std::size_t partial_words() const noexcept { return (size_.partial_bytes + 7) / 8; }
+  std::byte* undo(unsigned slot) const noexcept { return undo_ + slot * size_.undo_bytes; }
 
   // The next chunk that nobody has claimed; may exceed the number of chunks.
   std::atomic<std::uint64_t>& cursor() const noexcept { return shared_->cursor; }
@@ -140,10 +233,10 @@ class board {
   // Log entries of a slot that its published area covers. Safe while the owner publishes.
   std::uint64_t covered(unsigned slot) const noexcept;
 
-  // A slot's published accumulators, as of one moment, into `out`; returns what they cover. False
-  // for "none yet": `out` is untouched. Safe while the owner publishes (it retries while the owner
-  // laps it; the owner never waits).
-  bool snapshot(unsigned slot, std::span<std::uint64_t> out, std::uint64_t& covered) const noexcept;
+  // What a slot has published, as of one moment, and its accumulators into `out`, unless that is
+  // empty. Without a word nothing is published, and `out` untouched. Safe while the owner publishes
+  // (it tries again while the owner laps it; the owner never waits).
+  publication snapshot(unsigned slot, std::span<std::uint64_t> out = {}) const noexcept;
 
   // Chunks committed or condemned, over all slots.
   std::size_t settled() const noexcept;
@@ -160,6 +253,20 @@ class board {
   std::span<failure_record> failures() const noexcept;
   std::size_t failures_lost() const noexcept;
 
+  // Gives up a part of a chunk in quarantine. The same part may be given up again, by who doesn't
+  // know that it was. False: there is no room to note it.
+  bool condemn(std::uint64_t chunk, std::uint64_t first, std::uint64_t last) const noexcept;
+  // The same for all of it that is left. There is room for one of these in every slot, once
+  // condemn() has found none; then no more chunks are put into quarantine.
+  void condemn_rest(std::uint64_t chunk, std::uint64_t first, std::uint64_t last) const noexcept;
+  bool can_condemn_parts() const noexcept;
+  std::span<condemned_part> condemned_parts() const noexcept;
+
+  // How long chunks took: kept coarsely (to an eighth), and the median of what is kept, if there
+  // are enough of them to speak of one.
+  void note_time(std::chrono::nanoseconds took) const noexcept;
+  std::optional<std::chrono::nanoseconds> median_time() const noexcept;
+
   std::atomic<std::uint32_t>& takeovers() const noexcept { return shared_->takeovers; }
   // The process that supervises after so many takeovers, and that waits to do so; 0: none yet.
   std::atomic<std::int32_t>& leader(unsigned takeover) const noexcept {
@@ -170,13 +277,22 @@ class board {
   static constexpr std::size_t trouble_bytes = 512;
 
  private:
+  // Times: eight for each power of two of nanoseconds.
+  static constexpr std::size_t time_steps = 8;
+  static constexpr std::size_t time_classes = 48 * time_steps;
+
+  bool note_condemned(std::uint64_t chunk, std::uint64_t first, std::uint64_t last,
+                      std::size_t room) const noexcept;
+
   struct shared_part {
     alignas(64) std::atomic<std::uint64_t> cursor;
     alignas(64) std::atomic<std::uint32_t> controls;
     std::atomic<std::uint32_t> takeovers;
     std::atomic<std::uint64_t> failures;
+    std::atomic<std::uint64_t> condemned;
     std::atomic<std::int32_t> leaders[leader_capacity];
     char trouble[trouble_bytes];
+    alignas(64) std::atomic<std::uint32_t> times[time_classes];
   };
   static_assert(sizeof(shared_part) <= 4096);
 
@@ -184,10 +300,12 @@ class board {
   shared_part* shared_;
   slot* slots_;
   failure_record* failures_;
+  condemned_part* condemned_;
   std::atomic<verdict>* verdicts_;
   std::atomic<std::uint64_t>* logs_;
   std::byte* partials_;
   std::atomic<std::uint64_t>* areas_;
+  std::byte* undo_;
 };
 
 }  // namespace shard::board

@@ -12,32 +12,67 @@ namespace shard::board {
 
 using description = char[sizeof(failure_record::what)];
 
+// What the kernel is run on: a chunk, or in quarantine some of its indices, as offsets in it.
+struct piece {
+  static constexpr std::size_t to_the_end = std::numeric_limits<std::size_t>::max();
+
+  std::size_t chunk = 0;
+  std::size_t first = 0;
+  std::size_t last = to_the_end;
+  bool goes_on = false;  // the partial holds what earlier pieces of the chunk gave
+};
+
+// What chunks change in place. Each function is called with the context.
+struct undo {
+  // Of a chunk's old values. 0: it has none.
+  std::size_t (*bytes)(const void* context, std::size_t chunk);
+  void (*save)(const void* context, std::size_t chunk, std::byte* to);
+  // For the chunk's indices from the first-th on.
+  void (*restore)(const void* context, std::size_t chunk, std::size_t first, const std::byte* from);
+  const void* context;
+};
+
 // What a run does with a chunk. Functions and a context instead of virtual calls: the same object
 // serves every process that was forked from its maker.
 struct task {
-  // Runs the kernel on a chunk: its outputs, its ordered partial, and additions to `accumulators`.
+  // Runs the kernel on a piece: its outputs, its ordered partial, and additions to `accumulators`.
   // False if the kernel threw; `what` then describes the exception, NUL-terminated.
-  bool (*run)(const void* context, std::size_t chunk, std::byte* partial, std::byte* accumulators,
-              description& what) noexcept;
+  bool (*run)(const void* context, const piece& what, std::byte* partial, std::byte* accumulators,
+              description& error) noexcept;
 
   // Writes the identity of every commutative reduction into zeroed memory.
   void (*start)(const void* context, std::byte* accumulators);
 
+  // How many indices a chunk has.
+  std::size_t (*indices)(const void* context, std::size_t chunk);
+
   const void* context;
+
+  undo in_place;  // used if the board has undo memory
 };
+
+// Brings back the old values of what a slot's entries have changed in place and not committed.
+// Repeatable. Requires: nobody owns the slot, or the caller does. Returns how many bytes of the
+// undo memory hold old values.
+std::size_t restore(const board& on, unsigned slot, const undo& with);
 
 struct policy {
   budgets allowed;
   bool keep_going = false;
   bool park = true;  // wait for the end when nothing is left to claim; false: leave
   std::size_t little_to_copy_bytes = 0;  // accumulators up to this are published after every chunk
+  bool timed = false;                    // each chunk's start is told to the supervisor
+  bool keeps_times = false;              // and how long it took: their median is asked for
+  bool (*tired)() = nullptr;  // asked now and then: whether another process should take over
 };
 
 class owner {
  public:
-  // accumulators: this worker's private ones, zeroed, 64-byte aligned, of accumulator_bytes.
+  // Private memory of an owner: zeroed, 64-byte aligned.
+  static std::size_t memory_bytes(const dimensions& of) noexcept;
+
   owner(const board& on, unsigned slot, const task& what, const policy& how,
-        std::byte* accumulators) noexcept;
+        std::byte* memory) noexcept;
 
   // Does all that there is for this slot to do: redoes what its last owner left uncommitted, then
   // claims until nothing is left or the run is stopped.
@@ -54,9 +89,17 @@ class owner {
 
   void reload();
   bool run_entry(std::uint64_t chunk);
-  void failed(std::uint64_t chunk, const char* what);
+  bool probe(std::uint64_t chunk);
+  bool begin_quarantine(std::size_t indices, const verdict& judged);
+  void condemn(std::uint64_t chunk);
+  void end_quarantine(std::uint64_t chunk);
+  bool run_piece(const piece& what, std::byte* partial);
+  void failed(const piece& what, const char* error);
+  void save(std::uint64_t chunk);
+  void commit(bool probing);
   void end_lap(std::uint64_t entries);
   void publish_if_due(clock::time_point now);
+  void leave(leaving how);
   std::uint64_t length() const noexcept;
   bool stopped() const noexcept { return (board_.controls() & stopping) != 0; }
 
@@ -67,9 +110,12 @@ class owner {
   task task_;
   policy policy_;
   std::byte* accumulators_;
+  std::byte* partial_;  // of the entry in quarantine
 
   std::uint64_t next_ = 0;  // log entries that the private accumulators hold: ran, or condemned
   std::uint64_t published_ = 0;      // log entries that the published area covers
+  publication probing_{};            // entry next_ in quarantine, as published; no word: not begun
+  std::size_t undo_used_ = 0;        // bytes
   std::uint64_t redo_until_ = 0;     // entries below this were begun before
   std::uint64_t batch_ = 1;          // chunks to claim at a time
   clock::time_point lap_{};          // when the last batch ended

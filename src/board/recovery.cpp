@@ -43,16 +43,28 @@ bool judge(const board& on, unsigned index, failure_kind kind, int signal, int e
   dead.deaths.fetch_add(1, std::memory_order_relaxed);
   const std::uint64_t running = dead.running.load(std::memory_order_relaxed);
   if (running == 0) {
-    on.record({kind, no_chunk, 0, index, signal, exit_status}, what);
+    on.record({.kind = kind, .worker = index, .signal = signal, .exit_status = exit_status}, what);
     return false;
   }
   const std::uint64_t chunk = on.log(index)[running - 1].load(std::memory_order_relaxed);
-  verdict judged = on.verdict_on(chunk).load(std::memory_order_relaxed);
+  const verdict before = on.verdict_on(chunk).load(std::memory_order_relaxed);
+  verdict judged = before;
   judged.add(kind, allowed);
-  on.record({kind, chunk, judged.attempts(), index, signal, exit_status}, what);
+  failure_facts facts{.kind = kind,
+                      .chunk = chunk,
+                      .attempt = judged.attempts(),
+                      .worker = index,
+                      .signal = signal,
+                      .exit_status = exit_status};
+  if (before.state == standing::quarantined) {
+    const publication walk = on.snapshot(index);
+    facts.first = walk.probed;
+    facts.last = walk.probed + walk.width_after(before);
+  }
+  on.record(facts, what);
   on.verdict_on(chunk).store(judged, std::memory_order_release);
   dead.running.store(0, std::memory_order_release);  // or the next owner's death would be its too
-  if (judged.condemned && !keep_going) on.raise(stopping);
+  if (judged.state != standing::good && !keep_going) on.raise(stopping);
   return true;
 }
 
@@ -85,6 +97,16 @@ bool reclaim(const board& on, unsigned index, const std::function<bool(unsigned)
 
 bool has_tail(const board& on, unsigned index) noexcept {
   return on.covered(index) < on.at(index).length.load(std::memory_order_acquire);
+}
+
+bool has_quarantine(const board& on, unsigned index) noexcept {
+  const std::uint64_t length = on.at(index).length.load(std::memory_order_acquire);
+  for (std::uint64_t k = on.covered(index); k < length; ++k) {
+    const std::uint64_t chunk = on.log(index)[k].load(std::memory_order_relaxed);
+    const verdict judged = on.verdict_on(chunk).load(std::memory_order_relaxed);
+    if (judged.state == standing::quarantined) return true;
+  }
+  return false;
 }
 
 }  // namespace shard::board

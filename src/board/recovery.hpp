@@ -26,4 +26,7 @@ bool reclaim(const board& on, unsigned slot, const std::function<bool(unsigned)>
 // Whether the slot's log has entries that are not committed.
 bool has_tail(const board& on, unsigned slot) noexcept;
 
+// Whether one of those is in quarantine: that is finished even when the run stops.
+bool has_quarantine(const board& on, unsigned slot) noexcept;
+
 }  // namespace shard::board

@@ -43,22 +43,27 @@ chunk_runner::chunk_runner(const detail::job& what, const plan::partition& chunk
       chunks_(chunks),
       states_(states),
       data_(std::move(data)),
-      task_{[](const void* self, std::size_t chunk, std::byte* partial, std::byte* accumulators,
-               board::description& why) noexcept {
+      old_(what, chunks, data_),
+      task_{[](const void* self, const board::piece& piece, std::byte* partial,
+               std::byte* accumulators, board::description& why) noexcept {
               try {
-                static_cast<const chunk_runner*>(self)->run(chunk, partial, accumulators);
+                of(self).run(piece, partial, accumulators);
                 return true;
               } catch (...) {
                 std::snprintf(why, sizeof why, "%s", describe_current_exception().c_str());
                 return false;
               }
             },
-            [](const void* self, std::byte* accumulators) {
-              static_cast<const chunk_runner*>(self)->start(accumulators);
-            },
-            this} {}
+            [](const void* self, std::byte* accumulators) { of(self).start(accumulators); },
+            [](const void* self, std::size_t chunk) { return of(self).chunks_[chunk].size(); },
+            this, old_.undo()} {}
 
-void chunk_runner::run(std::size_t chunk, std::byte* partial, std::byte* accumulators) const {
+const chunk_runner& chunk_runner::of(const void* self) {
+  return *static_cast<const chunk_runner*>(self);
+}
+
+void chunk_runner::run(const board::piece& what, std::byte* partial,
+                       std::byte* accumulators) const {
   // Few enough to be no loop at all in most jobs.
   constexpr std::size_t usual = 16;
   std::byte* few[usual];
@@ -72,7 +77,11 @@ void chunk_runner::run(std::size_t chunk, std::byte* partial, std::byte* accumul
   for (std::size_t k = 0; k < count; ++k) {
     states[k] = (job_.reductions[k].ordered ? partial : accumulators) + states_.offsets[k];
   }
-  job_.run(job_.call, {data_.data(), states}, chunks_[chunk]);
+  range indices = chunks_[what.chunk];
+  if (what.last != board::piece::to_the_end) {
+    indices = {indices.first + what.first, indices.first + what.last};
+  }
+  job_.run(job_.call, {data_.data(), states, what.goes_on}, indices);
 }
 
 void chunk_runner::start(std::byte* accumulators) const {

@@ -5,6 +5,7 @@
 #include <vector>
 
 #include "board/owner.hpp"
+#include "map/old_values.hpp"
 #include "plan/partition.hpp"
 #include "shard/detail/job.hpp"
 
@@ -31,13 +32,15 @@ class chunk_runner {
   const board::task& task() const noexcept { return task_; }
 
  private:
-  void run(std::size_t chunk, std::byte* partial, std::byte* accumulators) const;
+  static const chunk_runner& of(const void* self);
+  void run(const board::piece& what, std::byte* partial, std::byte* accumulators) const;
   void start(std::byte* accumulators) const;
 
   const detail::job& job_;
   const plan::partition& chunks_;
   const state_layout& states_;
   std::vector<std::byte*> data_;
+  old_values old_;
   board::task task_;  // of this
 };
 

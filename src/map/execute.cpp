@@ -9,6 +9,7 @@
 
 #include "board/board.hpp"
 #include "map/chunk_runner.hpp"
+#include "map/old_values.hpp"
 #include "map/outcome.hpp"
 #include "map/settings.hpp"
 #include "memory/segment.hpp"
@@ -101,8 +102,8 @@ void check_outputs_are_apart(const job& what) {
 // States live in memory that is only touched as the run goes on: two published areas and a private
 // one for each worker, and a partial for each chunk.
 void check_headroom(const board::dimensions& size) {
-  const std::size_t wanted =
-      3 * size.slots * size.accumulator_bytes + size.chunks * size.partial_bytes;
+  const std::size_t wanted = 3 * size.slots * size.accumulator_bytes +
+                             size.chunks * size.partial_bytes + size.slots * size.undo_bytes;
   if (wanted < std::size_t{1} << 20) return;
   const os::headroom found = os::memory_headroom(wanted);
   if (wanted <= found.available_bytes) return;
@@ -111,6 +112,19 @@ void check_headroom(const board::dimensions& size) {
                   " bytes available (" + found.limit + "), expected " + std::to_string(wanted) +
                   " for the states of " + std::to_string(size.slots) + " workers and " +
                   std::to_string(size.chunks) + " chunks: use fewer");
+}
+
+std::vector<std::byte*> data_here(const job& what) {
+  std::vector<std::byte*> data;
+  for (const grant& one : what.grants) data.push_back(one.owner->data());
+  return data;
+}
+
+// Room for the old values of several small chunks, so that they needn't be published one by one.
+std::size_t undo_bytes(const old_values& in_place) {
+  constexpr std::size_t comfortable = std::size_t{1} << 20;
+  const std::size_t largest = in_place.bytes_of_largest();
+  return largest == 0 ? 0 : (std::max(largest, comfortable) + 63) / 64 * 64;
 }
 
 // What a worker will do with each buffer, done once here: a worker could only die of its failure.
@@ -134,9 +148,11 @@ unsigned worker_count(const settings& how, std::size_t chunks) {
 }
 
 board::policy policy_of(const settings& how) {
-  return {.allowed = {how.retries_error, how.retries, how.retries_kill},
+  return {.allowed = {how.retries_error, how.retries, how.retries_kill, how.keep_going},
           .keep_going = how.keep_going,
-          .little_to_copy_bytes = 256};  // a few reductions of one number each
+          .little_to_copy_bytes = 256,  // a few reductions of one number each
+          .timed = how.timeout.count() != 0 || how.timeout_factor != 0,
+          .keeps_times = how.timeout_factor != 0};
 }
 
 progress progress_now(const board::board& on, const plan::partition& chunks,
@@ -186,8 +202,9 @@ report execute(const job& what, const options& given) {
 
   const unsigned workers = worker_count(how, chunks.chunks());
   const state_layout states(what.reductions);
+  const old_values in_place(what, chunks, data_here(what));
   const board::dimensions size{chunks.chunks(), workers, states.partial_bytes,
-                               states.accumulator_bytes};
+                               states.accumulator_bytes, undo_bytes(in_place)};
   check_headroom(size);
   if (how.run_on == executor::processes) check_grants(what);
   const os::anonymous_memory memory(board::board::size_bytes(size), os::sharing::with_children);
@@ -196,6 +213,8 @@ report execute(const job& what, const options& given) {
   pool::crew all{.board = on,
                  .board_memory = {memory.base(), memory.size_bytes()},
                  .policy = policy_of(how),
+                 .worker_limits = {std::chrono::ceil<std::chrono::nanoseconds>(how.timeout),
+                                   how.timeout_factor, how.memory_limit_bytes},
                  .grants = {},
                  .enter = {}};
   for (const grant& one : what.grants)
@@ -210,6 +229,9 @@ report execute(const job& what, const options& given) {
   }
   if (chunks.chunks() != 0) run(all, how, report_progress);
   if (report_progress) report_progress();
+
+  // What was begun and not completed is as it was.
+  for (unsigned slot = 0; slot < workers; ++slot) board::restore(on, slot, in_place.undo());
 
   const outcome result(on, chunks);
   result.merge(what.reductions, states);

@@ -1,6 +1,7 @@
 #include "map/outcome.hpp"
 
 #include <algorithm>
+#include <cstring>
 #include <iterator>
 #include <map>
 #include <utility>
@@ -14,6 +15,9 @@ const char* name_of(board::failure_kind kind) {
     case board::failure_kind::signal: return "signal";
     case board::failure_kind::exit: return "exit";
     case board::failure_kind::killed: return "killed";
+    case board::failure_kind::timeout: return "timeout";
+    case board::failure_kind::out_of_memory:
+    case board::failure_kind::out_of_memory_alone: return "oom";
   }
   return "?";
 }
@@ -22,24 +26,70 @@ const char* name_of(board::failure_kind kind) {
 
 outcome::outcome(const board::board& on, const plan::partition& chunks)
     : board_(on), chunks_(chunks) {
-  const std::size_t count = chunks.chunks();
-  const bool anything_failed = !on.failures().empty();
-  if (on.settled() == count && !anything_failed) {
-    complete_ = true;
-    return;
-  }
-  committed_.assign(count, false);
-  std::size_t committed = 0;
-  for (unsigned slot = 0; slot < on.size().slots; ++slot) {
-    const std::uint64_t covered = on.covered(slot);
-    for (std::uint64_t k = 0; k < covered; ++k) {
-      const std::uint64_t chunk = on.log(slot)[k].load(std::memory_order_relaxed);
-      if (on.verdict_on(chunk).load(std::memory_order_relaxed).condemned) continue;
-      committed_[chunk] = true;
-      ++committed;
+  complete_ = on.settled() == chunks.chunks() && on.failures().empty();
+  if (complete_) return;
+  find_committed();
+  find_given_up();
+  std::size_t chunk = 0;
+  while (chunk < chunks.chunks() && completed_in(chunk) == std::vector{chunks[chunk]}) ++chunk;
+  complete_ = chunk == chunks.chunks();
+}
+
+void outcome::find_committed() {
+  committed_.assign(chunks_.chunks(), false);
+  for (unsigned slot = 0; slot < board_.size().slots; ++slot) {
+    const board::publication found = board_.snapshot(slot);
+    const auto* const log = board_.log(slot);
+    for (std::uint64_t k = 0; k < found.covered; ++k) {
+      committed_[log[k].load(std::memory_order_relaxed)] = true;
     }
+    if (found.probed == 0) continue;
+    begun& chunk = begun_[log[found.covered].load(std::memory_order_relaxed)];
+    chunk.indices = found.probed;
+    if (!found.has_partial) continue;
+    // Areas are aligned to words only, states to lines.
+    const std::size_t bytes = board_.size().partial_bytes;
+    chunk.partial = std::make_unique<os::anonymous_memory>(bytes, os::sharing::none);
+    const auto* const words = board_.area(slot, found.word.area()) + board_.area_words();
+    if (bytes != 0) std::memcpy(chunk.partial->base(), words, bytes);
   }
-  complete_ = committed == count;
+}
+
+void outcome::find_given_up() {
+  for (const board::condemned_part& part : board_.condemned_parts()) {
+    const std::uint64_t chunk = part.chunk.load(std::memory_order_acquire);
+    if (chunk != 0) given_up_[chunk - 1].push_back({part.first, part.last});
+  }
+  for (auto& [chunk, parts] : given_up_) {
+    std::ranges::sort(parts, {}, &range::first);
+  }
+}
+
+std::vector<range> outcome::completed_in(std::size_t chunk) const {
+  const range all = chunks_[chunk];
+  if (complete_) return {all};
+  std::size_t end = 0;
+  if (committed_[chunk]) end = all.size();
+  if (const auto found = begun_.find(chunk); found != begun_.end()) end = found->second.indices;
+  const auto lost = given_up_.find(chunk);
+  if (lost == given_up_.end()) {
+    // One that failed too often before it came into quarantine is given up as a whole.
+    const bool whole = board_.verdict_on(chunk).load(std::memory_order_relaxed).condemned();
+    if (whole || end == 0) return {};
+    return {{all.first, all.first + end}};
+  }
+  std::vector<range> completed;
+  std::size_t at = 0;
+  const auto add = [&](std::size_t until) {
+    const std::size_t last = std::min(until, end);
+    if (at < last) completed.push_back({all.first + at, all.first + last});
+  };
+  for (const range& part : lost->second) {
+    add(part.first);
+    at = std::max(at, part.last);
+  }
+  add(end);
+  return completed;
 }
 
 void outcome::merge(const std::vector<detail::reduction>& reductions,
@@ -47,16 +97,17 @@ void outcome::merge(const std::vector<detail::reduction>& reductions,
   for (std::size_t k = 0; k < reductions.size(); ++k) {
     const detail::reduction& one = reductions[k];
     if (!one.ordered) continue;
-    const auto merge = [&](std::size_t first, std::size_t count) {
-      one.merge(one.reducer, board_.partial(first) + states.offsets[k], count,
-                states.partial_bytes);
-    };
     if (complete_) {
-      merge(0, chunks_.chunks());
+      one.merge(one.reducer, board_.partial(0) + states.offsets[k], chunks_.chunks(),
+                states.partial_bytes);
       continue;
     }
     for (std::size_t chunk = 0; chunk < chunks_.chunks(); ++chunk) {
-      if (committed_[chunk]) merge(chunk, 1);
+      if (completed_in(chunk).empty()) continue;
+      const auto found = begun_.find(chunk);
+      std::byte* const partial =
+          found == begun_.end() ? board_.partial(chunk) : found->second.partial->base();
+      one.merge(one.reducer, partial + states.offsets[k], 1, states.partial_bytes);
     }
   }
   if (states.accumulator_bytes == 0) return;
@@ -79,15 +130,22 @@ report outcome::report_on(seconds elapsed, unsigned workers) const {
   counts.failures_lost = board_.failures_lost();
   for (unsigned slot = 0; slot < board_.size().slots; ++slot) {
     counts.deaths += board_.at(slot).deaths.load(std::memory_order_relaxed);
+    counts.replacements += board_.at(slot).replacements.load(std::memory_order_relaxed);
   }
-  // Of a condemned chunk, the last failure wasn't followed by another attempt.
   for (std::size_t chunk = 0; !board_.failures().empty() && chunk < chunks_.chunks(); ++chunk) {
     const board::verdict judged = board_.verdict_on(chunk).load(std::memory_order_relaxed);
-    counts.retries += judged.attempts() - (judged.condemned ? 1 : 0);
+    counts.retries += judged.attempts() - last_failures(chunk);
   }
   return {chunks_.indices(), completed_ranges(),
           failures(),        counts,
           elapsed,           complete_ ? "" : board_.trouble()};
+}
+
+// How many of a chunk's failures were not followed by another attempt, at least by one at the rest
+// of the chunk.
+std::size_t outcome::last_failures(std::size_t chunk) const {
+  if (const auto lost = given_up_.find(chunk); lost != given_up_.end()) return lost->second.size();
+  return board_.verdict_on(chunk).load(std::memory_order_relaxed).condemned() ? 1 : 0;
 }
 
 std::vector<range> outcome::completed_ranges() const {
@@ -103,7 +161,7 @@ std::vector<range> outcome::completed_ranges() const {
     add(chunks_.all());
   } else {
     for (std::size_t chunk = 0; chunk < chunks_.chunks(); ++chunk) {
-      if (committed(chunk)) add(chunks_[chunk]);
+      for (const range part : completed_in(chunk)) add(part);
     }
   }
   return completed;
@@ -131,6 +189,9 @@ std::vector<failure> outcome::failures() const {
     if (facts.attempt > judged.attempts()) continue;
     one.chunk = facts.chunk;
     one.indices = chunks_[facts.chunk];
+    if (facts.first != facts.last) {
+      one.indices = {one.indices.first + facts.first, one.indices.first + facts.last};
+    }
     of_chunks[{one.chunk, one.attempt}] = std::move(one);
   }
   std::vector<failure> all;

@@ -2,10 +2,14 @@
 // failures.
 #pragma once
 
+#include <cstddef>
+#include <map>
+#include <memory>
 #include <vector>
 
 #include "board/board.hpp"
 #include "map/chunk_runner.hpp"
+#include "os/anonymous.hpp"
 #include "plan/partition.hpp"
 #include "shard/detail/job.hpp"
 #include "shard/report.hpp"
@@ -26,14 +30,26 @@ class outcome {
   report report_on(seconds elapsed, unsigned workers) const;
 
  private:
-  bool committed(std::size_t chunk) const { return complete_ || committed_[chunk]; }
+  // A chunk in quarantine when the run ended: its first indices are committed.
+  struct begun {
+    std::size_t indices = 0;
+    std::unique_ptr<os::anonymous_memory> partial;  // of those; null: of none
+  };
+
+  void find_committed();
+  void find_given_up();
+  std::vector<range> completed_in(std::size_t chunk) const;
   std::vector<range> completed_ranges() const;
   std::vector<failure> failures() const;
+  std::size_t last_failures(std::size_t chunk) const;
 
   const board::board& board_;
   const plan::partition& chunks_;
   bool complete_ = false;
-  std::vector<bool> committed_;  // empty if all are
+  // Empty if all is complete.
+  std::vector<bool> committed_;
+  std::map<std::size_t, begun> begun_;
+  std::map<std::size_t, std::vector<range>> given_up_;  // offsets in the chunk, ascending
 };
 
 }  // namespace shard::mapping

@@ -68,6 +68,9 @@ std::ostream& operator<<(std::ostream& to, const report& result) {
   if (counts.retries != 0)
     line << ", " << counts.retries << (counts.retries == 1 ? " retry" : " retries");
   if (counts.deaths != 0) line << ", " << plural(counts.deaths, "death");
+  if (counts.replacements != 0) {
+    line << ", " << plural(counts.replacements, "worker") << " replaced for taking too much memory";
+  }
   if (counts.takeovers != 0) line << ", " << plural(counts.takeovers, "supervisor") << " replaced";
   to << line.str();
   const std::size_t shown = std::min(result.failures().size(), most_shown);

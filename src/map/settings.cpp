@@ -4,6 +4,7 @@
 #include <cstdlib>
 #include <limits>
 #include <optional>
+#include <sstream>
 #include <string>
 #include <string_view>
 
@@ -21,6 +22,12 @@ constexpr unsigned most_retries_kill = 10'000;
                          const std::string& expected) {
   throw error(std::errc::invalid_argument,
               "cannot use " + name + ": found " + found + ", expected " + expected);
+}
+
+std::string printed(double value) {
+  std::ostringstream text;
+  text << value;
+  return text.str();
 }
 
 // An empty variable is as good as none.
@@ -76,6 +83,24 @@ unsigned budget(const char* option, std::optional<unsigned> code, const char* na
   return number(name, 0u, most).value_or(otherwise);
 }
 
+// Not negative, and not beyond what clocks can say.
+double amount(const char* option, double code, const char* name) {
+  constexpr double most = 1e9;
+  const auto checked_amount = [](const std::string& of, double value) {
+    if (value >= 0 && value <= most) return value;
+    refuse(of, printed(value), "a number from 0 to 1e9");
+  };
+  if (code != 0) return checked_amount(std::string("the option ") + option, code);
+  const auto text = variable(name);
+  if (!text) return 0;
+  double value = 0;
+  const auto [end, failure] = std::from_chars(text->data(), text->data() + text->size(), value);
+  if (failure != std::errc{} || end != text->data() + text->size()) {
+    refuse(name, "'" + std::string(*text) + "'", "a number from 0 to 1e9");
+  }
+  return checked_amount(name, value);
+}
+
 }  // namespace
 
 settings resolve(const options& given) {
@@ -92,6 +117,12 @@ settings resolve(const options& given) {
                                  most_retries_error, decided.retries_error);
   decided.retries_kill = budget("retries_kill", given.retries_kill, "SHARD_RETRIES_KILL",
                                 most_retries_kill, decided.retries_kill);
+  decided.timeout = seconds(amount("timeout", given.timeout.count(), "SHARD_TIMEOUT"));
+  decided.timeout_factor = amount("timeout_factor", given.timeout_factor, "SHARD_TIMEOUT_FACTOR");
+  decided.memory_limit_bytes =
+      given.memory_limit_bytes != 0
+          ? given.memory_limit_bytes
+          : number<std::size_t>("SHARD_MEMORY_LIMIT_BYTES", 0, any).value_or(0);
   decided.keep_going =
       given.keep_going ? *given.keep_going : flag("SHARD_KEEP_GOING").value_or(false);
   decided.allow_threads =

@@ -13,6 +13,9 @@ struct settings {
   unsigned retries_error = 0;
   unsigned retries_kill = 100;
   bool keep_going = false;
+  seconds timeout{};          // 0: none
+  double timeout_factor = 0;  // 0: none
+  std::size_t memory_limit_bytes = 0;
   bool allow_threads = false;
   executor run_on = executor::processes;
 };

@@ -23,10 +23,20 @@ struct granted {
   bool output = false;  // each chunk writes its own rows, and nobody reads them
 };
 
+// What a worker may take; zero: as much as it wants.
+struct limits {
+  std::chrono::nanoseconds timeout{};  // for one piece of work
+  double timeout_factor = 0;           // the same, as a multiple of the chunks' median so far
+  std::size_t memory_bytes = 0;        // of its own
+
+  bool timed() const noexcept { return timeout.count() != 0 || timeout_factor != 0; }
+};
+
 struct crew {
   const board::board& board;
   std::span<std::byte> board_memory;  // which children of a worker must not have
   board::policy policy;
+  limits worker_limits;
   std::vector<granted> grants;
 
   // Called by each worker, where it works: what it owns there until it leaves, and its task. The

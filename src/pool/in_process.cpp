@@ -63,16 +63,18 @@ class finish_line {
 
 void own(const crew& all, unsigned slot) {
   const std::shared_ptr<const board::task> task = all.enter(data_here(all));
-  const os::anonymous_memory accumulators(all.board.size().accumulator_bytes, os::sharing::none);
-  board::owner(all.board, slot, *task, without_parking(all.policy), accumulators.base()).work();
+  const os::anonymous_memory memory(board::owner::memory_bytes(all.board.size()),
+                                    os::sharing::none);
+  board::owner(all.board, slot, *task, without_parking(all.policy), memory.base()).work();
 }
 
 }  // namespace
 
 void run_serial(const crew& all, const on_tick& report_progress) {
   const std::shared_ptr<const board::task> task = all.enter(data_here(all));
-  const os::anonymous_memory accumulators(all.board.size().accumulator_bytes, os::sharing::none);
-  board::owner worker(all.board, 0, *task, without_parking(all.policy), accumulators.base());
+  const os::anonymous_memory memory(board::owner::memory_bytes(all.board.size()),
+                                    os::sharing::none);
+  board::owner worker(all.board, 0, *task, without_parking(all.policy), memory.base());
   auto due = std::chrono::steady_clock::now() + tick;
   worker.resume();
   do {

@@ -1,6 +1,9 @@
 #include "pool/supervisor.hpp"
 
 #include <algorithm>
+#include <array>
+#include <chrono>
+#include <cstdint>
 #include <cstdio>
 #include <exception>
 #include <optional>
@@ -9,6 +12,7 @@
 
 #include "board/recovery.hpp"
 #include "os/last_words.hpp"
+#include "os/memory_pressure.hpp"
 #include "os/process.hpp"
 #include "pool/worker.hpp"
 
@@ -35,9 +39,20 @@ struct seat {
   enum { vacant, working, ended, dead } state = vacant;
   os::process
       worker;  // ended: its pidfd says so, but it can't be reaped yet; dead: its slot needs mending
+
+  // What it was at when we killed it for taking too long; nothing: we didn't.
+  struct overtime {
+    std::uint64_t running = 0;
+    std::int64_t began = 0;
+    double seconds = 0;
+    double allowed = 0;
+  };
+  std::optional<overtime> killed_for{};
 };
 
 class supervisor {
+  using clock = std::chrono::steady_clock;
+
  public:
   supervisor(const supervision& run, os::pipe_ends life)
       : run_(run), board_(run.all.board), life_(std::move(life)), seats_(board_.size().slots) {}
@@ -61,6 +76,11 @@ class supervisor {
   void watch();
   void look_at(unsigned slot);
   void worker_ended(unsigned slot, const os::ending& how);
+  std::optional<clock::duration> allowed_time() const;
+  std::optional<clock::duration> enforce_timeouts();
+  bool was_killed_for_memory();
+  struct cause;
+  cause cause_of(unsigned slot, const os::ending& how);
   void give_up(const std::string& trouble);
   unsigned in_state(int state) const;
 
@@ -74,6 +94,8 @@ class supervisor {
   unsigned unblamed_ = 0;
   unsigned forks_failed_ = 0;  // in a row
   bool short_of_processes_ = false;
+  std::size_t kills_for_memory_ = os::kills_for_memory().value_or(0);  // that we know of
+  unsigned most_working_ = static_cast<unsigned>(seats_.size());  // fewer, where memory is short
 };
 
 [[noreturn]] void be_standby(const supervision& run, const os::descriptor& supervisor_ended,
@@ -130,14 +152,20 @@ void supervisor::mend(unsigned slot) {
 }
 
 bool supervisor::has_work(unsigned slot) const {
-  if ((board_.controls() & (board::done | board::stopping)) != 0) return false;
+  if ((board_.controls() & board::done) != 0) return false;
+  if ((board_.controls() & board::stopping) != 0) return board::has_quarantine(board_, slot);
   return board::has_tail(board_, slot) ||
          board_.cursor().load(std::memory_order_relaxed) < board_.size().chunks;
 }
 
 void supervisor::staff(unsigned slot) {
+  if (in_state(seat::working) + in_state(seat::ended) >= most_working_) {
+    board_.raise(board::handover);  // it gets the place of the next who leaves
+    return;
+  }
   board::slot& at = board_.at(slot);
-  at.left.store(0, std::memory_order_relaxed);
+  seats_[slot].killed_for.reset();
+  at.left.store(board::leaving::not_yet, std::memory_order_relaxed);
   at.words.spoken.store(0, std::memory_order_relaxed);
   worker_start start{run_.all,       slot,      os::own_pid(),
                      run_.inherited, run_.mask, {life_.write.get(), run_.run_goes_on.get()}};
@@ -180,6 +208,10 @@ void supervisor::watch() {
   std::optional<std::chrono::milliseconds> limit;
   if (short_of_processes_) limit = later;
   if (standby_ended_ || in_state(seat::ended) + in_state(seat::dead) != 0) limit = soon;
+  if (const auto due = enforce_timeouts()) {
+    const auto until = std::chrono::ceil<std::chrono::milliseconds>(*due);
+    limit = limit ? std::min(*limit, until) : until;
+  }
   os::wait_ready(all, limit);
 
   if (all[0].ready) {  // the caller has died: nobody wants the results
@@ -203,22 +235,97 @@ void supervisor::look_at(unsigned slot) {
   if (how) worker_ended(slot, *how);
 }
 
+// ---- Workers that take too long, or too much ----
+
+// What a piece of work may take now: the median is that of the chunks so far, and not trusted to
+// mean anything about short ones.
+std::optional<supervisor::clock::duration> supervisor::allowed_time() const {
+  constexpr clock::duration least_by_median = 1s;
+  const limits& given = run_.all.worker_limits;
+  std::optional<clock::duration> allowed;
+  if (given.timeout.count() != 0) allowed = given.timeout;
+  if (given.timeout_factor == 0) return allowed;
+  if (const auto median = board_.median_time()) {
+    const auto by_median = std::chrono::duration_cast<clock::duration>(
+        std::min<std::chrono::duration<double>>(given.timeout_factor * *median, 1000h));
+    allowed =
+        std::min(allowed.value_or(clock::duration::max()), std::max(least_by_median, by_median));
+  }
+  return allowed;
+}
+
+// Kills who has taken too long. Returns how long the next one may still take.
+std::optional<supervisor::clock::duration> supervisor::enforce_timeouts() {
+  if (!run_.all.worker_limits.timed()) return std::nullopt;
+  const auto allowed = allowed_time();
+  // Before the first median there is nothing to wait for but the chunks that it is made of.
+  if (!allowed) return later;
+  std::optional<clock::duration> next;
+  for (unsigned slot = 0; slot < seats_.size(); ++slot) {
+    seat& one = seats_[slot];
+    const board::slot& at = board_.at(slot);
+    if (one.state != seat::working || one.killed_for) continue;
+    const std::uint64_t running = at.running.load(std::memory_order_acquire);
+    const std::int64_t began = at.began.load(std::memory_order_relaxed);
+    const bool claims = at.claims.load(std::memory_order_relaxed) % 2 != 0;
+    const clock::duration took =
+        clock::now().time_since_epoch() -
+        std::chrono::duration_cast<clock::duration>(std::chrono::nanoseconds(began));
+    if ((running == 0 && !claims) || began == 0) {
+      next = std::min(next.value_or(*allowed), *allowed);
+    } else if (took < *allowed) {
+      next = std::min(next.value_or(*allowed), *allowed - took);
+    } else {
+      one.killed_for = {running, began, std::chrono::duration<double>(took).count(),
+                        std::chrono::duration<double>(*allowed).count()};
+      one.worker.kill();
+    }
+  }
+  return next;
+}
+
+// Whether the kernel says so of one more process than it did the last time.
+bool supervisor::was_killed_for_memory() {
+  if (os::kills_for_memory().value_or(0) <= kills_for_memory_) return false;
+  ++kills_for_memory_;
+  return true;
+}
+
 // What is held against the chunk that a worker died in.
-struct cause {
+struct supervisor::cause {
   board::failure_kind kind;
   std::string what;
+  bool blames = true;
 };
 
-cause cause_of(const os::ending& how, const board::slot& slot) {
-  const bool spoke = slot.words.spoken.load(std::memory_order_acquire) != 0;
+supervisor::cause supervisor::cause_of(unsigned slot, const os::ending& how) {
+  const board::slot& at = board_.at(slot);
+  const bool spoke = at.words.spoken.load(std::memory_order_acquire) != 0;
   if (how.signal == 0) {
     return {board::failure_kind::exit,
-            spoke ? slot.words.what : "_exit(" + std::to_string(how.exit_status) + ") was called"};
+            spoke ? at.words.what : "_exit(" + std::to_string(how.exit_status) + ") was called"};
   }
   const std::string name =
       "signal " + std::to_string(how.signal) + " (SIG" + os::name_of_signal(how.signal) + ")";
-  if (how.signal == SIGKILL) return {board::failure_kind::killed, name + " from outside"};
-  return {board::failure_kind::signal, spoke ? slot.words.what : name};
+  if (how.signal != SIGKILL) return {board::failure_kind::signal, spoke ? at.words.what : name};
+  if (const auto& over = seats_[slot].killed_for) {
+    std::array<char, 96> text{};
+    std::snprintf(text.data(), text.size(), "took %.3g s, longer than the timeout of %.3g s",
+                  over->seconds, over->allowed);
+    // It may have come to the end of that just before it was hit.
+    const bool at_it = at.running.load(std::memory_order_relaxed) == over->running &&
+                       at.began.load(std::memory_order_relaxed) == over->began;
+    return {board::failure_kind::timeout, text.data(), at_it};
+  }
+  if (was_killed_for_memory()) {
+    const unsigned others = in_state(seat::working);
+    most_working_ = std::max(1u, others);
+    return {
+        others == 0 ? board::failure_kind::out_of_memory_alone : board::failure_kind::out_of_memory,
+        name + " by the kernel, for want of memory, beside " + std::to_string(others) +
+            " other workers"};
+  }
+  return {board::failure_kind::killed, name + " from outside"};
 }
 
 void supervisor::worker_ended(unsigned slot, const os::ending& how) {
@@ -226,8 +333,14 @@ void supervisor::worker_ended(unsigned slot, const os::ending& how) {
   seats_[slot].state = seat::dead;
   board::slot& at = board_.at(slot);
   at.pid.store(0, std::memory_order_relaxed);
-  if (at.left.load(std::memory_order_acquire) != 0) return;  // its work was done, however it ended
-  const cause why = cause_of(how, at);
+  const board::leaving left = at.left.load(std::memory_order_acquire);
+  if (left == board::leaving::for_another) at.replacements.fetch_add(1, std::memory_order_relaxed);
+  if (left != board::leaving::not_yet) return;  // its work was done, however it ended
+  const cause why = cause_of(slot, how);
+  if (!why.blames) {
+    at.deaths.fetch_add(1, std::memory_order_relaxed);
+    return board::acquit(board_, slot);
+  }
   const bool blamed = board::judge(board_, slot, why.kind, how.signal, how.exit_status, why.what,
                                    run_.all.policy.allowed, run_.all.policy.keep_going);
   if (!blamed && ++unblamed_ > deaths_borne) {

@@ -1,6 +1,7 @@
 #include "pool/worker.hpp"
 
 #include <algorithm>
+#include <chrono>
 #include <cstdio>
 #include <cstring>
 #include <exception>
@@ -11,6 +12,7 @@
 
 #include "os/anonymous.hpp"
 #include "os/last_words.hpp"
+#include "os/memory_pressure.hpp"
 #include "os/process.hpp"
 
 namespace shard::pool {
@@ -157,6 +159,24 @@ std::vector<std::byte*> open_own_doors(const crew& all, std::vector<os::mapping>
   return data;
 }
 
+// ---- A limit on memory, that another worker begins below again. ----
+
+std::size_t private_limit_bytes = 0;
+
+// Asked between chunks. Looking takes time, and is done so seldom that it costs under 2%.
+bool takes_too_much() {
+  using clock = std::chrono::steady_clock;
+  constexpr auto shortest = std::chrono::milliseconds(50);
+  constexpr int share = 50;
+  static clock::time_point due = clock::now();
+  const clock::time_point begin = clock::now();
+  if (begin < due) return false;
+  const bool over = os::private_bytes() > private_limit_bytes;
+  const clock::time_point end = clock::now();
+  due = end + std::max<clock::duration>(shortest, share * (end - begin));
+  return over;
+}
+
 void work(const worker_start& start) {
   const crew& all = start.all;
   context.signs_of_life = start.signs_of_life;
@@ -168,8 +188,12 @@ void work(const worker_start& start) {
   std::vector<os::mapping> mappings;
   close_the_caller_s_doors(start);
   const std::shared_ptr<const board::task> task = all.enter(open_own_doors(all, mappings));
-  const os::anonymous_memory accumulators(all.board.size().accumulator_bytes, os::sharing::none);
-  board::owner owner(all.board, start.slot, *task, all.policy, accumulators.base());
+  const os::anonymous_memory memory(board::owner::memory_bytes(all.board.size()),
+                                    os::sharing::none);
+  board::policy policy = all.policy;
+  private_limit_bytes = all.worker_limits.memory_bytes;
+  if (private_limit_bytes != 0) policy.tired = takes_too_much;
+  board::owner owner(all.board, start.slot, *task, policy, memory.base());
 
   os::unblock_signals(start.mask);
   owner.work();
@@ -183,6 +207,7 @@ void be_worker(const worker_start& start) noexcept {
   // If the supervisor died before we asked to die with it, nobody waits for us.
   if (!os::die_with_parent(start.supervisor)) os::leave(1);
   os::reset_signal_handlers();
+  os::volunteer_for_memory_kills();
   context.words = &start.all.board.at(start.slot).words;
   try {
     work(start);

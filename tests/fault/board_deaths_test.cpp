@@ -52,7 +52,8 @@ using shard_test::stepping;
 
 using image = std::string;  // all of a ledger's memory that is in use
 
-constexpr std::size_t most_failures = 8;
+constexpr std::size_t most_failures = 24;
+constexpr std::size_t most_condemned = 8;
 
 class BoardDeaths : public ::testing::Test {
  protected:
@@ -87,12 +88,13 @@ std::vector<std::span<std::byte>> parts(const ledger& on) {
   return {bytes(base, head),
           bytes(&b.at(0), slots),
           bytes(b.failures().data(), most_failures),
+          bytes(b.condemned_parts().data(), most_condemned),
           bytes(&b.verdict_on(0), chunks),
           bytes(b.log(0), slots * chunks),
           bytes(b.partial(0), chunks * b.size().partial_bytes),
-          bytes(b.area(0, 0), 2 * slots * b.area_words()),
-          bytes(on.outputs().data(), on.outputs().size()),
-          bytes(on.inside().data(), on.inside().size())};
+          bytes(b.area(0, 0), 2 * slots * (b.area_words() + b.partial_words())),
+          bytes(b.undo(0), slots * b.size().undo_bytes),
+          bytes(on.outputs().data(), on.outputs().size())};
 }
 
 image copy(const ledger& on) {
@@ -119,6 +121,7 @@ std::vector<image> BoardDeaths::deaths_in(const ledger& on, const std::function<
     if (HasFailure()) return;
     EXPECT_EQ(on.fault(), "");
     EXPECT_LE(on.board().failures().size(), most_failures);
+    EXPECT_LE(on.board().condemned_parts().size(), most_condemned);
     image now = copy(on);
     if (seen.insert(now).second) found.push_back(std::move(now));
   };
@@ -134,7 +137,7 @@ bool none_alive(unsigned) { return false; }
 // running, if any, and on nothing else.
 void BoardDeaths::judge(const ledger& on, unsigned slot) {
   const board& b = on.board();
-  if (b.at(slot).left.load() != 0) return;
+  if (b.at(slot).left.load() != shard::board::leaving::not_yet) return;
   const std::uint64_t inside = on.inside(slot);
   const std::uint64_t running = b.at(slot).running.load();
   const std::uint64_t chunk = running == 0 ? 0 : b.log(slot)[running - 1].load();
@@ -166,6 +169,9 @@ void BoardDeaths::finish(const ledger& on) {
     if (has_work(on.board(), slot)) on.work(slot);
   }
   EXPECT_EQ(on.fault_at_end(), "");
+  if (!on.what().poison.empty()) {
+    EXPECT_EQ(on.all_given_up(), on.what().poison);
+  }
   ++endings_;
 }
 
@@ -193,8 +199,26 @@ errand unforgiving() {
           .throws = {0, 0, 1, 0}};
 }
 
+// A quarantine: its poison is found to the index, whatever dies meanwhile.
+errand poisoned() {
+  return {.chunks = 2,
+          .policy = {.allowed = {.errors = 0}, .keep_going = true, .park = false},
+          .indices = 4,
+          .poison = {2}};
+}
+
+errand in_place() { return {.chunks = 4, .indices = 2, .in_place = true, .undo_chunks = 2}; }
+
+errand poisoned_in_place() {
+  errand what = poisoned();
+  what.in_place = true;
+  what.poison = {1, 6};
+  return what;
+}
+
 std::vector<errand> all_errands() {
-  return {batches(), slow_chunks(), outputs_only(), throwing(), unforgiving()};
+  return {batches(),     slow_chunks(), outputs_only(), throwing(),
+          unforgiving(), poisoned(),    in_place(),     poisoned_in_place()};
 }
 
 errand for_two(errand what) {

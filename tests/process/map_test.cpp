@@ -340,10 +340,13 @@ TEST_F(Map, FaultsWhereAKernelWritesToACapturedBuffer) {
         if (i == 42) captured[17] = 1;
         return 1;
       });
-  ASSERT_THAT(run.failures(), SizeIs(2));
-  EXPECT_EQ(run.failures()[0].kind, "signal");
-  EXPECT_EQ(run.failures()[0].chunk, 4u);
-  EXPECT_TRUE(mentions(run.failures()[0].what, {"SIGSEGV", "buffer", "element 17", "captured"}));
+  ASSERT_FALSE(run.failures().empty());
+  for (const shard::failure& one : run.failures()) {
+    EXPECT_EQ(one.kind, "signal");
+    EXPECT_EQ(one.chunk, 4u);
+    EXPECT_TRUE(mentions(one.what, {"SIGSEGV", "buffer", "element 17", "captured"}));
+  }
+  EXPECT_EQ(run.failures().back().indices, (shard::range{42, 43}));
   EXPECT_EQ(captured[17], 0);
 }
 
@@ -634,7 +637,8 @@ TEST_F(Map, FaultsWhereAKernelReadsItsOutputThroughACapture) {
   shard::buffer<int> both(100);
   const shard::report run = shard::try_map({.workers = 1, .grain = 10, .retries = 0}, both,
                                            [&](std::size_t i) { return 2 * both[i]; });
-  ASSERT_THAT(run.failures(), SizeIs(1));
+  EXPECT_THAT(run.completed(), IsEmpty());
+  ASSERT_FALSE(run.failures().empty());
   EXPECT_TRUE(mentions(run.failures()[0].what, {"at element 0", "an output of this map"}));
 }
 

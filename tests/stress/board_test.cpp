@@ -175,13 +175,16 @@ TEST_P(BoardUnderThreads, OwnersThatVanishAreReplacedAndNothingIsLost) {
 constexpr std::size_t large_words = 20'000;
 
 shard::board::task add_one_everywhere() {
-  return {[](const void*, std::size_t, std::byte*, std::byte* accumulators,
+  return {[](const void*, const shard::board::piece&, std::byte*, std::byte* accumulators,
              shard::board::description&) noexcept {
             const auto words = reinterpret_cast<std::uint64_t*>(accumulators);
             for (std::size_t k = 0; k < large_words; ++k) ++words[k];
             return true;
           },
-          [](const void*, std::byte*) {}, nullptr};
+          [](const void*, std::byte*) {},
+          [](const void*, std::size_t) { return std::size_t{1}; },
+          nullptr,
+          {}};
 }
 
 // Areas so large that the owner laps a reader in the middle of one, time and again.
@@ -204,7 +207,9 @@ TEST(BoardReader, ThatIsLappedSeesAWholePublicationNevertheless) {
   std::uint64_t before = 0;
   std::uint64_t covered = 0;
   do {
-    if (!on.snapshot(0, seen, covered)) continue;
+    const shard::board::publication now = on.snapshot(0, seen);
+    if (!now.word) continue;
+    covered = now.covered;
     EXPECT_EQ(seen, std::vector<std::uint64_t>(large_words, covered));
     EXPECT_GE(covered, before);
     before = covered;

@@ -21,6 +21,7 @@ using shard::board::budgets;
 using shard::board::dimensions;
 using shard::board::failure_kind;
 using shard::board::policy;
+using shard::board::standing;
 using shard::board::verdict;
 using shard_test::errand;
 using shard_test::ledger;
@@ -41,8 +42,9 @@ policy forgiving(unsigned errors) {
 
 // Each part is written whole, with its own value: none may touch another.
 TEST(Board, HasRoomForEveryPartAndNoneOverlap) {
-  for (const dimensions& of : {dimensions{1, 1, 0, 0}, dimensions{3, 2, 16, 24},
-                               dimensions{1000, 9, 8, 100}, dimensions{5, 64, 4096, 5000}}) {
+  for (const dimensions& of :
+       {dimensions{1, 1, 0, 0, 0}, dimensions{3, 2, 16, 24, 8}, dimensions{1000, 9, 8, 100, 0},
+        dimensions{5, 64, 4096, 5000, 640}}) {
     const shard::os::anonymous_memory memory(board::size_bytes(of), shard::os::sharing::none);
     const board on(memory.base(), of);
     std::set<const void*> words;
@@ -58,13 +60,18 @@ TEST(Board, HasRoomForEveryPartAndNoneOverlap) {
     for (unsigned slot = 0; slot < of.slots; ++slot) {
       take(&on.at(slot), sizeof(shard::board::slot));
       take(on.log(slot), of.chunks * 8);
-      for (const unsigned which : {0u, 1u}) take(on.area(slot, which), on.area_words() * 8);
+      take(on.undo(slot), of.undo_bytes);
+      for (const unsigned which : {0u, 1u}) {
+        take(on.area(slot, which), (on.area_words() + on.partial_words()) * 8);
+      }
     }
     for (std::size_t chunk = 0; chunk < of.chunks; ++chunk) {
       take(&on.verdict_on(chunk), sizeof(verdict));
       take(on.partial(chunk), of.partial_bytes);
     }
     take(on.failures().data(), board::failure_capacity * sizeof(shard::board::failure_record));
+    take(on.condemned_parts().data(),
+         board::condemned_capacity * sizeof(shard::board::condemned_part));
     EXPECT_EQ(words.size(), count) << of.chunks << " chunks, " << of.slots << " slots";
   }
 }
@@ -73,9 +80,9 @@ TEST(Board, OfZerosIsARunThatHasNotBegun) {
   const ledger on({.chunks = 3, .slots = 2});
   const board& b = on.board();
   std::vector<std::uint64_t> words(b.area_words(), 77);
-  std::uint64_t covered = 77;
-  EXPECT_FALSE(b.snapshot(0, words, covered));
-  EXPECT_EQ(covered, 0u);
+  const shard::board::publication none = b.snapshot(0, words);
+  EXPECT_FALSE(none.word);
+  EXPECT_EQ(none.covered, 0u);
   EXPECT_EQ(words, std::vector<std::uint64_t>(b.area_words(), 77));
   EXPECT_EQ(b.settled(), 0u);
   EXPECT_EQ(b.controls(), 0u);
@@ -95,25 +102,49 @@ TEST(Board, RaisesAndLowersControlsOneByOne) {
 
 // ---- Verdicts and failures ----
 
-TEST(Verdict, CondemnsWithTheFirstFailureBeyondTheBudgetOfItsKind) {
+TEST(Verdict, ChangesWithTheFirstFailureBeyondTheBudgetOfItsKind) {
   const budgets allowed{.errors = 1, .crashes = 2, .kills = 3};
   struct {
     failure_kind kind;
     unsigned borne;
-  } const kinds[] = {{failure_kind::exception, 1},
-                     {failure_kind::signal, 2},
-                     {failure_kind::exit, 2},
-                     {failure_kind::killed, 3}};
-  for (const auto& [kind, borne] : kinds) {
+    standing then;
+  } const kinds[] = {{failure_kind::exception, 1, standing::quarantined},
+                     {failure_kind::signal, 2, standing::quarantined},
+                     {failure_kind::exit, 2, standing::quarantined},
+                     {failure_kind::out_of_memory_alone, 2, standing::quarantined},
+                     {failure_kind::out_of_memory, 3, standing::condemned},
+                     {failure_kind::timeout, 2, standing::condemned},
+                     {failure_kind::killed, 3, standing::condemned}};
+  for (const auto& [kind, borne, then] : kinds) {
     verdict on;
     for (unsigned k = 0; k < borne; ++k) {
       on.add(kind, allowed);
-      EXPECT_FALSE(on.condemned);
+      EXPECT_EQ(on.state, standing::good);
     }
     on.add(kind, allowed);
-    EXPECT_TRUE(on.condemned);
+    EXPECT_EQ(on.state, then);
     EXPECT_EQ(on.attempts(), borne + 1);
   }
+}
+
+TEST(Verdict, IsolatesTimeoutsOnlyWhereThatIsWanted) {
+  verdict on;
+  on.add(failure_kind::timeout, {.crashes = 0, .isolates_timeouts = true});
+  EXPECT_EQ(on.state, standing::quarantined);
+}
+
+TEST(Verdict, EndsAQuarantineInWhichTooMuchFails) {
+  const budgets allowed{.errors = 0, .crashes = 0, .kills = 1};
+  verdict on;
+  on.add(failure_kind::exception, allowed);
+  for (unsigned k = 0; k < verdict::most_failed_probes; ++k) {
+    EXPECT_EQ(on.state, standing::quarantined);
+    on.add(k % 2 == 0 ? failure_kind::exception : failure_kind::signal, allowed);
+  }
+  EXPECT_EQ(on.state, standing::quarantined);
+  EXPECT_EQ(on.attempts(), 1u + verdict::most_failed_probes);
+  on.add(failure_kind::exit, allowed);
+  EXPECT_EQ(on.state, standing::condemned);
 }
 
 TEST(Verdict, CountsSignalsAndExitsTogetherAndOtherKindsApart) {
@@ -122,16 +153,17 @@ TEST(Verdict, CountsSignalsAndExitsTogetherAndOtherKindsApart) {
   on.add(failure_kind::exception, allowed);
   on.add(failure_kind::killed, allowed);
   on.add(failure_kind::signal, allowed);
-  EXPECT_FALSE(on.condemned);
+  EXPECT_EQ(on.state, standing::good);
   on.add(failure_kind::exit, allowed);
-  EXPECT_TRUE(on.condemned);
+  EXPECT_EQ(on.state, standing::quarantined);
   EXPECT_EQ(on.attempts(), 4u);
 }
 
 TEST(Board, KeepsFailuresAndCutsWhatIsTooLong) {
   const ledger on({.chunks = 3});
   const std::string longest(sizeof(shard::board::failure_record::what) - 1, 'x');
-  on.board().record({failure_kind::signal, 2, 1, 0, 11, 0}, "signal 11");
+  on.board().record({.kind = failure_kind::signal, .chunk = 2, .attempt = 1, .signal = 11},
+                    "signal 11");
   on.board().record({}, longest);
   on.board().record({}, longest + "y");
   const auto kept = on.board().failures();
@@ -162,7 +194,7 @@ TEST(Owner, ThatWorksAloneDoesEveryChunkInOrder) {
   EXPECT_TRUE(std::ranges::is_sorted(log));
   EXPECT_EQ(log.size(), 100u);
   EXPECT_EQ(on.board().controls(), std::uint32_t{shard::board::done});
-  EXPECT_EQ(on.board().at(0).left.load(), 1u);
+  EXPECT_EQ(on.board().at(0).left.load(), shard::board::leaving::for_good);
 }
 
 TEST(Owner, OfABoardWithoutChunksIsDoneAtOnce) {
@@ -310,13 +342,16 @@ TEST(Owner, NeverClaimsMoreThanAFairPartOfWhatIsLeft) {
   EXPECT_EQ(on.board().settled(), chunks);
 }
 
-// Owners of any number of slots take turns in any order, vanish, and are replaced; kernels throw.
+// Owners of any number of slots take turns in any order, vanish, and are replaced; kernels throw,
+// and change cells in place.
 RC_GTEST_PROP(Board, IsExactInEveryOrderOfItsOwnersSteps, ()) {
   const errand what{.chunks = *rc::gen::inRange<std::size_t>(1, 30),
                     .slots = *rc::gen::inRange(1u, 5u),
                     .accumulates = *rc::gen::arbitrary<bool>(),
                     .policy = forgiving(1),
-                    .throws = *rc::gen::container<std::vector<unsigned>>(rc::gen::inRange(0u, 3u))};
+                    .throws = *rc::gen::container<std::vector<unsigned>>(rc::gen::inRange(0u, 3u)),
+                    .in_place = *rc::gen::arbitrary<bool>(),
+                    .undo_chunks = *rc::gen::inRange<std::size_t>(1, 5)};
   const ledger on(what);
   std::deque<ledger::worker> workers;
   const auto hire = [&](unsigned slot) -> ledger::worker& {

@@ -73,13 +73,13 @@ TEST(Judge, BlamesNobodyForADeathOutsideOfAKernel) {
   EXPECT_EQ(on.board().at(0).deaths.load(), 1u);
 }
 
-TEST(Judge, CondemnsBeyondTheBudgetAndStopsTheRunUnlessItIsToKeepGoing) {
+TEST(Judge, QuarantinesBeyondTheBudgetAndStopsTheRunUnlessItIsToKeepGoing) {
   for (const bool keep_going : {false, true}) {
     const ledger on({.chunks = 3});
     die_in_kernel(on, 0);
     judge(on.board(), 0, failure_kind::exit, 0, 3, "exit(3)",
           {.errors = 0, .crashes = 0, .kills = 9}, keep_going);
-    EXPECT_TRUE(on.condemned(0));
+    EXPECT_EQ(on.verdict_on(0).state, shard::board::standing::quarantined);
     EXPECT_EQ(on.board().controls() == std::uint32_t{shard::board::stopping}, !keep_going);
     EXPECT_EQ(on.board().failures()[0].facts.exit_status, 3);
   }

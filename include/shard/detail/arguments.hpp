@@ -1,5 +1,5 @@
-// What in(), out(), shared(), reduce() and value() make: how each argument of a map is granted to
-// the workers, and what the kernel receives for it. Not for users.
+// What in(), out(), inout(), shared(), reduce() and value() make: how each argument of a map is
+// granted to the workers, and what the kernel receives for it. Not for users.
 //
 // An argument describes itself to a job once, in the caller; then, for each chunk, in a worker,
 // bind() makes the kernel's parameter, and done() follows if the kernel returned.
@@ -26,11 +26,12 @@ struct typed_array {
   std::shared_ptr<segment> owner;
   std::array<std::size_t, Rank> shape{};
 
-  grant granted(access rights, bool partitioned) const {
+  grant granted(access rights, bool partitioned, bool keeps) const {
     constexpr std::size_t second = Rank == 1 ? 0 : 1;
     return {owner,
             rights,
             partitioned,
+            keeps,
             shape[0],
             Rank == 1 ? 1 : shape[second],
             row_volume(shape) * sizeof(T)};
@@ -58,9 +59,9 @@ class buffer_argument {
   const std::array<std::size_t, Rank>& shape() const noexcept { return array_.shape; }
 
  protected:
-  void add_to(job& to, access rights, bool partitioned) {
+  void add_to(job& to, access rights, bool partitioned, bool keeps = false) {
     index_ = to.grants.size();
-    to.grants.push_back(array_.granted(rights, partitioned));
+    to.grants.push_back(array_.granted(rights, partitioned, keeps));
   }
   T* first(const worker_memory& memory) const noexcept {
     return reinterpret_cast<T*>(memory.data[index_]);
@@ -102,6 +103,14 @@ class out_argument : public buffer_argument<T, Rank> {
 };
 
 template <class T, std::size_t Rank>
+class inout_argument : public out_argument<T, Rank> {
+ public:
+  using out_argument<T, Rank>::out_argument;
+
+  void describe(job& to) { this->add_to(to, access::write, true, true); }
+};
+
+template <class T, std::size_t Rank>
 class shared_argument : public buffer_argument<T, Rank> {
  public:
   static constexpr bool has_effect = true;
@@ -132,8 +141,10 @@ class reduce_argument {
     std::byte* const state = memory.states[index_];
     if constexpr (R::ordered) {
       // A partial begins anew, also when an earlier attempt at the chunk has left something in it.
-      std::memset(state, 0, reducer_->state_bytes());
-      reducer_->start(state);
+      if (!memory.goes_on) {
+        std::memset(state, 0, reducer_->state_bytes());
+        reducer_->start(state);
+      }
     }
     return parameter(static_cast<const R&>(*reducer_), state);
   }
@@ -180,6 +191,8 @@ template <class T, std::size_t R>
 inline constexpr bool is_argument<in_argument<T, R>> = true;
 template <class T, std::size_t R>
 inline constexpr bool is_argument<out_argument<T, R>> = true;
+template <class T, std::size_t R>
+inline constexpr bool is_argument<inout_argument<T, R>> = true;
 template <class T, std::size_t R>
 inline constexpr bool is_argument<shared_argument<T, R>> = true;
 template <class R>

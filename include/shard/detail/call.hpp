@@ -48,19 +48,8 @@ struct tile_space {
   tiles cut;
 
   static constexpr bool has_effect = false;
-  void describe(job& to) const {
-    to.where = {.all = {0, across(0) * across(1)},
-                .by = space::cut::tiled,
-                .grain = 1,
-                .own_grain = true,
-                .rows = cut.shape[0],
-                .columns = cut.shape[1]};
-  }
-  tile cells(range chunk) const noexcept {
-    const std::size_t row = chunk.first / across(1);
-    const std::size_t col = chunk.first % across(1);
-    return {part(0, row), part(1, col)};
-  }
+  void describe(job& to) const { to.where = where(); }
+  tile cells(range chunk) const noexcept { return where().tile_number(chunk.first); }
 
   bool overflows() const noexcept {
     return across(1) != 0 && across(0) > std::numeric_limits<std::size_t>::max() / across(1);
@@ -78,9 +67,15 @@ struct tile_space {
   std::size_t across(std::size_t d) const noexcept {
     return cut.shape[d] / cut.step[d] + (cut.shape[d] % cut.step[d] != 0);
   }
-  range part(std::size_t d, std::size_t k) const noexcept {
-    const std::size_t first = k * cut.step[d];
-    return {first, cut.step[d] < cut.shape[d] - first ? first + cut.step[d] : cut.shape[d]};
+  space where() const noexcept {
+    return {.all = {0, across(0) * across(1)},
+            .by = space::cut::tiled,
+            .grain = 1,
+            .own_grain = true,
+            .rows = cut.shape[0],
+            .columns = cut.shape[1],
+            .tile_rows = cut.step[0],
+            .tile_columns = cut.step[1]};
   }
 };
 
@@ -309,9 +304,10 @@ report start(const options& how, Space&& over, Rest&&... rest) {
     return [&]<std::size_t... K>(std::index_sequence<K...>) -> report {
       constexpr bool known =
           (is_argument<std::remove_cvref_t<std::tuple_element_t<K, decltype(all)>>> && ...);
-      static_assert(known,
-                    "shard: between the space and the kernel stand in(), out(), shared(), reduce() "
-                    "and value(); wrap a plain value in value(x)");
+      static_assert(
+          known,
+          "shard: between the space and the kernel stand in(), out(), inout(), shared(), reduce() "
+          "and value(); wrap a plain value in value(x)");
       if constexpr (known) {
         const auto& kernel = std::get<arguments>(all);
         if constexpr (std::is_function_v<std::remove_reference_t<decltype(kernel)>>) {

@@ -26,15 +26,27 @@ struct space {
   bool whole = false;      // outputs must have exactly all.last rows
   std::size_t rows = 0;    // of a tiled space, which outputs must match
   std::size_t columns = 0;
+  std::size_t tile_rows = 0;  // of one tile; those at the far edges are smaller
+  std::size_t tile_columns = 0;
   std::span<const range> parts = {};
   std::span<const double> cost = {};
+
+  // Tiles are numbered row by row. Requires: a tiled space, and a number inside.
+  constexpr tile tile_number(std::size_t k) const noexcept {
+    const std::size_t across = columns / tile_columns + (columns % tile_columns != 0);
+    const auto part = [](std::size_t at, std::size_t step, std::size_t end) {
+      return range{at * step, step < end - at * step ? at * step + step : end};
+    };
+    return {part(k / across, tile_rows, rows), part(k % across, tile_columns, columns)};
+  }
 };
 
 // A buffer that every worker maps anew, with no more rights than it needs.
 struct grant {
   std::shared_ptr<segment> owner;
   access rights = access::read;
-  bool partitioned = false;  // each chunk writes its own rows: out
+  bool partitioned = false;  // each chunk writes its own rows: out, inout
+  bool keeps = false;        // whose old values the kernel reads: inout
   std::size_t rows = 0;
   std::size_t columns = 1;  // elements of a row, in rank 2 and more: extent(1)
   std::size_t row_bytes = 0;
@@ -54,6 +66,7 @@ struct reduction {
 struct worker_memory {
   std::byte* const* data = nullptr;
   std::byte* const* states = nullptr;
+  bool goes_on = false;  // ordered states hold what the chunk's first indices gave: add to that
 };
 
 struct job {

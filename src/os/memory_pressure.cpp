@@ -1,0 +1,38 @@
+#include "os/memory_pressure.hpp"
+
+#include <algorithm>
+#include <span>
+#include <string>
+
+#include "os/calls.hpp"
+#include "os/cgroup.hpp"
+#include "os/file.hpp"
+
+namespace shard::os {
+
+std::size_t private_bytes(const std::filesystem::path& root) {
+  return field(contents(root / "proc/self/smaps_rollup"), "Private_Dirty") * 1024;
+}
+
+std::optional<std::size_t> kills_for_memory(const std::filesystem::path& root) {
+  for (const control_group& group : control_groups("memory", root)) {
+    const std::string events =
+        contents(group.files / (group.second_version ? "memory.events" : "memory.oom_control"));
+    if (events.find("oom_kill ") != std::string::npos) return field(events, "oom_kill");
+  }
+  return std::nullopt;
+}
+
+void volunteer_for_memory_kills() noexcept try {
+  constexpr int more = 300;
+  constexpr int most = 1000;
+  constexpr const char* path = "/proc/self/oom_score_adj";
+  const std::string now = contents(path);
+  const int score = now.empty() ? 0 : std::stoi(now);
+  const std::string wanted = std::to_string(std::min(score + more, most));
+  write_all(open(path, protection::write), std::as_bytes(std::span(wanted)), 0);
+} catch (const std::exception&) {
+  // The system chooses by size alone then.
+}
+
+}  // namespace shard::os

@@ -1,0 +1,23 @@
+// What a process takes of memory, and what the system does to those that take too much.
+#pragma once
+
+#include <cstddef>
+#include <filesystem>
+#include <optional>
+
+namespace shard::os {
+
+// Memory that this process alone has written to: not what it shares, nor what it inherited and has
+// only read (Private_Dirty, /proc/self/smaps_rollup). Takes milliseconds for each GiB. 0 where it
+// can't be read.
+std::size_t private_bytes(const std::filesystem::path& root = "/");
+
+// How many processes the kernel has killed for want of memory in this process's control group (v1
+// or v2), or nothing where it doesn't say. `root` is where /proc and /sys are found.
+std::optional<std::size_t> kills_for_memory(const std::filesystem::path& root = "/");
+
+// From now on this process and those it forks are killed for want of memory before others that take
+// as much.
+void volunteer_for_memory_kills() noexcept;
+
+}  // namespace shard::os

@@ -1,0 +1,223 @@
+// Quarantine: what fails in a chunk is found to the index, within a bounded number of attempts, and
+// nothing else is lost. And what changes in place is changed once, or not at all.
+
+#include <gtest/gtest.h>
+#include <rapidcheck/gtest.h>
+
+#include <cstddef>
+#include <cstdint>
+#include <set>
+#include <string>
+#include <utility>
+#include <vector>
+
+#include "board/recovery.hpp"
+#include "ledger.hpp"
+
+namespace {
+
+using shard::board::failure_kind;
+using shard::board::policy;
+using shard::board::standing;
+using shard::board::verdict;
+using shard_test::errand;
+using shard_test::ledger;
+
+using set = std::set<std::size_t>;
+
+policy forgiving(unsigned errors = 0) {
+  return {.allowed = {.errors = errors}, .keep_going = true, .park = false};
+}
+
+TEST(Quarantine, FindsTheOneIndexThatFails) {
+  for (std::size_t poison = 0; poison < 100; ++poison) {
+    const ledger on({.chunks = 1, .policy = forgiving(2), .indices = 100, .poison = {poison}});
+    on.work(0);
+    ASSERT_EQ(on.fault_at_end(), "");
+    ASSERT_EQ(on.all_given_up(), set{poison});
+    // 50, 25, 12, 6, 3, 1; and what is widened too early has to be halved again.
+    ASSERT_LE(on.verdict_on(0).failed_probes, 12u) << poison;
+    ASSERT_EQ(on.verdict_on(0).errors, 3u);
+  }
+}
+
+TEST(Quarantine, OfOneIndexCondemnsItWithoutAnotherAttempt) {
+  const ledger on({.chunks = 3, .policy = forgiving(1), .indices = 1, .poison = {1}});
+  on.work(0);
+  EXPECT_EQ(on.fault_at_end(), "");
+  EXPECT_EQ(on.all_given_up(), set{1});
+  EXPECT_EQ(on.verdict_on(1).attempts(), 2u);
+}
+
+TEST(Quarantine, SaysWhichIndicesFailedAtEachAttempt) {
+  const ledger on({.chunks = 1, .policy = forgiving(), .indices = 8, .poison = {2}});
+  on.work(0);
+  const auto failures = on.board().failures();
+  const std::pair<std::uint64_t, std::uint64_t> expected[] = {
+      {0, 0}, {0, 4}, {2, 6}, {2, 4}, {2, 3}};
+  ASSERT_EQ(failures.size(), std::size(expected));
+  for (std::size_t k = 0; k < failures.size(); ++k) {
+    EXPECT_EQ(failures[k].facts.first, expected[k].first) << k;
+    EXPECT_EQ(failures[k].facts.last, expected[k].second) << k;
+    EXPECT_EQ(failures[k].facts.attempt, k + 1);
+  }
+}
+
+TEST(Quarantine, CondemnsTheRestOfAChunkInWhichTooMuchFails) {
+  set all;
+  for (std::size_t i = 0; i < 1000; ++i) all.insert(i);
+  all.erase(100);  // is saved, since the walk comes to it
+  all.erase(900);  // is lost with the rest
+  const ledger on({.chunks = 2, .policy = forgiving(), .indices = 1000, .poison = all});
+  on.work(0);
+  EXPECT_EQ(on.fault_at_end(), "");
+  EXPECT_TRUE(on.verdict_on(0).condemned());
+  EXPECT_EQ(on.verdict_on(0).failed_probes, verdict::most_failed_probes + 1);
+  EXPECT_FALSE(on.given_up(100));
+  EXPECT_TRUE(on.given_up(900));
+  EXPECT_FALSE(on.given_up(1500));
+}
+
+TEST(Quarantine, IsFinishedWhenTheRunStops) {
+  std::size_t last = 0;
+  const ledger on({.chunks = 10,
+                   .policy = {.allowed = {}, .keep_going = false, .park = true},
+                   .on_chunk = [&](std::size_t chunk) { last = std::max(last, chunk); },
+                   .indices = 16,
+                   .poison = {37}});
+  on.work(0);
+  EXPECT_EQ(on.fault(), "");
+  EXPECT_EQ(on.board().controls(), std::uint32_t{shard::board::stopping});
+  EXPECT_EQ(last, 2u);
+  EXPECT_EQ(on.board().settled(), 3u);
+  EXPECT_TRUE(on.given_up(37));
+  EXPECT_FALSE(on.given_up(36));
+  EXPECT_FALSE(on.given_up(38));
+}
+
+// The owner dies in the middle of the next piece, as `kind` says.
+void die(const ledger& on, failure_kind kind) {
+  shard::board::slot& at = on.board().at(0);
+  {
+    ledger::worker gone(on, 0);
+    gone->resume();
+    if (on.board().at(0).length.load() == 0) gone->claim();
+  }
+  at.running.store(on.board().covered(0) + 1);
+  EXPECT_TRUE(
+      shard::board::judge(on.board(), 0, kind, 11, 0, "dead", on.what().policy.allowed, true));
+}
+
+TEST(Quarantine, IsNotNarrowedByAKillFromOutside) {
+  const ledger on({.chunks = 1, .policy = forgiving(), .indices = 8, .poison = {7}});
+  for (int crash = 0; crash < 3; ++crash) die(on, failure_kind::signal);
+  ASSERT_EQ(on.verdict_on(0).state, standing::quarantined);
+  // Up to the first probe.
+  {
+    ledger::worker walks(on, 0);
+    walks->resume();
+    on.board().raise(shard::board::stopping);
+  }
+  for (int kill = 0; kill < 50; ++kill) die(on, failure_kind::killed);
+  on.work(0);
+  EXPECT_EQ(on.fault_at_end(), "");
+  EXPECT_EQ(on.all_given_up(), set{7});
+  EXPECT_EQ(on.verdict_on(0).kills, 50u);
+}
+
+TEST(Quarantine, OfAChunkThatIsKilledTooOftenKeepsWhatItHas) {
+  errand what{.chunks = 1, .policy = forgiving(), .indices = 8, .poison = {5}};
+  what.policy.allowed.kills = 2;
+  what.on_chunk = [](std::size_t) {};
+  const ledger on(what);
+  {
+    ledger::worker walks(on, 0);
+    walks->resume();
+    walks->claim();
+    walks->run();
+  }
+  EXPECT_EQ(on.all_given_up(), set{5});
+}
+
+// Any chunks, any poison, any number of owners that vanish between any two steps: exactly the
+// poison is given up, the ordered partials are those of what is left, and cells have changed once.
+RC_GTEST_PROP(Quarantine, LosesNothingButThePoison, ()) {
+  const std::size_t chunks = *rc::gen::inRange<std::size_t>(1, 6);
+  const std::size_t indices = *rc::gen::inRange<std::size_t>(1, 20);
+  set poison;
+  for (const std::size_t i : *rc::gen::container<std::vector<std::size_t>>(
+           rc::gen::inRange<std::size_t>(0, chunks * indices))) {
+    poison.insert(i);
+  }
+  const ledger on({.chunks = chunks,
+                   .slots = *rc::gen::inRange(1u, 3u),
+                   .accumulates = *rc::gen::arbitrary<bool>(),
+                   .policy = forgiving(*rc::gen::inRange(0u, 2u)),
+                   .indices = indices,
+                   .poison = poison,
+                   .in_place = *rc::gen::arbitrary<bool>(),
+                   .undo_chunks = *rc::gen::inRange<std::size_t>(1, 4)});
+  for (const bool claims : *rc::gen::container<std::vector<bool>>(rc::gen::arbitrary<bool>())) {
+    ledger::worker gone(on, *rc::gen::inRange(0u, on.what().slots));
+    gone->resume();
+    if (claims) gone->claim();
+    gone->run();
+    RC_ASSERT(on.fault() == "");
+  }
+  for (unsigned slot = 0; slot < on.what().slots; ++slot) on.work(slot);
+  RC_ASSERT(on.fault_at_end() == "");
+  RC_ASSERT(on.all_given_up() == poison);
+}
+
+// ---- In place ----
+
+TEST(InPlace, ChangesEveryCellOnceWithAnyRoomForOldValues) {
+  for (const std::size_t room : {1, 2, 3, 100}) {
+    const ledger on({.chunks = 50, .indices = 3, .in_place = true, .undo_chunks = room});
+    on.work(0);
+    EXPECT_EQ(on.fault_at_end(), "") << room;
+  }
+}
+
+TEST(InPlace, BringsBackWhatWasNotCommitted) {
+  const ledger on({.chunks = 6, .indices = 3, .in_place = true, .undo_chunks = 10});
+  const std::string before(reinterpret_cast<const char*>(on.outputs().data() + 2 * on.indices()),
+                           on.indices() * 8);
+  {
+    ledger::worker gone(on, 0);
+    gone->resume();
+    gone->claim();
+    gone->run();  // nothing is published
+  }
+  EXPECT_EQ(on.board().covered(0), 0u);
+  shard::board::restore(on.board(), 0, on.task_of(0).in_place);
+  shard::board::restore(on.board(), 0, on.task_of(0).in_place);
+  EXPECT_EQ(std::string(reinterpret_cast<const char*>(on.outputs().data() + 2 * on.indices()),
+                        on.indices() * 8),
+            before);
+  on.work(0);
+  EXPECT_EQ(on.fault_at_end(), "");
+}
+
+// ---- How long chunks take ----
+
+TEST(MedianTime, IsKnownToAnEighth) {
+  using std::chrono::nanoseconds;
+  const ledger on({.chunks = 1});
+  EXPECT_FALSE(on.board().median_time());
+  for (const std::int64_t ns : {9L, 100L, 12'345L, 987'654'321L, 3'600'000'000'000L}) {
+    const ledger one({.chunks = 1});
+    for (int k = 0; k < 5; ++k) one.board().note_time(nanoseconds(ns));
+    const auto found = one.board().median_time();
+    ASSERT_TRUE(found);
+    EXPECT_LE(found->count(), ns);
+    EXPECT_GT(found->count() * 9 / 8 + 1, ns);
+  }
+  for (const std::int64_t ns : {1L, 1000L, 1000L, 1000L, 1'000'000'000L}) {
+    on.board().note_time(nanoseconds(ns));
+  }
+  EXPECT_LE(on.board().median_time()->count(), 1000);
+  EXPECT_GT(on.board().median_time()->count(), 800);
+}
+
+}  // namespace
