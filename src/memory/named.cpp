@@ -162,7 +162,7 @@ fs::path& folder_of_names() noexcept {
 location shared_location(const std::string& name) {
   if (!is_name(name)) {
     throw error(std::errc::invalid_argument,
-                std::string("cannot name a buffer: found '") + name.c_str() + "' of " +
+                "cannot name a buffer: found '" + name.substr(0, name.find('\0')) + "' of " +
                     std::to_string(name.size()) +
                     " bytes, expected 1 to 200 letters, digits, '.', '_' or '-'");
   }
@@ -191,7 +191,7 @@ using memory::location;
 array create_live(const std::filesystem::path& path, const element_type& type,
                   std::span<const std::size_t> shape) {
   const location at{path.string(), path, backing::file};
-  const array made = memory::unpublished(at, type, shape);
+  array made = memory::unpublished(at, type, shape);
   if (!memory::give_name(made, "create " + at.name)) {
     memory::refuse_taken(at, "something of that name");
   }
@@ -208,7 +208,7 @@ array create_named(const std::string& name, const element_type& type,
                    std::span<const std::size_t> shape) {
   const location at = memory::shared_location(name);
   const std::string what = "create " + memory::label(at);
-  const array made = memory::unpublished(at, type, shape);
+  array made = memory::unpublished(at, type, shape);
   for (int round = 0; round < memory::most_rounds; ++round) {
     if (memory::give_name(made, what)) return made;
     memory::checked(what, "a free name, or one that a killed process left", [&] {
