@@ -85,6 +85,19 @@ auto reduce(R& into);
 template <class X>
 auto value(X x);
 
+// The kernel receives State&: what make(arguments…) returns, in each worker a state of its own. It
+// is made when the worker enters, before its first chunk, and made anew in one that replaces it;
+// destroyed when the worker leaves (not when it dies). For what is costly to make, such as scratch
+// memory, a plan of a transform, or a connection. It is a cache, and must not change results: which
+// chunks a worker runs, and how many, differs from run to run. What a kernel that threw has left in
+// it stays there. make and its arguments are copied; make is called as const.
+//
+// A make that throws or crashes blames no chunk. In worker processes it is tried again, until more
+// than 100 workers have died outside of chunks: the run then ends with map_error, which names it.
+// In threads and inline, what it throws leaves map.
+template <class F, class... V>
+auto worker_state(F make, V... arguments);
+
 // Runs the kernel on every index and returns when all outputs and reductions are final. Throws
 // map_error if an index is missing at the end, and shard::error if the run can't be started; before
 // anything has run, then. Requires an output (a buffer space, out, inout), a reducer, or a shared
@@ -145,6 +158,15 @@ auto reduce(R& into) {
 template <class X>
 auto value(X x) {
   return detail::value_argument<X>(std::move(x));
+}
+
+template <class F, class... V>
+auto worker_state(F make, V... arguments) {
+  if constexpr (detail::check_state<F, V...>()) {
+    return detail::state_argument<F, V...>(std::move(make), std::move(arguments)...);
+  } else {
+    return detail::refused_argument();
+  }
 }
 
 template <class Space, class... Rest>

@@ -155,6 +155,7 @@ struct alignas(64) slot {
   // Written by the supervisor, seldom.
   alignas(64) std::atomic<std::int32_t> pid;  // of the owner; 0: the slot is vacant
   std::atomic<std::uint32_t> deaths;          // owners that died
+  std::atomic<std::uint32_t> preparing;       // 1: the owner makes its worker_state
   last_words words;
 };
 static_assert(std::atomic<std::uint64_t>::is_always_lock_free);

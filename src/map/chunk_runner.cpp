@@ -56,7 +56,13 @@ chunk_runner::chunk_runner(const detail::job& what, const plan::partition& chunk
             },
             [](const void* self, std::byte* accumulators) { of(self).start(accumulators); },
             [](const void* self, std::size_t chunk) { return of(self).chunks_[chunk].size(); },
-            this, old_.undo()} {}
+            this, old_.undo()} {
+  for (const detail::belonging& one : job_.belongings) {
+    made_.emplace_back(nullptr, one.destroy);
+    made_.back().reset(one.make(one.argument));
+    belongings_.push_back(made_.back().get());
+  }
+}
 
 const chunk_runner& chunk_runner::of(const void* self) {
   return *static_cast<const chunk_runner*>(self);
@@ -81,7 +87,7 @@ void chunk_runner::run(const board::piece& what, std::byte* partial,
   if (what.last != board::piece::to_the_end) {
     indices = {indices.first + what.first, indices.first + what.last};
   }
-  job_.run(job_.call, {data_.data(), states, what.goes_on}, indices);
+  job_.run(job_.call, {data_.data(), states, belongings_.data(), what.goes_on}, indices);
 }
 
 void chunk_runner::start(std::byte* accumulators) const {

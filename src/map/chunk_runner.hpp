@@ -2,6 +2,7 @@
 #pragma once
 
 #include <cstddef>
+#include <memory>
 #include <vector>
 
 #include "board/owner.hpp"
@@ -23,25 +24,32 @@ struct state_layout {
 
 class chunk_runner {
  public:
-  // data: where this worker has the buffers of the job's grants, in their order.
+  // data: where this worker has the buffers of the job's grants, in their order. Makes the job's
+  // belongings; throws what their making throws.
   chunk_runner(const detail::job& what, const plan::partition& chunks, const state_layout& states,
                std::vector<std::byte*> data);
   chunk_runner(const chunk_runner&) = delete;
   chunk_runner& operator=(const chunk_runner&) = delete;
 
+  // As the board wants it: what the kernel throws becomes a text. Lives as long as this.
   const board::task& task() const noexcept { return task_; }
+
+  // The steps of the task. Throws what the kernel throws.
+  void run(const board::piece& what, std::byte* partial, std::byte* accumulators) const;
+  void start(std::byte* accumulators) const;
 
  private:
   static const chunk_runner& of(const void* self);
-  void run(const board::piece& what, std::byte* partial, std::byte* accumulators) const;
-  void start(std::byte* accumulators) const;
+  using object = std::unique_ptr<void, void (*)(void*) noexcept>;
 
   const detail::job& job_;
   const plan::partition& chunks_;
   const state_layout& states_;
   std::vector<std::byte*> data_;
   old_values old_;
-  board::task task_;  // of this
+  std::vector<object> made_;       // what the job's belongings are in this worker, ...
+  std::vector<void*> belongings_;  // ... as the kernel's parameters want it
+  board::task task_;               // of this
 };
 
 }  // namespace shard::mapping

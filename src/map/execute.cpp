@@ -9,6 +9,7 @@
 
 #include "board/board.hpp"
 #include "map/chunk_runner.hpp"
+#include "map/exception_text.hpp"
 #include "map/old_values.hpp"
 #include "map/outcome.hpp"
 #include "map/settings.hpp"
@@ -216,12 +217,19 @@ report execute(const job& what, const options& given) {
                  .worker_limits = {std::chrono::ceil<std::chrono::nanoseconds>(how.timeout),
                                    how.timeout_factor, how.memory_limit_bytes},
                  .grants = {},
-                 .enter = {}};
+                 .enter = {},
+                 .has_state = !what.belongings.empty()};
   for (const grant& one : what.grants)
     all.grants.push_back({one.owner, one.rights, one.partitioned});
   all.enter = [&](std::vector<std::byte*> data) {
-    const auto runner = std::make_shared<chunk_runner>(what, chunks, states, std::move(data));
-    return std::shared_ptr<const board::task>(runner, &runner->task());
+    try {
+      const auto runner = std::make_shared<chunk_runner>(what, chunks, states, std::move(data));
+      return std::shared_ptr<const board::task>(runner, &runner->task());
+    } catch (...) {
+      if (how.run_on != executor::processes) throw;
+      // All that leaves a worker process is a text.
+      throw error(std::errc::operation_canceled, describe_current_exception());
+    }
   };
   pool::on_tick report_progress;
   if (given.on_progress) {

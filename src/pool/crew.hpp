@@ -42,6 +42,7 @@ struct crew {
   // Called by each worker, where it works: what it owns there until it leaves, and its task. The
   // worker has the grants' elements at `data`, in their order.
   std::function<std::shared_ptr<const board::task>(std::vector<std::byte*> data)> enter;
+  bool has_state = false;  // what `enter` makes is a worker_state, too: code of the user's
 };
 
 // Called in the caller's thread while a run goes on, about every tick. What it throws ends the run.

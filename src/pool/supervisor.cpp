@@ -167,6 +167,7 @@ void supervisor::staff(unsigned slot) {
   seats_[slot].killed_for.reset();
   at.left.store(board::leaving::not_yet, std::memory_order_relaxed);
   at.words.spoken.store(0, std::memory_order_relaxed);
+  at.preparing.store(0, std::memory_order_relaxed);
   worker_start start{run_.all,       slot,      os::own_pid(),
                      run_.inherited, run_.mask, {life_.write.get(), run_.run_goes_on.get()}};
   try {
@@ -336,7 +337,8 @@ void supervisor::worker_ended(unsigned slot, const os::ending& how) {
   const board::leaving left = at.left.load(std::memory_order_acquire);
   if (left == board::leaving::for_another) at.replacements.fetch_add(1, std::memory_order_relaxed);
   if (left != board::leaving::not_yet) return;  // its work was done, however it ended
-  const cause why = cause_of(slot, how);
+  cause why = cause_of(slot, how);
+  if (at.preparing.load(std::memory_order_relaxed) != 0) why.what += ", in making its worker_state";
   if (!why.blames) {
     at.deaths.fetch_add(1, std::memory_order_relaxed);
     return board::acquit(board_, slot);

@@ -1,7 +1,9 @@
 #include "pool/worker.hpp"
 
 #include <algorithm>
+#include <atomic>
 #include <chrono>
+#include <cstdint>
 #include <cstdio>
 #include <cstring>
 #include <exception>
@@ -9,6 +11,7 @@
 #include <memory>
 #include <optional>
 #include <string_view>
+#include <utility>
 
 #include "os/anonymous.hpp"
 #include "os/last_words.hpp"
@@ -187,16 +190,19 @@ void work(const worker_start& start) {
   os::keep_from_children_and_dumps(all.board_memory.data(), all.board_memory.size());
   std::vector<os::mapping> mappings;
   close_the_caller_s_doors(start);
-  const std::shared_ptr<const board::task> task = all.enter(open_own_doors(all, mappings));
+  std::vector<std::byte*> data = open_own_doors(all, mappings);
+  os::unblock_signals(start.mask);
+  std::atomic<std::uint32_t>& preparing = all.board.at(start.slot).preparing;
+  preparing.store(all.has_state ? 1 : 0, std::memory_order_relaxed);
+  std::shared_ptr<const board::task> task = all.enter(std::move(data));
+  preparing.store(0, std::memory_order_relaxed);
   const os::anonymous_memory memory(board::owner::memory_bytes(all.board.size()),
                                     os::sharing::none);
   board::policy policy = all.policy;
   private_limit_bytes = all.worker_limits.memory_bytes;
   if (private_limit_bytes != 0) policy.tired = takes_too_much;
-  board::owner owner(all.board, start.slot, *task, policy, memory.base());
-
-  os::unblock_signals(start.mask);
-  owner.work();
+  board::owner(all.board, start.slot, *task, policy, memory.base()).work();
+  task.reset();  // before the flush: what it has made may print in its end
   std::cout.flush();
   std::fflush(stdout);
 }

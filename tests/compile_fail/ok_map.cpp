@@ -2,6 +2,7 @@
 #include <shard/shard.hpp>
 
 #include <string>
+#include <vector>
 
 double plain(std::size_t i) { return double(i); }
 
@@ -20,5 +21,9 @@ void run(shard::buffer<double>& out, shard::buffer<float>& other, shard::buffer<
   shard::map(m, [](std::size_t i, std::size_t j) { return double(i * j); });
   shard::map(m, [](std::size_t, std::span<double> row) { row[0] = 1; });
   shard::map(shard::tiles{m.shape()}, shard::out(m), [](shard::tile, auto) {});
+  shard::map(out, shard::worker_state([](std::size_t n) { return std::vector<double>(n); }, 10),
+             [](std::size_t i, std::vector<double>& scratch) { return scratch[i % 10]; });
+  shard::map(m, shard::worker_state([] { return 7; }),
+             [](std::size_t, std::size_t, const auto& seven) { return seven; });
   shard::for_each(10, [](std::size_t) {});
 }

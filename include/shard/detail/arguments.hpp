@@ -1,5 +1,5 @@
-// What in(), out(), inout(), shared(), reduce() and value() make: how each argument of a map is
-// granted to the workers, and what the kernel receives for it. Not for users.
+// What in(), out(), inout(), shared(), reduce(), value() and worker_state() make: how each argument
+// of a map is granted to the workers, and what the kernel receives for it. Not for users.
 //
 // An argument describes itself to a job once, in the caller; then, for each chunk, in a worker,
 // bind() makes the kernel's parameter, and done() follows if the kernel returned.
@@ -8,7 +8,9 @@
 #include <array>
 #include <cstddef>
 #include <cstring>
+#include <functional>
 #include <memory>
+#include <tuple>
 #include <type_traits>
 #include <utility>
 
@@ -46,6 +48,9 @@ auto array_of(const buffer<T, Rank>& of) {
 
 template <class>
 inline constexpr bool is_argument = false;
+
+// In the place of an argument that was refused when it was made: the error has been told.
+struct refused_argument {};
 
 // Base of the arguments that grant a buffer.
 template <class T, std::size_t Rank>
@@ -187,6 +192,72 @@ class value_argument {
   X value_;
 };
 
+template <class F, class... V>
+class state_argument {
+ public:
+  static constexpr bool has_effect = false;
+  using parameter = std::remove_cv_t<std::invoke_result_t<const F&, const V&...>>;
+
+  explicit state_argument(F make, V... arguments)
+      : make_(std::move(make)), arguments_(std::move(arguments)...) {}
+
+  void describe(job& to) {
+    index_ = to.belongings.size();
+    to.belongings.push_back({this, make, destroy});
+  }
+  template <class Cells>
+  parameter& bind(const worker_memory& memory, const Cells&) const noexcept {
+    return *static_cast<parameter*>(memory.belongings[index_]);
+  }
+  void done(const parameter&, const worker_memory&) const noexcept {}
+
+ private:
+  static void* make(const void* self) {
+    const state_argument& what = *static_cast<const state_argument*>(self);
+    return std::apply(
+        [&](const V&... arguments) { return new parameter(std::invoke(what.make_, arguments...)); },
+        what.arguments_);
+  }
+  static void destroy(void* made) noexcept { delete static_cast<parameter*>(made); }
+
+  F make_;
+  std::tuple<V...> arguments_;
+  std::size_t index_ = 0;
+};
+
+// Says what is wrong with what worker_state() was given.
+template <class F, class... V>
+constexpr bool check_state() {
+  constexpr bool callable = std::is_invocable_v<const F&, const V&...>;
+  static_assert(callable,
+                "shard: worker_state(make, arguments...) can't call make, as const, with its "
+                "arguments, as const");
+  if constexpr (callable) {
+    using made = std::invoke_result_t<const F&, const V&...>;
+    constexpr bool copies =
+        std::is_copy_constructible_v<F> && (std::is_copy_constructible_v<V> && ...);
+    static_assert(copies,
+                  "shard: worker_state copies make and its arguments, but one of them can't be "
+                  "copied");
+    static_assert(!std::is_void_v<made>,
+                  "shard: worker_state's make returns nothing, but what it returns is the state");
+    static_assert(
+        !std::is_reference_v<made>,
+        "shard: worker_state's make returns a reference; it must return the state itself, "
+        "of which each worker has its own");
+    return copies && !std::is_void_v<made> && !std::is_reference_v<made>;
+  } else {
+    return false;
+  }
+}
+
+template <class>
+inline constexpr bool is_state = false;
+template <class F, class... V>
+inline constexpr bool is_state<state_argument<F, V...>> = true;
+
+template <class F, class... V>
+inline constexpr bool is_argument<state_argument<F, V...>> = true;
 template <class T, std::size_t R>
 inline constexpr bool is_argument<in_argument<T, R>> = true;
 template <class T, std::size_t R>

@@ -274,6 +274,21 @@ class call {
   std::tuple<Arguments...> arguments_;
 };
 
+// The kernel's parameters against the arguments that each worker makes a state for.
+template <class Kernel, kernel_form Form, class... Arguments>
+constexpr bool check_states() {
+  constexpr std::size_t leading = Form == kernel_form::cell || Form == kernel_form::row ? 2 : 1;
+  return []<std::size_t... K>(std::index_sequence<K...>) {
+    return ([] {
+      if constexpr (is_state<Arguments>) {
+        return check_state_parameter<Kernel, leading + K, typename Arguments::parameter>();
+      } else {
+        return true;
+      }
+    }() && ...);
+  }(std::index_sequence_for<Arguments...>());
+}
+
 template <bool NeedsEffect, class Space, class Kernel, class... Arguments>
 report start_call(const options& how, Space&& over, const Kernel& kernel,
                   const Arguments&... arguments) {
@@ -285,7 +300,9 @@ report start_call(const options& how, Space&& over, const Kernel& kernel,
   constexpr kernel_form form =
       typed::template form<Kernel, std::remove_reference_t<decltype(arguments.bind(
                                        std::declval<const worker_memory&>(), range{}))>...>;
-  if constexpr (form != kernel_form::none) {
+  if constexpr (form == kernel_form::none) {
+    return {};
+  } else if constexpr (check_states<Kernel, form, Arguments...>()) {
     call<typed, Kernel, Arguments...> what(space_of(over), kernel, arguments...);
     return execute(what.describe(), how);
   } else {
@@ -304,10 +321,14 @@ report start(const options& how, Space&& over, Rest&&... rest) {
     return [&]<std::size_t... K>(std::index_sequence<K...>) -> report {
       constexpr bool known =
           (is_argument<std::remove_cvref_t<std::tuple_element_t<K, decltype(all)>>> && ...);
+      constexpr bool refused =
+          (std::is_same_v<std::remove_cvref_t<std::tuple_element_t<K, decltype(all)>>,
+                          refused_argument> ||
+           ...);
       static_assert(
-          known,
-          "shard: between the space and the kernel stand in(), out(), inout(), shared(), reduce() "
-          "and value(); wrap a plain value in value(x)");
+          known || refused,
+          "shard: between the space and the kernel stand in(), out(), inout(), shared(), reduce(), "
+          "value() and worker_state(); wrap a plain value in value(x)");
       if constexpr (known) {
         const auto& kernel = std::get<arguments>(all);
         if constexpr (std::is_function_v<std::remove_reference_t<decltype(kernel)>>) {

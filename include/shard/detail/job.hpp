@@ -61,11 +61,19 @@ struct reduction {
   void (*merge)(void* reducer, std::byte* state, std::size_t count, std::size_t stride) = nullptr;
 };
 
-// Where a worker has the job's buffers (in the order of the grants) and, for the chunk it runs, the
-// states of the reductions.
+// An object that every worker makes for itself when it enters, and destroys when it leaves.
+struct belonging {
+  const void* argument = nullptr;
+  void* (*make)(const void* argument) = nullptr;
+  void (*destroy)(void* made) noexcept = nullptr;
+};
+
+// Where a worker has the job's buffers (in the order of the grants), for the chunk it runs the
+// states of the reductions, and its belongings.
 struct worker_memory {
   std::byte* const* data = nullptr;
   std::byte* const* states = nullptr;
+  void* const* belongings = nullptr;
   bool goes_on = false;  // ordered states hold what the chunk's first indices gave: add to that
 };
 
@@ -73,6 +81,7 @@ struct job {
   space where;
   std::vector<grant> grants;
   std::vector<reduction> reductions;
+  std::vector<belonging> belongings;
   const void* call = nullptr;  // the typed arguments and the kernel
   void (*run)(const void* call, const worker_memory& memory, range chunk) = nullptr;
 };

@@ -175,6 +175,21 @@ constexpr kernel_form explain() {
   return kernel_form::none;
 }
 
+// A copy of a worker's state would be made for each call, and forgotten after it. Position counts
+// from 0.
+template <class K, std::size_t Position, class State>
+constexpr bool check_state_parameter() {
+  if constexpr (has_signature<K>) {
+    using taken = std::tuple_element_t<Position, typename signature<K>::parameters>;
+    constexpr bool referred = !std::is_same_v<std::remove_cv_t<taken>, State>;
+    static_assert(referred,
+                  "shard: the kernel takes a worker_state by value; take it by reference, State&");
+    return referred;
+  } else {
+    return true;
+  }
+}
+
 // ---- Return values. ----
 
 // Every value of From is one of To.
