@@ -95,6 +95,7 @@ process start_process(child_exit how, void (*body)(void* context), void* context
   sigset_t all;
   sigset_t before;
   ::sigfillset(&all);
+  ::sigdelset(&all, SIGTRAP);  // nobody sends it; and to block it would end who is being stepped
   ::sigprocmask(SIG_SETMASK, &all, &before);
   // ThreadSanitizer keeps its own state right across fork(), and across nothing else.
   const bool quiet = how == child_exit::quiet && !thread_sanitizer;

@@ -37,6 +37,7 @@ class counting {
   static std::size_t record(Steps steps, std::span<std::uintptr_t> trace) {
     trace_ = trace;
     count_ = 0;
+    counter_ = nullptr;
     handle_traps_by(on_step);
     set_trap_flag();
     steps();
@@ -44,14 +45,38 @@ class counting {
     return count_;
   }
 
+  // The same, of all that this process executes from the return of this on, until it ends. The
+  // count is kept before the trace, in the first word of what is given: memory that is shared.
+  static void record_from_here(std::span<std::uintptr_t> count_and_trace) {
+    counter_ = &count_and_trace.front();
+    trace_ = count_and_trace.subspan(1);
+    process_ = ::getpid();
+    handle_traps_by(on_step);
+    set_trap_flag();
+  }
+  // Around a fork: the C library blocks all signals in it, and the child must not be stepped.
+  static void pause_recording() {
+    if (process_ == ::getpid()) clear_trap_flag();
+  }
+  static void go_on_recording() {
+    if (process_ == ::getpid()) set_trap_flag();
+  }
+
   // Sends this process `signal` at that moment of `steps`, if it comes.
   template <class Steps>
   static void interrupt(Steps steps, moment when, int signal) {
+    interrupt_from_here(when, signal);
+    steps();
+  }
+  // The same, of all that this process executes from now on. `came` is shared memory that says
+  // whether the moment has come.
+  static void interrupt_from_here(moment when, int signal, std::uintptr_t* came = nullptr) {
+    came_ = came;
     when_ = when;
     signal_ = signal;
+    process_ = ::getpid();
     handle_traps_by(on_breakpoint);
     plant(breakpoint);
-    steps();
   }
 
  private:
@@ -84,6 +109,7 @@ class counting {
     const auto at = static_cast<std::uintptr_t>(saved(context, REG_RIP));
     if (count_ < trace_.size()) trace_[count_] = at;
     ++count_;
+    if (counter_ != nullptr) *counter_ = count_;
   }
   // Comes in pairs: at the breakpoint, and one instruction later to plant it again.
   static void on_breakpoint(int, siginfo_t*, void* context) {
@@ -94,7 +120,9 @@ class counting {
     }
     saved(context, REG_RIP) -= 1;
     plant(original_);
+    if (process_ != ::getpid()) return;  // in a child, which has inherited the breakpoint
     if (--when_.visit == 0) {
+      if (came_ != nullptr) *came_ = 1;
       ::kill(::getpid(), signal_);
     } else {
       saved(context, REG_EFL) |= trap_flag;
@@ -115,6 +143,9 @@ class counting {
 
   static inline std::span<std::uintptr_t> trace_;
   static inline std::size_t count_ = 0;
+  static inline std::uintptr_t* counter_ = nullptr;
+  static inline std::uintptr_t* came_ = nullptr;
+  static inline pid_t process_ = 0;
   static inline moment when_;
   static inline int signal_ = 0;
   static inline unsigned char original_ = 0;

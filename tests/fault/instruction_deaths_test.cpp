@@ -1,0 +1,324 @@
+// Real runs, in which one process dies at each of the instructions that it executes, in turn: a
+// worker from its first step to its end; a supervisor from the death of a worker until it is
+// replaced and the run is over; a standby that takes over. Each time the run completes by itself,
+// and its results are the same bits.
+//
+// What a process would execute is recorded once, and then it is killed at one moment of that in
+// each run, by a breakpoint. Of workers these are all instructions. Supervisor and standby die at
+// those of the program itself, the first times that they come to each (looking through /proc has
+// long loops, in which nothing of a run changes): between two instructions of the C library nothing
+// becomes visible to others but by a system call, and each of those is returned from before the
+// next of the program's own.
+#include <dlfcn.h>
+#include <gtest/gtest.h>
+#include <link.h>
+#include <pthread.h>
+#include <signal.h>
+#include <sys/mman.h>
+#include <unistd.h>
+
+#include <algorithm>
+#include <bit>
+#include <cstddef>
+#include <cstdint>
+#include <cstdlib>
+#include <iostream>
+#include <span>
+#include <vector>
+
+#include "fault/counting.hpp"
+#include "process/leftovers.hpp"
+#include "shard/shard.hpp"
+
+namespace {
+// Set in a process that is being counted: it keeps its handler of traps, whatever it does with its
+// signals.
+bool keeps_traps = false;
+}  // namespace
+
+#if !defined(__SANITIZE_ADDRESS__) && !defined(__SANITIZE_THREAD__) && !defined(__clang__)
+// Takes the place of the C library's.
+extern "C" int sigaction(int signal, const struct sigaction* how,
+                         struct sigaction* before) noexcept {
+  using function = int (*)(int, const struct sigaction*, struct sigaction*);
+  static const auto real = reinterpret_cast<function>(dlsym(RTLD_NEXT, "sigaction"));
+  return signal == SIGTRAP && keeps_traps ? 0 : real(signal, how, before);
+}
+#endif
+
+namespace {
+
+using shard_test::counting;
+using shard_test::moment;
+using shard_test::moments_of;
+
+// What a process of the next run is to do, told by the caller, and read where it begins.
+struct orders {
+  enum { nothing, record, die } what = nothing;
+  moment when;
+};
+orders next;
+
+// Where it is recorded.
+class trace {
+ public:
+  static constexpr std::size_t most = 2'000'000;
+
+  trace() {
+    void* const memory = mmap(nullptr, (most + 1) * sizeof(std::uintptr_t), PROT_READ | PROT_WRITE,
+                              MAP_SHARED | MAP_ANONYMOUS | MAP_NORESERVE, -1, 0);
+    if (memory == MAP_FAILED) throw std::bad_alloc();
+    words_ = {static_cast<std::uintptr_t*>(memory), most + 1};
+  }
+  trace(const trace&) = delete;
+  trace& operator=(const trace&) = delete;
+  ~trace() { munmap(words_.data(), words_.size_bytes()); }
+
+  std::span<std::uintptr_t> words() const { return words_; }
+  std::vector<std::uintptr_t> found() const {
+    EXPECT_LE(words_[0], most);
+    const auto used = words_.subspan(1, std::min(words_[0], most));
+    return {used.begin(), used.end()};
+  }
+
+ private:
+  std::span<std::uintptr_t> words_;
+};
+const trace* recorder = nullptr;
+
+void follow_orders() {
+  if (next.what == orders::record) counting::record_from_here(recorder->words());
+  if (next.what == orders::die) {
+    counting::interrupt_from_here(next.when, SIGKILL, recorder->words().data());
+  }
+  keeps_traps = next.what != orders::nothing;
+  next.what = orders::nothing;  // for this process and those that it forks
+}
+
+// ---- The run ----
+
+constexpr std::size_t indices = 12;
+constexpr std::size_t grain = 4;
+
+// Large accumulators are published when it is time, small ones after every chunk.
+enum class size { small, large };
+
+struct results {
+  shard::report run;
+  std::vector<double> out;
+  std::vector<std::int64_t> cells;
+  std::uint64_t ordered = 0;
+  std::int64_t counted = 0;
+  std::vector<std::int64_t> bins;
+};
+
+// begin() is called when a worker has come to work; at(i) in its kernel.
+template <class Begin, class At>
+results run(size of, const Begin& begin, const At& at) {
+  shard::buffer<double> out(indices);
+  shard::buffer<std::int64_t> cells(indices);
+  for (std::size_t i = 0; i < indices; ++i) cells[i] = static_cast<std::int64_t>(i);
+  shard::sum<double> sum;
+  shard::counter count;
+  shard::histogram bins{shard::axis::regular(of == size::small ? 4 : 100, 0.0, 12.0)};
+  shard::report done = shard::try_map(
+      {.workers = 1, .grain = grain}, indices, shard::out(out), shard::inout(cells),
+      shard::reduce(sum), shard::reduce(count), shard::reduce(bins), shard::worker_state([&] {
+        begin();
+        return 0;
+      }),
+      [&](std::size_t i, shard::slice<double> to, shard::slice<std::int64_t> cell, auto& total,
+          auto& hits, auto& bin, int&) {
+        const auto x = static_cast<double>(i);
+        to[i] = x / 3;
+        ++cell[i];
+        total += 1 / (x + 1);
+        ++hits;
+        bin(x);
+        at(i);
+      });
+  const auto counts = bins.counts();
+  return {std::move(done),
+          {out.begin(), out.end()},
+          {cells.begin(), cells.end()},
+          std::bit_cast<std::uint64_t>(sum.value()),
+          count.value(),
+          {counts.begin(), counts.end()}};
+}
+
+void expect_exact(const results& found, const results& right, std::size_t moment) {
+  EXPECT_TRUE(found.run.complete()) << found.run << " at moment " << moment;
+  EXPECT_EQ(found.out, right.out) << moment;
+  EXPECT_EQ(found.cells, right.cells) << moment;
+  EXPECT_EQ(found.ordered, right.ordered) << moment;
+  EXPECT_EQ(found.counted, right.counted) << moment;
+  EXPECT_EQ(found.bins, right.bins) << moment;
+}
+
+// ---- Who dies ----
+
+class InstructionDeaths : public shard_test::leaves_nothing {
+ protected:
+  void SetUp() override {
+    leaves_nothing::SetUp();
+    if (!shard_test::can_count) GTEST_SKIP() << "needs the processor's trap flag";
+    if (shard_test::sanitized) GTEST_SKIP() << "sanitizers add instructions that no one runs";
+    recorder = &trace_;
+  }
+
+  // `once` runs a map, a process of which follows the orders.
+  template <class Once>
+  void kill_everywhere(const Once& once,
+                       std::vector<std::uintptr_t> (*choose)(std::vector<std::uintptr_t>),
+                       std::size_t most_visits = static_cast<std::size_t>(-1)) {
+    next.what = orders::record;
+    once(0);
+    std::vector<moment> all = moments_of(choose(trace_.found()));
+    std::erase_if(all, [&](const moment& each) { return each.visit > most_visits; });
+    std::size_t killed = 0;
+    for (std::size_t k = 0; k < all.size() && !HasFailure(); ++k) {
+      next = {orders::die, all[k]};
+      trace_.words()[0] = 0;
+      once(k + 1);
+      if (trace_.words()[0] != 0) ++killed;
+    }
+    next.what = orders::nothing;
+    std::cout << "             killed at " << killed << " of " << all.size() << " instructions\n";
+    EXPECT_GT(killed, 100u) << "too few to have done anything";
+    EXPECT_GE(killed, all.size() / 2);
+  }
+
+ private:
+  trace trace_;
+};
+
+std::vector<std::uintptr_t> all_of(std::vector<std::uintptr_t> trace) { return trace; }
+
+// The program's own: this executable, which the library is linked into.
+std::vector<std::uintptr_t> own_of(std::vector<std::uintptr_t> trace) {
+  struct text {
+    std::uintptr_t first = 0;
+    std::uintptr_t last = 0;
+  } own;
+  dl_iterate_phdr(
+      [](dl_phdr_info* module, std::size_t, void* given) {
+        for (int k = 0; k < module->dlpi_phnum; ++k) {
+          const auto& part = module->dlpi_phdr[k];
+          if (part.p_type != PT_LOAD || (part.p_flags & PF_X) == 0) continue;
+          const std::uintptr_t first = module->dlpi_addr + part.p_vaddr;
+          *static_cast<text*>(given) = {first, first + part.p_memsz};
+        }
+        return 1;  // the first is the program
+      },
+      &own);
+  std::erase_if(trace, [&](std::uintptr_t at) { return at < own.first || at >= own.last; });
+  return trace;
+}
+
+void kill_a_worker(size of, std::size_t moment, const results& right) {
+  const shard_test::tally begun;
+  const auto begin = [&] {
+    if (begun[0]++ == 0) follow_orders();
+  };
+  expect_exact(run(of, begin, [](std::size_t) {}), right, moment);
+}
+
+TEST_F(InstructionDeaths, OfAWorkerLoseAndDoubleNothing) {
+  const results right = run(
+      size::small, [] {}, [](std::size_t) {});
+  kill_everywhere([&](std::size_t moment) { kill_a_worker(size::small, moment, right); }, all_of);
+}
+
+// With several chunks between two publications.
+TEST_F(InstructionDeaths, OfAWorkerWithMuchToPublishLoseAndDoubleNothing) {
+  const results right = run(
+      size::large, [] {}, [](std::size_t) {});
+  kill_everywhere([&](std::size_t moment) { kill_a_worker(size::large, moment, right); }, own_of);
+}
+
+// Forks of this process and of those that it makes: who they are is told by their order.
+struct forks {
+  pid_t caller = 0;
+  bool follows = false;  // the orders are for this run's supervisor, or standby
+  bool standby = false;
+  int made = 0;
+};
+forks family_tree;
+
+void before_a_fork() { counting::pause_recording(); }
+void after_a_fork() {
+  counting::go_on_recording();
+  if (!family_tree.follows || getpid() == family_tree.caller) return;
+  // A supervisor: its first fork was its standby, the second one its worker.
+  if (++family_tree.made == 2 && !family_tree.standby) {
+    family_tree.follows = false;
+    follow_orders();
+  }
+}
+void in_the_child() {
+  if (!family_tree.follows) return;
+  const bool is_standby = family_tree.made == 0;
+  family_tree.follows = false;
+  if (is_standby && family_tree.standby) {
+    follow_orders();
+  } else {
+    next.what = orders::nothing;
+  }
+}
+
+class forks_are_followed {
+ public:
+  explicit forks_are_followed(bool standby) {
+    static const int once = pthread_atfork(before_a_fork, after_a_fork, in_the_child);
+    static_cast<void>(once);
+    family_tree = {getpid(), true, standby, 0};
+  }
+  ~forks_are_followed() { family_tree.follows = false; }
+};
+
+TEST_F(InstructionDeaths, OfASupervisorInARecoveryLoseAndDoubleNothing) {
+  const results right = run(
+      size::small, [] {}, [](std::size_t) {});
+  kill_everywhere(
+      [&](std::size_t moment) {
+        const shard_test::tally tries;
+        const forks_are_followed here(false);
+        const results found = run(
+            size::small, [] {},
+            [&](std::size_t i) {
+              if (i == 5 && tries[0]++ == 0) std::abort();
+            });
+        expect_exact(found, right, moment);
+      },
+      own_of, 3);
+}
+
+TEST_F(InstructionDeaths, OfAStandbyThatTakesOverLoseAndDoubleNothing) {
+  const results right = run(
+      size::small, [] {}, [](std::size_t) {});
+  kill_everywhere(
+      [&](std::size_t moment) {
+        const shard_test::tally tries;
+        const forks_are_followed here(true);
+        const results found = run(
+            size::small, [] {},
+            [&](std::size_t i) {
+              if (i == 5 && tries[0]++ == 0) ::kill(getppid(), SIGKILL);
+              // Killed with its supervisor; until then it must not get to the end.
+              while (i == 5 && tries[0] == 1 && tries[1]++ == 0) pause();
+            });
+        // With its supervisor dead the death of the standby is the end of the run, until it has a
+        // standby of its own.
+        if (found.run.complete()) return expect_exact(found, right, moment);
+        EXPECT_FALSE(found.run.trouble().empty());
+        for (const shard::range part : found.run.completed()) {
+          for (const std::size_t i : part) {
+            EXPECT_EQ(found.out[i], right.out[i]) << moment;
+            EXPECT_EQ(found.cells[i], right.cells[i]) << moment;
+          }
+        }
+      },
+      own_of, 3);
+}
+
+}  // namespace
