@@ -7,6 +7,7 @@
 #include <cstddef>
 #include <functional>
 #include <optional>
+#include <stop_token>
 
 namespace shard {
 
@@ -77,6 +78,11 @@ struct options {
   // Called in the caller's thread about ten times a second and once at the end. What it throws ends
   // the run and leaves map.
   std::function<void(const progress&)> on_progress = {};
+
+  // When a stop is requested, by any thread or by on_progress, the chunks that run are finished and
+  // no more are started. If indices are missing then, map throws map_error, whose result() says
+  // which are final. A map that begins after the request starts nothing.
+  std::stop_token stop = {};
 };
 
 }  // namespace shard

@@ -19,6 +19,7 @@
 #include "shard/reduce.hpp"     // results that all chunks add to
 #include "shard/histogram.hpp"  // counts in bins
 #include "shard/options.hpp"    // how a map is run
+#include "shard/stop.hpp"       // Ctrl-C, if it is to end a map and not the program
 #include "shard/report.hpp"     // what it did
 #include "shard/map.hpp"        // the call
 #include "shard/version.hpp"

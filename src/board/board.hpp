@@ -193,11 +193,12 @@ struct publication {
 
 // Why workers and supervisors may have to change what they do; bits of the control word.
 enum control : std::uint32_t {
-  stopping = 1,   // start no more chunks
-  done = 2,       // all chunks are committed or condemned
-  handover = 4,   // a slot with work waits for a process: who is idle should leave
-  finished = 8,   // no worker is left: results may be read
-  cancelled = 16  // the caller wants no more of this run
+  stopping = 1,    // start no more chunks
+  done = 2,        // all chunks are committed or condemned
+  handover = 4,    // a slot with work waits for a process: who is idle should leave
+  finished = 8,    // no worker is left: results may be read
+  cancelled = 16,  // the caller wants no more of this run
+  requested = 32   // the program has asked for `stopping`
 };
 
 class board {

@@ -2,7 +2,9 @@
 #include <algorithm>
 #include <chrono>
 #include <cstddef>
+#include <cstdio>
 #include <memory>
+#include <stop_token>
 #include <string>
 #include <utility>
 #include <vector>
@@ -10,6 +12,7 @@
 #include "board/board.hpp"
 #include "map/chunk_runner.hpp"
 #include "map/exception_text.hpp"
+#include "map/nesting.hpp"
 #include "map/old_values.hpp"
 #include "map/outcome.hpp"
 #include "map/settings.hpp"
@@ -17,6 +20,8 @@
 #include "os/anonymous.hpp"
 #include "os/cpu.hpp"
 #include "os/headroom.hpp"
+#include "os/last_words.hpp"
+#include "os/stop_signals.hpp"
 #include "plan/partition.hpp"
 #include "pool/crew.hpp"
 #include "pool/in_process.hpp"
@@ -182,6 +187,29 @@ void run(const pool::crew& all, const settings& how, const pool::on_tick& report
   }
 }
 
+// What a worker owns, from when it enters until it leaves.
+struct one_worker {
+  one_worker(inside_a_map::where found, const job& what, const plan::partition& chunks,
+             const state_layout& states, std::vector<std::byte*> data)
+      : here(found), runner(what, chunks, states, std::move(data)) {}
+
+  inside_a_map here;
+  chunk_runner runner;
+};
+
+// Says why a run that the program has stopped isn't complete, unless something else ended it.
+void tell_who_stopped(const pool::crew& all) {
+  const board::board& on = all.board;
+  if ((on.controls() & board::requested) == 0 || *on.trouble() != '\0') return;
+  std::string who = "on request";
+  if (all.signals && all.signals->count() != 0) {
+    const int signal = all.signals->first();
+    who = "by signal " + std::to_string(signal) + " (SIG" + os::name_of_signal(signal) + ")";
+    if ((on.controls() & board::cancelled) != 0) who += ", and its workers killed by a second one";
+  }
+  std::snprintf(on.trouble(), board::board::trouble_bytes, "the run was stopped %s", who.c_str());
+}
+
 // Files that a complete map has filled get their final names.
 void finish_outputs(const job& what, const plan::partition& chunks) {
   const bool tiled = what.where.by == space::cut::tiled;
@@ -194,6 +222,7 @@ void finish_outputs(const job& what, const plan::partition& chunks) {
 
 report execute(const job& what, const options& given) {
   const clock::time_point began = clock::now();
+  const std::size_t number = number_of_this_map();
   const settings how = resolve(given);
   const plan::partition chunks = partition_of(what, given, how.grain);
   check_chunks(chunks);
@@ -207,7 +236,8 @@ report execute(const job& what, const options& given) {
   const board::dimensions size{chunks.chunks(), workers, states.partial_bytes,
                                states.accumulator_bytes, undo_bytes(in_place)};
   check_headroom(size);
-  if (how.run_on == executor::processes) check_grants(what);
+  const bool in_processes = how.run_on == executor::processes;
+  if (in_processes) check_grants(what);
   const os::anonymous_memory memory(board::board::size_bytes(size), os::sharing::with_children);
   const board::board on(memory.base(), size);
 
@@ -223,10 +253,12 @@ report execute(const job& what, const options& given) {
     all.grants.push_back({one.owner, one.rights, one.partitioned});
   all.enter = [&](std::vector<std::byte*> data) {
     try {
-      const auto runner = std::make_shared<chunk_runner>(what, chunks, states, std::move(data));
-      return std::shared_ptr<const board::task>(runner, &runner->task());
+      const auto worker = std::make_shared<one_worker>(
+          in_processes ? inside_a_map::where::this_process : inside_a_map::where::this_thread, what,
+          chunks, states, std::move(data));
+      return std::shared_ptr<const board::task>(worker, &worker->runner.task());
     } catch (...) {
-      if (how.run_on != executor::processes) throw;
+      if (!in_processes) throw;
       // All that leaves a worker process is a text.
       throw error(std::errc::operation_canceled, describe_current_exception());
     }
@@ -235,7 +267,15 @@ report execute(const job& what, const options& given) {
   if (given.on_progress) {
     report_progress = [&] { given.on_progress(progress_now(on, chunks, began)); };
   }
-  if (chunks.chunks() != 0) run(all, how, report_progress);
+  // A map inside a kernel is a part of a chunk, which is finished when the program is to stop.
+  if (number != 0) all.signals = os::caught_stop_signals();
+  {
+    const std::stop_callback at_request(given.stop, [&on] { pool::stop_on_request(on); });
+    pool::heed_signals(all);
+    const bool stopped = (on.controls() & board::stopping) != 0;
+    if (chunks.chunks() != 0 && !stopped) run(all, how, report_progress);
+  }
+  tell_who_stopped(all);
   if (report_progress) report_progress();
 
   // What was begun and not completed is as it was.

@@ -12,6 +12,7 @@
 #include "board/board.hpp"
 #include "board/owner.hpp"
 #include "memory/segment.hpp"
+#include "os/stop_signals.hpp"
 #include "shard/detail/segment.hpp"
 
 namespace shard::pool {
@@ -43,7 +44,16 @@ struct crew {
   // worker has the grants' elements at `data`, in their order.
   std::function<std::shared_ptr<const board::task>(std::vector<std::byte*> data)> enter;
   bool has_state = false;  // what `enter` makes is a worker_state, too: code of the user's
+
+  std::shared_ptr<const os::stop_signals> signals = {};  // that stop the run; null: none
 };
+
+// Stops the run if a signal has asked for that; how many have. For whoever waits for the run, at
+// every turn.
+unsigned heed_signals(const crew& all) noexcept;
+
+// No more chunks are started: the program has asked for that. Any thread may call it.
+void stop_on_request(const board::board& on) noexcept;
 
 // Called in the caller's thread while a run goes on, about every tick. What it throws ends the run.
 using on_tick = std::function<void()>;

@@ -77,12 +77,12 @@ void run_serial(const crew& all, const on_tick& report_progress) {
   board::owner worker(all.board, 0, *task, without_parking(all.policy), memory.base());
   auto due = std::chrono::steady_clock::now() + tick;
   worker.resume();
-  do {
+  while (heed_signals(all), worker.claim()) {
     worker.run();
     if (!report_progress || std::chrono::steady_clock::now() < due) continue;
     report_progress();
     due += tick;
-  } while (worker.claim());
+  }
   worker.publish();
 }
 
@@ -110,6 +110,7 @@ void run_on_threads(const crew& all, const on_tick& report_progress) {
     }
     try {
       while (!line.wait_a_tick()) {
+        heed_signals(all);
         if (report_progress) report_progress();
       }
     } catch (...) {

@@ -1,5 +1,6 @@
 // Runs without processes: the same board, with threads or one thread in the place of workers. A
-// kernel that crashes takes the program with it.
+// kernel that crashes takes the program with it, and one that runs can't be ended: a second signal
+// does what the first one did.
 #pragma once
 
 #include "pool/crew.hpp"

@@ -1,17 +1,23 @@
 #include "pool/processes.hpp"
 
+#include <chrono>
 #include <cstdio>
 #include <iostream>
 #include <optional>
 #include <string>
 
+#include "os/calls.hpp"
 #include "os/cpu.hpp"
+#include "os/event.hpp"
 #include "os/process.hpp"
 #include "pool/supervisor.hpp"
 #include "shard/error.hpp"
 
 namespace shard::pool {
 namespace {
+
+// How long a supervisor has to end a run that is called off.
+constexpr std::chrono::milliseconds patience{500};
 
 // A fork copies only the calling thread: locks that others hold stay locked in the copy for ever.
 unsigned check_threads(bool allowed) {
@@ -62,12 +68,43 @@ void end_successors(const board::board& on, const os::descriptor& pipe) {
   }
 }
 
-void wait_until_all_have_ended(const os::descriptor& pipe, const on_tick& report_progress) {
-  os::watched run{pipe.get()};
+// False: a second signal came first.
+bool wait_until_all_have_ended(const crew& all, const os::descriptor& pipe,
+                               const on_tick& report_progress) {
+  os::watched run[]{{pipe.get()}, {-1}};
   for (;;) {
-    os::wait_ready({&run, 1}, report_progress ? std::optional(tick) : std::nullopt);
-    if (run.ready) return;
+    const unsigned signals = heed_signals(all);
+    if (signals > 1) return false;
+    if (all.signals) {
+      run[1].descriptor = signals == 0 ? all.signals->has_come() : all.signals->has_come_again();
+    }
+    os::wait_ready(run, report_progress ? std::optional(tick) : std::nullopt);
+    if (run[0].ready) return true;
     if (report_progress) report_progress();
+  }
+}
+
+// Ends the run at once. The supervisor does it, with all that it has adopted from kernels. If it
+// can't (it is stopped), its standby ends the workers, sees that the run is cancelled, and leaves.
+void cancel(const crew& all, const os::process& supervisor, const os::descriptor& called_off,
+            const os::descriptor& pipe) {
+  all.board.raise(board::cancelled);
+  os::count_event(called_off.get());
+  const auto end_of_patience = std::chrono::steady_clock::now() + patience;
+  for (os::watched run{pipe.get()};
+       !run.ready && std::chrono::steady_clock::now() < end_of_patience;) {
+    os::wait_ready({&run, 1}, patience);
+  }
+  if (supervisor) supervisor.kill();
+  end_successors(all.board, pipe);
+}
+
+os::descriptor event() {
+  try {
+    return os::event_counter();
+  } catch (const os::call_failed& e) {
+    throw error(e.code(), "cannot watch a run: found '" + e.code().message() + "' from " +
+                              e.call() + ", expected a descriptor");
   }
 }
 
@@ -81,7 +118,7 @@ void run_supervisor(const crew& all, os::child_exit how, bool again,
     os::descriptor* read_end;
     bool again;
   } start{{all, detail::segment::live(), os::signal_mask(), os::watch_process(os::own_pid()),
-           std::move(run.write)},
+           event(), std::move(run.write)},
           &run.read,
           again};
   os::process supervisor;
@@ -95,14 +132,13 @@ void run_supervisor(const crew& all, os::child_exit how, bool again,
         },
         &start);
     start.what.run_goes_on = {};
-    wait_until_all_have_ended(run.read, report_progress);
+    if (!wait_until_all_have_ended(all, run.read, report_progress)) {
+      cancel(all, supervisor, start.what.called_off, run.read);
+    }
   } catch (...) {
-    // It can't be watched (but may have begun), or the run isn't wanted any more. The standby ends
-    // the workers, sees that the run is cancelled, and leaves.
-    all.board.raise(board::cancelled);
+    // It can't be watched (but may have begun), or what tells of the progress has thrown.
     start.what.run_goes_on = {};
-    if (supervisor) supervisor.kill();
-    end_successors(all.board, run.read);
+    cancel(all, supervisor, start.what.called_off, run.read);
     if (supervisor) bury(all.board, supervisor);
     throw;
   }
@@ -111,7 +147,7 @@ void run_supervisor(const crew& all, os::child_exit how, bool again,
 
 // Whether the supervisor was killed before it had a standby.
 bool died_at_birth(const board::board& on) {
-  return (on.controls() & board::finished) == 0 && *on.trouble() == '\0' &&
+  return (on.controls() & (board::finished | board::cancelled)) == 0 && *on.trouble() == '\0' &&
          on.takeovers().load(std::memory_order_relaxed) == 0 &&
          on.leader(1).load(std::memory_order_relaxed) == 0;
 }
@@ -129,7 +165,7 @@ void run_in_processes(const crew& all, bool allow_threads, const on_tick& report
     run_supervisor(all, how, birth != 1, report_progress);
   }
   const board::board& on = all.board;
-  if ((on.controls() & board::finished) == 0 && *on.trouble() == '\0') {
+  if ((on.controls() & (board::finished | board::cancelled)) == 0 && *on.trouble() == '\0') {
     std::snprintf(on.trouble(), board::board::trouble_bytes,
                   "the supervisor and its standby were both killed");
   }

@@ -202,7 +202,8 @@ void supervisor::fork_failed(const std::exception& why) {
 
 void supervisor::watch() {
   const bool standby_lives = standby_ && !standby_ended_;
-  std::vector<os::watched> all{{run_.caller.get()}, {standby_lives ? standby_.pidfd() : -1}};
+  std::vector<os::watched> all{
+      {run_.caller.get()}, {run_.called_off.get()}, {standby_lives ? standby_.pidfd() : -1}};
   for (const seat& one : seats_) {
     all.push_back({one.state == seat::working ? one.worker.pidfd() : -1});
   }
@@ -215,18 +216,18 @@ void supervisor::watch() {
   }
   os::wait_ready(all, limit);
 
-  if (all[0].ready) {  // the caller has died: nobody wants the results
+  if (all[0].ready || all[1].ready) {  // nobody wants the results, or no more of them
     end_all();
     os::leave(0);
   }
-  standby_ended_ |= all[1].ready;
+  standby_ended_ |= all[2].ready;
   if (standby_ended_ && standby_.reap()) {
     standby_ = {};
     standby_ended_ = false;
     ++standbys_lost_;
   }
   for (unsigned slot = 0; slot < seats_.size(); ++slot) {
-    if (all[2 + slot].ready) look_at(slot);
+    if (all[3 + slot].ready) look_at(slot);
   }
 }
 

@@ -17,7 +17,8 @@ struct supervision {
   const crew& all;
   std::vector<memory::live_segment> inherited;
   sigset_t mask{};
-  os::descriptor caller;  // readable when the caller has died
+  os::descriptor caller;      // readable when the caller has died
+  os::descriptor called_off;  // readable when it wants the run to end at once
   os::descriptor run_goes_on;
 };
 
