@@ -1,6 +1,11 @@
 // How a map is run. An aggregate for designated initialisers: shard::map({.workers = 8}, …).
 // What is set in code wins over the environment variable named beside it, and that over the
 // default.
+//
+// One variable more is for debuggers: SHARD_REPLAY=MAP:FIRST-LAST runs of one map of the program,
+// MAP counted from 1 and without maps inside kernels, only the indices [FIRST, LAST), inline in the
+// calling process. What the kernel throws leaves map; if it doesn't fail, the report is that of a
+// map that was stopped. on_progress and stop are not looked at.
 #pragma once
 
 #include <chrono>

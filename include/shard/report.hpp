@@ -27,6 +27,7 @@ struct failure {
 
 // Counts of one run.
 struct run_counts {
+  std::size_t map = 0;            // number of the map in its process, from 1; 0: inside a kernel
   std::size_t chunks = 0;         // in the plan
   std::size_t grain = 0;          // indices in a chunk; 0: they differ
   unsigned workers = 0;           // that ran at a time
@@ -59,6 +60,11 @@ class report {
 
   const run_counts& counts() const noexcept { return counts_; }
   seconds elapsed() const noexcept { return elapsed_; }
+
+  // The variable with which the program, run again, runs of this map nothing but what failed here,
+  // in the calling process, for a debugger: "SHARD_REPLAY=2:613-614". Empty for a failure that
+  // blames no chunk, and for a map inside a kernel, which fails with its chunk.
+  std::string replay(const failure& one) const;
 
   // Why the run ended early, where no chunk is to blame; else empty.
   const std::string& trouble() const noexcept { return trouble_; }

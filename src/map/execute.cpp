@@ -15,6 +15,7 @@
 #include "map/nesting.hpp"
 #include "map/old_values.hpp"
 #include "map/outcome.hpp"
+#include "map/replay.hpp"
 #include "map/settings.hpp"
 #include "memory/segment.hpp"
 #include "os/anonymous.hpp"
@@ -230,6 +231,11 @@ report execute(const job& what, const options& given) {
   check_outputs_are_apart(what);
   check_outputs(what);
 
+  if (how.replay && how.replay->map == number) {
+    report result = replay(what, chunks, *how.replay);
+    if (result.complete()) finish_outputs(what, chunks);
+    return result;
+  }
   const unsigned workers = worker_count(how, chunks.chunks());
   const state_layout states(what.reductions);
   const old_values in_place(what, chunks, data_here(what));
@@ -284,7 +290,7 @@ report execute(const job& what, const options& given) {
   const outcome result(on, chunks);
   result.merge(what.reductions, states);
   if (result.complete()) finish_outputs(what, chunks);
-  return result.report_on(clock::now() - began, workers);
+  return result.report_on(number, clock::now() - began, workers);
 }
 
 void refuse_negative_count(long long count) {

@@ -124,8 +124,9 @@ void outcome::merge(const std::vector<detail::reduction>& reductions,
   }
 }
 
-report outcome::report_on(seconds elapsed, unsigned workers) const {
-  run_counts counts{.chunks = chunks_.chunks(), .grain = chunks_.grain(), .workers = workers};
+report outcome::report_on(std::size_t map, seconds elapsed, unsigned workers) const {
+  run_counts counts{
+      .map = map, .chunks = chunks_.chunks(), .grain = chunks_.grain(), .workers = workers};
   counts.takeovers = board_.takeovers().load(std::memory_order_relaxed);
   counts.failures_lost = board_.failures_lost();
   for (unsigned slot = 0; slot < board_.size().slots; ++slot) {

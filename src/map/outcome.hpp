@@ -27,7 +27,7 @@ class outcome {
   // chunks, commutative ones in the order of the slots.
   void merge(const std::vector<detail::reduction>& reductions, const state_layout& states) const;
 
-  report report_on(seconds elapsed, unsigned workers) const;
+  report report_on(std::size_t map, seconds elapsed, unsigned workers) const;
 
  private:
   // A chunk in quarantine when the run ended: its first indices are committed.

@@ -58,6 +58,12 @@ report::report(std::size_t indices, std::vector<range> completed, std::vector<fa
 
 bool report::complete() const noexcept { return indices_in(completed_) == indices_; }
 
+std::string report::replay(const failure& one) const {
+  if (counts_.map == 0 || one.indices.empty()) return {};
+  return "SHARD_REPLAY=" + std::to_string(counts_.map) + ":" + std::to_string(one.indices.first) +
+         "-" + std::to_string(one.indices.last);
+}
+
 std::ostream& operator<<(std::ostream& to, const report& result) {
   const run_counts& counts = result.counts();
   std::ostringstream line;

@@ -77,6 +77,30 @@ std::optional<executor> executor_variable() {
   refuse(name, "'" + std::string(*text) + "'", "processes, threads or serial");
 }
 
+// MAP:FIRST-LAST
+std::optional<replayed> replay_variable() {
+  constexpr const char* name = "SHARD_REPLAY";
+  const auto text = variable(name);
+  if (!text) return std::nullopt;
+  replayed wanted;
+  const char* at = text->data();
+  const char* const end = at + text->size();
+  const auto number = [&](std::size_t& value, char then) {
+    const auto [stopped, failure] = std::from_chars(at, end, value);
+    if (failure != std::errc{} || (then != '\0' && (stopped == end || *stopped != then)))
+      return false;
+    at = then == '\0' ? stopped : stopped + 1;
+    return true;
+  };
+  const bool understood = number(wanted.map, ':') && number(wanted.indices.first, '-') &&
+                          number(wanted.indices.last, '\0') && at == end;
+  if (understood && wanted.map != 0 && wanted.indices.first < wanted.indices.last) return wanted;
+  refuse(
+      name, "'" + std::string(*text) + "'",
+      "MAP:FIRST-LAST, such as 2:613-614 for index 613 of the second map: MAP counts from 1, and "
+      "LAST is the first index that isn't run");
+}
+
 unsigned budget(const char* option, std::optional<unsigned> code, const char* name, unsigned most,
                 unsigned otherwise) {
   if (code) return checked(std::string("the option ") + option, *code, 0u, most);
@@ -131,6 +155,7 @@ settings resolve(const options& given) {
   decided.run_on = wished == executor::serial
                        ? executor::serial
                        : given.run_on.value_or(wished.value_or(executor::processes));
+  decided.replay = replay_variable();
   return decided;
 }
 

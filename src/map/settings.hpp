@@ -1,9 +1,19 @@
 // Options, environment and defaults, made one.
 #pragma once
 
+#include <cstddef>
+#include <optional>
+
 #include "shard/options.hpp"
+#include "shard/range.hpp"
 
 namespace shard::mapping {
+
+// Of one map of the program, counted from 1, the only indices that are run.
+struct replayed {
+  std::size_t map = 0;
+  range indices;
+};
 
 // Every member of options, decided. workers and grain may still be 0: "to be chosen".
 struct settings {
@@ -18,6 +28,7 @@ struct settings {
   std::size_t memory_limit_bytes = 0;
   bool allow_threads = false;
   executor run_on = executor::processes;
+  std::optional<replayed> replay = {};  // SHARD_REPLAY
 };
 
 // Throws shard::error if an option or a variable has a value that can't be honoured.

@@ -23,9 +23,9 @@ using shard_test::refusal;
 class Settings : public testing::Test {
  protected:
   void SetUp() override {
-    for (const char* name :
-         {"SHARD_WORKERS", "SHARD_GRAIN", "SHARD_RETRIES", "SHARD_RETRIES_ERROR",
-          "SHARD_RETRIES_KILL", "SHARD_KEEP_GOING", "SHARD_ALLOW_THREADS", "SHARD_EXECUTOR"}) {
+    for (const char* name : {"SHARD_WORKERS", "SHARD_GRAIN", "SHARD_RETRIES", "SHARD_RETRIES_ERROR",
+                             "SHARD_RETRIES_KILL", "SHARD_KEEP_GOING", "SHARD_ALLOW_THREADS",
+                             "SHARD_EXECUTOR", "SHARD_REPLAY"}) {
       const char* const value = std::getenv(name);
       before_[name] = value == nullptr ? std::nullopt : std::optional<std::string>(value);
       ::unsetenv(name);
@@ -161,6 +161,17 @@ INSTANTIATE_TEST_SUITE_P(
         bad{"SHARD_KEEP_GOING", "yes", "0 or 1"}, bad{"SHARD_ALLOW_THREADS", "2", "0 or 1"},
         bad{"SHARD_EXECUTOR", "Serial", "processes, threads or serial"},
         bad{"SHARD_EXECUTOR", "gpu", "processes, threads or serial"}));
+
+TEST_F(Settings, OfAReplayAreAMapAndItsIndices) {
+  EXPECT_FALSE(resolve({}).replay);
+  set("SHARD_REPLAY", "2:613-614");
+  const auto found = resolve({}).replay;
+  ASSERT_TRUE(found);
+  EXPECT_EQ(found->map, 2u);
+  EXPECT_EQ(found->indices, (shard::range{613, 614}));
+  set("SHARD_REPLAY", "1:0-18446744073709551615");
+  EXPECT_EQ(resolve({}).replay->indices.last, 18446744073709551615u);
+}
 
 TEST_F(Settings, OfTheCodeThatCannotBeHonouredAreNamed) {
   mentions(refusal([] { resolve({.workers = 4097}); }),
