@@ -1,8 +1,7 @@
-# The program `shard`, and its completion in bash. The library needs none of what it is built with.
+# The program `shard`, and its completion in bash.
 
 find_package(CLI11 REQUIRED)
 find_package(fmt REQUIRED)
-find_package(nlohmann_json REQUIRED)
 
 add_executable(
   shard_command

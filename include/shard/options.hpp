@@ -80,6 +80,10 @@ struct options {
   // SHARD_ALLOW_THREADS=0|1
   std::optional<bool> allow_threads = {};
 
+  // Put "[worker K] " before each line that a kernel prints to stdout or stderr, where it runs in a
+  // worker process. Default false. SHARD_PREFIX_OUTPUT=0|1
+  std::optional<bool> prefix_output = {};
+
   // Called in the caller's thread about ten times a second and once at the end. What it throws ends
   // the run and leaves map.
   std::function<void(const progress&)> on_progress = {};

@@ -23,6 +23,23 @@ struct failure {
   int exit_status = 0;    // that the worker ended with, for kind "exit"
   unsigned attempt = 0;   // counts from 1 within the chunk
   unsigned worker = 0;    // number of the worker, from 0; its replacement has the same
+
+  // The type of the exception; what it nests follows its own text in `what`.
+  std::string exception = {};
+
+  // Where a signal met the worker: the innermost function first, the kernel last. Each is "function
+  // at file:line" as far as the program was built with -g, else "function in program+0x1234". Empty
+  // for other kinds, and for a signal that no handler gets to see.
+  std::vector<std::string> stack = {};
+
+  // The last lines that the worker had written to stderr, up to 2 KiB, as they were: any bytes.
+  std::string stderr_tail = {};
+
+  int pid = 0;                    // of the worker
+  seconds elapsed = {};           // that the chunk had been running
+  seconds user_time = {};         // that the worker had used, with all its chunks
+  seconds system_time = {};       //
+  std::size_t max_rss_bytes = 0;  // its memory at most, with what it had inherited
 };
 
 // Counts of one run.
@@ -36,6 +53,7 @@ struct run_counts {
   std::size_t replacements = 0;   // workers that took more memory than the limit
   std::size_t takeovers = 0;      // supervisors that died and were replaced
   std::size_t failures_lost = 0;  // beyond what the report has room for
+  std::size_t output_lost = 0;    // bytes that workers printed and nobody took
 };
 
 class report {
@@ -69,6 +87,10 @@ class report {
   // Why the run ended early, where no chunk is to blame; else empty.
   const std::string& trouble() const noexcept { return trouble_; }
 
+  // All of this as one JSON object on one line, its members named as the functions and members
+  // here; ranges are [first, last], durations seconds. Bytes that are not UTF-8 become U+FFFD.
+  std::string json() const;
+
  private:
   std::size_t indices_ = 0;
   std::vector<range> completed_;
@@ -78,7 +100,9 @@ class report {
   std::string trouble_;
 };
 
-// One line of counts, one for each of the first 20 failures, and one that counts the others.
+// One line of counts, a paragraph for each of the first 20 failures, and a line that counts the
+// others. A paragraph says what failed and why; then the stack from the program's own code on, if
+// it is not the same as in the paragraph before; then the end of the worker's stderr.
 std::ostream& operator<<(std::ostream&, const report&);
 
 // Thrown by map when an index is missing at the end. The outputs keep what was completed; of a

@@ -4,6 +4,7 @@
 #include <bit>
 
 #include "os/futex.hpp"
+#include "os/process.hpp"
 
 namespace shard::board {
 namespace {
@@ -33,6 +34,31 @@ struct offsets {
 template <class T>
 T* part(std::byte* memory, std::size_t offset) {
   return reinterpret_cast<T*>(memory + offset);
+}
+
+std::chrono::nanoseconds now() { return std::chrono::steady_clock::now().time_since_epoch(); }
+
+// Of a failure that blames no chunk, nothing had begun.
+void set_elapsed(failure_facts& of, const slot& where, std::chrono::nanoseconds end) {
+  if (of.chunk == no_chunk) return;
+  of.elapsed = end - where.began.load(std::memory_order_relaxed);
+}
+
+void add_own_facts(failure_record& to, const slot& where) {
+  to.facts.pid = os::own_pid();
+  to.facts.used = os::own_usage();
+  set_elapsed(to.facts, where, now());
+}
+
+void add_facts_of_the_dead(failure_record& to, const slot& where) {
+  to.facts.pid = where.died.pid;
+  to.facts.used = where.died.used;
+  // Acquire: pairs with the release of whoever spoke.
+  const bool spoke = where.words.spoken.load(std::memory_order_acquire) != 0;
+  set_elapsed(to.facts, where, spoke ? where.words.when : now());
+  if (!spoke) return;
+  to.frames = where.words.frames.load(std::memory_order_acquire);
+  std::copy_n(where.words.stack, to.frames, to.stack);
 }
 
 }  // namespace
@@ -121,6 +147,13 @@ void board::record(const failure_facts& facts, std::string_view what) const noex
   if (index >= failure_capacity) return;
   failure_record& place = failures_[index];
   place.facts = facts;
+  const slot& where = at(facts.worker);
+  if (facts.kind == failure_kind::exception) {
+    add_own_facts(place, where);
+  } else {
+    add_facts_of_the_dead(place, where);
+  }
+  place.error_bytes = static_cast<std::uint32_t>(where.errors.copy(place.errors));
   const std::size_t length = std::min(what.size(), sizeof place.what - 1);
   std::memcpy(place.what, what.data(), length);
   place.what[length] = '\0';

@@ -28,6 +28,9 @@
 #include <span>
 #include <string_view>
 
+#include "board/tail.hpp"
+#include "os/usage.hpp"
+
 namespace shard::board {
 
 // What a board is made for; the same in every process of the run.
@@ -99,13 +102,26 @@ struct failure_facts {
   std::uint32_t worker = 0;   // its slot
   std::int32_t signal = 0;
   std::int32_t exit_status = 0;
+  // What record() knows by itself.
+  std::int32_t pid = 0;
+  std::chrono::nanoseconds elapsed{};  // since the entry in progress, or its short batch, began
+  os::usage used = {};
 };
 struct failure_record {
+  static constexpr std::size_t deepest = 64;  // frames of a stack
+
   failure_facts facts;
   std::atomic<std::uint32_t> ready;  // 1: complete; its writer may have died before that
-  char what[968];
+  std::uint32_t frames;              // code addresses in `stack`, innermost first
+  std::uint64_t stack[deepest];
+  std::uint32_t error_bytes;
+  char errors[tail::capacity];  // the end of what the worker had written to stderr
+  char what[1024];
+  // The stack in words, a line for each frame; written once the run is over, if at all.
+  std::atomic<std::uint32_t> named;  // 1: complete
+  char names[4096];
 };
-static_assert(sizeof(failure_record) == 1024);
+static_assert(sizeof(failure_record) <= 8192);
 
 // Indices that were given up in quarantine, as offsets in their chunk.
 struct condemned_part {
@@ -113,10 +129,15 @@ struct condemned_part {
   std::uint64_t first, last;
 };
 
-// What a dying worker can still say, from a signal or exit handler. Complete when `spoken`.
+// What a dying worker can still say, from a signal or exit handler. Complete when `spoken`, but for
+// the stack, whose frames are counted as they are found.
 struct last_words {
   std::atomic<std::uint32_t> spoken;
+  std::int32_t signal;  // 0: it called exit()
   std::int32_t exit_status;
+  std::atomic<std::uint32_t> frames;
+  std::chrono::nanoseconds when;  // by the steady clock
+  std::uint64_t stack[failure_record::deepest];
   char what[376];
 };
 
@@ -135,6 +156,12 @@ enum class leaving : std::uint32_t {
   for_another  // it takes too much memory: its place is to be taken
 };
 
+// What the supervisor notes of an owner that has died, before the death is judged.
+struct obituary {
+  std::int32_t pid;
+  os::usage used;
+};
+
 // A slot outlives the worker process that owns it.
 struct alignas(64) slot {
   // Written by the owner at every chunk, on a line of its own.
@@ -145,7 +172,9 @@ struct alignas(64) slot {
   std::atomic<std::uint64_t> saved;       // log entries whose old values are in the undo memory
   std::atomic<std::uint32_t> claims;      // odd: inside the claiming window
   std::atomic<leaving> left;
-  std::atomic<std::int64_t> began;  // what is in progress: steady clock, ns; only if it is timed
+  // By the steady clock: the last entry, or short batch; if it is timed, exactly what is in
+  // progress.
+  std::atomic<std::chrono::nanoseconds> began;
 
   // Written by the owner, seldom.
   alignas(64) probe_header probes[2];       // of each area; means something only while probing
@@ -156,7 +185,9 @@ struct alignas(64) slot {
   alignas(64) std::atomic<std::int32_t> pid;  // of the owner; 0: the slot is vacant
   std::atomic<std::uint32_t> deaths;          // owners that died
   std::atomic<std::uint32_t> preparing;       // 1: the owner makes its worker_state
+  obituary died;
   last_words words;
+  tail errors;  // what the owner writes to stderr
 };
 static_assert(std::atomic<std::uint64_t>::is_always_lock_free);
 
@@ -250,7 +281,9 @@ class board {
   void lower(control bit) const noexcept;
   void wait_for_controls() const noexcept;  // returns once stopping, done or handover is raised
 
-  // Keeps a failure for the report, `what` cut to its place; counts it if there is no room left.
+  // Keeps a failure for the report, `what` cut to its place; counts it if there is no room left. To
+  // the facts it adds what it finds: for an exception, called by the worker, its own process; for a
+  // death, the slot's obituary and last words; for both, the end of what was written to stderr.
   void record(const failure_facts& facts, std::string_view what) const noexcept;
   std::span<failure_record> failures() const noexcept;
   std::size_t failures_lost() const noexcept;
@@ -268,6 +301,8 @@ class board {
   // are enough of them to speak of one.
   void note_time(std::chrono::nanoseconds took) const noexcept;
   std::optional<std::chrono::nanoseconds> median_time() const noexcept;
+  // Bytes that workers printed and that could not be passed on.
+  std::atomic<std::uint64_t>& output_lost() const noexcept { return shared_->output_lost; }
 
   std::atomic<std::uint32_t>& takeovers() const noexcept { return shared_->takeovers; }
   // The process that supervises after so many takeovers, and that waits to do so; 0: none yet.
@@ -292,6 +327,7 @@ class board {
     std::atomic<std::uint32_t> takeovers;
     std::atomic<std::uint64_t> failures;
     std::atomic<std::uint64_t> condemned;
+    std::atomic<std::uint64_t> output_lost;
     std::atomic<std::int32_t> leaders[leader_capacity];
     char trouble[trouble_bytes];
     alignas(64) std::atomic<std::uint32_t> times[time_classes];

@@ -19,10 +19,6 @@ constexpr int publish_cost_factor = 100;
 
 std::size_t partial_offset(const dimensions& of) { return (of.accumulator_bytes + 63) / 64 * 64; }
 
-std::int64_t since_start(std::chrono::steady_clock::time_point moment) {
-  return std::chrono::nanoseconds(moment.time_since_epoch()).count();
-}
-
 void copy_in(std::byte* to, const std::atomic<std::uint64_t>* words, std::size_t bytes) {
   for (std::size_t k = 0; 8 * k < bytes; ++k) {
     const std::uint64_t value = words[k].load(std::memory_order_relaxed);
@@ -98,7 +94,7 @@ void owner::leave(leaving how) { slot_.left.store(how, std::memory_order_release
 void owner::resume() {
   reload();
   redo_until_ = length();
-  lap_ = clock::now();
+  begin_lap(clock::now());
   publish_due_ = lap_ + publish_interval;
 }
 
@@ -134,7 +130,7 @@ bool owner::claim() {
   const std::uint64_t fair = (chunks - seen) / (8 * board_.size().slots);
   const std::uint64_t wanted = std::clamp<std::uint64_t>(fair, 1, batch_);
 
-  if (policy_.timed) slot_.began.store(since_start(clock::now()), std::memory_order_relaxed);
+  if (policy_.timed) note_begin(clock::now());
   const std::uint32_t claims = slot_.claims.load(std::memory_order_relaxed);
   slot_.claims.store(claims + 1, std::memory_order_relaxed);
   // Release: pairs with the acquire of the cursor in reclaim(); whoever sees the cursor moved by us
@@ -162,7 +158,10 @@ void owner::run() {
     const std::uint64_t chunk = log_[next_].load(std::memory_order_relaxed);
     const bool suspect =
         begun_before && board_.verdict_on(chunk).load(std::memory_order_relaxed).attempts() != 0;
-    if (suspect) publish();  // it may take what ran before it down once more
+    if (suspect) {
+      publish();  // it may take what ran before it down once more
+      note_begin(clock::now());
+    }
     if (!run_entry(chunk)) continue;
     ++next_;
     if (little_to_copy || suspect) {
@@ -260,7 +259,7 @@ bool owner::run_piece(const piece& what, std::byte* partial) {
   clock::time_point begin;
   if (policy_.timed) {
     begin = clock::now();
-    slot_.began.store(since_start(begin), std::memory_order_relaxed);
+    note_begin(begin);
   }
   // `running` names the entry to blame if this process dies now. Only a dead owner's slot is
   // judged, so the order of these stores in the program is the order in which they are seen.
@@ -289,6 +288,7 @@ void owner::failed(const piece& what, const char* error) {
     facts.first = what.first;
     facts.last = what.last;
   }
+  if (policy_.before_record != nullptr) policy_.before_record();
   board_.record(facts, error);
   board_.verdict_on(what.chunk).store(judged, std::memory_order_release);
   if (judged.state != standing::good && !policy_.keep_going) board_.raise(stopping);
@@ -320,14 +320,24 @@ void owner::end_lap(std::uint64_t entries) {
   const auto took = std::max<clock::duration>(now - lap_, 1ns);
   const auto fitting = static_cast<std::uint64_t>(short_batch / took) * entries;
   batch_ = std::clamp<std::uint64_t>(fitting, 1, std::min(2 * batch_, longest_batch));
-  lap_ = now;
+  begin_lap(now);
   publish_if_due(now);
+}
+
+void owner::begin_lap(clock::time_point now) {
+  lap_ = now;
+  note_begin(now);
+}
+
+// Once for a batch: that is exact to the few microseconds of a short one.
+void owner::note_begin(clock::time_point now) {
+  slot_.began.store(now.time_since_epoch(), std::memory_order_relaxed);
 }
 
 void owner::publish_if_due(clock::time_point now) {
   if (next_ == published_ || now < publish_due_) return;
   publish();
-  lap_ = clock::now();  // what it costs to publish is no batch's time
+  begin_lap(clock::now());  // what it costs to publish is no batch's time
   publish_due_ =
       lap_ + std::max<clock::duration>(publish_interval, publish_cost_factor * (lap_ - now));
 }

@@ -64,6 +64,7 @@ struct policy {
   bool timed = false;                    // each chunk's start is told to the supervisor
   bool keeps_times = false;              // and how long it took: their median is asked for
   bool (*tired)() = nullptr;  // asked now and then: whether another process should take over
+  void (*before_record)() = nullptr;  // called when a kernel threw, before that is recorded
 };
 
 class owner {
@@ -97,6 +98,8 @@ class owner {
   void failed(const piece& what, const char* error);
   void save(std::uint64_t chunk);
   void commit(bool probing);
+  void begin_lap(clock::time_point now);
+  void note_begin(clock::time_point now);
   void end_lap(std::uint64_t entries);
   void publish_if_due(clock::time_point now);
   void leave(leaving how);

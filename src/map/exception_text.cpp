@@ -45,4 +45,9 @@ std::string describe_current_exception() {
   return text;
 }
 
+// No type's name has a colon before a space.
+std::string_view type_in(std::string_view description) {
+  return description.substr(0, description.find(": "));
+}
+
 }  // namespace shard::mapping

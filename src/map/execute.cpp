@@ -253,6 +253,7 @@ report execute(const job& what, const options& given) {
                  .worker_limits = {std::chrono::ceil<std::chrono::nanoseconds>(how.timeout),
                                    how.timeout_factor, how.memory_limit_bytes},
                  .grants = {},
+                 .prefix_output = how.prefix_output,
                  .enter = {},
                  .has_state = !what.belongings.empty()};
   for (const grant& one : what.grants)

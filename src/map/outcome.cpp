@@ -4,7 +4,11 @@
 #include <cstring>
 #include <iterator>
 #include <map>
+#include <sstream>
 #include <utility>
+
+#include "map/exception_text.hpp"
+#include "os/symbols.hpp"
 
 namespace shard::mapping {
 namespace {
@@ -20,6 +24,40 @@ const char* name_of(board::failure_kind kind) {
     case board::failure_kind::out_of_memory_alone: return "oom";
   }
   return "?";
+}
+
+// By name, or where nobody came to name it, by place.
+std::vector<std::string> stack_of(const board::failure_record& record) {
+  std::vector<std::string> frames;
+  if (record.named.load(std::memory_order_acquire) != 0) {
+    std::istringstream names(record.names);
+    for (std::string line; std::getline(names, line);) frames.push_back(std::move(line));
+    return frames;
+  }
+  for (std::uint32_t k = 0; k < record.frames; ++k) {
+    frames.push_back(os::text_of(os::place_of(record.stack[k]), 0));
+  }
+  return frames;
+}
+
+// Of no chunk yet.
+failure told_by(const board::failure_record& record) {
+  const board::failure_facts& facts = record.facts;
+  failure one{.kind = name_of(facts.kind),
+              .what = record.what,
+              .signal = facts.signal,
+              .exit_status = facts.exit_status,
+              .attempt = facts.attempt,
+              .worker = facts.worker,
+              .stack = stack_of(record),
+              .stderr_tail = std::string(record.errors, record.error_bytes),
+              .pid = facts.pid,
+              .elapsed = facts.elapsed,
+              .user_time = facts.used.user,
+              .system_time = facts.used.system,
+              .max_rss_bytes = facts.used.max_rss_bytes};
+  if (facts.kind == board::failure_kind::exception) one.exception = type_in(one.what);
+  return one;
 }
 
 }  // namespace
@@ -129,6 +167,7 @@ report outcome::report_on(std::size_t map, seconds elapsed, unsigned workers) co
       .map = map, .chunks = chunks_.chunks(), .grain = chunks_.grain(), .workers = workers};
   counts.takeovers = board_.takeovers().load(std::memory_order_relaxed);
   counts.failures_lost = board_.failures_lost();
+  counts.output_lost = board_.output_lost().load(std::memory_order_relaxed);
   for (unsigned slot = 0; slot < board_.size().slots; ++slot) {
     counts.deaths += board_.at(slot).deaths.load(std::memory_order_relaxed);
     counts.replacements += board_.at(slot).replacements.load(std::memory_order_relaxed);
@@ -176,12 +215,7 @@ std::vector<failure> outcome::failures() const {
   for (const board::failure_record& record : board_.failures()) {
     if (record.ready.load(std::memory_order_acquire) == 0) continue;
     const board::failure_facts& facts = record.facts;
-    failure one{.kind = name_of(facts.kind),
-                .what = record.what,
-                .signal = facts.signal,
-                .exit_status = facts.exit_status,
-                .attempt = facts.attempt,
-                .worker = facts.worker};
+    failure one = told_by(record);
     if (facts.chunk == board::no_chunk) {
       of_none.push_back(std::move(one));
       continue;

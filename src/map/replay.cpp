@@ -68,7 +68,7 @@ void run_all(const detail::job& what, const plan::partition& chunks) {
   };
   runner.start(accumulators.base());
   for (std::size_t chunk = 0; chunk < chunks.chunks(); ++chunk) {
-    runner.run(chunk, partial.base(), accumulators.base());
+    runner.run({.chunk = chunk}, partial.base(), accumulators.base());
     merge(true, partial.base());
   }
   merge(false, accumulators.base());

@@ -3,12 +3,18 @@
 #include <algorithm>
 #include <ostream>
 #include <sstream>
+#include <string_view>
 #include <utility>
 
 namespace shard {
 namespace {
 
-constexpr std::size_t most_shown = 20;  // failures that a printed report tells
+// What a printed report tells: failures, and of each of them frames and lines of stderr.
+constexpr std::size_t most_shown = 20;
+constexpr std::size_t most_frames = 8;
+constexpr std::size_t longest_frame = 240;
+constexpr std::size_t most_lines = 5;
+constexpr std::size_t longest_line = 200;
 
 std::size_t indices_in(std::span<const range> ranges) {
   std::size_t sum = 0;
@@ -20,16 +26,83 @@ std::string plural(std::size_t count, const char* noun) {
   return std::to_string(count) + " " + noun + (count == 1 ? "" : "s");
 }
 
-void print(std::ostream& to, const failure& one) {
+std::string brief(seconds time) {
+  std::ostringstream text;
+  text.precision(3);
+  text << time.count() << " s";
+  return text.str();
+}
+
+// What failed, in one line.
+void print_line(std::ostream& to, const failure& one) {
   if (one.indices.empty()) {
     to << "worker " << one.worker << " outside of any chunk";
-  } else if (one.indices.size() == 1) {
-    to << "index " << one.indices.first << " (chunk " << one.chunk << "), attempt " << one.attempt;
   } else {
-    to << "indices [" << one.indices.first << ", " << one.indices.last << ") (chunk " << one.chunk
-       << "), attempt " << one.attempt;
+    if (one.indices.size() == 1) {
+      to << "index " << one.indices.first;
+    } else {
+      to << "indices [" << one.indices.first << ", " << one.indices.last << ")";
+    }
+    to << " (chunk " << one.chunk << "), attempt " << one.attempt << ", worker " << one.worker
+       << ", after " << brief(one.elapsed);
   }
   to << ": " << (one.kind == "exception" ? "exception " : "") << one.what;
+}
+
+// The C and C++ libraries: the innermost of their frames are how a program ends: raise, abort, …
+bool of_the_system(std::string_view frame) {
+  constexpr std::string_view libraries[]{"libc.so", "libstdc++.so", "libgcc_s.so", "libm.so"};
+  const std::size_t in = frame.rfind(" in ");
+  const std::string_view place = in == std::string_view::npos ? frame : frame.substr(in + 4);
+  return std::ranges::any_of(libraries,
+                             [place](std::string_view name) { return place.starts_with(name); });
+}
+
+std::string cut(const std::string& text, std::size_t bytes) {
+  return text.size() <= bytes ? text : text.substr(0, bytes) + "...";
+}
+
+// From the program's own code on; a run of equal frames, which a recursion leaves, once.
+void print_stack(std::ostream& to, const std::vector<std::string>& stack) {
+  auto frame = std::ranges::find_if_not(stack, of_the_system);
+  if (frame == stack.end()) frame = stack.begin();
+  std::size_t lines = 0;
+  while (frame != stack.end()) {
+    if (lines++ == most_frames) {
+      to << "\n    and " << plural(static_cast<std::size_t>(stack.end() - frame), "frame")
+         << " more";
+      return;
+    }
+    const auto next =
+        std::find_if(frame, stack.end(), [&](const std::string& other) { return other != *frame; });
+    to << "\n    in " << cut(*frame, longest_frame);
+    if (next - frame > 1) to << ", " << next - frame << " times";
+    frame = next;
+  }
+}
+
+// Not to be taken for a line of the report, and no commands to a terminal.
+void print_stderr(std::ostream& to, std::string_view text) {
+  while (text.ends_with('\n')) text.remove_suffix(1);
+  if (text.empty()) return;
+  std::vector<std::string_view> lines;
+  for (std::size_t end = 0; end != std::string_view::npos && lines.size() < most_lines;) {
+    end = text.rfind('\n');
+    lines.push_back(text.substr(end + 1));  // npos + 1 is 0
+    text = text.substr(0, end == std::string_view::npos ? 0 : end);
+  }
+  for (auto line = lines.rbegin(); line != lines.rend(); ++line) {
+    std::string shown(line->substr(0, longest_line));
+    std::ranges::replace_if(
+        shown, [](char c) { return (c >= 0 && c < ' ') || c == '\x7f'; }, '.');
+    to << "\n    stderr: " << shown << (line->size() > longest_line ? "..." : "");
+  }
+}
+
+void print(std::ostream& to, const failure& one, const failure* before) {
+  print_line(to, one);
+  if (before == nullptr || before->stack != one.stack) print_stack(to, one.stack);
+  print_stderr(to, one.stderr_tail);
 }
 
 // The one line that a map_error says: what is missing, and the first reason.
@@ -40,7 +113,7 @@ std::string summary(const report& result) {
   if (!result.trouble().empty()) text << "; " << result.trouble();
   if (!result.failures().empty()) {
     text << "; ";
-    print(text, result.failures().front());
+    print_line(text, result.failures().front());
   }
   return text.str();
 }
@@ -69,8 +142,7 @@ std::ostream& operator<<(std::ostream& to, const report& result) {
   std::ostringstream line;
   line << indices_in(result.completed()) << " of " << result.indices() << " indices in "
        << plural(counts.chunks, "chunk") << " on " << plural(counts.workers, "worker") << ", ";
-  line.precision(3);
-  line << result.elapsed().count() << " s";
+  line << brief(result.elapsed());
   if (counts.retries != 0)
     line << ", " << counts.retries << (counts.retries == 1 ? " retry" : " retries");
   if (counts.deaths != 0) line << ", " << plural(counts.deaths, "death");
@@ -78,11 +150,14 @@ std::ostream& operator<<(std::ostream& to, const report& result) {
     line << ", " << plural(counts.replacements, "worker") << " replaced for taking too much memory";
   }
   if (counts.takeovers != 0) line << ", " << plural(counts.takeovers, "supervisor") << " replaced";
+  if (counts.output_lost != 0)
+    line << ", " << plural(counts.output_lost, "byte") << " of output lost";
   to << line.str();
   const std::size_t shown = std::min(result.failures().size(), most_shown);
+  const failure* before = nullptr;
   for (const failure& one : result.failures().first(shown)) {
     to << "\n  ";
-    print(to, one);
+    print(to, one, std::exchange(before, &one));
   }
   const std::size_t more = result.failures().size() - shown + counts.failures_lost;
   if (more != 0) to << "\n  and " << plural(more, "failure") << " more";

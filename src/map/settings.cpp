@@ -151,6 +151,8 @@ settings resolve(const options& given) {
       given.keep_going ? *given.keep_going : flag("SHARD_KEEP_GOING").value_or(false);
   decided.allow_threads =
       given.allow_threads ? *given.allow_threads : flag("SHARD_ALLOW_THREADS").value_or(false);
+  decided.prefix_output =
+      given.prefix_output ? *given.prefix_output : flag("SHARD_PREFIX_OUTPUT").value_or(false);
   const std::optional<executor> wished = executor_variable();
   decided.run_on = wished == executor::serial
                        ? executor::serial

@@ -27,6 +27,7 @@ struct settings {
   double timeout_factor = 0;  // 0: none
   std::size_t memory_limit_bytes = 0;
   bool allow_threads = false;
+  bool prefix_output = false;
   executor run_on = executor::processes;
   std::optional<replayed> replay = {};  // SHARD_REPLAY
 };

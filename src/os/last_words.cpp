@@ -1,11 +1,12 @@
 #include "os/last_words.hpp"
 
 #include <pthread.h>
+#include <sys/syscall.h>
+#include <ucontext.h>
 #include <unistd.h>
+#include <unwind.h>
 
 #include <csignal>
-#include <cstddef>
-#include <cstdint>
 #include <cstdlib>
 #include <cstring>
 #include <initializer_list>
@@ -13,22 +14,103 @@
 namespace shard::os {
 namespace {
 
-void (*last_of_signal)(int, std::optional<const void*>) = nullptr;
+constexpr unsigned longest_handler_s = 2;
+
+void (*last_of_signal)(int, std::optional<const void*>, interruption) = nullptr;
 void (*last_of_exit)(int) = nullptr;
 
-// Large enough for any processor's saved registers (AVX-512, AMX) and a handler's frames.
-alignas(64) std::byte signal_stack[64 * 1024];
+// Large enough for any processor's saved registers (AVX-512, AMX), a handler's frames and the
+// unwinder's.
+alignas(64) std::byte signal_stack[128 * 1024];
 
-void handle(int signal, siginfo_t* info, void*) {
+// SIGALRM ends the process then, whatever it is used for, unless another signal has before.
+void limit_own_life() noexcept {
+  ::signal(SIGALRM, SIG_DFL);
+  sigset_t alarm;
+  ::sigemptyset(&alarm);
+  ::sigaddset(&alarm, SIGALRM);
+  ::pthread_sigmask(SIG_UNBLOCK, &alarm, nullptr);
+  ::alarm(longest_handler_s);
+}
+
+void handle(int signal, siginfo_t* info, void* context) {
+  static std::atomic<pid_t> first = 0;  // the thread that is heard
+  const auto self = static_cast<pid_t>(::syscall(SYS_gettid));
+  pid_t before = 0;
+  if (!first.compare_exchange_strong(before, self)) {
+    while (before != self) ::pause();  // the other one's crash ends this process
+    ::signal(signal, SIG_DFL);         // the handler itself has called abort()
+    ::raise(signal);
+    return;
+  }
+  limit_own_life();
   const bool has_address = info->si_code > 0 && (signal == SIGSEGV || signal == SIGBUS);
-  last_of_signal(signal, has_address ? std::optional<const void*>(info->si_addr) : std::nullopt);
-  // SA_RESETHAND has restored the default action, which takes effect once this handler returns.
+  last_of_signal(signal, has_address ? std::optional<const void*>(info->si_addr) : std::nullopt,
+                 {context});
+  ::alarm(0);
+  // Takes effect once this handler returns, in the place that was interrupted.
+  ::signal(signal, SIG_DFL);
   ::raise(signal);
+}
+
+// ---- The stack. ----
+
+// The registers that a walk begins with, where it is known which those are. undo_call: as if the
+// call that has just been made had not been.
+#if defined(__x86_64__)
+constexpr bool registers_are_known = true;
+std::uint64_t pc_of(const ucontext_t& where) {
+  return static_cast<std::uint64_t>(where.uc_mcontext.gregs[REG_RIP]);
+}
+void undo_call(ucontext_t& where) {
+  greg_t* const registers = where.uc_mcontext.gregs;
+  std::uint64_t caller = 0;
+  std::memcpy(&caller, reinterpret_cast<const void*>(registers[REG_RSP]), sizeof caller);
+  registers[REG_RIP] = static_cast<greg_t>(caller - 1);
+  registers[REG_RSP] += static_cast<greg_t>(sizeof caller);
+}
+#elif defined(__aarch64__)
+constexpr bool registers_are_known = true;
+std::uint64_t pc_of(const ucontext_t& where) { return where.uc_mcontext.pc; }
+void undo_call(ucontext_t& where) { where.uc_mcontext.pc = where.uc_mcontext.regs[30] - 4; }
+#else
+constexpr bool registers_are_known = false;
+std::uint64_t pc_of(const ucontext_t&) { return 0; }
+void undo_call(ucontext_t&) {}
+#endif
+
+struct walk {
+  std::span<std::uint64_t> frames;
+  std::atomic<std::uint32_t>& count;
+  std::uint64_t from;   // 0: not known; it is the frame that a signal has interrupted
+  bool inside = false;  // past the frames of the handler itself
+};
+
+void add(walk& to, std::uint64_t pc) {
+  const std::uint32_t end = to.count.load(std::memory_order_relaxed);
+  to.frames[end] = pc;
+  to.count.store(end + 1, std::memory_order_release);
+}
+
+_Unwind_Reason_Code step(_Unwind_Context* at, void* given) {
+  walk& here = *static_cast<walk*>(given);
+  int interrupted = 0;
+  const std::uint64_t pc = _Unwind_GetIPInfo(at, &interrupted);
+  if (!here.inside) {
+    here.inside = here.from != 0 ? pc == here.from : interrupted != 0;
+    if (!here.inside) return _URC_NO_REASON;
+  }
+  // Below a thread's first function there is nothing, which is told in more than one way.
+  if (pc <= 1 || pc == ~std::uint64_t{0}) return _URC_NORMAL_STOP;
+  if (here.count.load(std::memory_order_relaxed) == here.frames.size()) return _URC_NORMAL_STOP;
+  add(here, interrupted != 0 ? pc : pc - 1);
+  return _URC_NO_REASON;
 }
 
 }  // namespace
 
-void on_fatal_signal(void (*last)(int signal, std::optional<const void*> address)) noexcept {
+void on_fatal_signal(void (*last)(int signal, std::optional<const void*> address,
+                                  interruption where)) noexcept {
   last_of_signal = last;
   stack_t stack{};
   stack.ss_sp = signal_stack;
@@ -37,9 +119,28 @@ void on_fatal_signal(void (*last)(int signal, std::optional<const void*> address
   for (const int signal : {SIGSEGV, SIGBUS, SIGFPE, SIGILL, SIGABRT, SIGSYS, SIGTRAP}) {
     struct sigaction action {};
     action.sa_sigaction = handle;
-    action.sa_flags = SA_SIGINFO | SA_ONSTACK | static_cast<int>(SA_RESETHAND);
+    action.sa_flags = SA_SIGINFO | SA_ONSTACK;
+    // A fault in the handler finds its signal blocked, and so ends the process at once.
+    ::sigfillset(&action.sa_mask);
     ::sigaction(signal, &action, nullptr);
   }
+}
+
+void walk_stack(interruption where, std::span<std::uint64_t> frames,
+                std::atomic<std::uint32_t>& count) noexcept {
+  auto& context = *static_cast<ucontext_t*>(where.context);
+  walk whole{frames, count, pc_of(context)};
+  _Unwind_Backtrace(step, &whole);
+  if (count.load(std::memory_order_relaxed) > 1 || !registers_are_known || frames.size() < 2)
+    return;
+  // No code that the unwinder knows: most likely a call through a null or wild pointer. What the
+  // kernel saved is what the unwinder begins with, so that it can be told to begin with the caller.
+  if (count.load(std::memory_order_relaxed) == 0) add(whole, pc_of(context));
+  const ucontext_t saved = context;
+  undo_call(context);
+  walk rest{frames, count, pc_of(context)};
+  _Unwind_Backtrace(step, &rest);
+  context = saved;
 }
 
 void on_exit_called(void (*last)(int exit_status)) noexcept {

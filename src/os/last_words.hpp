@@ -2,15 +2,35 @@
 // effect for the calling process from now on, and is meant to be called once in it.
 #pragma once
 
+#include <atomic>
+#include <cstdint>
 #include <optional>
+#include <span>
 
 namespace shard::os {
 
+// Where a signal has interrupted this process: the ucontext_t that its handler was given.
+struct interruption {
+  void* context;
+};
+
 // Calls `last` before a fatal signal (SIGSEGV, SIGBUS, SIGFPE, SIGILL, SIGABRT, SIGSYS, SIGTRAP)
-// ends the process, on a stack of its own, so that a stack overflow is heard of, too. `last` must
-// be async-signal-safe. address: the one that faulted, for SIGSEGV and SIGBUS that have one. The
-// signal ends the process all the same.
-void on_fatal_signal(void (*last)(int signal, std::optional<const void*> address)) noexcept;
+// ends the process, on a stack of its own, so that a stack overflow is heard of, too (but for one
+// in a thread that the process started). `last` must be async-signal-safe. address: the one that
+// faulted, for SIGSEGV and SIGBUS that have one. The signal ends the process all the same, and if
+// `last` itself faults, or takes longer than 2 s, another one does. Of several threads that crash,
+// the first is heard.
+void on_fatal_signal(void (*last)(int signal, std::optional<const void*> address,
+                                  interruption where)) noexcept;
+
+// The code addresses of an interrupted stack, innermost first, into `frames`, as many as it has
+// room for; `count`, 0 at first, counts them as they are found. First comes the instruction that
+// was interrupted, then one byte inside each call that has not returned. A call through a pointer
+// to no code is told by that pointer, and then by who called. It reads the stack, and faults if
+// that is spoilt: what must be said is said before. Asynchronously safe where the C++ library's
+// unwinder is: with the GNU C library 2.35 and newer.
+void walk_stack(interruption where, std::span<std::uint64_t> frames,
+                std::atomic<std::uint32_t>& count) noexcept;
 
 // Calls `last` when anything calls exit(), before all exit handlers registered until now. It must
 // not return.

@@ -4,6 +4,7 @@
 #include <poll.h>
 #include <sched.h>
 #include <sys/prctl.h>
+#include <sys/resource.h>
 #include <sys/syscall.h>
 #include <sys/wait.h>
 #include <unistd.h>
@@ -24,7 +25,7 @@ namespace shard::os {
 namespace {
 
 // Not in the headers of every C library that has the kernel's pidfds.
-constexpr idtype_t by_pidfd = static_cast<idtype_t>(3);  // P_PIDFD
+constexpr int by_pidfd = 3;  // P_PIDFD
 
 [[noreturn]] void fail(const char* what) {
   const int cause = errno;
@@ -34,14 +35,17 @@ constexpr idtype_t by_pidfd = static_cast<idtype_t>(3);  // P_PIDFD
 
 std::optional<ending> wait_for(int pidfd, int options) noexcept {
   siginfo_t found{};
-  int result = 0;
-  do {
-    result = ::waitid(by_pidfd, static_cast<id_t>(pidfd), &found, WEXITED | __WALL | options);
+  struct rusage used {};
+  long result = 0;
+  do {  // the system call itself: the C library's function keeps the usage to itself
+    result = ::syscall(SYS_waitid, by_pidfd, pidfd, &found, WEXITED | __WALL | options, &used);
   } while (result != 0 && errno == EINTR);
   if (result != 0) return ending{};  // ECHILD: somebody else has reaped it
   if (found.si_pid == 0) return std::nullopt;
-  if (found.si_code == CLD_EXITED) return ending{.exit_status = found.si_status};
-  return ending{.signal = found.si_status};
+  if (found.si_code == CLD_EXITED) {
+    return ending{.exit_status = found.si_status, .used = usage_of(used)};
+  }
+  return ending{.signal = found.si_status, .used = usage_of(used)};
 }
 
 // As fork(), but the parent gets no signal when the child ends. The C library's own fork can't do
@@ -210,7 +214,8 @@ void wait_ready(std::span<watched> any, std::optional<std::chrono::milliseconds>
   std::vector<pollfd> polled;
   polled.reserve(any.size());
   for (const watched& one : any) {
-    if (one.descriptor >= 0) polled.push_back({one.descriptor, POLLIN, 0});
+    const short event = one.for_writing ? POLLOUT : POLLIN;
+    if (one.descriptor >= 0) polled.push_back({one.descriptor, event, 0});
   }
   const int timeout = limit ? static_cast<int>(limit->count()) : -1;
   const int found = ::poll(polled.data(), polled.size(), timeout);

@@ -11,6 +11,7 @@
 #include <utility>
 
 #include "os/descriptor.hpp"
+#include "os/usage.hpp"
 
 namespace shard::os {
 
@@ -18,6 +19,7 @@ namespace shard::os {
 struct ending {
   int signal = 0;  // that killed it; 0: it exited
   int exit_status = 0;
+  usage used = {};
 };
 
 // A child of this process, held by its pidfd: never confused with another that has its pid later.
@@ -94,8 +96,9 @@ void end_all_children() noexcept;
 // ---- Waiting. ----
 
 struct watched {
-  int descriptor = -1;  // -1: ignored
-  bool ready = false;   // readable, or its other end is closed
+  int descriptor = -1;       // -1: ignored
+  bool ready = false;        // readable, or its other end is closed
+  bool for_writing = false;  // instead: can be written to, or will never again
 };
 // Waits until one is ready, or for at most `limit`; without a limit, for ever. Signal handlers of
 // the caller may make it return early.

@@ -7,13 +7,17 @@
 #include <cstdio>
 #include <exception>
 #include <optional>
+#include <span>
 #include <string>
 #include <utility>
 
 #include "board/recovery.hpp"
 #include "os/last_words.hpp"
 #include "os/memory_pressure.hpp"
+#include "os/output.hpp"
 #include "os/process.hpp"
+#include "pool/relay.hpp"
+#include "pool/stack_names.hpp"
 #include "pool/worker.hpp"
 
 namespace shard::pool {
@@ -27,8 +31,8 @@ constexpr unsigned deaths_borne = 100;
 static_assert(deaths_borne + 2 <= board::board::leader_capacity);
 
 // What can't be done at once (reaping, mending a slot, forking) is tried again after these.
-constexpr auto soon = 5ms;
-constexpr auto later = 100ms;
+constexpr std::chrono::milliseconds soon{5};
+constexpr std::chrono::milliseconds later{100};
 constexpr unsigned forks_tried = 50;
 
 // How long a standby leaves it to the supervisor to end the run of a caller that has died.
@@ -43,7 +47,7 @@ struct seat {
   // What it was at when we killed it for taking too long; nothing: we didn't.
   struct overtime {
     std::uint64_t running = 0;
-    std::int64_t began = 0;
+    std::chrono::nanoseconds began{};
     double seconds = 0;
     double allowed = 0;
   };
@@ -55,11 +59,16 @@ class supervisor {
 
  public:
   supervisor(const supervision& run, os::pipe_ends life)
-      : run_(run), board_(run.all.board), life_(std::move(life)), seats_(board_.size().slots) {}
+      : run_(run),
+        board_(run.all.board),
+        life_(std::move(life)),
+        seats_(board_.size().slots),
+        relay_(board_, run.all.prefix_output) {}
 
   // Until the run is over: every slot with work has a worker.
   void supervise() {
     while (prepare()) watch();
+    pass_on_the_rest();
     board_.raise(board::finished);
   }
 
@@ -74,6 +83,7 @@ class supervisor {
   bool has_work(unsigned slot) const;
   void fork_failed(const std::exception& why);
   void watch();
+  void pass_on_the_rest();
   void look_at(unsigned slot);
   void worker_ended(unsigned slot, const os::ending& how);
   std::optional<clock::duration> allowed_time() const;
@@ -88,6 +98,7 @@ class supervisor {
   const board::board& board_;
   os::pipe_ends life_;  // write ends: this process and its workers; read end: the standby
   std::vector<seat> seats_;
+  relay relay_;
   os::process standby_;
   bool standby_ended_ = false;  // but can't be reaped yet
   unsigned standbys_lost_ = 0;
@@ -128,6 +139,7 @@ void supervisor::keep_a_standby() {
         os::child_exit::signals_parent,
         [](void* given) {
           auto& from = *static_cast<context*>(given);
+          from.self->relay_.forget();
           be_standby(from.self->run_, from.ended, from.pid, from.self->life_);
         },
         &start);
@@ -167,16 +179,32 @@ void supervisor::staff(unsigned slot) {
   seats_[slot].killed_for.reset();
   at.left.store(board::leaving::not_yet, std::memory_order_relaxed);
   at.words.spoken.store(0, std::memory_order_relaxed);
+  at.words.frames.store(0, std::memory_order_relaxed);
   at.preparing.store(0, std::memory_order_relaxed);
-  worker_start start{run_.all,       slot,      os::own_pid(),
-                     run_.inherited, run_.mask, {life_.write.get(), run_.run_goes_on.get()}};
+  struct context {
+    worker_start what;
+    relay* others;
+  } start{{run_.all,
+           slot,
+           os::own_pid(),
+           run_.inherited,
+           run_.mask,
+           {life_.write.get(), run_.run_goes_on.get()},
+           relay_.open(slot)},
+          &relay_};
   try {
     seats_[slot].worker = os::start_process(
         os::child_exit::signals_parent,
-        [](void* given) { be_worker(*static_cast<const worker_start*>(given)); }, &start);
+        [](void* given) {
+          auto& from = *static_cast<context*>(given);
+          from.others->forget();
+          be_worker(from.what);
+        },
+        &start);
   } catch (const std::exception& why) {
     // It may have run before it was found that it can't be watched: its slot needs mending.
     seats_[slot].state = seat::dead;
+    relay_.close(slot);
     fork_failed(why);
     return;
   }
@@ -207,12 +235,16 @@ void supervisor::watch() {
   for (const seat& one : seats_) {
     all.push_back({one.state == seat::working ? one.worker.pidfd() : -1});
   }
-  std::optional<std::chrono::milliseconds> limit;
-  if (short_of_processes_) limit = later;
-  if (standby_ended_ || in_state(seat::ended) + in_state(seat::dead) != 0) limit = soon;
+  const std::size_t seats_end = all.size();
+  relay_.watch(all);
+  std::optional<std::chrono::milliseconds> limit = relay_.due();
+  const auto look_again = [&limit](std::chrono::milliseconds after) {
+    limit = std::min(limit.value_or(after), after);
+  };
+  if (short_of_processes_) look_again(later);
+  if (standby_ended_ || in_state(seat::ended) + in_state(seat::dead) != 0) look_again(soon);
   if (const auto due = enforce_timeouts()) {
-    const auto until = std::chrono::ceil<std::chrono::milliseconds>(*due);
-    limit = limit ? std::min(*limit, until) : until;
+    look_again(std::chrono::ceil<std::chrono::milliseconds>(*due));
   }
   os::wait_ready(all, limit);
 
@@ -221,6 +253,7 @@ void supervisor::watch() {
     os::leave(0);
   }
   standby_ended_ |= all[2].ready;
+  relay_.serve(std::span(all).subspan(seats_end));
   if (standby_ended_ && standby_.reap()) {
     standby_ = {};
     standby_ended_ = false;
@@ -228,6 +261,17 @@ void supervisor::watch() {
   }
   for (unsigned slot = 0; slot < seats_.size(); ++slot) {
     if (all[3 + slot].ready) look_at(slot);
+  }
+}
+
+// Every worker has ended. What they printed is passed on before the caller goes on.
+void supervisor::pass_on_the_rest() {
+  while (relay_.holds_any()) {
+    std::vector<os::watched> all{{run_.caller.get()}};
+    relay_.watch(all);
+    os::wait_ready(all, relay_.due());
+    if (all[0].ready) return;
+    relay_.serve(std::span(all).subspan(1));
   }
 }
 
@@ -268,12 +312,10 @@ std::optional<supervisor::clock::duration> supervisor::enforce_timeouts() {
     const board::slot& at = board_.at(slot);
     if (one.state != seat::working || one.killed_for) continue;
     const std::uint64_t running = at.running.load(std::memory_order_acquire);
-    const std::int64_t began = at.began.load(std::memory_order_relaxed);
+    const std::chrono::nanoseconds began = at.began.load(std::memory_order_relaxed);
     const bool claims = at.claims.load(std::memory_order_relaxed) % 2 != 0;
-    const clock::duration took =
-        clock::now().time_since_epoch() -
-        std::chrono::duration_cast<clock::duration>(std::chrono::nanoseconds(began));
-    if ((running == 0 && !claims) || began == 0) {
+    const clock::duration took = clock::now().time_since_epoch() - began;
+    if ((running == 0 && !claims) || began.count() == 0) {
       next = std::min(next.value_or(*allowed), *allowed);
     } else if (took < *allowed) {
       next = std::min(next.value_or(*allowed), *allowed - took);
@@ -296,6 +338,7 @@ bool supervisor::was_killed_for_memory() {
 // What is held against the chunk that a worker died in.
 struct supervisor::cause {
   board::failure_kind kind;
+  int signal;
   std::string what;
   bool blames = true;
 };
@@ -304,12 +347,16 @@ supervisor::cause supervisor::cause_of(unsigned slot, const os::ending& how) {
   const board::slot& at = board_.at(slot);
   const bool spoke = at.words.spoken.load(std::memory_order_acquire) != 0;
   if (how.signal == 0) {
-    return {board::failure_kind::exit,
+    return {board::failure_kind::exit, 0,
             spoke ? at.words.what : "_exit(" + std::to_string(how.exit_status) + ") was called"};
   }
   const std::string name =
       "signal " + std::to_string(how.signal) + " (SIG" + os::name_of_signal(how.signal) + ")";
-  if (how.signal != SIGKILL) return {board::failure_kind::signal, spoke ? at.words.what : name};
+  if (how.signal != SIGKILL) {
+    if (!spoke) return {board::failure_kind::signal, how.signal, name};
+    // The handler may have died of another one.
+    return {board::failure_kind::signal, at.words.signal, at.words.what};
+  }
   if (const auto& over = seats_[slot].killed_for) {
     std::array<char, 96> text{};
     std::snprintf(text.data(), text.size(), "took %.3g s, longer than the timeout of %.3g s",
@@ -317,23 +364,26 @@ supervisor::cause supervisor::cause_of(unsigned slot, const os::ending& how) {
     // It may have come to the end of that just before it was hit.
     const bool at_it = at.running.load(std::memory_order_relaxed) == over->running &&
                        at.began.load(std::memory_order_relaxed) == over->began;
-    return {board::failure_kind::timeout, text.data(), at_it};
+    return {board::failure_kind::timeout, SIGKILL, text.data(), at_it};
   }
   if (was_killed_for_memory()) {
     const unsigned others = in_state(seat::working);
     most_working_ = std::max(1u, others);
     return {
         others == 0 ? board::failure_kind::out_of_memory_alone : board::failure_kind::out_of_memory,
+        SIGKILL,
         name + " by the kernel, for want of memory, beside " + std::to_string(others) +
             " other workers"};
   }
-  return {board::failure_kind::killed, name + " from outside"};
+  return {board::failure_kind::killed, SIGKILL, name + " from outside"};
 }
 
 void supervisor::worker_ended(unsigned slot, const os::ending& how) {
+  board::slot& at = board_.at(slot);
+  at.died = {seats_[slot].worker.pid(), how.used};
   seats_[slot].worker = {};
   seats_[slot].state = seat::dead;
-  board::slot& at = board_.at(slot);
+  relay_.close(slot);
   at.pid.store(0, std::memory_order_relaxed);
   const board::leaving left = at.left.load(std::memory_order_acquire);
   if (left == board::leaving::for_another) at.replacements.fetch_add(1, std::memory_order_relaxed);
@@ -344,7 +394,7 @@ void supervisor::worker_ended(unsigned slot, const os::ending& how) {
     at.deaths.fetch_add(1, std::memory_order_relaxed);
     return board::acquit(board_, slot);
   }
-  const bool blamed = board::judge(board_, slot, why.kind, how.signal, how.exit_status, why.what,
+  const bool blamed = board::judge(board_, slot, why.kind, why.signal, how.exit_status, why.what,
                                    run_.all.policy.allowed, run_.all.policy.keep_going);
   if (!blamed && ++unblamed_ > deaths_borne) {
     give_up("more than " + std::to_string(deaths_borne) +
@@ -389,12 +439,13 @@ void supervisor::inherit() {
   os::become_subreaper();
   os::reset_signal_handlers();
   os::read_nothing_from_stdin();
-  os::unblock_signals(run.mask);
+  os::unblock_signals(os::without_signals_of_writing(run.mask));
   try {
     supervisor self(run, os::make_pipe());
     if (again) self.inherit();
     self.supervise();
     self.end_all();
+    name_stacks(run.all.board);
   } catch (const std::exception& problem) {
     // Short of memory or descriptors. As if killed: the standby, if there is one, goes on.
     std::snprintf(run.all.board.trouble(), board::board::trouble_bytes, "%s", problem.what());

@@ -3,6 +3,7 @@
 #include <algorithm>
 #include <atomic>
 #include <chrono>
+#include <csignal>
 #include <cstdint>
 #include <cstdio>
 #include <cstring>
@@ -11,11 +12,13 @@
 #include <memory>
 #include <optional>
 #include <string_view>
+#include <thread>
 #include <utility>
 
 #include "os/anonymous.hpp"
 #include "os/last_words.hpp"
 #include "os/memory_pressure.hpp"
+#include "os/output.hpp"
 #include "os/process.hpp"
 
 namespace shard::pool {
@@ -37,6 +40,8 @@ struct mapped {
 
 struct worker_context {
   board::last_words* words = nullptr;
+  const board::tail* errors = nullptr;  // what was read of this worker's stderr
+  int errors_pipe = -1;
   std::vector<mapped> mappings;
   std::vector<int> signs_of_life;
 };
@@ -71,7 +76,7 @@ class writer {
   char* const end_;
 };
 
-void name_place(writer& to, const std::byte* address) {
+void name_place(writer& to, int signal, const std::byte* address) {
   for (const mapped& one : context.mappings) {
     if (address < one.base || address >= one.base + one.length_bytes) continue;
     const auto offset = static_cast<std::size_t>(address - one.base);
@@ -80,6 +85,10 @@ void name_place(writer& to, const std::byte* address) {
     if (offset >= one.data_offset) {
       to << ", at element ";
       to.number((offset - one.data_offset) / one.element_bytes, 10);
+    }
+    if (signal == SIGBUS) {
+      to << ", which its file or the memory behind it no longer has";
+      return;
     }
     if (one.how == held::inherited_output) {
       to << ", which is an output of this map: what a kernel wrote there it may read back when its "
@@ -93,16 +102,24 @@ void name_place(writer& to, const std::byte* address) {
   to.number(reinterpret_cast<std::uintptr_t>(address), 16);
 }
 
-void crashed(int signal, std::optional<const void*> address) {
+void crashed(int signal, std::optional<const void*> address, os::interruption where) {
   board::last_words& words = *context.words;
+  words.signal = signal;
+  words.when = std::chrono::steady_clock::now().time_since_epoch();
   {
     writer to(words);
     to << "signal ";
     to.number(static_cast<unsigned>(signal), 10);
     to << " (SIG" << os::name_of_signal(signal) << ")";
-    if (address) name_place(to, static_cast<const std::byte*>(*address));
+    if (address) name_place(to, signal, static_cast<const std::byte*>(*address));
   }
   words.spoken.store(1, std::memory_order_release);
+  os::walk_stack(where, words.stack, words.frames);
+}
+
+void flush_output() {
+  std::cout.flush();
+  std::fflush(stdout);
 }
 
 void exited(int status) {
@@ -113,9 +130,11 @@ void exited(int status) {
     to.number(status < 0 ? 0u - static_cast<unsigned>(status) : static_cast<unsigned>(status), 10);
     to << ") was called";
   }
+  words.signal = 0;
   words.exit_status = status;
+  words.when = std::chrono::steady_clock::now().time_since_epoch();
   words.spoken.store(1, std::memory_order_release);
-  std::fflush(stdout);
+  flush_output();
   os::leave(status);
 }
 
@@ -125,6 +144,25 @@ void forked() {
   static board::last_words unheard;
   context.words = &unheard;
   for (const int sign : context.signs_of_life) os::close_inherited(sign);
+}
+
+// ---- Output. ----
+
+// Until the supervisor has read what this worker wrote to stderr, so that the failure which is
+// recorded next has it. It may be kept from reading, and then goes without.
+void wait_to_be_read() {
+  constexpr int patience = 100;
+  for (int k = 0; k < patience; ++k) {
+    if (os::unread_bytes(context.errors_pipe) == 0 && !context.errors->inside()) return;
+    std::this_thread::sleep_for(std::chrono::milliseconds(1));
+  }
+}
+
+void print_to(const worker_streams& pipes) {
+  if (!pipes.output) return;
+  os::become(os::standard_stream::output, pipes.output);
+  os::become(os::standard_stream::errors, pipes.errors);
+  context.errors_pipe = pipes.errors.get();  // whatever the kernel makes of its stderr
 }
 
 // ---- Memory. ----
@@ -201,10 +239,10 @@ void work(const worker_start& start) {
   board::policy policy = all.policy;
   private_limit_bytes = all.worker_limits.memory_bytes;
   if (private_limit_bytes != 0) policy.tired = takes_too_much;
+  if (start.streams.errors) policy.before_record = wait_to_be_read;
   board::owner(all.board, start.slot, *task, policy, memory.base()).work();
   task.reset();  // before the flush: what it has made may print in its end
-  std::cout.flush();
-  std::fflush(stdout);
+  flush_output();
 }
 
 }  // namespace
@@ -214,11 +252,15 @@ void be_worker(const worker_start& start) noexcept {
   if (!os::die_with_parent(start.supervisor)) os::leave(1);
   os::reset_signal_handlers();
   os::volunteer_for_memory_kills();
-  context.words = &start.all.board.at(start.slot).words;
+  board::slot& slot = start.all.board.at(start.slot);
+  context.words = &slot.words;
+  context.errors = &slot.errors;
+  print_to(start.streams);
   try {
     work(start);
   } catch (const std::exception& problem) {
     writer(*context.words) << problem.what();
+    context.words->when = std::chrono::steady_clock::now().time_since_epoch();
     context.words->spoken.store(1, std::memory_order_release);
     os::leave(1);
   }

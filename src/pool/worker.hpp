@@ -9,6 +9,7 @@
 #include "memory/segment.hpp"
 #include "os/descriptor.hpp"
 #include "pool/crew.hpp"
+#include "pool/relay.hpp"
 
 namespace shard::pool {
 
@@ -21,6 +22,7 @@ struct worker_start {
       inherited;                   // the caller's mappings, which become read-only
   const sigset_t& mask;            // signals the caller blocks
   std::vector<int> signs_of_life;  // closed in children that the kernel forks: they don't count
+  worker_streams streams;          // none: it prints to what it inherits
 };
 
 // The life of a worker, from the moment it was forked. Takes the narrowest view of memory it can

@@ -1,7 +1,6 @@
 // Kernels that fail in every way a process can, and kernels that misbehave without failing: what
 // the report says, what is kept, and that nothing is left.
 
-#include <fcntl.h>
 #include <gmock/gmock.h>
 #include <gtest/gtest.h>
 #include <signal.h>
@@ -14,7 +13,6 @@
 #include <cstdlib>
 #include <exception>
 #include <filesystem>
-#include <fstream>
 #include <functional>
 #include <map>
 #include <numeric>
@@ -25,12 +23,14 @@
 #include <vector>
 
 #include "process/leftovers.hpp"
+#include "process/printed.hpp"
 #include "refusal.hpp"
 #include "shard/shard.hpp"
 
 namespace {
 
 using shard_test::mentions;
+using shard_test::printed;
 using shard_test::tally;
 using testing::HasSubstr;
 using testing::IsEmpty;
@@ -432,41 +432,6 @@ TEST_F(Failures, OfEveryChunkLeaveNothingDone) {
 }
 
 // ---- Misbehaviour that is no failure ----
-
-// Where this process's stdout goes into a file, as a batch job's does.
-class printed {
- public:
-  printed() : kept_(dup(STDOUT_FILENO)) {
-    fflush(stdout);
-    const int file =
-        open((folder_ / "stdout").c_str(), O_CREAT | O_RDWR | O_APPEND | O_CLOEXEC, 0600);
-    dup2(file, STDOUT_FILENO);
-    close(file);
-  }
-  printed(const printed&) = delete;
-  printed& operator=(const printed&) = delete;
-  ~printed() { restore(); }
-
-  std::multiset<std::string> lines() {
-    restore();
-    std::ifstream file(folder_ / "stdout");
-    std::multiset<std::string> found;
-    for (std::string line; std::getline(file, line);) found.insert(line);
-    return found;
-  }
-
- private:
-  void restore() {
-    if (kept_ < 0) return;
-    fflush(stdout);
-    dup2(kept_, STDOUT_FILENO);
-    close(kept_);
-    kept_ = -1;
-  }
-
-  shard_test::folder folder_;
-  int kept_;
-};
 
 TEST_F(Failures, NeitherLoseNorDoubleWhatIsPrinted) {
   printed output;

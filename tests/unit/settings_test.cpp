@@ -25,7 +25,7 @@ class Settings : public testing::Test {
   void SetUp() override {
     for (const char* name : {"SHARD_WORKERS", "SHARD_GRAIN", "SHARD_RETRIES", "SHARD_RETRIES_ERROR",
                              "SHARD_RETRIES_KILL", "SHARD_KEEP_GOING", "SHARD_ALLOW_THREADS",
-                             "SHARD_EXECUTOR", "SHARD_REPLAY"}) {
+                             "SHARD_PREFIX_OUTPUT", "SHARD_EXECUTOR", "SHARD_REPLAY"}) {
       const char* const value = std::getenv(name);
       before_[name] = value == nullptr ? std::nullopt : std::optional<std::string>(value);
       ::unsetenv(name);
@@ -52,6 +52,7 @@ TEST_F(Settings, HaveTheirDefaults) {
   EXPECT_EQ(decided.retries_kill, 100u);
   EXPECT_FALSE(decided.keep_going);
   EXPECT_FALSE(decided.allow_threads);
+  EXPECT_FALSE(decided.prefix_output);
   EXPECT_EQ(decided.run_on, executor::processes);
 }
 
@@ -63,6 +64,7 @@ void set_all() {
   ::setenv("SHARD_RETRIES_KILL", "7", 1);
   ::setenv("SHARD_KEEP_GOING", "1", 1);
   ::setenv("SHARD_ALLOW_THREADS", "1", 1);
+  ::setenv("SHARD_PREFIX_OUTPUT", "1", 1);
   ::setenv("SHARD_EXECUTOR", "threads", 1);
 }
 
@@ -76,6 +78,7 @@ TEST_F(Settings, OfTheEnvironmentWinOverDefaults) {
   EXPECT_EQ(decided.retries_kill, 7u);
   EXPECT_TRUE(decided.keep_going);
   EXPECT_TRUE(decided.allow_threads);
+  EXPECT_TRUE(decided.prefix_output);
   EXPECT_EQ(decided.run_on, executor::threads);
 }
 
@@ -89,7 +92,8 @@ TEST_F(Settings, OfTheCodeWinOverTheEnvironment) {
                                     .retries_kill = 100,
                                     .keep_going = false,
                                     .run_on = executor::processes,
-                                    .allow_threads = false});
+                                    .allow_threads = false,
+                                    .prefix_output = false});
   EXPECT_EQ(decided.workers, 8u);
   EXPECT_EQ(decided.grain, 10u);
   EXPECT_EQ(decided.retries, 2u);
@@ -97,6 +101,8 @@ TEST_F(Settings, OfTheCodeWinOverTheEnvironment) {
   EXPECT_EQ(decided.retries_kill, 100u);
   EXPECT_FALSE(decided.keep_going);
   EXPECT_FALSE(decided.allow_threads);
+  EXPECT_FALSE(decided.prefix_output);
+  EXPECT_FALSE(decided.prefix_output);
   EXPECT_EQ(decided.run_on, executor::processes);
 }
 
@@ -159,6 +165,7 @@ INSTANTIATE_TEST_SUITE_P(
         bad{"SHARD_RETRIES_ERROR", "101", "from 0 to 100"},
         bad{"SHARD_RETRIES_KILL", "10001", "from 0 to 10000"},
         bad{"SHARD_KEEP_GOING", "yes", "0 or 1"}, bad{"SHARD_ALLOW_THREADS", "2", "0 or 1"},
+        bad{"SHARD_PREFIX_OUTPUT", "true", "0 or 1"},
         bad{"SHARD_EXECUTOR", "Serial", "processes, threads or serial"},
         bad{"SHARD_EXECUTOR", "gpu", "processes, threads or serial"}));
 

@@ -1,0 +1,59 @@
+#include <nlohmann/json.hpp>
+
+#include "shard/report.hpp"
+
+namespace shard {
+namespace {
+
+using nlohmann::ordered_json;
+
+ordered_json as_json(range of) { return {of.first, of.last}; }
+
+ordered_json as_json(const failure& one) {
+  return {{"kind", one.kind},
+          {"what", one.what},
+          {"exception", one.exception},
+          {"chunk", one.chunk},
+          {"indices", as_json(one.indices)},
+          {"attempt", one.attempt},
+          {"worker", one.worker},
+          {"pid", one.pid},
+          {"signal", one.signal},
+          {"exit_status", one.exit_status},
+          {"elapsed", one.elapsed.count()},
+          {"user_time", one.user_time.count()},
+          {"system_time", one.system_time.count()},
+          {"max_rss_bytes", one.max_rss_bytes},
+          {"stack", one.stack},
+          {"stderr_tail", one.stderr_tail}};
+}
+
+ordered_json as_json(const run_counts& counts) {
+  return {{"chunks", counts.chunks},
+          {"grain", counts.grain},
+          {"workers", counts.workers},
+          {"retries", counts.retries},
+          {"deaths", counts.deaths},
+          {"takeovers", counts.takeovers},
+          {"failures_lost", counts.failures_lost},
+          {"output_lost", counts.output_lost}};
+}
+
+}  // namespace
+
+std::string report::json() const {
+  ordered_json completed = ordered_json::array();
+  for (const range part : completed_) completed.push_back(as_json(part));
+  ordered_json failures = ordered_json::array();
+  for (const failure& one : failures_) failures.push_back(as_json(one));
+  const ordered_json whole{{"complete", complete()},
+                           {"indices", indices_},
+                           {"completed", std::move(completed)},
+                           {"counts", as_json(counts_)},
+                           {"elapsed", elapsed_.count()},
+                           {"trouble", trouble_},
+                           {"failures", std::move(failures)}};
+  return whole.dump(-1, ' ', false, ordered_json::error_handler_t::replace);
+}
+
+}  // namespace shard

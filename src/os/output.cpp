@@ -1,0 +1,96 @@
+#include "os/output.hpp"
+
+#include <fcntl.h>
+#include <limits.h>
+#include <poll.h>
+#include <sys/ioctl.h>
+#include <sys/socket.h>
+#include <sys/stat.h>
+#include <unistd.h>
+
+#include <algorithm>
+#include <cerrno>
+#include <cstdio>
+#include <string>
+
+namespace shard::os {
+namespace {
+
+bool full_now(int error) { return error == EAGAIN || error == EWOULDBLOCK || error == EINTR; }
+
+bool has_room(int number) noexcept {
+  pollfd one{number, POLLOUT, 0};
+  return ::poll(&one, 1, 0) > 0;
+}
+
+}  // namespace
+
+sigset_t without_signals_of_writing(sigset_t mask) noexcept {
+  ::sigaddset(&mask, SIGPIPE);
+  ::sigaddset(&mask, SIGXFSZ);
+  return mask;
+}
+
+output::output(standard_stream which) noexcept : number_(static_cast<int>(which)) {
+  struct stat found {};
+  if (::fstat(number_, &found) != 0) return;
+  device_ = found.st_dev;
+  inode_ = found.st_ino;
+  kind_ = kind::other;
+  if (S_ISSOCK(found.st_mode)) kind_ = kind::socket;
+  if (S_ISFIFO(found.st_mode)) kind_ = kind::pipe;
+  if (S_ISCHR(found.st_mode) && ::isatty(number_) == 1) kind_ = kind::terminal;
+  if (kind_ != kind::pipe && kind_ != kind::terminal) return;
+  char path[32];
+  std::snprintf(path, sizeof path, "/proc/self/fd/%d", number_);
+  own_ = descriptor(
+      above_standard_streams(::open(path, O_WRONLY | O_NONBLOCK | O_NOCTTY | O_CLOEXEC)));
+}
+
+std::optional<std::size_t> output::write_now(std::string_view text) const noexcept {
+  if (kind_ == kind::closed) return std::nullopt;
+  ssize_t written = 0;
+  if (kind_ == kind::socket) {
+    written = ::send(number_, text.data(), text.size(), MSG_DONTWAIT | MSG_NOSIGNAL);
+  } else if (own_ || kind_ == kind::other) {
+    written = ::write(polled(), text.data(), text.size());
+  } else {
+    // Somebody else's, who lets us write but not open it. A pipe that has room takes this much
+    // at once; if another process is quicker, we wait for its reader.
+    if (!has_room(number_)) return 0;
+    written = ::write(number_, text.data(), std::min<std::size_t>(text.size(), PIPE_BUF));
+  }
+  if (written >= 0) return static_cast<std::size_t>(written);
+  if (full_now(errno)) return 0;
+  return std::nullopt;
+}
+
+bool output::same_as(const output& other) const noexcept {
+  return kind_ != kind::closed && other.kind_ != kind::closed && device_ == other.device_ &&
+         inode_ == other.inode_;
+}
+
+void never_wait(const descriptor& pipe) noexcept {
+  ::fcntl(pipe.get(), F_SETFL, ::fcntl(pipe.get(), F_GETFL) | O_NONBLOCK);
+}
+
+std::optional<std::size_t> read_now(const descriptor& pipe, std::span<char> room) noexcept {
+  const ssize_t found = ::read(pipe.get(), room.data(), room.size());
+  if (found < 0) return full_now(errno) ? std::nullopt : std::optional<std::size_t>(0);
+  return static_cast<std::size_t>(found);
+}
+
+std::size_t unread_bytes(int pipe) noexcept {
+  int bytes = 0;
+  return ::ioctl(pipe, FIONREAD, &bytes) == 0 ? static_cast<std::size_t>(bytes) : 0;
+}
+
+void become(standard_stream which, const descriptor& pipe) noexcept {
+  ::dup2(pipe.get(), static_cast<int>(which));
+  if (which != standard_stream::output) return;
+  // With a buffer of its own: without, what a fully buffered stream has prepared stays as it is.
+  static char room[BUFSIZ];
+  std::setvbuf(stdout, room, _IOLBF, sizeof room);
+}
+
+}  // namespace shard::os

@@ -1,0 +1,427 @@
+// What workers print: passed on line by line, all of it, and without a run that waits for ever
+// where nobody takes it.
+
+#include <fcntl.h>
+#include <gmock/gmock.h>
+#include <gtest/gtest.h>
+#include <signal.h>
+#include <stdio.h>
+#include <sys/resource.h>
+#include <sys/socket.h>
+#include <unistd.h>
+
+#include <array>
+#include <chrono>
+#include <cstdlib>
+#include <iostream>
+#include <map>
+#include <random>
+#include <set>
+#include <sstream>
+#include <string>
+#include <string_view>
+#include <vector>
+
+#include "board/board.hpp"
+#include "os/anonymous.hpp"
+#include "os/process.hpp"
+#include "pool/relay.hpp"
+#include "process/leftovers.hpp"
+#include "process/printed.hpp"
+#include "shard/shard.hpp"
+
+namespace {
+
+using shard_test::bystander;
+using shard_test::eventually;
+using shard_test::holds_in_a_child;
+using shard_test::printed;
+using shard_test::tally;
+using testing::IsEmpty;
+using testing::SizeIs;
+
+using Output = shard_test::leaves_nothing;
+using lines = std::multiset<std::string>;
+
+// A line that says what it should be: its index, and as many letters as follow from that.
+std::string line_of(std::size_t i, std::size_t longest) {
+  std::minstd_rand random(static_cast<unsigned>(i + 1));
+  const std::size_t length = random() % longest;
+  return std::to_string(i) + ":" + std::string(length, static_cast<char>('a' + i % 26));
+}
+
+// Printed in pieces, so that a line that could be torn would be.
+void print_in_pieces(FILE* to, const std::string& line) {
+  for (std::size_t at = 0; at < line.size(); at += 1000) {
+    fwrite(line.data() + at, 1, std::min<std::size_t>(1000, line.size() - at), to);
+    fflush(to);
+  }
+  putc('\n', to);
+}
+
+lines all_lines(std::size_t count, std::size_t longest) {
+  lines expected;
+  for (std::size_t i = 0; i < count; ++i) expected.insert(line_of(i, longest));
+  return expected;
+}
+
+TEST_F(Output, OfManyWorkersIsWholeLines) {
+  for (const std::size_t longest : {std::size_t{20}, std::size_t{5'000}, std::size_t{300'000}}) {
+    SCOPED_TRACE(longest);
+    const std::size_t count = longest > 100'000 ? 60 : 600;
+    printed output(STDOUT_FILENO);
+    printed errors(STDERR_FILENO);
+    shard::for_each({.workers = 8, .grain = 1}, count, [longest](std::size_t i) {
+      print_in_pieces(stdout, line_of(i, longest));
+      print_in_pieces(stderr, line_of(i, longest));
+    });
+    EXPECT_EQ(output.lines(), all_lines(count, longest));
+    EXPECT_EQ(errors.lines(), all_lines(count, longest));
+  }
+}
+
+TEST_F(Output, ToOneFileByBothStreamsIsWholeLines) {
+  constexpr std::size_t longest = 200'000;
+  printed output(STDOUT_FILENO);
+  printed errors(STDERR_FILENO);
+  errors.lead_to(STDOUT_FILENO);
+  shard::for_each({.workers = 4, .grain = 1}, 40, [](std::size_t i) {
+    print_in_pieces(i % 2 == 0 ? stdout : stderr, line_of(i, longest));
+  });
+  errors.restore();
+  EXPECT_EQ(output.lines(), all_lines(40, longest));
+}
+
+TEST_F(Output, NamesItsWorkerIfToldTo) {
+  constexpr std::size_t longest = 200'000;
+  printed output(STDOUT_FILENO);
+  shard::for_each({.workers = 3, .grain = 1, .prefix_output = true}, 60, [](std::size_t i) {
+    print_in_pieces(stdout, line_of(i, longest));
+    if (i % 10 == 0) puts("");
+  });
+  lines without;
+  std::size_t empty = 0;
+  for (const std::string& line : output.lines()) {
+    ASSERT_TRUE(line.starts_with("[worker ") && line.substr(9, 2) == "] ") << line.substr(0, 100);
+    ASSERT_LT(line[8] - '0', 3);
+    line.size() == 11 ? void(++empty) : void(without.insert(line.substr(11)));
+  }
+  EXPECT_EQ(without, all_lines(60, longest));
+  EXPECT_EQ(empty, 6u);
+}
+
+TEST_F(Output, EndsALineThatAWorkerDidNot) {
+  printed output(STDOUT_FILENO);
+  const tally tries;
+  shard::for_each({.workers = 1, .grain = 1}, 3, [&](std::size_t i) {
+    printf("index %zu", i);
+    if (i != 1 || tries[0]++ != 0) return;
+    fflush(stdout);
+    std::abort();
+  });
+  EXPECT_EQ(output.text(), "index 0index 1\nindex 1index 2\n");
+}
+
+TEST_F(Output, KeepsEveryByte) {
+  std::string bytes;
+  for (int k = 0; k < 256; ++k) bytes += static_cast<char>(k);
+  bytes += "\n";
+  printed output(STDOUT_FILENO);
+  shard::for_each({.workers = 1}, 100,
+                  [&](std::size_t) { fwrite(bytes.data(), 1, bytes.size(), stdout); });
+  std::string expected;
+  for (int k = 0; k < 100; ++k) expected += bytes;
+  EXPECT_EQ(output.text(), expected);
+}
+
+TEST_F(Output, OfManyMegabytesIsAllThere) {
+  constexpr std::size_t each = 100'000;  // of 1000 bytes: 100 MB
+  const std::string line(999, 'x');
+  printed output(STDOUT_FILENO);
+  shard::for_each({.workers = 2, .grain = 1000}, each, [&](std::size_t) { puts(line.c_str()); });
+  EXPECT_EQ(output.text().size(), each * 1000);
+}
+
+TEST_F(Output, KeepsItsOrderWithinAWorker) {
+  printed output(STDOUT_FILENO);
+  shard::for_each({.workers = 4, .grain = 10, .prefix_output = true}, 2000,
+                  [](std::size_t i) { std::cout << i << std::endl; });
+  std::istringstream all(output.text());
+  std::map<std::string, std::vector<long>> by_worker;
+  for (std::string line; std::getline(all, line);) {
+    by_worker[line.substr(0, 11)].push_back(std::stol(line.substr(11)));
+  }
+  std::size_t count = 0;
+  for (const auto& [worker, printed_there] : by_worker) {
+    count += printed_there.size();
+    EXPECT_TRUE(std::ranges::is_sorted(printed_there)) << worker;
+  }
+  EXPECT_EQ(count, 2000u);
+}
+
+// A pipe whose read end is ours and whose write end becomes a standard stream.
+struct watched_stream {
+  std::array<int, 2> ends{};
+  printed stream;
+
+  explicit watched_stream(int number) : stream(number) {
+    EXPECT_EQ(pipe2(ends.data(), O_CLOEXEC), 0);
+    stream.lead_to(ends[1]);
+    close(ends[1]);
+  }
+  watched_stream(const watched_stream&) = delete;
+  watched_stream& operator=(const watched_stream&) = delete;
+  ~watched_stream() { close(ends[0]); }
+
+  // All that is in it, once nobody writes any more.
+  std::string rest() {
+    stream.restore();
+    std::string all;
+    std::array<char, 4096> some{};
+    for (ssize_t n = 0; (n = read(ends[0], some.data(), some.size())) > 0;) {
+      all.append(some.data(), static_cast<std::size_t>(n));
+    }
+    return all;
+  }
+};
+
+TEST_F(Output, ArrivesWhileTheKernelStillRuns) {
+  const tally arrived;
+  watched_stream output(STDOUT_FILENO);
+  bystander reader([&] {
+    close(STDOUT_FILENO);  // so that it ends with the run, if nothing arrives
+    std::array<char, 64> line{};
+    const ssize_t found = read(output.ends[0], line.data(), line.size());
+    ++arrived[0];
+    return std::string_view(line.data(), static_cast<std::size_t>(found)) == "half way\n";
+  });
+  shard::counter heard;
+  shard::map({.workers = 1}, 1, shard::reduce(heard), [&](std::size_t, auto& count) {
+    printf("half way\n");  // to a terminal, it would be seen now
+    if (eventually([&] { return arrived[0] == 1; })) ++count;
+  });
+  EXPECT_EQ(heard.value(), 1);
+  output.stream.restore();
+  EXPECT_TRUE(reader.succeeded());
+}
+
+TEST_F(Output, ToAStreamThatIsClosedIsCountedAsLost) {
+  EXPECT_TRUE(holds_in_a_child([] {
+    close(STDOUT_FILENO);
+    const shard::report run =
+        shard::for_each({.workers = 2, .grain = 1}, 10, [](std::size_t) { puts("123456789"); });
+    return run.complete() && run.failures().empty() && run.counts().output_lost == 100;
+  }));
+}
+
+TEST_F(Output, ToAPipeWhoseReaderHasGoneIsCountedAsLost) {
+  EXPECT_TRUE(holds_in_a_child([] {
+    std::array<int, 2> ends{};
+    if (pipe(ends.data()) != 0) return false;
+    dup2(ends[1], STDOUT_FILENO);
+    close(ends[0]);
+    close(ends[1]);
+    const shard::report run =
+        shard::for_each({.workers = 2, .grain = 1}, 10, [](std::size_t) { puts("123456789"); });
+    return run.complete() && run.failures().empty() && run.counts().takeovers == 0 &&
+           run.counts().output_lost == 100;
+  }));
+}
+
+TEST_F(Output, ToAFullDeviceIsCountedAsLost) {
+  EXPECT_TRUE(holds_in_a_child([] {
+    const int full = open("/dev/full", O_WRONLY | O_CLOEXEC);
+    dup2(full, STDOUT_FILENO);
+    const shard::report run =
+        shard::for_each({.workers = 2, .grain = 1}, 10, [](std::size_t) { puts("123456789"); });
+    return run.complete() && run.failures().empty() && run.counts().output_lost == 100;
+  }));
+}
+
+TEST_F(Output, ToAFileThatMayNotGrowIsCountedAsLost) {
+  const shard_test::folder here;
+  EXPECT_TRUE(holds_in_a_child([&] {
+    const int file = open((here / "log").c_str(), O_CREAT | O_WRONLY | O_CLOEXEC, 0600);
+    dup2(file, STDOUT_FILENO);
+    const rlimit small{50, 50};
+    setrlimit(RLIMIT_FSIZE, &small);
+    const shard::report run =
+        shard::for_each({.workers = 2, .grain = 1}, 10, [](std::size_t) { puts("123456789"); });
+    return run.complete() && run.failures().empty() && run.counts().takeovers == 0 &&
+           run.counts().output_lost == 50;
+  }));
+}
+
+TEST_F(Output, ToASocketArrives) {
+  std::array<int, 2> ends{};
+  ASSERT_EQ(socketpair(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0, ends.data()), 0);
+  {
+    printed output(STDOUT_FILENO);
+    output.lead_to(ends[1]);
+    close(ends[1]);
+    shard::for_each({.workers = 2}, 1, [](std::size_t) { puts("hello"); });
+  }
+  std::array<char, 64> found{};
+  const ssize_t n = read(ends[0], found.data(), found.size());
+  close(ends[0]);
+  EXPECT_EQ(std::string_view(found.data(), static_cast<std::size_t>(n)), "hello\n");
+}
+
+// Much more than the pipe takes, and nobody reads before the run is over: it waits its 10 s, goes
+// on, and says what is missing.
+TEST_F(Output, ThatNobodyReadsDoesNotHoldTheRunForEver) {
+  constexpr std::size_t count = 3000;
+  watched_stream output(STDOUT_FILENO);
+  const shard::report run = shard::for_each(
+      {.workers = 2, .grain = 1}, count, [](std::size_t) { puts(std::string(999, 'x').c_str()); });
+  EXPECT_TRUE(run.complete());
+  EXPECT_THAT(run.failures(), IsEmpty());
+  EXPECT_GT(run.counts().output_lost, 0u);
+  EXPECT_EQ(output.rest().size() + run.counts().output_lost, count * 1000);
+}
+
+// A slow reader gets everything: workers wait for it.
+TEST_F(Output, ThatIsReadSlowlyIsAllThere) {
+  constexpr std::size_t count = 4000;
+  watched_stream output(STDOUT_FILENO);
+  bystander reader([&] {
+    close(STDOUT_FILENO);
+    std::size_t bytes = 0;
+    std::array<char, 1000> some{};
+    for (ssize_t n = 0; bytes < count * 1000; bytes += static_cast<std::size_t>(n)) {
+      n = read(output.ends[0], some.data(), some.size());
+      if (n <= 0) return false;
+    }
+    return true;
+  });
+  const shard::report run = shard::for_each(
+      {.workers = 2, .grain = 1}, count, [](std::size_t) { puts(std::string(999, 'x').c_str()); });
+  EXPECT_EQ(run.counts().output_lost, 0u);
+  EXPECT_TRUE(reader.succeeded());
+}
+
+TEST_F(Output, OfAChildThatNeverStopsDoesNotHoldTheRun) {
+  printed output(STDOUT_FILENO);
+  const shard::report run = shard::for_each({.workers = 2, .grain = 1}, 4, [](std::size_t i) {
+    if (i != 1 || fork() != 0) return;
+    signal(SIGPIPE, SIG_IGN);
+    for (;;) static_cast<void>(write(STDOUT_FILENO, "again and again\n", 16));
+  });
+  EXPECT_TRUE(run.complete());
+  EXPECT_THAT(run.failures(), IsEmpty());
+}
+
+TEST_F(Output, OfAWorkerThatIsKilledIsPassedOn) {
+  printed output(STDOUT_FILENO);
+  const tally tries;
+  shard::for_each({.workers = 1, .grain = 1}, 2, [&](std::size_t i) {
+    printf("index %zu\n", i);
+    if (i == 0 && tries[0]++ == 0) raise(SIGKILL);
+  });
+  EXPECT_EQ(output.lines(), (lines{"index 0", "index 0", "index 1"}));
+}
+
+// ---- The relay alone, in this process ----
+
+class Relay : public shard_test::leaves_nothing {
+ protected:
+  static constexpr shard::board::dimensions size{1, 2, 0, 0};
+
+  void print(const shard::pool::worker_streams& to, std::string_view text) {
+    ASSERT_EQ(write(to.output.get(), text.data(), text.size()), static_cast<ssize_t>(text.size()));
+  }
+
+  // One turn of the supervisor's loop.
+  static void turn(shard::pool::relay& of) {
+    std::vector<shard::os::watched> all;
+    of.watch(all);
+    shard::os::wait_ready(all, of.due().value_or(std::chrono::milliseconds(0)));
+    of.serve(all);
+  }
+
+  shard::os::anonymous_memory memory_{shard::board::board::size_bytes(size),
+                                      shard::os::sharing::none};
+  shard::board::board board_{memory_.base(), size};
+};
+
+TEST_F(Relay, LetsOthersWaitWhileALongLineIsNotFinished) {
+  printed output(STDOUT_FILENO);
+  {
+    shard::pool::relay both(board_, false);
+    const auto one = both.open(0);
+    const auto other = both.open(1);
+    for (int k = 0; k < 10; ++k) {
+      print(one, std::string(20'000, 'a'));
+      turn(both);
+    }
+    print(other, "other\n");
+    turn(both);
+    EXPECT_TRUE(both.holds_any());
+    print(one, "end\n");
+    turn(both);
+    EXPECT_FALSE(both.holds_any());
+    both.close(0);
+    both.close(1);
+  }
+  EXPECT_EQ(output.text(), std::string(200'000, 'a') + "end\nother\n");
+}
+
+TEST_F(Relay, EndsTheLongLineOfAWorkerThatDies) {
+  printed output(STDOUT_FILENO);
+  {
+    shard::pool::relay both(board_, true);
+    const auto other = both.open(1);
+    {
+      const auto one = both.open(0);
+      for (int k = 0; k < 5; ++k) {
+        print(one, std::string(20'000, 'a'));
+        turn(both);
+      }
+    }
+    print(other, "other\n");
+    turn(both);
+    both.close(0);
+    both.close(1);
+    EXPECT_FALSE(both.holds_any());
+  }
+  EXPECT_EQ(output.text(), "[worker 0] " + std::string(100'000, 'a') + "\n[worker 1] other\n");
+}
+
+TEST_F(Relay, GivesUpOnAStreamThatTakesNothingAndComesBackToIt) {
+  watched_stream output(STDOUT_FILENO);
+  std::size_t lost = 0;
+  std::string found;
+  {
+    shard::pool::relay both(board_, false, std::chrono::milliseconds(20));
+    const auto one = both.open(0);
+    const std::string line = std::string(999, 'x') + "\n";
+    for (int k = 0; k < 200; ++k) {  // 200 kB, of which the pipe takes 64 KiB
+      print(one, line);
+      turn(both);
+    }
+    ASSERT_TRUE(eventually([&] {
+      turn(both);
+      return !both.holds_any();
+    }));
+    lost = board_.output_lost();
+    EXPECT_GT(lost, 0u);
+    print(one, line);  // at once, without waiting again
+    turn(both);
+    EXPECT_FALSE(both.holds_any());
+    EXPECT_EQ(board_.output_lost(), lost + 1000);
+    lost += 1000;
+
+    std::array<char, 65536> room{};
+    const ssize_t n = read(output.ends[0], room.data(), room.size());
+    found.assign(room.data(), static_cast<std::size_t>(n));
+    print(one, "again\n");
+    turn(both);
+    both.close(0);
+  }
+  found += output.rest();
+  EXPECT_EQ(board_.output_lost(), lost);
+  EXPECT_TRUE(found.ends_with("again\n"));
+  EXPECT_EQ(found.size() + lost, 201u * 1000 + 6);
+}
+
+}  // namespace

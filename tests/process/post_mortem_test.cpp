@@ -1,0 +1,497 @@
+// What the report says of each failure: every fact, the stack, the last lines of stderr; and how it
+// prints.
+
+#include <gmock/gmock.h>
+#include <gtest/gtest.h>
+#include <signal.h>
+#include <stdio.h>
+#include <unistd.h>
+
+#include <algorithm>
+#include <atomic>
+#include <cstdlib>
+#include <ctime>
+#include <functional>
+#include <iostream>
+#include <nlohmann/json.hpp>
+#include <numeric>
+#include <sstream>
+#include <stdexcept>
+#include <string>
+#include <thread>
+#include <vector>
+
+#include "os/symbols.hpp"
+#include "process/leftovers.hpp"
+#include "process/printed.hpp"
+#include "shard/shard.hpp"
+
+namespace {
+
+using shard_test::printed;
+using shard_test::tally;
+using testing::EndsWith;
+using testing::HasSubstr;
+using testing::IsEmpty;
+using testing::Not;
+using testing::SizeIs;
+using testing::StartsWith;
+
+using PostMortem = shard_test::leaves_nothing;
+
+constexpr std::size_t victim = 13;  // of 40 indices, in chunk 2 of 8
+
+shard::report try_each(const shard::options& how, std::size_t indices,
+                       const std::function<void(std::size_t)>& kernel) {
+  shard::counter done;
+  return shard::try_map(how, indices, shard::reduce(done), [&](std::size_t i, auto& count) {
+    kernel(i);
+    ++count;
+  });
+}
+
+// One failure at the victim, told. What some of them print goes elsewhere meanwhile.
+shard::failure autopsy(const std::function<void()>& fail) {
+  const printed elsewhere(STDERR_FILENO);
+  const printed nor_here(STDOUT_FILENO);
+  const shard::report run =
+      try_each({.workers = 2, .grain = 5, .retries = 0, .retries_kill = 0, .keep_going = true}, 40,
+               [&](std::size_t i) {
+                 if (i == victim) fail();
+               });
+  EXPECT_EQ(run.failures().size(), 1u) << run;
+  return run.failures().empty() ? shard::failure{} : run.failures()[0];
+}
+
+void burn_cpu() {
+  const clock_t end = clock() + CLOCKS_PER_SEC / 20;
+  while (clock() < end) {
+  }
+}
+
+// ---- Facts ----
+
+constexpr std::size_t touched = std::size_t{96} << 20;
+
+void suffer_visibly(const tally& seen) {
+  seen[0] = getpid();
+  burn_cpu();
+  std::vector<char> memory(touched, 1);
+  seen[1] = memory[touched / 2];
+}
+
+void every_fact(const shard::failure& one, const tally& seen) {
+  EXPECT_EQ(one.chunk, 2u);
+  EXPECT_EQ(one.indices, (shard::range{10, 15}));
+  EXPECT_EQ(one.attempt, 1u);
+  EXPECT_LT(one.worker, 2u);
+  EXPECT_EQ(one.pid, seen[0]);
+  EXPECT_GE(one.elapsed.count(), 0.045);
+  EXPECT_GE((one.user_time + one.system_time).count(), 0.045);
+  EXPECT_GE(one.max_rss_bytes, touched);
+}
+
+TEST_F(PostMortem, OfAnException) {
+  const tally seen;
+  const shard::failure one = autopsy([&] {
+    suffer_visibly(seen);
+    try {
+      throw std::out_of_range("no such row");
+    } catch (...) {
+      std::throw_with_nested(std::runtime_error("cannot score: row 7"));
+    }
+  });
+  every_fact(one, seen);
+  EXPECT_EQ(one.kind, "exception");
+  EXPECT_THAT(one.exception, HasSubstr("std::runtime_error"));
+  EXPECT_THAT(one.what, StartsWith(one.exception + ": cannot score: row 7, because "));
+  EXPECT_THAT(one.what, EndsWith("std::out_of_range: no such row"));
+  EXPECT_THAT(one.stack, IsEmpty());
+}
+
+TEST_F(PostMortem, OfAnExceptionWithoutText) {
+  EXPECT_EQ(autopsy([] { throw 7; }).exception, "int");
+}
+
+TEST_F(PostMortem, OfASignal) {
+  const tally seen;
+  const shard::failure one = autopsy([&] {
+    suffer_visibly(seen);
+    std::abort();
+  });
+  every_fact(one, seen);
+  EXPECT_EQ(one.kind, "signal");
+  EXPECT_EQ(one.signal, SIGABRT);
+  EXPECT_EQ(one.exception, "");
+  EXPECT_THAT(one.stack, Not(IsEmpty()));
+}
+
+TEST_F(PostMortem, OfASignalThatNoHandlerGetsToSee) {
+  const tally seen;
+  const shard::failure one = autopsy([&] {
+    suffer_visibly(seen);
+    raise(SIGTERM);
+  });
+  every_fact(one, seen);
+  EXPECT_EQ(one.kind, "signal");
+  EXPECT_EQ(one.signal, SIGTERM);
+  EXPECT_THAT(one.stack, IsEmpty());
+}
+
+TEST_F(PostMortem, OfAnExit) {
+  for (const bool orderly : {true, false}) {
+    const tally seen;
+    const shard::failure one = autopsy([&] {
+      suffer_visibly(seen);
+      orderly ? std::exit(3) : _exit(3);
+    });
+    every_fact(one, seen);
+    EXPECT_EQ(one.kind, "exit");
+    EXPECT_EQ(one.signal, 0);
+    EXPECT_EQ(one.exit_status, 3);
+    EXPECT_THAT(one.stack, IsEmpty());
+  }
+}
+
+TEST_F(PostMortem, OfAKill) {
+  const tally seen;
+  const shard::failure one = autopsy([&] {
+    suffer_visibly(seen);
+    raise(SIGKILL);
+  });
+  every_fact(one, seen);
+  EXPECT_EQ(one.kind, "killed");
+  EXPECT_EQ(one.signal, SIGKILL);
+  EXPECT_THAT(one.stack, IsEmpty());
+}
+
+TEST_F(PostMortem, OfAnExceptionInTheCallersOwnProcess) {
+  for (const shard::executor where : {shard::executor::threads, shard::executor::serial}) {
+    const shard::report run =
+        try_each({.workers = 2, .keep_going = true, .run_on = where}, 10, [](std::size_t i) {
+          if (i == 5) throw std::runtime_error("here");
+        });
+    ASSERT_THAT(run.failures(), SizeIs(1));
+    EXPECT_EQ(run.failures()[0].pid, getpid());
+    EXPECT_EQ(run.failures()[0].stderr_tail, "");
+    EXPECT_GT(run.failures()[0].max_rss_bytes, 0u);
+  }
+}
+
+TEST_F(PostMortem, OfEachAttemptBeginsAnew) {
+  const tally tries;
+  shard::buffer<int> out(1);
+  const printed elsewhere(STDERR_FILENO);
+  const shard::report run = shard::map({.workers = 1}, out, [&](std::size_t) {
+    const int attempt = ++tries[0];
+    fprintf(stderr, "attempt %d\n", attempt);
+    if (attempt <= 2) burn_cpu();
+    if (attempt == 1) std::abort();
+    if (attempt == 2) _exit(1);
+    return 1;
+  });
+  ASSERT_THAT(run.failures(), SizeIs(2));
+  EXPECT_EQ(run.failures()[0].stderr_tail, "attempt 1\n");
+  EXPECT_EQ(run.failures()[1].stderr_tail, "attempt 2\n");
+  EXPECT_NE(run.failures()[0].pid, run.failures()[1].pid);
+  EXPECT_THAT(run.failures()[1].stack, IsEmpty());
+}
+
+// ---- Stacks ----
+
+// Not inlined into each other, nor with calls that end them: a call that is a function's last is a
+// jump, and leaves no frame.
+#define FRAME __attribute__((noinline, noclone))
+#if defined(__clang__)
+#undef FRAME
+#define FRAME __attribute__((noinline))
+#endif
+
+volatile int zero = 0;
+volatile int kept = 0;
+
+FRAME void in_the_depth() {
+  raise(SIGSEGV);
+  kept = 1;
+}
+FRAME void on_the_way_down() {
+  in_the_depth();
+  kept = 2;
+}
+FRAME __attribute__((no_sanitize("undefined"))) void divide() { kept = 1000 / zero; }
+FRAME int overflow(int depth) {
+  volatile char frame[1024];
+  frame[0] = static_cast<char>(depth);
+  return depth > 0 ? overflow(depth + 1) + frame[0] : 0;
+}
+FRAME __attribute__((no_sanitize("undefined"))) void call_nothing() {
+  void (*volatile nothing)() = nullptr;
+  nothing();
+  kept = 3;
+}
+FRAME void call_wild_memory() {
+  auto* const wild = reinterpret_cast<void (*)()>(&kept);
+  wild();
+  kept = 4;
+}
+
+// The frames from the first one that names the function on.
+std::vector<std::string> from(const std::vector<std::string>& stack, const std::string& function) {
+  for (auto frame = stack.begin(); frame != stack.end(); ++frame) {
+    if (frame->find(function) != std::string::npos) return {frame, stack.end()};
+  }
+  return {};
+}
+
+std::string joined(const std::vector<std::string>& stack) {
+  return std::accumulate(stack.begin(), stack.end(), std::string(),
+                         [](std::string all, const std::string& one) { return all + "\n" + one; });
+}
+
+TEST_F(PostMortem, NamesTheFunctionsFromTheFaultToTheKernel) {
+  if (!shard::os::symbols_are_known) GTEST_SKIP() << "built without libbacktrace";
+  const shard::failure one = autopsy([] { on_the_way_down(); });
+  const std::vector<std::string> stack = from(one.stack, "in_the_depth");
+  ASSERT_GE(stack.size(), 3u) << joined(one.stack);
+  EXPECT_THAT(stack[0], HasSubstr("post_mortem_test.cpp:"));
+  EXPECT_THAT(stack[1], HasSubstr("on_the_way_down"));
+  // The handler's own frames, and the run's below the kernel, are the same in every stack.
+  EXPECT_THAT(joined(one.stack), Not(HasSubstr("walk_stack")));
+  EXPECT_THAT(joined(one.stack), Not(HasSubstr("chunk_runner")));
+  EXPECT_THAT(joined(one.stack), Not(HasSubstr("supervisor")));
+  EXPECT_THAT(one.stack.back(), HasSubstr("post_mortem_test.cpp:"));
+}
+
+TEST_F(PostMortem, NamesWhoDividedByZero) {
+#if !defined(__x86_64__)
+  GTEST_SKIP() << "division by zero is no fault on this machine";
+#endif
+  if (!shard::os::symbols_are_known) GTEST_SKIP() << "built without libbacktrace";
+  const shard::failure one = autopsy(divide);
+  EXPECT_EQ(one.signal, SIGFPE);
+  ASSERT_THAT(one.stack, Not(IsEmpty()));
+  EXPECT_THAT(one.stack[0], HasSubstr("divide"));
+}
+
+TEST_F(PostMortem, NamesWhoOverflowedTheStack) {
+  if (!shard::os::symbols_are_known) GTEST_SKIP() << "built without libbacktrace";
+  const shard::failure one = autopsy([] { overflow(1); });
+  EXPECT_EQ(one.signal, SIGSEGV);
+  EXPECT_GE(from(one.stack, "overflow").size(), 10u) << joined(one.stack);
+}
+
+TEST_F(PostMortem, NamesWhoCalledANullOrWildPointer) {
+  if (!shard::os::symbols_are_known) GTEST_SKIP() << "built without libbacktrace";
+#if !defined(__x86_64__) && !defined(__aarch64__)
+  GTEST_SKIP() << "who called is not known on this machine";
+#endif
+  const shard::failure null = autopsy(call_nothing);
+  ASSERT_GE(null.stack.size(), 2u);
+  EXPECT_EQ(null.stack[0], "0x0");
+  EXPECT_THAT(null.stack[1], HasSubstr("call_nothing"));
+  const shard::failure wild = autopsy(call_wild_memory);
+  ASSERT_GE(wild.stack.size(), 2u);
+  EXPECT_THAT(wild.stack[1], HasSubstr("call_wild_memory"));
+}
+
+TEST_F(PostMortem, NamesAFunctionInAThreadThatTheKernelStarted) {
+  if (!shard::os::symbols_are_known) GTEST_SKIP() << "built without libbacktrace";
+  const shard::failure one = autopsy([] { std::thread(on_the_way_down).join(); });
+  EXPECT_EQ(one.signal, SIGSEGV);
+  EXPECT_GE(from(one.stack, "in_the_depth").size(), 2u) << joined(one.stack);
+}
+
+TEST_F(PostMortem, HearsOneOfSeveralThreadsThatCrashAtOnce) {
+  const shard::failure one = autopsy([] {
+    std::atomic<int> ready = 0;
+    std::vector<std::thread> threads;
+    for (int k = 0; k < 4; ++k) {
+      threads.emplace_back([&ready] {
+        ++ready;
+        while (ready != 4) std::this_thread::yield();
+        std::abort();
+      });
+    }
+    for (std::thread& each : threads) each.join();
+  });
+  EXPECT_EQ(one.signal, SIGABRT);
+  EXPECT_THAT(one.what, HasSubstr("signal 6 (SIGABRT)"));
+  EXPECT_THAT(one.stack, Not(IsEmpty()));
+}
+
+// The unwinder then faults itself: what was said before that is kept.
+TEST_F(PostMortem, OfASpoiltStackKeepsTheSignalAndThePlace) {
+#if !defined(__x86_64__)
+  GTEST_SKIP() << "written for another machine";
+#else
+  const shard::failure one = autopsy([] { asm volatile("movq $16, %rsp\n\tud2"); });
+  EXPECT_EQ(one.kind, "signal");
+  EXPECT_EQ(one.signal, SIGILL);
+  EXPECT_EQ(one.what, "signal 4 (SIGILL)");
+  EXPECT_THAT(one.stack, Not(IsEmpty()));
+#endif
+}
+
+TEST_F(PostMortem, OfManyFailuresNamesAllThatAReportPrints) {
+  if (!shard::os::symbols_are_known) GTEST_SKIP() << "built without libbacktrace";
+  const shard::report run = try_each({.workers = 2, .grain = 1, .retries = 0, .keep_going = true},
+                                     120, [](std::size_t) { on_the_way_down(); });
+  ASSERT_THAT(run.failures(), SizeIs(120));
+  for (const shard::failure& one : run.failures()) EXPECT_THAT(one.stack, Not(IsEmpty()));
+  const std::ptrdiff_t named = std::count_if(
+      run.failures().begin(), run.failures().end(),
+      [](const shard::failure& one) { return !from(one.stack, "in_the_depth").empty(); });
+  EXPECT_GE(named, 20);
+}
+
+// ---- Buffers ----
+
+TEST_F(PostMortem, NamesTheBufferAndTheElementThatAFileNoLongerHas) {
+  const shard_test::folder here;
+  const std::string path = here / "cut.npy";
+  shard::save(path, shard::buffer<int>(100'000));
+  const auto numbers = shard::open<int>(path);
+  shard::sum<long> total;
+  const shard::report run =
+      shard::try_map({.workers = 1, .grain = 50'000, .retries = 0, .keep_going = true},
+                     numbers.size(), shard::in(numbers), shard::reduce(total),
+                     [&](std::size_t i, shard::view<int> all, auto& sum) {
+                       if (i == 70'000 && truncate(path.c_str(), 4096) != 0) _exit(1);
+                       sum += all[i];
+                     });
+  ASSERT_THAT(run.failures(), SizeIs(1));
+  EXPECT_EQ(run.failures()[0].signal, SIGBUS);
+  EXPECT_THAT(run.failures()[0].what, HasSubstr("cut.npy, at element 70000, which its file"));
+}
+
+// ---- The last lines of stderr ----
+
+std::string tail_after(const std::function<void()>& print) {
+  std::string tail;
+  for (const bool throws : {false, true}) {
+    const shard::failure one = autopsy([&] {
+      print();
+      if (throws) throw std::runtime_error("after that");
+      std::abort();
+    });
+    if (throws) {
+      EXPECT_EQ(one.stderr_tail, tail) << "a throw and a death differ";
+    }
+    tail = one.stderr_tail;
+  }
+  return tail;
+}
+
+TEST_F(PostMortem, HasTheLastLinesOfStderr) {
+  EXPECT_EQ(tail_after([] {}), "");
+  EXPECT_EQ(tail_after([] {
+              std::cout << "this went to stdout\n" << std::flush;
+              std::cerr << "one\ntwo\n";
+            }),
+            "one\ntwo\n");
+}
+
+TEST_F(PostMortem, HasALineThatWasNotFinished) {
+  EXPECT_EQ(tail_after([] { std::cerr << "row 7\nscoring"; }), "row 7\nscoring");
+}
+
+TEST_F(PostMortem, KeepsBytesThatAreNoText) {
+  const std::string odd("a\0b\xff\xfe\x80\r\n\0", 9);
+  EXPECT_EQ(tail_after([&] { std::cerr << odd; }), odd);
+}
+
+TEST_F(PostMortem, BeginsAtALineWhereThereWasMore) {
+  const std::string tail = tail_after([] {
+    for (int k = 0; k < 10'000; ++k) std::cerr << "line " << k << "\n";
+  });
+  EXPECT_LE(tail.size(), 2048u);
+  EXPECT_GT(tail.size(), 2000u);
+  EXPECT_THAT(tail, StartsWith("line 9"));
+  EXPECT_THAT(tail, EndsWith("\nline 9999\n"));
+}
+
+TEST_F(PostMortem, CutsALineThatIsTooLong) {
+  const std::string tail =
+      tail_after([] { std::cerr << "begin" << std::string(100'000, 'x') << "end"; });
+  EXPECT_EQ(tail, std::string(2045, 'x') + "end");
+}
+
+// ---- Printed, and as JSON ----
+
+shard::report a_run_that_fails_in_every_way() {
+  const printed elsewhere(STDERR_FILENO);
+  return try_each({.workers = 2, .grain = 1, .retries = 0, .keep_going = true}, 8,
+                  [](std::size_t i) {
+                    if (i < 5) fprintf(stderr, "index %zu \xff\n", i);
+                    if (i == 1) throw std::runtime_error("in \"words\"\x80");
+                    if (i == 2) on_the_way_down();
+                    if (i == 3) std::exit(3);
+                    if (i == 4) raise(SIGTERM);
+                  });
+}
+
+TEST_F(PostMortem, PrintsAParagraphForEachFailure) {
+  std::ostringstream text;
+  text << a_run_that_fails_in_every_way();
+  const std::string all = text.str();
+  EXPECT_THAT(all, HasSubstr("\n  index 1 (chunk 1), attempt 1, worker "));
+  EXPECT_THAT(all, HasSubstr("exception std::runtime_error: in \"words\""));
+  EXPECT_THAT(all, HasSubstr("signal 11 (SIGSEGV)\n    in "));
+  EXPECT_THAT(all, HasSubstr("\n    stderr: index 3"));
+  if (!shard::os::symbols_are_known) return;
+  // The program's own code first: raise() is the C library's.
+  EXPECT_THAT(all, testing::ContainsRegex("SIGSEGV\\)\n    in [^\n]*in_the_depth[^\n]*\n"
+                                          "    in [^\n]*on_the_way_down"));
+}
+
+TEST_F(PostMortem, IsTheSameInJson) {
+  const shard::report run = a_run_that_fails_in_every_way();
+  const std::string text = run.json();
+  EXPECT_THAT(text, Not(HasSubstr("\n")));
+  const nlohmann::json told = nlohmann::json::parse(text);
+  EXPECT_EQ(told["complete"], run.complete());
+  EXPECT_EQ(told["indices"], run.indices());
+  EXPECT_EQ(told["elapsed"], run.elapsed().count());
+  EXPECT_EQ(told["trouble"], run.trouble());
+  EXPECT_EQ(told["counts"], (nlohmann::json{{"chunks", run.counts().chunks},
+                                            {"grain", run.counts().grain},
+                                            {"workers", run.counts().workers},
+                                            {"retries", run.counts().retries},
+                                            {"deaths", run.counts().deaths},
+                                            {"takeovers", run.counts().takeovers},
+                                            {"failures_lost", run.counts().failures_lost},
+                                            {"output_lost", run.counts().output_lost}}));
+  ASSERT_EQ(told["completed"].size(), run.completed().size());
+  for (std::size_t k = 0; k < run.completed().size(); ++k) {
+    EXPECT_EQ(told["completed"][k],
+              nlohmann::json({run.completed()[k].first, run.completed()[k].last}));
+  }
+  ASSERT_THAT(run.failures(), SizeIs(4));
+  ASSERT_EQ(told["failures"].size(), run.failures().size());
+  for (std::size_t k = 0; k < run.failures().size(); ++k) {
+    const nlohmann::json& found = told["failures"][k];
+    const shard::failure& one = run.failures()[k];
+    EXPECT_EQ(found["chunk"], one.chunk);
+    EXPECT_EQ(found["indices"], nlohmann::json({one.indices.first, one.indices.last}));
+    EXPECT_EQ(found["kind"], one.kind);
+    EXPECT_EQ(found["exception"], one.exception);
+    EXPECT_EQ(found["signal"], one.signal);
+    EXPECT_EQ(found["exit_status"], one.exit_status);
+    EXPECT_EQ(found["attempt"], one.attempt);
+    EXPECT_EQ(found["worker"], one.worker);
+    EXPECT_EQ(found["pid"], one.pid);
+    EXPECT_EQ(found["elapsed"], one.elapsed.count());
+    EXPECT_EQ(found["user_time"], one.user_time.count());
+    EXPECT_EQ(found["system_time"], one.system_time.count());
+    EXPECT_EQ(found["max_rss_bytes"], one.max_rss_bytes);
+    EXPECT_EQ(found["stack"], nlohmann::json(one.stack));
+    EXPECT_THAT(one.stderr_tail, EndsWith("index " + std::to_string(one.chunk) + " \xff\n"));
+    EXPECT_THAT(found["stderr_tail"].get<std::string>(),
+                EndsWith("index " + std::to_string(one.chunk) + " \xef\xbf\xbd\n"));
+    EXPECT_EQ(found.size(), 16u) << "a member is not compared here";
+  }
+  EXPECT_EQ(told["failures"][0]["what"], "std::runtime_error: in \"words\"\xef\xbf\xbd");
+  EXPECT_EQ(told["failures"][1]["what"], run.failures()[1].what);
+}
+
+}  // namespace
