@@ -134,6 +134,23 @@ std::size_t undo_bytes(const old_values& in_place) {
   return largest == 0 ? 0 : (std::max(largest, comfortable) + 63) / 64 * 64;
 }
 
+// However a run ends, what was begun and not completed is as it was.
+class old_values_return {
+ public:
+  old_values_return(const board::board& on, const old_values& of) noexcept : board_(on), old_(of) {}
+  old_values_return(const old_values_return&) = delete;
+  old_values_return& operator=(const old_values_return&) = delete;
+  ~old_values_return() {
+    for (unsigned slot = 0; slot < board_.size().slots; ++slot) {
+      board::restore(board_, slot, old_.undo());
+    }
+  }
+
+ private:
+  const board::board& board_;
+  const old_values& old_;
+};
+
 // What a worker will do with each buffer, done once here: a worker could only die of its failure.
 void check_grants(const job& what) {
   for (const grant& one : what.grants) memory::map_again(*one.owner, one.rights);
@@ -246,6 +263,7 @@ report execute(const job& what, const options& given) {
   if (in_processes) check_grants(what);
   const os::anonymous_memory memory(board::board::size_bytes(size), os::sharing::with_children);
   const board::board on(memory.base(), size);
+  const old_values_return put_back(on, in_place);
 
   pool::crew all{.board = on,
                  .board_memory = {memory.base(), memory.size_bytes()},
@@ -284,9 +302,6 @@ report execute(const job& what, const options& given) {
   }
   tell_who_stopped(all);
   if (report_progress) report_progress();
-
-  // What was begun and not completed is as it was.
-  for (unsigned slot = 0; slot < workers; ++slot) board::restore(on, slot, in_place.undo());
 
   const outcome result(on, chunks);
   result.merge(what.reductions, states);

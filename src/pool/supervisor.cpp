@@ -392,10 +392,11 @@ void supervisor::worker_ended(unsigned slot, const os::ending& how) {
   if (at.preparing.load(std::memory_order_relaxed) != 0) why.what += ", in making its worker_state";
   if (!why.blames) {
     at.deaths.fetch_add(1, std::memory_order_relaxed);
-    return board::acquit(board_, slot);
+    board::acquit(board_, slot);
   }
-  const bool blamed = board::judge(board_, slot, why.kind, why.signal, how.exit_status, why.what,
-                                   run_.all.policy.allowed, run_.all.policy.keep_going);
+  const bool blamed =
+      why.blames && board::judge(board_, slot, why.kind, why.signal, how.exit_status, why.what,
+                                 run_.all.policy.allowed, run_.all.policy.keep_going);
   if (!blamed && ++unblamed_ > deaths_borne) {
     give_up("more than " + std::to_string(deaths_borne) +
             " workers died outside of any chunk; the last one: " + why.what);
