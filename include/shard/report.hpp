@@ -100,9 +100,11 @@ class report {
   std::string trouble_;
 };
 
-// One line of counts, a paragraph for each of the first 20 failures, and a line that counts the
-// others. A paragraph says what failed and why; then the stack from the program's own code on, if
-// it is not the same as in the paragraph before; then the end of the worker's stderr.
+// One line of counts, a paragraph for each of the first 20 failures that tell something new (of a
+// chunk that was searched for what fails in it: the first attempt, and each single index), and a
+// line that counts the others. A paragraph says what failed and why; then the stack from the
+// program's own code on, if it is not the same as in the paragraph before; then the end of the
+// worker's stderr; then how to run it in a debugger.
 std::ostream& operator<<(std::ostream&, const report&);
 
 // Thrown by map when an index is missing at the end. The outputs keep what was completed; of a

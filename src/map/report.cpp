@@ -1,10 +1,12 @@
 #include "shard/report.hpp"
 
 #include <algorithm>
+#include <iterator>
 #include <ostream>
 #include <sstream>
 #include <string_view>
 #include <utility>
+#include <vector>
 
 namespace shard {
 namespace {
@@ -105,7 +107,30 @@ void print(std::ostream& to, const failure& one, const failure* before) {
   print_stderr(to, one.stderr_tail);
 }
 
-// The one line that a map_error says: what is missing, and the first reason.
+bool same_chunk(const failure& one, const failure& other) {
+  return !one.indices.empty() && !other.indices.empty() && one.chunk == other.chunk;
+}
+
+// The failures that tell something new: of a chunk that was searched for what fails in it, the
+// first attempt, and those at single indices. What lies between them is how they were found.
+std::vector<const failure*> telling(std::span<const failure> all) {
+  constexpr std::size_t few = 3;
+  std::vector<const failure*> found;
+  for (std::size_t first = 0; first < all.size();) {
+    std::size_t last = first + 1;
+    while (last < all.size() && same_chunk(all[first], all[last])) ++last;
+    for (std::size_t k = first; k < last; ++k) {
+      const bool tells = last - first <= few || k == first || k + 1 == last ||
+                         (all[k].indices.size() == 1 && all[k].indices != all[k + 1].indices);
+      if (tells) found.push_back(&all[k]);
+    }
+    first = last;
+  }
+  return found;
+}
+
+// The one line that a map_error says: what is missing, and the first reason, as closely as it is
+// known.
 std::string summary(const report& result) {
   std::ostringstream text;
   text << "cannot complete the map: found " << indices_in(result.completed()) << " of "
@@ -113,7 +138,10 @@ std::string summary(const report& result) {
   if (!result.trouble().empty()) text << "; " << result.trouble();
   if (!result.failures().empty()) {
     text << "; ";
-    print_line(text, result.failures().front());
+    const auto all = telling(result.failures());
+    const auto other = [&](const failure* one) { return !same_chunk(*all.front(), *one); };
+    const auto next = std::find_if(all.begin() + 1, all.end(), other);
+    print_line(text, **std::prev(next));
   }
   return text.str();
 }
@@ -153,13 +181,16 @@ std::ostream& operator<<(std::ostream& to, const report& result) {
   if (counts.output_lost != 0)
     line << ", " << plural(counts.output_lost, "byte") << " of output lost";
   to << line.str();
-  const std::size_t shown = std::min(result.failures().size(), most_shown);
-  const failure* before = nullptr;
-  for (const failure& one : result.failures().first(shown)) {
+  const std::vector<const failure*> all = telling(result.failures());
+  const std::size_t shown = std::min(all.size(), most_shown);
+  for (std::size_t k = 0; k < shown; ++k) {
     to << "\n  ";
-    print(to, one, std::exchange(before, &one));
+    print(to, *all[k], k == 0 ? nullptr : all[k - 1]);
+    const bool last = k + 1 == all.size() || !same_chunk(*all[k], *all[k + 1]);
+    const std::string hint = last ? result.replay(*all[k]) : "";
+    if (!hint.empty()) to << "\n    to debug it: " << hint;
   }
-  const std::size_t more = result.failures().size() - shown + counts.failures_lost;
+  const std::size_t more = all.size() - shown + counts.failures_lost;
   if (more != 0) to << "\n  and " << plural(more, "failure") << " more";
   if (!result.trouble().empty()) to << "\n  " << result.trouble();
   return to;

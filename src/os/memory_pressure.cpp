@@ -2,6 +2,7 @@
 
 #include <algorithm>
 #include <span>
+#include <sstream>
 #include <string>
 
 #include "os/calls.hpp"
@@ -10,8 +11,20 @@
 
 namespace shard::os {
 
+// smaps has for each mapping a line "from-to rwxp …", whose fourth letter is s for shared memory,
+// and then lines of fields.
 std::size_t private_bytes(const std::filesystem::path& root) {
-  return field(contents(root / "proc/self/smaps_rollup"), "Private_Dirty") * 1024;
+  std::istringstream maps(contents(root / "proc/self/smaps"));
+  std::size_t sum_kib = 0;
+  bool shared = false;
+  for (std::string line; std::getline(maps, line);) {
+    if (const std::size_t rights = line.find(' '); line.find('-') < rights) {
+      shared = line.substr(rights + 1, 4).ends_with('s');
+    } else if (!shared) {
+      sum_kib += field(line, "Private_Dirty");
+    }
+  }
+  return sum_kib * 1024;
 }
 
 std::optional<std::size_t> kills_for_memory(const std::filesystem::path& root) {

@@ -7,9 +7,9 @@
 
 namespace shard::os {
 
-// Memory that this process alone has written to: not what it shares, nor what it inherited and has
-// only read (Private_Dirty, /proc/self/smaps_rollup). Takes milliseconds for each GiB. 0 where it
-// can't be read.
+// Memory that this process alone has written to: not what it inherited and has only read
+// (Private_Dirty), nor shared memory, which counts as private while one process alone has touched
+// it. Takes milliseconds for each GiB. 0 where it can't be read.
 std::size_t private_bytes(const std::filesystem::path& root = "/");
 
 // How many processes the kernel has killed for want of memory in this process's control group (v1

@@ -286,7 +286,7 @@ TEST_F(InstructionDeaths, OfASupervisorInARecoveryLoseAndDoubleNothing) {
         const results found = run(
             size::small, [] {},
             [&](std::size_t i) {
-              if (i == 5 && tries[0]++ == 0) std::abort();
+              if (i == 5 && tries[0]++ == 0) raise(SIGKILL);
             });
         expect_exact(found, right, moment);
       },

@@ -215,7 +215,7 @@ TEST_F(Failures, BecomeAMapErrorThatKeepsTheReport) {
     FAIL() << "nothing was thrown";
   } catch (const shard::map_error& e) {
     EXPECT_TRUE(mentions(e.what(), {"cannot complete the map: found 59 of 100 indices done",
-                                    "indices [50, 60)", "std::runtime_error: half way"}));
+                                    "index 55 (chunk 5)", "std::runtime_error: half way"}));
     EXPECT_THAT(e.result().completed(),
                 testing::ElementsAre(shard::range{0, 55}, shard::range{56, 60}));
   }
