@@ -3,7 +3,6 @@
 #include <algorithm>
 #include <memory>
 
-#include "interruption.hpp"
 #include "progress_line.hpp"
 
 namespace flights {
@@ -12,10 +11,7 @@ shard::options journal::stage(std::string_view name) {
   shard::options how = how_;
   // Shared, since a std::function must be copyable; the line is wiped with the last copy.
   const auto line = std::make_shared<progress_line>(name);
-  how.on_progress = [line](const shard::progress& now) {
-    throw_if_interrupted();
-    line->show(now);
-  };
+  how.on_progress = [line](const shard::progress& now) { line->show(now); };
   return how;
 }
 

@@ -12,8 +12,7 @@ class journal {
  public:
   explicit journal(shard::options how) : how_(std::move(how)) {}
 
-  // Options for one map: they show its progress under this name, and throw interrupted out of it
-  // when the user wants the run to end.
+  // Options for one map: they show its progress under this name.
   shard::options stage(std::string_view name);
 
   void add(const shard::report& map);

@@ -11,14 +11,17 @@
 //   delay_by_hour.npy  int64, 24 × 120: UTC hour of date × delay, 120 bins over [-60, 180) minutes
 //
 // Exit status: 0 all three are written; 2 the command line or the input is wrong, 1 anything else
-// failed: one line on stderr says what, and nothing is written.
+// failed: one line on stderr says what, and nothing is written. SIGINT (Ctrl-C) and SIGTERM end it
+// by the signal, and nothing is written either.
 //
 // Expected on examples/data/flights: "200000 flights from 223 airports", and the picture of a
 // distribution with its peak around 0 and a long tail to the right.
 
 #include <charconv>
 #include <chrono>
+#include <csignal>
 #include <cstddef>
+#include <cstdlib>
 #include <exception>
 #include <filesystem>
 #include <limits>
@@ -33,7 +36,6 @@
 
 #include "airport_index.hpp"
 #include "columns.hpp"
-#include "interruption.hpp"
 #include "journal.hpp"
 #include "outputs.hpp"
 #include "picture.hpp"
@@ -113,10 +115,16 @@ void run(const request& wanted, const flights::columns& rows) {
   }
   shard::save(results.draft("delay_by_hour.npy"), found.delay_by_hour);
   flights::write_csv(results.draft("airports.csv"), found.airports);
-  flights::throw_if_interrupted();
   results.publish();
   describe(rows, found, log, std::chrono::steady_clock::now() - start);
   for (const char* name : flights::outputs::names) fmt::print("{}\n", (wanted.out / name).string());
+}
+
+// Ends the program by the signal that has stopped it, so that a shell sees why it ended.
+[[noreturn]] void end_by(int signal) {
+  std::signal(signal, SIG_DFL);
+  std::raise(signal);
+  std::abort();  // raise() of a signal at its default doesn't return
 }
 
 }  // namespace
@@ -130,12 +138,11 @@ int main(int argc, char** argv) {
   } catch (const std::exception& e) {
     return complain(e.what(), misused);
   }
-  flights::note_interruptions();
+  const shard::stop_on_signals guard;
   try {
     run(wanted, *rows);
-  } catch (const flights::interrupted& why) {
-    flights::end_by(why);
   } catch (const std::exception& e) {
+    if (guard.signal() != 0) end_by(guard.signal());
     return complain(e.what(), failed);
   }
   return 0;
