@@ -25,6 +25,23 @@ std::size_t stripes_of(std::size_t data_bytes, unsigned shift) noexcept {
   return std::max<std::size_t>(1, whole + ((whole << shift) < data_bytes));
 }
 
+// Makes a stripe of so many bytes one that a writer could have left, whatever a file says of it.
+// Every writer notes something before its sequence is odd: where that is nothing, all is meant.
+void confine(stripe& of, std::uint32_t bytes) noexcept {
+  if (of.sequence.load() % 2 != 0) {
+    of.noted_last.store(std::min(of.noted_last.load(), bytes));
+    if (of.noted_first.load() >= of.noted_last.load()) {
+      of.noted_last.store(bytes);
+      of.noted_first.store(0);
+    }
+  }
+  of.torn_last.store(std::min(of.torn_last.load(), bytes));
+  if (of.torn_first.load() >= of.torn_last.load()) {
+    of.torn_first.store(0);
+    of.torn_last.store(0);
+  }
+}
+
 }  // namespace
 
 std::size_t control_plan::size_bytes() const noexcept {
@@ -66,6 +83,7 @@ std::unique_ptr<control> control::for_writing(const place& where) {
   made->make_room(first);
   made->map_lines();
   made->require_ours();
+  made->appended_ = where.grows;
   if (first) made->lay_out();
   os::lock_byte(made->own_, writers_byte, os::hold::shared);
   os::unlock_byte(made->own_, attaching_byte);
@@ -94,7 +112,7 @@ control::control(const place& where, os::protection rights)
       creator_(os::process_id()) {}
 
 control::~control() {
-  if (!writable() || !where_.grows || creator_ != os::process_id()) return;
+  if (!appended_ || creator_ != os::process_id()) return;
   try {
     cut_off();
   } catch (const os::call_failed&) {
@@ -122,8 +140,9 @@ void control::make_room(bool first) {
         std::to_string(size) + " bytes",
         std::to_string(where_.data_end) + ", or " + std::to_string(end) + " with control words");
   }
+  appended_ = true;
   try {
-    os::reserve(own_, end);
+    os::reserve(own_, end - where_.data_end, where_.data_end);
   } catch (const os::call_failed&) {
     os::cut(own_, where_.data_end);
     throw;
@@ -145,7 +164,7 @@ void control::require_ours() const {
 }
 
 // What an earlier life of the area left is carried over: sequences go on, so that readers who are
-// attached see that they moved; what is torn, or abandoned, stays so.
+// attached see that they moved; what is torn, or abandoned, stays so. Any bytes may be there.
 void control::lay_out() noexcept {
   control_lines& all = *lines_;
   if (!laid_out()) std::memset(static_cast<void*>(lines_), 0, plan_.size_bytes());
@@ -153,14 +172,21 @@ void control::lay_out() noexcept {
   if (all.exclusive.writer.load() == writer_state::holding) all.exclusive.abandoned.store(1);
   all.exclusive.writer.store(writer_state::none);
   all.exclusive.slots_used.store(0);
+  all.exclusive.thread.store(0);
   new (&all.exclusive.mutex) os::robust_mutex;
   for (shared_slot& slot : all.slots) {
     slot.occupied.store(0);
+    slot.thread.store(0);
     new (&slot.mutex) os::robust_mutex;
   }
+  const std::size_t stripe_bytes = std::size_t{1} << plan_.stripe_shift;
+  std::size_t left = plan_.data_bytes;
   for (stripe& each : stripes()) {
+    const std::size_t bytes = std::min(left, stripe_bytes);
+    confine(each, static_cast<std::uint32_t>(bytes));
     if (each.sequence.load() % 2 != 0) settle(each);
     new (&each.mutex) os::robust_mutex;
+    left -= bytes;
   }
 
   all.header.plan = plan_;
@@ -168,17 +194,30 @@ void control::lay_out() noexcept {
   all.header.magic.store(magic, std::memory_order_release);
 }
 
+// What a death has left is not for us to forget: then the area stays, and the next opener finds it.
+bool control::has_marks() const noexcept {
+  const exclusive_line& all = lines_->exclusive;
+  if (all.abandoned.load() != 0 || all.writer.load() == writer_state::holding) return true;
+  return std::ranges::any_of(stripes(), [](const stripe& each) {
+    return each.sequence.load() % 2 != 0 || each.torn_first.load() < each.torn_last.load();
+  });
+}
+
 void control::cut_off() {
   mapped_ = {};
   // Another description: the locks of our own may be shared by a forked child, and go only with the
   // last of its descriptors.
-  const os::descriptor again = os::open_again(own_.get(), os::protection::write);
+  os::descriptor again = os::open_again(own_.get(), os::protection::write);
   own_ = {};
-  os::lock_byte(again, attaching_byte, os::hold::exclusive);
-  if (os::try_lock_byte(again, writers_byte, os::hold::exclusive) &&
-      os::try_lock_byte(again, readers_byte, os::hold::exclusive)) {
-    os::cut(again, where_.data_end);
+  own_ = std::move(again);
+  os::lock_byte(own_, attaching_byte, os::hold::exclusive);
+  if (!os::try_lock_byte(own_, writers_byte, os::hold::exclusive) ||
+      !os::try_lock_byte(own_, readers_byte, os::hold::exclusive)) {
+    return;
   }
+  if (os::status(own_.get()).size_bytes != control_end(where_.data_end, where_.data_bytes)) return;
+  map_lines();
+  if (!has_marks()) os::cut(own_, where_.data_end);
 }
 
 }  // namespace shard::memory

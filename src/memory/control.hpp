@@ -136,6 +136,7 @@ class control {
   void map_lines();
   void require_ours() const;
   void lay_out() noexcept;
+  bool has_marks() const noexcept;
   void cut_off();
 
   place where_;
@@ -143,7 +144,8 @@ class control {
   os::protection rights_;
   os::descriptor own_;  // an open file description of its own, that holds the byte locks
   os::file_identity identity_;
-  int creator_;  // a forked child's copy detaches from nothing
+  int creator_;            // a forked child's copy detaches from nothing
+  bool appended_ = false;  // what is behind the data is an area, to be cut off with its last writer
   os::mapping mapped_;
   control_lines* lines_ = nullptr;
 };

@@ -6,6 +6,7 @@
 #include <cstring>
 #include <thread>
 
+#include "memory/attempt.hpp"
 #include "memory/control.hpp"
 #include "memory/segment.hpp"
 #include "memory/word_copy.hpp"
@@ -98,19 +99,29 @@ class footprint {
 
 // ---- What is torn.
 
-bytes_in_stripe torn_in(const stripe& of) noexcept {
-  return {of.torn_first.load(relaxed), of.torn_last.load(relaxed)};
-}
-bytes_in_stripe noted_in(const stripe& of) noexcept {
-  return {of.noted_first.load(relaxed), of.noted_last.load(relaxed)};
+// How much data stripe `s` has.
+std::uint32_t length_of(const segment& of, std::size_t s, unsigned shift) noexcept {
+  const std::size_t left = of.data_bytes() - std::min(of.data_bytes(), s << shift);
+  return static_cast<std::uint32_t>(std::min(left, std::size_t{1} << shift));
 }
 
-// The elements that have any of these bytes.
+// Both as far as a stripe of this length goes: who only reads can't put right what a file says.
+bytes_in_stripe torn_in(const stripe& of, std::uint32_t length) noexcept {
+  const std::uint32_t first = of.torn_first.load(relaxed);
+  const std::uint32_t last = std::min(of.torn_last.load(relaxed), length);
+  return first < last ? bytes_in_stripe{first, last} : bytes_in_stripe{};
+}
+// Where its writer noted nothing, all of it is meant. Requires: the sequence is odd.
+bytes_in_stripe noted_in(const stripe& of, std::uint32_t length) noexcept {
+  const std::uint32_t first = of.noted_first.load(relaxed);
+  const std::uint32_t last = std::min(of.noted_last.load(relaxed), length);
+  return first < last ? bytes_in_stripe{first, last} : bytes_in_stripe{0, length};
+}
+
+// The elements that have any of these bytes, of which there are some.
 range elements_of(const segment& of, std::size_t start, bytes_in_stripe bytes) noexcept {
   const std::size_t size = of.element_bytes();
-  const std::size_t first = start + bytes.first;
-  const std::size_t last = std::min(start + bytes.last, of.data_bytes());
-  return {first / size, (last + size - 1) / size};
+  return {(start + bytes.first) / size, (start + bytes.last + size - 1) / size};
 }
 
 // Adds torn bytes of a stripe to those a transfer reports.
@@ -162,7 +173,8 @@ class locked_stripes {
     const bool all = touched_.every([&](stripe& one, bytes_in_stripe bytes, std::size_t s) {
       if (!lock(one, area, how)) return false;
       ++locked_;
-      if (torn_in(one).overlaps(bytes)) report(what, of, s << touched.shift(), torn_in(one));
+      const bytes_in_stripe torn = torn_in(one, length_of(of, s, touched.shift()));
+      if (torn.overlaps(bytes)) report(what, of, s << touched.shift(), torn);
       return true;
     });
     if (!all) what = {.state = transfer_state::busy};
@@ -213,6 +225,12 @@ transfer written(segment& of, std::span<const run> runs, patience how, Change ch
 
 // ---- Readers.
 
+// Whether anyone could be writing. Requires: the handle only reads.
+bool has_writers(const segment& of, const memory::control& area) {
+  return memory::attempt("read " + of.name(), "a file system with locks",
+                         [&] { return area.has_writers(); });
+}
+
 struct sight {
   transfer what;          // torn, if any of the bytes is
   bool quiet = true;      // no stripe is being written by anyone alive
@@ -225,13 +243,14 @@ sight look(const segment& of, const footprint& touched, bool dead) noexcept {
   touched.every([&](stripe& one, bytes_in_stripe bytes, std::size_t s) {
     // Acquire: pairs with the release that made it even, or odd.
     const std::uint64_t sequence = one.sequence.load(acquire);
-    bytes_in_stripe torn = torn_in(one);
+    const std::uint32_t length = length_of(of, s, touched.shift());
+    bytes_in_stripe torn = torn_in(one, length);
     if (sequence % 2 != 0) {
       if (!dead && !one.mutex.abandoned()) {
         seen.quiet = false;
         return false;
       }
-      torn.include(noted_in(one));
+      torn.include(noted_in(one, length));
     }
     std::atomic_thread_fence(acquire);
     if (one.sequence.load(relaxed) != sequence) {
@@ -264,8 +283,8 @@ void copy_out(const segment& of, std::span<const run> runs, std::byte* to) noexc
 
 // One try: nothing if others were writing.
 std::optional<transfer> tried(const segment& of, const footprint& touched,
-                              std::span<const run> runs, std::byte* to, bool dead = false) {
-  const sight before = look(of, touched, dead);
+                              std::span<const run> runs, std::byte* to) {
+  const sight before = look(of, touched, false);
   if (!before.quiet) return std::nullopt;
   if (!before.what) return before.what;
   copy_out(of, runs, to);
@@ -279,6 +298,22 @@ constexpr int quick_tries = 64;
 constexpr int slow_tries = 256;
 constexpr std::chrono::microseconds between_slow_tries{200};
 
+// For a handle that only reads: what is odd though no writer is attached was left so by a dead one.
+// Nothing if there are writers, or if one came while we looked.
+std::optional<transfer> read_after_the_dead(const segment& of, const memory::control& area,
+                                            const footprint& touched, std::span<const run> runs,
+                                            std::byte* to) {
+  if (has_writers(of, area)) return std::nullopt;
+  const sight before = look(of, touched, true);
+  if (!before.quiet) return std::nullopt;
+  if (before.what) copy_out(of, runs, to);
+  // In this order: a sequence that has not moved since it was seen was odd while nobody wrote.
+  if (has_writers(of, area)) return std::nullopt;
+  std::atomic_thread_fence(acquire);
+  if (sum_of(touched) != before.sum) return std::nullopt;
+  return before.what;
+}
+
 transfer read_by_lock(const segment& of, memory::control& area, const footprint& touched,
                       std::span<const run> runs, std::byte* to) {
   const locked_stripes held(of, area, touched, patience::waits);
@@ -287,14 +322,11 @@ transfer read_by_lock(const segment& of, memory::control& area, const footprint&
 }
 
 // Who can't lock has to go on trying.
-transfer read_by_patience(const segment& of, memory::control& area, const footprint& touched,
-                          std::span<const run> runs, std::byte* to) {
+transfer read_by_patience(const segment& of, const footprint& touched, std::span<const run> runs,
+                          std::byte* to) {
   for (int i = 0; i < slow_tries; ++i) {
     std::this_thread::sleep_for(between_slow_tries);
     if (const auto done = tried(of, touched, runs, to)) return *done;
-  }
-  if (!area.writable() && !area.has_writers()) {
-    if (const auto done = tried(of, touched, runs, to, true)) return *done;
   }
   return {.state = transfer_state::busy};
 }
@@ -306,9 +338,12 @@ transfer read_guarded(const segment& of, memory::control& area, std::span<const 
     if (const auto done = tried(of, touched, runs, to)) return *done;
     pause();
   }
+  if (!area.writable()) {
+    if (const auto done = read_after_the_dead(of, area, touched, runs, to)) return *done;
+  }
   if (how == patience::tries) return {.state = transfer_state::busy};
   return of.may_write() ? read_by_lock(of, area, touched, runs, to)
-                        : read_by_patience(of, area, touched, runs, to);
+                        : read_by_patience(of, touched, runs, to);
 }
 
 }  // namespace
@@ -370,15 +405,17 @@ std::vector<range> torn_ranges(const segment& of) {
   const memory::control* area = of.words();
   std::vector<range> found;
   if (area == nullptr || !area->laid_out()) return found;
-  const bool dead = !area->writable() && !area->has_writers();
+  const bool dead = !area->writable() && !has_writers(of, *area);
+  const unsigned shift = area->plan().stripe_shift;
   for (std::size_t s = 0; s < area->plan().stripes; ++s) {
     const stripe& one = area->stripes()[s];
-    bytes_in_stripe torn = torn_in(one);
+    const std::uint32_t length = length_of(of, s, shift);
+    bytes_in_stripe torn = torn_in(one, length);
     if (one.sequence.load(acquire) % 2 != 0 && (dead || one.mutex.abandoned())) {
-      torn.include(noted_in(one));
+      torn.include(noted_in(one, length));
     }
     if (torn.empty()) continue;
-    const range elements = elements_of(of, s << area->plan().stripe_shift, torn);
+    const range elements = elements_of(of, s << shift, torn);
     if (!found.empty() && found.back().last >= elements.first) {
       found.back().last = elements.last;
     } else {
@@ -392,9 +429,9 @@ void clear_torn(segment& of, range elements) {
   memory::control& area = of.own_words();
   const run all{elements.first, elements.size()};
   const footprint touched(area, {&all, 1}, of.element_bytes());
-  touched.every([&](stripe& one, bytes_in_stripe bytes, std::size_t) {
+  touched.every([&](stripe& one, bytes_in_stripe bytes, std::size_t s) {
     lock(one, area, patience::waits);
-    const bytes_in_stripe torn = torn_in(one);
+    const bytes_in_stripe torn = torn_in(one, length_of(of, s, touched.shift()));
     if (!torn.overlaps(bytes)) {
       one.mutex.unlock();
       return true;

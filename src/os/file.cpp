@@ -117,12 +117,13 @@ descriptor unnamed_file(const descriptor& directory) {
   return file;
 }
 
-void reserve(const descriptor& file, std::size_t size_bytes) {
+void reserve(const descriptor& file, std::size_t size_bytes, std::size_t offset) {
   const auto size = static_cast<off_t>(size_bytes);
-  if (uninterrupted([&] { return calls().fallocate(file.get(), 0, 0, size); }) == 0) return;
+  const auto from = static_cast<off_t>(offset);
+  if (uninterrupted([&] { return calls().fallocate(file.get(), 0, from, size); }) == 0) return;
   if (errno != EOPNOTSUPP) fail("fallocate");
   // Writes into every block where the file system can't reserve.
-  errno = calls().posix_fallocate(file.get(), 0, size);
+  errno = calls().posix_fallocate(file.get(), from, size);
   if (errno != 0) fail("posix_fallocate");
 }
 

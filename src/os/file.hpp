@@ -36,9 +36,10 @@ descriptor huge_memory_file(const std::string& name, std::size_t size_bytes);
 // link_at names it. Returns an empty descriptor where the file system has no such files.
 descriptor unnamed_file(const descriptor& directory);
 
-// Makes a file `size_bytes` long with all its blocks reserved, so that no later write can find the
-// disk full. Not for memory files, where it would touch every page.
-void reserve(const descriptor& file, std::size_t size_bytes);
+// Makes a file at least `offset + size_bytes` long, with the blocks from `offset` on reserved, so
+// that no later write there can find the disk full. Not for memory files, where it would touch
+// every page.
+void reserve(const descriptor& file, std::size_t size_bytes, std::size_t offset = 0);
 
 // Ends a file there. Whoever has more of it mapped faults.
 void cut(const descriptor& file, std::size_t size_bytes);
