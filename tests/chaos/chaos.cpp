@@ -1,0 +1,253 @@
+// shard_chaos: maps without end, while another process kills, stops and continues theirs at random
+// moments: workers, supervisors, standbys. After each map, its outputs, reductions and the cells
+// that it changed in place are compared with what a loop gives, and whether anything is left of it.
+//
+//   shard_chaos 60s [--seed N]
+//
+// Prints a tally, and ends with 1 if anything was wrong.
+#include <fmt/format.h>
+#include <sched.h>
+#include <signal.h>
+#include <sys/wait.h>
+#include <unistd.h>
+
+#include <CLI/CLI.hpp>
+#include <bit>
+#include <chrono>
+#include <cmath>
+#include <cstddef>
+#include <cstdint>
+#include <cstdio>
+#include <cstdlib>
+#include <filesystem>
+#include <random>
+#include <set>
+#include <stdexcept>
+#include <string>
+#include <vector>
+
+#include "process/family.hpp"
+#include "shard/shard.hpp"
+
+namespace {
+
+using namespace std::chrono_literals;
+using shard_test::cast;
+using shard_test::family;
+using shard_test::tally;
+
+// Where the maps and their killer meet.
+enum : std::size_t { over, map_number, worker_kills, supervisor_kills, standby_kills, stops };
+
+// ---- The killer ----
+
+// Kills a run's supervisor and standby more seldom than its workers: both at once end the run.
+void disturb(const family& of, const tally& at, std::mt19937& random, int& kills_of_map) {
+  const cast run(of.living());
+  if (run.supervisor == 0 || run.workers.empty() || kills_of_map > 60) return;
+  const auto dice = random() % 100;
+  const pid_t worker = run.workers[random() % run.workers.size()];
+  if (dice < 15) {
+    if (::kill(worker, SIGSTOP) != 0) return;
+    ++at[stops];
+    for (auto turns = random() % 300; turns != 0; --turns) sched_yield();
+    ::kill(worker, SIGCONT);
+    return;
+  }
+  const pid_t victim = dice < 85 ? worker : dice < 93 ? run.supervisor : run.standby;
+  if (::kill(victim, SIGKILL) != 0) return;
+  ++at[dice < 85 ? worker_kills : dice < 93 ? supervisor_kills : standby_kills];
+  ++kills_of_map;
+}
+
+void kill_until_over(const family& of, const tally& at, unsigned seed) {
+  std::mt19937 random(seed);
+  int map = 0;
+  int kills_of_map = 0;
+  while (at[over] == 0 && getppid() != 1) {
+    if (at[map_number] != map) {
+      map = at[map_number];
+      kills_of_map = 0;
+    }
+    for (auto turns = random() % 400; turns != 0; --turns) sched_yield();
+    disturb(of, at, random, kills_of_map);
+  }
+}
+
+// ---- The maps ----
+
+struct errand {
+  std::size_t indices = 0;
+  std::size_t grain = 0;
+  unsigned workers = 1;
+  int bins = 10;
+  std::set<std::size_t> poison;
+  bool crashes = false;  // at the poison; otherwise it throws
+};
+
+errand any_errand(std::mt19937& random) {
+  errand made;
+  made.indices = 1 + random() % 60'000;
+  made.grain = 1 + random() % 400;
+  made.workers = 1 + static_cast<unsigned>(random() % 6);
+  made.bins = random() % 4 == 0 ? 50'000 : 10;
+  for (auto k = random() % 4; k != 0; --k) made.poison.insert(random() % made.indices);
+  made.crashes = random() % 2 == 0;
+  return made;
+}
+
+double value(std::size_t i) { return std::sin(static_cast<double>(i) * 0.7) * 1e3; }
+
+struct totals {
+  std::size_t maps = 0, broken = 0, deaths = 0, takeovers = 0, isolated = 0, mismatches = 0,
+              leftovers = 0;
+};
+
+// What is wrong with a map's results; empty: nothing.
+std::string fault_in(const errand& what, const shard::report& run, const shard::buffer<double>& out,
+                     const shard::buffer<std::int64_t>& cells, double sum, std::int64_t count,
+                     const std::vector<std::int64_t>& bins) {
+  std::vector<bool> done(what.indices);
+  for (const shard::range part : run.completed()) {
+    for (const std::size_t i : part) done[i] = true;
+  }
+  std::vector<std::int64_t> expected_bins(bins.size());
+  std::int64_t expected_count = 0;
+  double expected_sum = 0;
+  for (std::size_t first = 0; first < what.indices; first += what.grain) {
+    double of_chunk = 0;
+    bool any = false;
+    for (std::size_t i = first; i < std::min(first + what.grain, what.indices); ++i) {
+      const auto cell = static_cast<std::int64_t>(i) + (done[i] ? 1 : 0);
+      if (cells[i] != cell) return fmt::format("cell {} is {}, expected {}", i, cells[i], cell);
+      if (!done[i]) continue;
+      if (what.poison.contains(i)) return fmt::format("index {} is done", i);
+      if (out[i] != value(i)) return fmt::format("output {} is {}", i, out[i]);
+      of_chunk += value(i);
+      ++expected_bins[i * bins.size() / what.indices];
+      ++expected_count;
+      any = true;
+    }
+    if (any) expected_sum += of_chunk;
+  }
+  if (count != expected_count)
+    return fmt::format("count is {}, expected {}", count, expected_count);
+  if (std::bit_cast<std::uint64_t>(sum) != std::bit_cast<std::uint64_t>(expected_sum)) {
+    return fmt::format("sum is {}, expected {}", sum, expected_sum);
+  }
+  if (bins != expected_bins) return "bins differ";
+  const bool all = expected_count + static_cast<std::int64_t>(what.poison.size()) ==
+                   static_cast<std::int64_t>(what.indices);
+  // Only supervisor and standby killed together may end a run early.
+  if (!all && run.trouble().find("supervisor") == std::string::npos) return "indices are missing";
+  return {};
+}
+
+void map_once(std::mt19937& random, totals& into) {
+  const errand what = any_errand(random);
+  shard::buffer<double> out(what.indices);
+  shard::buffer<std::int64_t> cells(what.indices);
+  for (std::size_t i = 0; i < what.indices; ++i) cells[i] = static_cast<std::int64_t>(i);
+  shard::sum<double> sum;
+  shard::counter count;
+  shard::histogram bins{shard::axis::integer(0, what.bins)};
+  const auto bin_count = static_cast<std::size_t>(what.bins);
+  const shard::report run =
+      shard::try_map({.workers = what.workers,
+                      .grain = what.grain,
+                      .retries = 1,
+                      .retries_kill = 10'000,
+                      .keep_going = true},
+                     what.indices, shard::out(out), shard::inout(cells), shard::reduce(sum),
+                     shard::reduce(count), shard::reduce(bins),
+                     [&](std::size_t i, shard::slice<double> to, shard::slice<std::int64_t> cell,
+                         auto& total, auto& hits, auto& bin) {
+                       ++cell[i];
+                       ++hits;
+                       total += value(i);
+                       bin(static_cast<int>(i * bin_count / what.indices));
+                       if (what.poison.contains(i)) {
+                         if (what.crashes) std::abort();
+                         throw std::runtime_error("poison");
+                       }
+                       to[i] = value(i);
+                     });
+  const auto counts = bins.counts();
+  const std::string fault =
+      fault_in(what, run, out, cells, sum.value(), count.value(), {counts.begin(), counts.end()});
+  ++into.maps;
+  into.deaths += run.counts().deaths;
+  into.takeovers += run.counts().takeovers;
+  if (run.trouble().empty()) {
+    into.isolated += what.poison.size();
+  } else {
+    ++into.broken;
+  }
+  if (fault.empty()) return;
+  ++into.mismatches;
+  fmt::print(stderr, "shard_chaos: map {}: {} ({} indices, grain {}, {} workers)\n", into.maps,
+             fault, what.indices, what.grain, what.workers);
+}
+
+std::size_t entries(const char* folder, const std::string& with) {
+  std::size_t found = 0;
+  std::error_code ignored;
+  for (const auto& each : std::filesystem::directory_iterator(folder, ignored)) {
+    if (each.path().filename().string().find(with) != std::string::npos) ++found;
+  }
+  return found;
+}
+
+std::chrono::seconds duration_of(const std::string& text) {
+  std::size_t end = 0;
+  const unsigned long count = std::stoul(text, &end);
+  const std::string unit = text.substr(end);
+  if (unit.empty() || unit == "s") return std::chrono::seconds(count);
+  if (unit == "m") return std::chrono::minutes(count);
+  if (unit == "h") return std::chrono::hours(count);
+  throw std::invalid_argument(text);
+}
+
+}  // namespace
+
+int main(int argc, char** argv) try {
+  CLI::App app{"Maps while their processes are killed and stopped at random moments."};
+  std::string length = "60s";
+  unsigned seed = std::random_device()();
+  app.add_option("duration", length, "60s, 10m, 1h");
+  app.add_option("--seed", seed);
+  CLI11_PARSE(app, argc, argv);
+  const auto end = std::chrono::steady_clock::now() + duration_of(length);
+
+  const family relatives;
+  const tally at;
+  shard_test::bystander killer([&] {
+    kill_until_over(relatives, at, seed + 1);
+    return true;
+  });
+  std::mt19937 random(seed);
+  totals all;
+  const std::size_t descriptors = entries("/proc/self/fd", "");
+  const std::size_t names = entries("/dev/shm", "shard");
+  while (std::chrono::steady_clock::now() < end && all.mismatches == 0) {
+    ++at[map_number];
+    map_once(random, all);
+    if (!shard_test::eventually([&] { return relatives.living().empty(); })) ++all.leftovers;
+    if (entries("/proc/self/fd", "") != descriptors) ++all.leftovers;
+    if (entries("/dev/shm", "shard") > names) ++all.leftovers;
+  }
+  at[over] = 1;
+  const bool killed_well = killer.succeeded();
+  fmt::print(
+      "chaos for {}, seed {}: {} maps; killed {} workers, {} supervisors, {} standbys; stopped {} "
+      "workers\n  {} deaths and {} takeovers reported; {} poisonous indices isolated; {} runs "
+      "ended by "
+      "the death of supervisor and standby\n  mismatches {}, leftovers {}\n",
+      length, seed, all.maps, at[worker_kills].load(), at[supervisor_kills].load(),
+      at[standby_kills].load(), at[stops].load(), all.deaths, all.takeovers, all.isolated,
+      all.broken, all.mismatches, all.leftovers);
+  return killed_well && all.mismatches == 0 && all.leftovers == 0 ? 0 : 1;
+} catch (const std::exception& problem) {
+  fmt::print(stderr, "shard_chaos: {}\n", problem.what());
+  return 2;
+}
