@@ -40,9 +40,11 @@ struct budget {
   std::chrono::duration<double> time_cap{};  // how long to go on narrowing the ratio's interval
   make_workload ours;
   make_workload theirs = {};  // empty for a figure, which has nothing to be interleaved with
+  unsigned processors = 1;    // without so many the ratio says nothing
 };
 
 std::vector<budget> core_budgets();
+std::vector<budget> buffers_budgets();
 
 // Runs `work` and returns the wall-clock seconds that it took.
 template <class Work>

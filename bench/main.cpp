@@ -11,6 +11,7 @@
 #include <cstdio>
 #include <exception>
 #include <fstream>
+#include <iterator>
 #include <nlohmann/json.hpp>
 #include <optional>
 #include <stdexcept>
@@ -56,6 +57,12 @@ void describe(CLI::App& app, command_line& into) {
   app.add_option("--role", into.role)->group("");
 }
 
+std::vector<bench::budget> every_budget() {
+  std::vector<bench::budget> all = bench::core_budgets();
+  std::ranges::move(bench::buffers_budgets(), std::back_inserter(all));
+  return all;
+}
+
 bool wanted(const bench::budget& each, const std::string& group) {
   return group.empty() || each.group == group;
 }
@@ -65,6 +72,11 @@ void print_line(const bench::budget& judged, const bench::verdict& found, bool q
   fmt::print("{:<24}  {:<28}  {:>6.3f}  {:>5.2f}  {}\n", judged.group + "/" + judged.name,
              judged.rival, found.ratio, judged.limit, word);
   std::fflush(stdout);
+}
+
+void print_unmeasured(const bench::budget& each) {
+  fmt::print("{:<24}  {:<28}  {:>6}  {:>5.2f}  needs {} processors\n", each.group + "/" + each.name,
+             each.rival, "", each.limit, each.processors);
 }
 
 void print_details(const bench::verdict& found) {
@@ -86,7 +98,7 @@ void write_json(const std::string& path, const nlohmann::ordered_json& results) 
   if (!file) throw std::runtime_error(fmt::format("cannot write {}", path));
 }
 
-// Returns whether every budget is kept.
+// Returns whether every budget is kept that can be measured here.
 bool run(const std::vector<bench::budget>& budgets, const command_line& asked) {
   bench::start_measuring("shard_bench");
   nlohmann::ordered_json results = nlohmann::ordered_json::array();
@@ -94,6 +106,10 @@ bool run(const std::vector<bench::budget>& budgets, const command_line& asked) {
   for (std::size_t number = 0; number < budgets.size(); ++number) {
     const bench::budget& each = budgets[number];
     if (!wanted(each, asked.group)) continue;
+    if (processors() < each.processors && !asked.with.quick) {
+      print_unmeasured(each);
+      continue;
+    }
     const bench::verdict found = bench::judge(each, number, asked.with);
     print_line(each, found, asked.with.quick);
     if (asked.details) print_details(found);
@@ -123,7 +139,7 @@ int main(int argc, char** argv) try {
   describe(app, asked);
   CLI11_PARSE(app, argc, argv);
 
-  const std::vector<bench::budget> budgets = bench::core_budgets();
+  const std::vector<bench::budget> budgets = every_budget();
   if (asked.side) return serve_side(budgets.at(*asked.side), asked);
   if (std::none_of(budgets.begin(), budgets.end(),
                    [&](const bench::budget& each) { return wanted(each, asked.group); })) {

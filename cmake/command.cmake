@@ -8,11 +8,14 @@ add_executable(
   src/command/array_file.cpp
   src/command/cat.cpp
   src/command/doctor.cpp
+  src/command/gc.cpp
   src/command/head.cpp
   src/command/info.cpp
+  src/command/listing.cpp
   src/command/main.cpp
   src/command/output.cpp
   src/command/print.cpp
+  src/command/stats.cpp
   src/command/values.cpp)
 # Not beside the library, whose target has the same name.
 set_target_properties(shard_command PROPERTIES OUTPUT_NAME shard RUNTIME_OUTPUT_DIRECTORY

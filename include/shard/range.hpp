@@ -66,7 +66,12 @@ class range::iterator {
   friend constexpr difference_type operator-(iterator a, iterator b) noexcept {
     return static_cast<difference_type>(a.index_ - b.index_);
   }
-  friend constexpr auto operator<=>(iterator, iterator) noexcept = default;
+  // Written out: of a defaulted one g++ 12 thinks that it ends a loop every second time, and lays
+  // the loop out for that, which made loops in the first-level cache up to twice as slow.
+  friend constexpr bool operator==(iterator a, iterator b) noexcept { return a.index_ == b.index_; }
+  friend constexpr auto operator<=>(iterator a, iterator b) noexcept {
+    return a.index_ <=> b.index_;
+  }
 
  private:
   std::size_t index_ = 0;

@@ -3,13 +3,10 @@
 #include <algorithm>
 #include <span>
 #include <string_view>
-#include <system_error>
 
-#include "memory/attempt.hpp"
 #include "memory/conversion.hpp"
-#include "memory/malformed.hpp"
+#include "memory/named.hpp"
 #include "os/file.hpp"
-#include "shard/error.hpp"
 
 namespace shard::command {
 namespace {
@@ -24,15 +21,6 @@ constexpr std::size_t most_values = std::size_t{1} << 20;
 constexpr std::size_t block_bytes = std::size_t{1} << 20;
 constexpr std::size_t column_major_block_bytes = std::size_t{16} << 20;
 
-// Runs `steps`, with what is malformed as an error.
-template <class Steps>
-auto checked(const std::string& what, Steps steps) try {
-  return memory::attempt(what, "a readable .npy file, or the name of a buffer", steps);
-} catch (const memory::malformed& e) {
-  throw error(std::errc::invalid_argument,
-              "cannot " + what + ": found " + e.what() + ", expected " + e.expected());
-}
-
 // A path wins over a name: it can be told apart by "./", a name can't.
 os::descriptor open_either(array_file& to) {
   to.path = to.argument;
@@ -45,8 +33,13 @@ os::descriptor open_either(array_file& to) {
     }
   }
   to.path = std::string(names) + to.argument;
-  to.named = true;
   return os::open(to.path, os::protection::read);
+}
+
+// Whatever path led to it.
+backing kind_of(const os::descriptor& file) {
+  if (os::sealed(file.get())) return backing::memory;
+  return memory::name_of_shared(os::status(file.get())) ? backing::named : backing::file;
 }
 
 void require_printable(const array_file& of) {
@@ -69,6 +62,15 @@ void require_printable(const array_file& of) {
 
 }  // namespace
 
+const char* word(backing kind) noexcept {
+  switch (kind) {
+    case backing::memory: return "memory";
+    case backing::file: return "file";
+    case backing::named: return "named";
+  }
+  return "";
+}
+
 std::size_t array_file::row_elements() const noexcept {
   std::size_t count = 1;
   for (std::size_t d = 1; d < shape().size(); ++d) count *= shape()[d];
@@ -80,6 +82,7 @@ array_file open_array(const std::string& argument, const std::string& verb) {
     array_file opened{.argument = argument};
     opened.file = open_either(opened);
     opened.npy = memory::read_npy_file(opened.file);
+    opened.kind = kind_of(opened.file);
     opened.mode = os::status(opened.file.get()).mode;
     opened.type = memory::layout_of(opened.npy.header.descr);
     opened.data_bytes =

@@ -6,9 +6,13 @@
 #include <string>
 #include <vector>
 
+#include "memory/attempt.hpp"
 #include "memory/layout.hpp"
+#include "memory/malformed.hpp"
 #include "memory/npy_file.hpp"
 #include "os/descriptor.hpp"
+#include "shard/backing.hpp"
+#include "shard/error.hpp"
 #include "shard/range.hpp"
 
 namespace shard::command {
@@ -16,7 +20,7 @@ namespace shard::command {
 struct array_file {
   std::string argument;  // as the user gave it
   std::string path{};
-  bool named = false;
+  backing kind = backing::file;
   unsigned mode = 0;
   os::descriptor file{};
   memory::npy_file npy{};
@@ -28,6 +32,17 @@ struct array_file {
   std::size_t rows() const noexcept { return shape().empty() ? 1 : shape()[0]; }
   std::size_t row_elements() const noexcept;
 };
+
+const char* word(backing kind) noexcept;  // "file", as JSON has it
+
+// Runs `steps`, and reports what fails in them as "cannot <what>: found …, expected …".
+template <class Steps>
+auto checked(const std::string& what, Steps steps) try {
+  return memory::attempt(what, "a readable .npy file, or the name of a buffer", steps);
+} catch (const memory::malformed& e) {
+  throw error(std::errc::invalid_argument,
+              "cannot " + what + ": found " + e.what() + ", expected " + e.expected());
+}
 
 // Opens a path, or, where there is no such file, the named buffer of that name. Throws
 // shard::error, whose message begins "cannot <verb> <argument>".

@@ -17,6 +17,8 @@ enum class status : int {
 void add_info(CLI::App& program, status& result);
 void add_head(CLI::App& program, status& result);
 void add_cat(CLI::App& program, status& result);
+void add_stats(CLI::App& program, status& result);
+void add_gc(CLI::App& program, status& result);
 void add_doctor(CLI::App& program, status& result);
 
 }  // namespace shard::command

@@ -1,7 +1,6 @@
 // shard doctor: what the machine means for a job, before the job.
 
 #include <algorithm>
-#include <array>
 #include <filesystem>
 #include <limits>
 #include <memory>
@@ -12,13 +11,16 @@
 #include <vector>
 
 #include "command/command.hpp"
+#include "command/listing.hpp"
 #include "command/output.hpp"
+#include "command/values.hpp"
 #include "os/byte_lock.hpp"
 #include "os/calls.hpp"
 #include "os/cpu.hpp"
 #include "os/file.hpp"
 #include "os/headroom.hpp"
 #include "os/machine.hpp"
+#include "shard/named.hpp"
 
 namespace shard::command {
 namespace {
@@ -41,15 +43,6 @@ const char* word(verdict judged) {
     case verdict::problem: return "problem";
   }
   return "";
-}
-
-// "7.8 GiB".
-std::string size(std::size_t bytes) {
-  constexpr std::array units{"bytes", "KiB", "MiB", "GiB", "TiB", "PiB", "EiB"};
-  auto value = static_cast<double>(bytes);
-  std::size_t unit = 0;
-  for (; value >= 1024; ++unit) value /= 1024;
-  return unit == 0 ? fmt::format("{} bytes", bytes) : fmt::format("{:.1f} {}", value, units[unit]);
 }
 
 // ---- processes
@@ -103,6 +96,32 @@ finding check_memory() {
                       room.limit)};
 }
 
+finding check_groups() {
+  const auto memory = os::memory_limit();
+  const auto processes = os::process_limit();
+  if (!memory && !processes) {
+    return {"control groups", verdict::ok, "no limit of memory or processes",
+            "a job may use the whole machine"};
+  }
+  std::string found;
+  std::string meaning;
+  verdict judged = verdict::note;
+  if (memory) {
+    found = fmt::format("{} of {} used in {}", size(memory->used), size(memory->most),
+                        printable(memory->group));
+    meaning = "beyond its memory the kernel kills a job's processes, buffers counted";
+  }
+  if (processes) {
+    const std::size_t left = processes->most - std::min(processes->used, processes->most);
+    if (left < os::cpu_budget() + std::size_t{2}) judged = verdict::problem;
+    found += fmt::format("{}{} of {} processes in {}", found.empty() ? "" : "; ", processes->used,
+                         processes->most, printable(processes->group));
+    meaning +=
+        fmt::format("{}workers can't be started beyond {} more", meaning.empty() ? "" : "; ", left);
+  }
+  return {"control groups", judged, found, meaning};
+}
+
 finding check_shared_memory() try {
   const os::file_system shm = os::file_system_of("/dev/shm");
   const std::string found =
@@ -118,6 +137,21 @@ finding check_shared_memory() try {
                         : "room for named buffers; those without a name don't count"};
 } catch (const os::call_failed& e) {
   return {"/dev/shm", verdict::problem, e.code().message(), "named buffers need it mounted"};
+}
+
+finding check_names() {
+  const std::vector<named::entry> all = named::list();
+  std::size_t held = 0;
+  std::size_t left = 0;
+  std::size_t left_bytes = 0;
+  for (const named::entry& each : all) {
+    each.held ? ++held : ++left;
+    if (!each.held) left_bytes += each.size_bytes;
+  }
+  const std::string found = fmt::format("{} in use, {} left by kills", held, left);
+  if (left == 0) return {"named buffers", verdict::ok, found, "nothing to tidy up"};
+  return {"named buffers", verdict::note, found,
+          fmt::format("{} of memory are taken for nothing: shard gc", size(left_bytes))};
 }
 
 finding check_huge_pages() {
@@ -211,6 +245,12 @@ finding check_files(const std::string& path, const os::file_system& in) {
     return {subject, verdict::note, found,
             "outputs can be written; processes can't share a file by bulk or locks"};
   }
+  if (in.free_bytes < mebi) {
+    return {subject, verdict::problem, found, "outputs are refused: there is no room for them"};
+  }
+  if (in.kind == "tmpfs" || in.kind == "ramfs") {
+    return {subject, verdict::note, found, "outputs there take memory, and go with the machine"};
+  }
   if (in.network) {
     return {subject, verdict::note, found,
             "processes of one machine may share a file there, those of several may not"};
@@ -237,9 +277,10 @@ finding check_folder(const std::string& path) try {
 // ----
 
 std::vector<finding> check_all(const std::string& path) {
-  return {check_kernel(),        check_watching(),   check_cpus(),        check_memory(),
-          check_shared_memory(), check_huge_pages(), check_descriptors(), check_processes(),
-          check_address_space(), check_file_size(),  check_core(),        check_folder(path)};
+  return {check_kernel(),      check_watching(),      check_cpus(),          check_memory(),
+          check_groups(),      check_shared_memory(), check_names(),         check_huge_pages(),
+          check_descriptors(), check_processes(),     check_address_space(), check_file_size(),
+          check_core(),        check_folder(path)};
 }
 
 void put_text(output& to, const std::vector<finding>& all) {
@@ -251,7 +292,7 @@ void put_text(output& to, const std::vector<finding>& all) {
   }
 }
 
-void put_json(output& to, const std::vector<finding>& all) {
+void put_findings(output& to, const std::vector<finding>& all) {
   using json = nlohmann::ordered_json;
   json list = json::array();
   for (const finding& each : all) {
@@ -260,8 +301,7 @@ void put_json(output& to, const std::vector<finding>& all) {
                     {"found", each.found},
                     {"meaning", each.meaning}});
   }
-  to.put(list.dump(2, ' ', false, json::error_handler_t::replace));
-  to.put('\n');
+  put_json(to, list);
 }
 
 }  // namespace
@@ -286,7 +326,7 @@ void add_doctor(CLI::App& program, status& result) {
   doctor->callback([asked, &result] {
     const std::vector<finding> all = check_all(asked->path);
     output to;
-    asked->as_json ? put_json(to, all) : put_text(to, all);
+    asked->as_json ? put_findings(to, all) : put_text(to, all);
     to.flush();
     const auto bad = [](const finding& each) { return each.judged == verdict::problem; };
     result = std::ranges::any_of(all, bad) ? status::failed : status::ok;

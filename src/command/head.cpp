@@ -18,7 +18,10 @@ void add_head(CLI::App& program, status& result) {
   const auto asked = std::make_shared<request>();
   head->add_option("FILE", asked->file, "A .npy file, or the name of a buffer")->required();
   head->add_option("-n,--rows", asked->rows, "How many rows; 10 if not given")
-      ->check(CLI::NonNegativeNumber.description(""))
+      ->check([](const std::string& text) {
+        const bool digits = text.find_first_not_of("0123456789") == std::string::npos;
+        return digits && !text.empty() ? "" : "found '" + text + "', expected a number from 0 on";
+      })
       ->type_name("ROWS");
   head->footer(
       "A row is one index of the first dimension. `shard cat --help` says how values are "

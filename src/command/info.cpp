@@ -1,17 +1,14 @@
 // shard info: what is in files and named buffers, and how a program opens them.
 
-#include <cstdio>
-#include <memory>
 #include <nlohmann/json.hpp>
 #include <string>
-#include <vector>
 
 #include "command/array_file.hpp"
 #include "command/command.hpp"
+#include "command/listing.hpp"
 #include "command/output.hpp"
 #include "command/values.hpp"
 #include "memory/dtype.hpp"
-#include "shard/error.hpp"
 
 namespace shard::command {
 namespace {
@@ -19,12 +16,6 @@ namespace {
 using json = nlohmann::ordered_json;
 using memory::layout;
 using memory::layout_field;
-
-std::string printable(std::string_view text) {
-  std::string escaped;
-  append_text(escaped, text, format::text);
-  return escaped;
-}
 
 struct orders {
   bool little = false;
@@ -90,7 +81,7 @@ json fields_as_json(const layout& type) {
 json as_json(const array_file& of) {
   const access how = access_to(of);
   json one{{"name", of.argument},
-           {"backing", of.named ? "named" : "file"},
+           {"backing", word(of.kind)},
            {"path", of.path},
            {"mode", fmt::format("{:04o}", of.mode)},
            {"descr", memory::text(of.npy.header.descr)},
@@ -121,8 +112,8 @@ void put_text(output& to, const array_file& of) {
   const access how = access_to(of);
   const std::string order = byte_order(of.type);
   to.print("{}\n", printable(of.argument));
-  to.print("  backing       {}, mode {:04o}\n",
-           of.named ? "named buffer " + printable(of.path) : "file", of.mode);
+  to.print("  backing       {}{}, mode {:04o}\n", word(of.kind),
+           of.kind == backing::named ? " buffer " + printable(of.path) : "", of.mode);
   to.print("  type          {}: {}\n", printable(memory::text(of.npy.header.descr)),
            words(of.type));
   if (!of.type.fields.empty()) {
@@ -144,47 +135,12 @@ void put_text(output& to, const array_file& of) {
            how.why);
 }
 
-struct request {
-  std::vector<std::string> files;
-  bool as_json = false;
-};
-
-// What can't be read does not keep the others from being shown.
-status show(const request& asked) {
-  output to;
-  json all = json::array();
-  status result = status::ok;
-  for (const std::string& file : asked.files) {
-    try {
-      const array_file found = open_array(file, "describe");
-      if (asked.as_json) {
-        all.push_back(as_json(found));
-      } else {
-        put_text(to, found);
-      }
-    } catch (const error& e) {
-      to.flush();
-      std::fprintf(stderr, "shard: %s\n", e.what());
-      result = status::failed;
-    }
-  }
-  // What is no UTF-8 in names becomes U+FFFD.
-  if (asked.as_json) {
-    to.put(all.dump(2, ' ', false, json::error_handler_t::replace));
-    to.put('\n');
-  }
-  to.flush();
-  return result;
-}
-
 }  // namespace
 
 void add_info(CLI::App& program, status& result) {
   CLI::App* const info =
       program.add_subcommand("info", "Show type, shape and order of arrays, and how to open them");
-  const auto asked = std::make_shared<request>();
-  info->add_option("FILE", asked->files, "A .npy file, or the name of a buffer")->required();
-  info->add_flag("--json", asked->as_json, "As a JSON array, with an object for each");
+  const auto asked = add_listing(*info);
   info->footer(
       "Reads headers only, of version 1 to 3 and any type but Python objects. `access` says "
       "whether\n"
@@ -192,7 +148,11 @@ void add_info(CLI::App& program, status& result) {
       "Examples:\n"
       "  shard info *.npy\n"
       "  shard info --json delay.npy | jq '.[0].shape'");
-  info->callback([asked, &result] { result = show(*asked); });
+  info->callback([asked, &result] {
+    result = tell_of_each(*asked, "describe", [](const array_file& of) {
+      return said{as_json(of), [&of](output& to) { put_text(to, of); }};
+    });
+  });
 }
 
 }  // namespace shard::command

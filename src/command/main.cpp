@@ -4,6 +4,7 @@
 #include <cstdio>
 #include <exception>
 #include <sstream>
+#include <string>
 
 #include "command/command.hpp"
 #include "command/output.hpp"
@@ -27,6 +28,8 @@ void describe(CLI::App& program, status& result) {
   shard::command::add_info(program, result);
   shard::command::add_head(program, result);
   shard::command::add_cat(program, result);
+  shard::command::add_stats(program, result);
+  shard::command::add_gc(program, result);
   shard::command::add_doctor(program, result);
 }
 
@@ -42,12 +45,25 @@ status answer(const CLI::App& program, const CLI::ParseError& why) {
   return failed ? status::usage : status::ok;
 }
 
+// CLI11 would only say that there is no subcommand.
+void require_known(const CLI::App& program, int argc, char** argv) {
+  const std::string first = argc < 2 ? "-" : argv[1];
+  std::string known;
+  for (const CLI::App* each : program.get_subcommands({})) {
+    if (each->get_name() == first) return;
+    known += (known.empty() ? "" : ", ") + each->get_name();
+  }
+  if (first.starts_with('-')) return;
+  throw CLI::ValidationError("found '" + first + "', expected one of " + known);
+}
+
 int run(int argc, char** argv) try {
   status result = status::failed;
   CLI::App program("Looks into shard's arrays (.npy files, named buffers) and at the machine.",
                    "shard");
   describe(program, result);
   try {
+    require_known(program, argc, argv);
     program.parse(argc, argv);
   } catch (const CLI::ParseError& e) {
     result = answer(program, e);
@@ -65,5 +81,7 @@ int run(int argc, char** argv) try {
 int main(int argc, char** argv) {
   // A reader that has seen enough, such as `head`, is an end like any other, also under pipefail.
   std::signal(SIGPIPE, SIG_IGN);
+  // Output that grows beyond `ulimit -f` is an error to report, and no reason to die.
+  std::signal(SIGXFSZ, SIG_IGN);
   return run(argc, argv);
 }

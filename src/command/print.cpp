@@ -117,7 +117,8 @@ void print_table(output& to, const array_file& array, range rows, format as) {
 }
 
 // ---- JSON: arrays in arrays, a line for each row. One without elements is [], whatever its other
-// extents: a header of a few bytes can say any.
+// extents (a header of a few bytes can say any), and one without dimensions whose only row was not
+// asked for.
 
 class json_array {
  public:
@@ -126,7 +127,7 @@ class json_array {
 
   void print() {
     const std::vector<std::size_t>& shape = array_.shape();
-    if (shape.empty()) {
+    if (shape.empty() && rows_.size() == 1) {
       put(array_.type, elements_.next());
     } else {
       const std::size_t rows = array_.data_bytes == 0 ? 0 : rows_.size();

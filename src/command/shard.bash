@@ -17,25 +17,36 @@ _shard() {
   local -a choices=()
   COMPREPLY=()
   ((COMP_CWORD == 1)) || subcommand=${COMP_WORDS[1]}
+  # --format=j is three words: = is between words to bash.
+  [[ $word != = ]] || word=
+  [[ $before != = ]] || before=${COMP_WORDS[COMP_CWORD - 2]}
 
-  if [[ $before == -f || $before == --format ]]; then
-    choices=(csv json text)
-  elif [[ $word == -* ]]; then
-    # Unquoted: there may be no subcommand.
-    # shellcheck disable=SC2086
-    mapfile -t choices < <("${COMP_WORDS[0]}" $subcommand --help 2>/dev/null |
-      sed -n 's/^  -/-/p' | grep -oE -- '(^|,)--?[a-z]+' | tr -d ,)
-  elif [[ -z $subcommand ]]; then
-    mapfile -t choices < <("${COMP_WORDS[0]}" --help 2>/dev/null |
-      sed -n '/^Subcommands:/,/^$/s/^  \([a-z]\{1,\}\) .*/\1/p')
-  elif [[ $subcommand == doctor ]]; then
-    compopt -o filenames 2>/dev/null
-    mapfile -t COMPREPLY < <(compgen -d -- "$word")
-    return
-  else
-    _shard_files "$word"
-    return
-  fi
+  case $subcommand:$before in
+    *:-f | *:--format)
+      choices=(csv json text)
+      ;;
+    *:-r | *:--rows | head:-n)
+      return # a number
+      ;;
+    *)
+      if [[ $word == -* ]]; then
+        # Unquoted: there may be no subcommand.
+        # shellcheck disable=SC2086
+        mapfile -t choices < <("${COMP_WORDS[0]}" $subcommand --help 2>/dev/null |
+          sed -n 's/^  -/-/p' | grep -oE -- '(^|,)--?[a-z][a-z-]*' | tr -d ,)
+      elif [[ -z $subcommand ]]; then
+        mapfile -t choices < <("${COMP_WORDS[0]}" --help 2>/dev/null |
+          sed -n '/^Subcommands:/,/^$/s/^  \([a-z]\{1,\}\) .*/\1/p')
+      elif [[ $subcommand == doctor ]]; then
+        compopt -o filenames 2>/dev/null
+        mapfile -t COMPREPLY < <(compgen -d -- "$word")
+        return
+      elif [[ $subcommand != gc ]]; then
+        _shard_files "$word"
+        return
+      fi
+      ;;
+  esac
   mapfile -t COMPREPLY < <(compgen -W "${choices[*]}" -- "$word")
 }
 

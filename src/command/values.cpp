@@ -161,4 +161,19 @@ void append_text(std::string& to, std::string_view text, format as) {
   }
 }
 
+std::string printable(std::string_view text) {
+  std::string escaped;
+  append_text(escaped, text, format::text);
+  return escaped;
+}
+
+std::string size(std::size_t bytes) {
+  constexpr std::array units{"KiB", "MiB", "GiB", "TiB", "PiB", "EiB"};
+  if (bytes < 1024) return fmt::format("{} byte{}", bytes, bytes == 1 ? "" : "s");
+  double value = static_cast<double>(bytes) / 1024;
+  std::size_t unit = 0;
+  for (; value >= 1024; ++unit) value /= 1024;
+  return fmt::format("{:.1f} {}", value, units[unit]);
+}
+
 }  // namespace shard::command

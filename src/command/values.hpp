@@ -19,4 +19,10 @@ void append_value(std::string& to, const memory::layout& type, const std::byte* 
 // not UTF-8 become U+FFFD. text: printable ASCII, all other bytes as \n, \t, \\ or \xNN.
 void append_text(std::string& to, std::string_view text, format as);
 
+// The same for text, to be put between other words.
+std::string printable(std::string_view text);
+
+// "7.8 GiB", "1 byte".
+std::string size(std::size_t bytes);
+
 }  // namespace shard::command

@@ -27,7 +27,7 @@ struct held_lock {
 struct this_thread {
   std::vector<held_lock> held;
   std::uint32_t id = static_cast<std::uint32_t>(os::own_thread());
-  std::size_t first_slot = id % memory::shared_slots;
+  std::size_t slot = 0;  // that it shares a lock by, if it is free
 };
 
 this_thread& mine() {
@@ -41,19 +41,28 @@ this_thread& mine() {
   return true;
 }();
 
-std::vector<held_lock>& held() { return mine().held; }
+auto found_by(std::vector<held_lock>& held, const segment& handle) {
+  return std::ranges::find(held, &handle, &held_lock::by);
+}
 
-auto found_by(const segment& handle) { return std::ranges::find(held(), &handle, &held_lock::by); }
-
-// By any handle of it: the second lock would wait for the first for ever.
-void require_not_held(const segment& of, const control& area) {
-  const auto same = [&](const held_lock& one) { return one.area->identity() == area.identity(); };
-  const auto found = std::ranges::find_if(held(), same);
-  if (found == held().end()) return;
+[[noreturn]] void refuse_second(const segment& of, const held_lock& first) {
   throw error(std::errc::resource_deadlock_would_occur,
               "cannot lock " + of.name() + ": found it locked by this thread already, " +
-                  (found->slot == nullptr ? "exclusively" : "shared") +
+                  (first.slot == nullptr ? "exclusively" : "shared") +
                   ", expected a thread that doesn't hold it");
+}
+
+// By any handle of it: the second lock would wait for the first for ever.
+void require_not_held(const std::vector<held_lock>& held, const segment& of, const control& area) {
+  for (const held_lock& one : held) {
+    if (one.area->identity() == area.identity()) refuse_second(of, one);
+  }
+}
+
+// Afterwards there is room to hold one more, so that nothing can fail once it is locked.
+inline void prepare(std::vector<held_lock>& held, const segment& of, const control& area) {
+  if (!held.empty()) require_not_held(held, of, area);
+  if (held.size() == held.capacity()) held.reserve(held.size() + 1);
 }
 
 [[noreturn]] void refuse_unlock(const segment& of) {
@@ -72,20 +81,22 @@ outcome take(os::robust_mutex& mutex, deadline until) {
 }
 
 // Every step may be repeated by the next owner, if this one dies in it.
-bool take_main(control& area, deadline until) {
+void mend_main(control& area) {
   exclusive_line& line = area.lines().exclusive;
-  const outcome found = take(line.mutex, until);
-  if (found == outcome::owner_died) {
-    if (line.writer.load() == writer_state::holding) line.abandoned.store(1);
-    line.writer.store(writer_state::none);
-    area.lines().header.recoveries.fetch_add(1);
-    line.mutex.mend();
-  }
+  if (line.writer.load() == writer_state::holding) line.abandoned.store(1);
+  line.writer.store(writer_state::none);
+  area.lines().header.recoveries.fetch_add(1);
+  line.mutex.mend();
+}
+
+bool take_main(control& area, deadline until) {
+  const outcome found = take(area.lines().exclusive.mutex, until);
+  if (found == outcome::owner_died) mend_main(area);
   return found != outcome::busy;
 }
 
-bool take_slot(control& area, shared_slot& slot, deadline until) {
-  const outcome found = take(slot.mutex, until);
+// Whether a slot's mutex was taken; puts right what a dead owner left of it.
+bool taken(control& area, shared_slot& slot, outcome found) {
   if (found == outcome::owner_died) {
     slot.occupied.store(0);
     area.lines().header.recoveries.fetch_add(1);
@@ -94,31 +105,32 @@ bool take_slot(control& area, shared_slot& slot, deadline until) {
   return found != outcome::busy;
 }
 
-constexpr deadline at_once = std::chrono::steady_clock::time_point::min();
-
-// A free slot, from one on that other threads are unlikely to begin with; the first tried, waited
-// for, if there are more shared holders than slots.
-shared_slot* take_any_slot(control& area, deadline until) {
+// The slot that the thread had last, or else the first free one: so no more slots come into use,
+// for exclusive lockers to look at, than threads that share at a time, and those soon have a line
+// each. If there are more sharers than slots, waits for the thread's own.
+shared_slot* take_any_slot(control& area, std::size_t& own, deadline until) {
   auto& slots = area.lines().slots;
-  const std::size_t begin = mine().first_slot;
+  if (taken(area, slots[own], slots[own].mutex.try_lock())) return &slots[own];
   for (std::size_t i = 0; i < slots.size(); ++i) {
-    shared_slot& slot = slots[(begin + i) % slots.size()];
-    if (take_slot(area, slot, at_once)) return &slot;
+    if (!taken(area, slots[i], slots[i].mutex.try_lock())) continue;
+    own = i;
+    return &slots[i];
   }
-  return take_slot(area, slots[begin], until) ? &slots[begin] : nullptr;
+  return taken(area, slots[own], take(slots[own].mutex, until)) ? &slots[own] : nullptr;
 }
 
-void occupy(control& area, shared_slot& slot) {
+void occupy(control& area, shared_slot& slot, std::uint32_t thread) {
   const auto number = static_cast<std::uint32_t>(&slot - area.lines().slots.data());
   auto& used = area.lines().exclusive.slots_used;
   std::uint32_t before = used.load();
   while (before <= number && !used.compare_exchange_weak(before, number + 1)) {
   }
-  slot.thread.store(mine().id, std::memory_order_relaxed);
+  slot.thread.store(thread, std::memory_order_relaxed);
   slot.occupied.store(1);
 }
 
 void vacate(shared_slot& slot) {
+  // Release: pairs with the load in lock_exclusively(); who sees it free sees what we read as past.
   slot.occupied.store(0, std::memory_order_release);
   slot.mutex.unlock();
 }
@@ -127,82 +139,91 @@ void vacate(shared_slot& slot) {
 
 // To occupy and then look for a writer, and to announce a writer and then look for who occupies,
 // are sequentially consistent: of a shared and an exclusive locker at least one sees the other.
-// (Dekker's; E. W. Dijkstra, EWD 35.) What is taken back needs release only: the mutexes order it.
+// (Dekker's; E. W. Dijkstra, EWD 35.) What is taken back needs release only, and what is stored
+// relaxed is for people, or for the next owner of the mutex.
 
 bool lock_exclusively(segment& of, deadline until) {
   control& area = of.own_words();
-  require_not_held(of, area);
-  held().reserve(held().size() + 1);
+  this_thread& me = mine();
+  prepare(me.held, of, area);
   exclusive_line& line = area.lines().exclusive;
   if (!take_main(area, until)) return false;
   line.writer.store(writer_state::waiting);
-  for (std::uint32_t i = 0;
-       i < std::min<std::uint32_t>(line.slots_used.load(), memory::shared_slots); ++i) {
+  const auto used = std::min<std::uint32_t>(line.slots_used.load(), memory::shared_slots);
+  for (std::uint32_t i = 0; i < used; ++i) {
     shared_slot& slot = area.lines().slots[i];
     if (slot.occupied.load() == 0) continue;
-    if (!take_slot(area, slot, until)) {
+    if (!taken(area, slot, take(slot.mutex, until))) {
       line.writer.store(writer_state::none);
       line.mutex.unlock();
       return false;
     }
     slot.mutex.unlock();
   }
-  line.thread.store(mine().id, std::memory_order_relaxed);
+  line.thread.store(me.id, std::memory_order_relaxed);
   line.writer.store(writer_state::holding, std::memory_order_relaxed);
-  held().push_back({&of, &area, nullptr});
+  me.held.push_back({&of, &area, nullptr});
   return true;
 }
 
 bool lock_shared(segment& of, deadline until) {
   control& area = of.own_words();
-  require_not_held(of, area);
-  held().reserve(held().size() + 1);
+  this_thread& me = mine();
+  prepare(me.held, of, area);
   exclusive_line& line = area.lines().exclusive;
-  shared_slot* slot = take_any_slot(area, until);
+  shared_slot* slot = take_any_slot(area, me.slot, until);
   if (slot == nullptr) return false;
-  occupy(area, *slot);
+  occupy(area, *slot, me.id);
   if (line.writer.load() != writer_state::none) {
     // Whoever holds the main mutex keeps writers out while it occupies its slot.
     vacate(*slot);
     if (!take_main(area, until)) return false;
-    slot = take_any_slot(area, until);
-    if (slot != nullptr) occupy(area, *slot);
+    slot = take_any_slot(area, me.slot, until);
+    if (slot != nullptr) occupy(area, *slot, me.id);
     line.mutex.unlock();
     if (slot == nullptr) return false;
   }
-  held().push_back({&of, &area, slot});
+  me.held.push_back({&of, &area, slot});
   return true;
 }
 
 void unlock_exclusively(segment& of) {
-  const auto found = found_by(of);
-  if (found == held().end() || found->slot != nullptr) refuse_unlock(of);
+  std::vector<held_lock>& held = mine().held;
+  const auto found = found_by(held, of);
+  if (found == held.end() || found->slot != nullptr) refuse_unlock(of);
   exclusive_line& line = found->area->lines().exclusive;
-  held().erase(found);
+  held.erase(found);
   line.thread.store(0, std::memory_order_relaxed);
+  // Release: pairs with the load in lock_shared(); who sees no writer sees what we wrote.
   line.writer.store(writer_state::none, std::memory_order_release);
   line.mutex.unlock();
 }
 
 void unlock_shared(segment& of) {
-  const auto found = found_by(of);
-  if (found == held().end() || found->slot == nullptr) refuse_unlock(of);
+  std::vector<held_lock>& held = mine().held;
+  const auto found = found_by(held, of);
+  if (found == held.end() || found->slot == nullptr) refuse_unlock(of);
   shared_slot& slot = *found->slot;
-  held().erase(found);
+  held.erase(found);
   slot.thread.store(0, std::memory_order_relaxed);
   vacate(slot);
 }
 
 void release_locks(const segment& of) noexcept {
-  const auto found = found_by(of);
-  if (found == held().end()) return;
+  const std::vector<held_lock>& held = mine().held;
+  const auto found = std::ranges::find(held, &of, &held_lock::by);
+  if (found == held.end()) return;
   auto& handle = const_cast<segment&>(of);
   found->slot == nullptr ? unlock_exclusively(handle) : unlock_shared(handle);
 }
 
 bool is_abandoned(const segment& of) {
   const control* area = of.words();
-  return area != nullptr && area->laid_out() && area->lines().exclusive.abandoned.load() != 0;
+  if (area == nullptr || !area->laid_out()) return false;
+  // Of a holder that has just died nobody has said so yet.
+  const exclusive_line& line = area->lines().exclusive;
+  return line.abandoned.load() != 0 ||
+         (line.writer.load() == writer_state::holding && line.mutex.abandoned());
 }
 
 void clear_abandoned(segment& of) { of.own_words().lines().exclusive.abandoned.store(0); }

@@ -62,6 +62,7 @@ std::size_t control_end(std::size_t data_end, std::size_t data_bytes) noexcept {
   return control_offset(data_end) + plan_control(data_bytes).size_bytes();
 }
 
+// Relaxed: the mutex, or the attaching byte, orders those who settle.
 void settle(stripe& of) noexcept {
   constexpr auto relaxed = std::memory_order_relaxed;
   std::uint32_t first = of.noted_first.load(relaxed);
@@ -72,8 +73,36 @@ void settle(stripe& of) noexcept {
   }
   of.torn_first.store(first, relaxed);
   of.torn_last.store(last, relaxed);
-  // Release: pairs with the acquire of readers; who sees it even sees what is torn.
+  // Release: pairs with the acquire in look(); who sees it even sees what is torn.
   of.sequence.fetch_add(1, std::memory_order_release);
+}
+
+bool laid_out(const control_header& of, const control_plan& plan) noexcept {
+  return of.magic.load(std::memory_order_acquire) == magic && of.plan == plan;
+}
+
+std::vector<range> torn_elements(std::span<const stripe> of, const control_plan& plan,
+                                 std::size_t element_bytes, bool dead) {
+  std::vector<range> found;
+  for (std::size_t s = 0; s < of.size(); ++s) {
+    const stripe& one = of[s];
+    const std::uint32_t length = length_of(plan, s);
+    bytes_in_stripe torn = torn_in(one, length);
+    // Acquire: pairs with the release that made it odd; who sees it odd sees what was noted.
+    if (one.sequence.load(std::memory_order_acquire) % 2 != 0 && (dead || one.mutex.abandoned())) {
+      torn.include(noted_in(one, length));
+    }
+    if (torn.empty()) continue;
+    const std::size_t start = s << plan.stripe_shift;
+    const range elements{(start + torn.first) / element_bytes,
+                         (start + torn.last - 1) / element_bytes + 1};
+    if (!found.empty() && found.back().last >= elements.first) {
+      found.back().last = elements.last;
+    } else {
+      found.push_back(elements);
+    }
+  }
+  return found;
 }
 
 std::unique_ptr<control> control::for_writing(const place& where) {
@@ -91,16 +120,22 @@ std::unique_ptr<control> control::for_writing(const place& where) {
 }
 
 std::unique_ptr<control> control::for_reading(const place& where) {
-  const auto no_room = [&](int file) {
-    return os::status(file).size_bytes < control_end(where.data_end, where.data_bytes);
-  };
-  if (no_room(where.descriptor)) return nullptr;
   std::unique_ptr<control> made(new control(where, os::protection::read));
-  // From now on nobody cuts it off.
-  os::lock_byte(made->own_, readers_byte, os::hold::shared);
-  if (no_room(made->own_.get())) return nullptr;
-  made->map_lines();
+  try {
+    os::lock_byte(made->own_, readers_byte, os::hold::shared);
+  } catch (const os::call_failed&) {
+    return nullptr;
+  }
+  made->find_lines();
   return made;
+}
+
+bool control::find_lines() {
+  if (lines_ != nullptr) return true;
+  const std::size_t end = control_end(where_.data_end, where_.data_bytes);
+  if (os::status(own_.get()).size_bytes < end) return false;
+  map_lines();
+  return true;
 }
 
 control::control(const place& where, os::protection rights)
@@ -120,13 +155,10 @@ control::~control() {
   }
 }
 
-bool control::laid_out() const noexcept {
-  return lines_->header.magic.load(std::memory_order_acquire) == magic &&
-         lines_->header.plan == plan_;
-}
-
-std::span<stripe> control::stripes() const noexcept {
-  return {reinterpret_cast<stripe*>(lines_ + 1), plan_.stripes};
+bool control::look_for_layout() const noexcept {
+  if (lines_ == nullptr || !memory::laid_out(lines_->header, plan_)) return false;
+  seen_laid_out_.store(true, std::memory_order_release);
+  return true;
 }
 
 bool control::has_writers() const { return os::byte_is_locked(own_, writers_byte); }
@@ -159,6 +191,7 @@ void control::map_lines() {
 
 // Without any magic it is an area that nobody has laid out yet, or not to the end.
 void control::require_ours() const {
+  // Relaxed: whoever stored it had the attaching byte before us.
   if (laid_out() || lines_->header.magic.load(std::memory_order_relaxed) == 0) return;
   throw malformed("other bytes behind the data", "nothing, or control words");
 }

@@ -3,6 +3,7 @@
 // docs/memory_layout.md shows the bytes.
 #pragma once
 
+#include <algorithm>
 #include <array>
 #include <atomic>
 #include <cstddef>
@@ -10,11 +11,13 @@
 #include <memory>
 #include <optional>
 #include <span>
+#include <vector>
 
 #include "os/descriptor.hpp"
 #include "os/file.hpp"
 #include "os/mapping.hpp"
 #include "os/robust_mutex.hpp"
+#include "shard/range.hpp"
 
 namespace shard::memory {
 
@@ -46,6 +49,9 @@ struct alignas(line_bytes) control_header {
   std::atomic<std::uint64_t> recoveries;  // mutexes whose owner was found dead
 };
 
+// Whether an area has this header, and is whole. Acquire: pairs with the release of the magic.
+bool laid_out(const control_header& of, const control_plan& plan) noexcept;
+
 enum class writer_state : std::uint32_t { none, waiting, holding };
 
 struct alignas(line_bytes) exclusive_line {
@@ -74,9 +80,49 @@ struct alignas(line_bytes) stripe {
   os::robust_mutex mutex;
 };
 
+struct bytes_in_stripe {
+  std::uint32_t first = 0;
+  std::uint32_t last = 0;
+
+  bool empty() const noexcept { return first >= last; }
+  bool overlaps(const bytes_in_stripe& other) const noexcept {
+    return first < other.last && other.first < last;
+  }
+  void include(const bytes_in_stripe& other) noexcept {
+    *this =
+        empty() ? other : bytes_in_stripe{std::min(first, other.first), std::max(last, other.last)};
+  }
+};
+// How many bytes of the data stripe `s` has.
+inline std::uint32_t length_of(const control_plan& plan, std::size_t s) noexcept {
+  const std::size_t left =
+      plan.data_bytes - std::min<std::size_t>(plan.data_bytes, s << plan.stripe_shift);
+  return static_cast<std::uint32_t>(std::min(left, std::size_t{1} << plan.stripe_shift));
+}
+
+// What is torn, and what its writer noted, both as far as a stripe of this length goes: who only
+// reads can't put right what a file says. Relaxed: under a mutex, or between two looks at a
+// sequence.
+inline bytes_in_stripe torn_in(const stripe& of, std::uint32_t length) noexcept {
+  const std::uint32_t first = of.torn_first.load(std::memory_order_relaxed);
+  const std::uint32_t last = std::min(of.torn_last.load(std::memory_order_relaxed), length);
+  return first < last ? bytes_in_stripe{first, last} : bytes_in_stripe{};
+}
+// Where the writer noted nothing, all of it is meant. Requires: the sequence is odd.
+inline bytes_in_stripe noted_in(const stripe& of, std::uint32_t length) noexcept {
+  const std::uint32_t first = of.noted_first.load(std::memory_order_relaxed);
+  const std::uint32_t last = std::min(of.noted_last.load(std::memory_order_relaxed), length);
+  return first < last ? bytes_in_stripe{first, last} : bytes_in_stripe{0, length};
+}
+
 // Makes the sequence of a dead writer's stripe even: what it had noted is torn. May be repeated by
 // another process if this one dies in it. Requires: the sequence is odd, and nobody is writing.
 void settle(stripe& of) noexcept;
+
+// The elements that are torn; with `dead`, all writers are known to be gone. Bytes that are not
+// among the data are left out, whatever the stripes say.
+std::vector<range> torn_elements(std::span<const stripe> of, const control_plan& plan,
+                                 std::size_t element_bytes, bool dead);
 
 inline constexpr std::size_t shared_slots = 64;
 
@@ -109,19 +155,29 @@ class control {
   // Lays the area out if nobody else is attached for writing. Throws os::call_failed, and malformed
   // where something else is behind the data. Needs /proc.
   static std::unique_ptr<control> for_writing(const place& where);
-  // As the area is; null if there is no room for one yet.
+  // As the area is, as soon as there is one: find_lines. From now on no writer who comes and goes
+  // takes it away again. Null where bytes can't be locked, so that nobody can write by bulk,
+  // either. Throws os::call_failed.
   static std::unique_ptr<control> for_reading(const place& where);
+  // Whether there is one to read from. Throws os::call_failed. One thread at a time.
+  bool find_lines();
 
   control(const control&) = delete;
   control& operator=(const control&) = delete;
   ~control();
 
   bool writable() const noexcept { return rights_ == os::protection::write; }
-  // Until it is, nobody has ever transferred or locked. Acquire: pairs with the release of the
-  // magic; whoever sees it sees the area.
-  bool laid_out() const noexcept;
+  // Until it is, nobody has ever transferred or locked; once it is, it stays so. Acquire: pairs
+  // with the release of the magic (or of the note that one was seen); whoever sees it sees the
+  // area.
+  bool laid_out() const noexcept {
+    return seen_laid_out_.load(std::memory_order_acquire) || look_for_layout();
+  }
+  // Require: find_lines().
   control_lines& lines() const noexcept { return *lines_; }
-  std::span<stripe> stripes() const noexcept;
+  std::span<stripe> stripes() const noexcept {
+    return {reinterpret_cast<stripe*>(lines_ + 1), plan_.stripes};
+  }
   const control_plan& plan() const noexcept { return plan_; }
 
   // Which file this is, for a thread that has it open twice.
@@ -132,6 +188,7 @@ class control {
  private:
   control(const place& where, os::protection rights);
 
+  bool look_for_layout() const noexcept;
   void make_room(bool first);
   void map_lines();
   void require_ours() const;
@@ -148,6 +205,7 @@ class control {
   bool appended_ = false;  // what is behind the data is an area, to be cut off with its last writer
   os::mapping mapped_;
   control_lines* lines_ = nullptr;
+  mutable std::atomic<bool> seen_laid_out_ = false;
 };
 
 }  // namespace shard::memory

@@ -8,6 +8,7 @@
 #include "memory/name.hpp"
 #include "memory/open.hpp"
 #include "memory/segment.hpp"
+#include "memory/sharing.hpp"
 #include "os/byte_lock.hpp"
 #include "os/socket.hpp"
 
@@ -116,10 +117,10 @@ void segment::unlink() {
 }
 
 buffer_stats segment::stats() const {
-  return attempt("measure " + name(), "an open file", [&] {
-    const os::memory_use used = os::use_of(parts_.mapped);
-    buffer_stats found;
-    found.kind = parts_.kind;
+  return attempt("measure " + name(), "an open file, and /proc mounted", [&] {
+    buffer_stats found = memory::sharing_of(
+        parts_.kind, {descriptor(), data_offset() + data_bytes(), data_bytes()}, element_bytes());
+    const os::memory_use used = os::use_of(parts_.mapped, descriptor());
     found.name = name();
     found.allocated_bytes = os::status(descriptor()).allocated_bytes;
     found.resident_bytes = used.resident_bytes;

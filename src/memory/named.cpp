@@ -182,6 +182,35 @@ std::optional<std::string> name_of_shared(const os::file_status& file) try {
   return std::nullopt;  // a system without the folder
 }
 
+leftovers find_leftovers() {
+  leftovers found;
+  for_each_name([&](const location& at, const os::descriptor& file) {
+    if (os::byte_is_locked(file, named_byte)) return;
+    found.all.push_back({at.name, os::status(file.get()).size_bytes});
+  });
+  return found;
+}
+
+leftovers remove_leftovers() {
+  leftovers removed;
+  for_each_name([&](const location& at, const os::descriptor& file) {
+    // What somebody holds is none of our business, and its turn may be a stopped process's.
+    if (os::byte_is_locked(file, named_byte)) return;
+    try {
+      const std::size_t size_bytes = os::status(file.get()).size_bytes;
+      const turn mine(file);
+      if (names(at.path, file) && remove_unheld(at.path, file, mine)) {
+        removed.all.push_back({at.name, size_bytes});
+      }
+    } catch (const os::call_failed& e) {
+      if (e.code() == std::errc::no_such_file_or_directory) return;
+      removed.failures.push_back("cannot remove " + label(at) + ": found '" + e.code().message() +
+                                 "' from " + e.call() + ", expected a folder that can be changed");
+    }
+  });
+  return removed;
+}
+
 }  // namespace shard::memory
 
 namespace shard::detail {
@@ -266,12 +295,9 @@ std::vector<entry> list() {
 
 std::vector<std::string> reclaim() {
   std::vector<std::string> removed;
-  memory::for_each_name([&](const memory::location& at, const os::descriptor& file) {
-    const memory::turn mine(file);
-    if (memory::names(at.path, file) && memory::remove_unheld(at.path, file, mine)) {
-      removed.push_back(at.name);
-    }
-  });
+  for (memory::leftover& each : memory::remove_leftovers().all) {
+    removed.push_back(std::move(each.name));
+  }
   return removed;
 }
 

@@ -20,6 +20,7 @@ void notify(segment& of) {
 std::uint32_t wait_for_notice(segment& of, deadline until) {
   const auto& count = of.own_words().lines().notice.count;
   const std::uint32_t seen = of.noticed().load();
+  // Acquire: pairs with the release in notify().
   std::uint32_t now = count.load(std::memory_order_acquire);
   while (now == seen && (!until || std::chrono::steady_clock::now() < *until)) {
     os::futex_wait(count, seen, until);

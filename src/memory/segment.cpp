@@ -40,40 +40,35 @@ segment::~segment() {
   let_go_of_name();
 }
 
-memory::control& segment::own_words() {
-  if (!may_write()) {
-    throw error(std::errc::permission_denied,
-                demoted_ ? "cannot write to " + name() +
-                               ": found it only captured by the kernel, expected it to be granted "
-                               "with out(), or opened in the kernel"
-                         : "cannot write to " + name() +
-                               ": found it open for reading only, expected it open for writing");
-  }
-  return *words();
-}
-
-memory::control* segment::words() const {
-  // Acquire: pairs with the release in attach(); who sees the area attached sees it mapped.
-  memory::control* found = attached_.load(std::memory_order_acquire);
-  return found != nullptr ? found : attach();
+void segment::refuse_writing() const {
+  throw error(std::errc::permission_denied,
+              demoted_ ? "cannot write to " + name() +
+                             ": found it only captured by the kernel, expected it to be granted "
+                             "with out(), or opened in the kernel"
+                       : "cannot write to " + name() +
+                             ": found it open for reading only, expected it open for writing");
 }
 
 memory::control* segment::attach() const {
   const std::scoped_lock held(attaching_);
-  if (kept_ != nullptr) return kept_.get();
   const memory::control::place where{descriptor(), data_offset() + data_bytes(), data_bytes(),
                                      parts_.kind == backing::file};
   const std::string what = "share " + name();
   try {
-    kept_ = memory::attempt(
+    const bool found = memory::attempt(
         what, "room behind its data, a file system with locks, and /proc mounted", [&] {
-          return may_write() ? memory::control::for_writing(where)
-                             : memory::control::for_reading(where);
+          if (kept_ == nullptr) {
+            kept_ = may_write() ? memory::control::for_writing(where)
+                                : memory::control::for_reading(where);
+          }
+          return kept_ != nullptr && kept_->find_lines();
         });
+    if (!found) return nullptr;
   } catch (const memory::malformed& e) {
     throw error(std::errc::invalid_argument,
                 "cannot " + what + ": found " + e.what() + ", expected " + e.expected());
   }
+  // Release: pairs with the acquire in words().
   attached_.store(kept_.get(), std::memory_order_release);
   return kept_.get();
 }

@@ -80,8 +80,15 @@ class segment {
   bool may_write() const noexcept { return writable() && !demoted_; }
 
   // The control area, attached by the first call. Any thread may call them. Throw shard::error.
-  memory::control& own_words();    // if this may not be written to, too
-  memory::control* words() const;  // null: there is none yet, and this may not make one
+  memory::control& own_words() {  // if this may not be written to, too
+    if (!may_write()) refuse_writing();
+    return *words();
+  }
+  memory::control* words() const {  // null: there is none yet, and this may not make one
+    // Acquire: pairs with the release in attach(); who sees the area attached sees it mapped.
+    memory::control* const found = attached_.load(std::memory_order_acquire);
+    return found != nullptr ? found : attach();
+  }
   // How many notifications this handle has seen.
   std::atomic<std::uint32_t>& noticed() noexcept { return noticed_; }
   // Made by the first call, -1 before, with `create` unset.
@@ -113,6 +120,7 @@ class segment {
   static std::size_t most_promised_bytes();
 
  private:
+  [[noreturn]] void refuse_writing() const;
   memory::control* attach() const;
   void let_go_of_name() noexcept;
 

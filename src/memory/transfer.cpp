@@ -15,7 +15,10 @@
 namespace shard::detail {
 namespace {
 
+using memory::bytes_in_stripe;
+using memory::noted_in;
 using memory::stripe;
+using memory::torn_in;
 
 constexpr auto relaxed = std::memory_order_relaxed;
 constexpr auto acquire = std::memory_order_acquire;
@@ -23,26 +26,63 @@ constexpr auto release = std::memory_order_release;
 
 // ---- Where a transfer touches the stripes.
 
-struct bytes_in_stripe {
-  std::uint32_t first = 0;
-  std::uint32_t last = 0;
+// The bytes of one stripe that are in [first, last) of the data. Requires: some are.
+bytes_in_stripe part_of(std::size_t stripe, unsigned shift, std::size_t first,
+                        std::size_t last) noexcept {
+  const std::size_t start = stripe << shift;
+  const std::size_t size = std::size_t{1} << shift;
+  return {static_cast<std::uint32_t>(first > start ? first - start : 0),
+          static_cast<std::uint32_t>(std::min(last - start, size))};
+}
 
-  bool empty() const noexcept { return first >= last; }
-  bool overlaps(const bytes_in_stripe& other) const noexcept {
-    return first < other.last && other.first < last;
+// Both kinds of footprint have
+//   every(visit)   visit(stripe&, bytes_in_stripe, index) for each stripe, in ascending order,
+//   until
+//                  one returns false; says whether none did
+//   each(visit)    the same for visit(stripe&), which is less work
+//   shift()
+
+// The stripes of one run: the common case, which takes no memory.
+class one_run {
+ public:
+  one_run(const memory::control& of, const run& covered, std::size_t element_bytes) noexcept
+      : all_(of.stripes().data()),
+        shift_(of.plan().stripe_shift),
+        first_byte_(covered.first * element_bytes),
+        last_byte_(first_byte_ + covered.count * element_bytes) {
+    if (covered.count == 0) return;
+    first_ = all_ + (first_byte_ >> shift_);
+    last_ = all_ + ((last_byte_ - 1) >> shift_) + 1;
   }
-  void include(const bytes_in_stripe& other) noexcept {
-    *this =
-        empty() ? other : bytes_in_stripe{std::min(first, other.first), std::max(last, other.last)};
+
+  template <class Visit>
+  bool every(Visit visit) const {
+    return each([&](stripe& one) {
+      const auto s = static_cast<std::size_t>(&one - all_);
+      return visit(one, part_of(s, shift_, first_byte_, last_byte_), s);
+    });
   }
+  template <class Visit>
+  bool each(Visit visit) const {
+    for (stripe* one = first_; one != last_; ++one) {
+      if (!visit(*one)) return false;
+    }
+    return true;
+  }
+  unsigned shift() const noexcept { return shift_; }
+
+ private:
+  stripe* all_;
+  unsigned shift_;
+  std::size_t first_byte_, last_byte_;  // of the data
+  stripe* first_ = nullptr;
+  stripe* last_ = nullptr;
 };
 
-// The stripes of some runs, in ascending order, with the bytes in each. One run, the common case,
-// takes no memory.
-class footprint {
+class many_runs {
  public:
-  footprint(const memory::control& of, std::span<const run> runs, std::size_t element_bytes)
-      : stripes_(of.stripes()), shift_(of.plan().stripe_shift) {
+  many_runs(const memory::control& of, std::span<const run> runs, std::size_t element_bytes)
+      : stripes_(of.stripes().data()), shift_(of.plan().stripe_shift) {
     std::size_t low = ~std::size_t{0};
     std::size_t high = 0;
     for (const run& each : runs) {
@@ -51,74 +91,42 @@ class footprint {
       high = std::max(high, (each.first + each.count) * element_bytes);
     }
     if (high == 0) return;
-    first_byte_ = low;
-    last_byte_ = high;
     first_ = low >> shift_;
-    last_ = ((high - 1) >> shift_) + 1;
-    if (runs.size() == 1) return;
-    parts_.resize(last_ - first_);
+    parts_.resize(((high - 1) >> shift_) + 1 - first_);
     for (const run& each : runs) {
       if (each.count > 0)
         add(each.first * element_bytes, (each.first + each.count) * element_bytes);
     }
   }
 
-  // visit(stripe&, bytes_in_stripe, index) for each, until one returns false. Returns whether none
-  // did.
   template <class Visit>
   bool every(Visit visit) const {
-    for (std::size_t s = first_; s < last_; ++s) {
-      const bytes_in_stripe bytes =
-          parts_.empty() ? part(s, first_byte_, last_byte_) : parts_[s - first_];
-      if (!bytes.empty() && !visit(stripes_[s], bytes, s)) return false;
+    for (std::size_t k = 0; k < parts_.size(); ++k) {
+      if (parts_[k].empty()) continue;
+      if (!visit(stripes_[first_ + k], parts_[k], first_ + k)) return false;
     }
     return true;
   }
-
+  template <class Visit>
+  bool each(Visit visit) const {
+    return every([&](stripe& one, bytes_in_stripe, std::size_t) { return visit(one); });
+  }
   unsigned shift() const noexcept { return shift_; }
 
  private:
-  bytes_in_stripe part(std::size_t s, std::size_t first, std::size_t last) const noexcept {
-    const std::size_t start = s << shift_;
-    const std::size_t size = std::size_t{1} << shift_;
-    return {static_cast<std::uint32_t>(first > start ? first - start : 0),
-            static_cast<std::uint32_t>(std::min(last - start, size))};
-  }
   void add(std::size_t first, std::size_t last) {
     for (std::size_t s = first >> shift_; s <= (last - 1) >> shift_; ++s) {
-      parts_[s - first_].include(part(s, first, last));
+      parts_[s - first_].include(part_of(s, shift_, first, last));
     }
   }
 
-  std::span<stripe> stripes_;
+  stripe* stripes_;
   unsigned shift_;
-  std::size_t first_ = 0, last_ = 0;            // stripes
-  std::size_t first_byte_ = 0, last_byte_ = 0;  // of the data
-  std::vector<bytes_in_stripe> parts_;          // of more runs than one, by stripe
+  std::size_t first_ = 0;               // stripe
+  std::vector<bytes_in_stripe> parts_;  // of the stripes from there on
 };
 
-// ---- What is torn.
-
-// How much data stripe `s` has.
-std::uint32_t length_of(const segment& of, std::size_t s, unsigned shift) noexcept {
-  const std::size_t left = of.data_bytes() - std::min(of.data_bytes(), s << shift);
-  return static_cast<std::uint32_t>(std::min(left, std::size_t{1} << shift));
-}
-
-// Both as far as a stripe of this length goes: who only reads can't put right what a file says.
-bytes_in_stripe torn_in(const stripe& of, std::uint32_t length) noexcept {
-  const std::uint32_t first = of.torn_first.load(relaxed);
-  const std::uint32_t last = std::min(of.torn_last.load(relaxed), length);
-  return first < last ? bytes_in_stripe{first, last} : bytes_in_stripe{};
-}
-// Where its writer noted nothing, all of it is meant. Requires: the sequence is odd.
-bytes_in_stripe noted_in(const stripe& of, std::uint32_t length) noexcept {
-  const std::uint32_t first = of.noted_first.load(relaxed);
-  const std::uint32_t last = std::min(of.noted_last.load(relaxed), length);
-  return first < last ? bytes_in_stripe{first, last} : bytes_in_stripe{0, length};
-}
-
-// The elements that have any of these bytes, of which there are some.
+// The elements that have any of these bytes.
 range elements_of(const segment& of, std::size_t start, bytes_in_stripe bytes) noexcept {
   const std::size_t size = of.element_bytes();
   return {(start + bytes.first) / size, (start + bytes.last + size - 1) / size};
@@ -166,14 +174,15 @@ bool lock(stripe& one, memory::control& of, patience how) noexcept {
 }
 
 // The stripes of a transfer, locked, unless `what` says otherwise.
+template <class Footprint>
 class locked_stripes {
  public:
-  locked_stripes(const segment& of, memory::control& area, const footprint& touched, patience how)
+  locked_stripes(const segment& of, memory::control& area, const Footprint& touched, patience how)
       : touched_(touched) {
     const bool all = touched_.every([&](stripe& one, bytes_in_stripe bytes, std::size_t s) {
       if (!lock(one, area, how)) return false;
       ++locked_;
-      const bytes_in_stripe torn = torn_in(one, length_of(of, s, touched.shift()));
+      const bytes_in_stripe torn = torn_in(one, memory::length_of(area.plan(), s));
       if (torn.overlaps(bytes)) report(what, of, s << touched.shift(), torn);
       return true;
     });
@@ -182,7 +191,7 @@ class locked_stripes {
   locked_stripes(const locked_stripes&) = delete;
   locked_stripes& operator=(const locked_stripes&) = delete;
   ~locked_stripes() {
-    touched_.every([&](stripe& one, bytes_in_stripe, std::size_t) {
+    touched_.each([&](stripe& one) {
       if (locked_ == 0) return false;
       --locked_;
       one.mutex.unlock();
@@ -193,15 +202,14 @@ class locked_stripes {
   transfer what;
 
  private:
-  const footprint& touched_;
+  const Footprint& touched_;
   std::size_t locked_ = 0;
 };
 
 // Runs `change` while every stripe says that it is being written.
-template <class Change>
-transfer written(segment& of, std::span<const run> runs, patience how, Change change) {
-  memory::control& area = of.own_words();
-  const footprint touched(area, runs, of.element_bytes());
+template <class Footprint, class Change>
+transfer write_touched(const segment& of, memory::control& area, const Footprint& touched,
+                       patience how, Change& change) {
   const locked_stripes held(of, area, touched, how);
   if (!held.what) return held.what;
 
@@ -215,12 +223,20 @@ transfer written(segment& of, std::span<const run> runs, patience how, Change ch
   // Pairs with the fence of readers: who sees any of our words sees every sequence moved.
   std::atomic_thread_fence(release);
   change();
-  touched.every([](stripe& one, bytes_in_stripe, std::size_t) {
-    // Release: pairs with the acquire in look(); who sees it even sees our words.
+  touched.each([](stripe& one) {
+    // Release: pairs with the acquire of readers; who sees it even sees our words.
     one.sequence.store(one.sequence.load(relaxed) + 1, release);
     return true;
   });
   return {};
+}
+
+template <class Change>
+transfer written(segment& of, std::span<const run> runs, patience how, Change change) {
+  memory::control& area = of.own_words();
+  const std::size_t size = of.element_bytes();
+  if (runs.size() == 1) return write_touched(of, area, one_run(area, runs[0], size), how, change);
+  return write_touched(of, area, many_runs(area, runs, size), how, change);
 }
 
 // ---- Readers.
@@ -231,19 +247,35 @@ bool has_writers(const segment& of, const memory::control& area) {
                          [&] { return area.has_writers(); });
 }
 
+// The sum of the sequences if no stripe is being written and none has torn bytes, as nearly always;
+// else an odd number.
+template <class Footprint>
+std::uint64_t quiet_sum(const Footprint& touched) noexcept {
+  std::uint64_t sum = 0;
+  const bool quiet = touched.each([&](const stripe& one) {
+    // Acquire: pairs with the release that made it even.
+    const std::uint64_t sequence = one.sequence.load(acquire);
+    sum += sequence;
+    return sequence % 2 == 0 && one.torn_first.load(relaxed) == one.torn_last.load(relaxed);
+  });
+  return quiet ? sum : 1;
+}
+
 struct sight {
   transfer what;          // torn, if any of the bytes is
   bool quiet = true;      // no stripe is being written by anyone alive
   std::uint64_t sum = 0;  // of the sequences
 };
 
-// `dead`: whether all writers are known to be gone.
-sight look(const segment& of, const footprint& touched, bool dead) noexcept {
+// `dead`: whether all writers are known to be gone. What it says of torn bytes holds by itself;
+// that there are none holds if the sequences still have the same sum afterwards.
+template <class Footprint>
+sight look(const segment& of, const Footprint& touched, bool dead) noexcept {
   sight seen;
   touched.every([&](stripe& one, bytes_in_stripe bytes, std::size_t s) {
     // Acquire: pairs with the release that made it even, or odd.
     const std::uint64_t sequence = one.sequence.load(acquire);
-    const std::uint32_t length = length_of(of, s, touched.shift());
+    const std::uint32_t length = memory::length_of({of.data_bytes(), 0, touched.shift()}, s);
     bytes_in_stripe torn = torn_in(one, length);
     if (sequence % 2 != 0) {
       if (!dead && !one.mutex.abandoned()) {
@@ -252,21 +284,23 @@ sight look(const segment& of, const footprint& touched, bool dead) noexcept {
       }
       torn.include(noted_in(one, length));
     }
+    seen.sum += sequence;
+    if (!torn.overlaps(bytes)) return true;
     std::atomic_thread_fence(acquire);
     if (one.sequence.load(relaxed) != sequence) {
       seen.quiet = false;
       return false;
     }
-    if (torn.overlaps(bytes)) report(seen.what, of, s << touched.shift(), torn);
-    seen.sum += sequence;
+    report(seen.what, of, s << touched.shift(), torn);
     return true;
   });
   return seen;
 }
 
-std::uint64_t sum_of(const footprint& touched) noexcept {
+template <class Footprint>
+std::uint64_t sum_of(const Footprint& touched) noexcept {
   std::uint64_t sum = 0;
-  touched.every([&](stripe& one, bytes_in_stripe, std::size_t) {
+  touched.each([&](const stripe& one) {
     sum += one.sequence.load(relaxed);
     return true;
   });
@@ -281,16 +315,25 @@ void copy_out(const segment& of, std::span<const run> runs, std::byte* to) noexc
   }
 }
 
+// Copies, and says whether the sequences still have this sum. Torn bytes that were looked for
+// before, and not found, weren't there then: they come and go with a sequence.
+template <class Footprint>
+bool copied_out(const segment& of, const Footprint& touched, std::span<const run> runs,
+                std::byte* to, std::uint64_t sum) noexcept {
+  copy_out(of, runs, to);
+  // Pairs with the fence of writers.
+  std::atomic_thread_fence(acquire);
+  return sum_of(touched) == sum;
+}
+
 // One try: nothing if others were writing.
-std::optional<transfer> tried(const segment& of, const footprint& touched,
+template <class Footprint>
+std::optional<transfer> tried(const segment& of, const Footprint& touched,
                               std::span<const run> runs, std::byte* to) {
   const sight before = look(of, touched, false);
   if (!before.quiet) return std::nullopt;
   if (!before.what) return before.what;
-  copy_out(of, runs, to);
-  // Pairs with the fence of writers.
-  std::atomic_thread_fence(acquire);
-  if (sum_of(touched) != before.sum) return std::nullopt;
+  if (!copied_out(of, touched, runs, to, before.sum)) return std::nullopt;
   return transfer{};
 }
 
@@ -300,8 +343,9 @@ constexpr std::chrono::microseconds between_slow_tries{200};
 
 // For a handle that only reads: what is odd though no writer is attached was left so by a dead one.
 // Nothing if there are writers, or if one came while we looked.
+template <class Footprint>
 std::optional<transfer> read_after_the_dead(const segment& of, const memory::control& area,
-                                            const footprint& touched, std::span<const run> runs,
+                                            const Footprint& touched, std::span<const run> runs,
                                             std::byte* to) {
   if (has_writers(of, area)) return std::nullopt;
   const sight before = look(of, touched, true);
@@ -314,7 +358,8 @@ std::optional<transfer> read_after_the_dead(const segment& of, const memory::con
   return before.what;
 }
 
-transfer read_by_lock(const segment& of, memory::control& area, const footprint& touched,
+template <class Footprint>
+transfer read_by_lock(const segment& of, memory::control& area, const Footprint& touched,
                       std::span<const run> runs, std::byte* to) {
   const locked_stripes held(of, area, touched, patience::waits);
   if (held.what) copy_out(of, runs, to);
@@ -322,7 +367,8 @@ transfer read_by_lock(const segment& of, memory::control& area, const footprint&
 }
 
 // Who can't lock has to go on trying.
-transfer read_by_patience(const segment& of, const footprint& touched, std::span<const run> runs,
+template <class Footprint>
+transfer read_by_patience(const segment& of, const Footprint& touched, std::span<const run> runs,
                           std::byte* to) {
   for (int i = 0; i < slow_tries; ++i) {
     std::this_thread::sleep_for(between_slow_tries);
@@ -331,9 +377,9 @@ transfer read_by_patience(const segment& of, const footprint& touched, std::span
   return {.state = transfer_state::busy};
 }
 
-transfer read_guarded(const segment& of, memory::control& area, std::span<const run> runs,
-                      std::byte* to, patience how) {
-  const footprint touched(area, runs, of.element_bytes());
+template <class Footprint>
+transfer read_again(const segment& of, memory::control& area, const Footprint& touched,
+                    std::span<const run> runs, std::byte* to, patience how) {
   for (int i = 0; i < quick_tries; ++i) {
     if (const auto done = tried(of, touched, runs, to)) return *done;
     pause();
@@ -346,17 +392,39 @@ transfer read_guarded(const segment& of, memory::control& area, std::span<const 
                         : read_by_patience(of, touched, runs, to);
 }
 
+template <class Footprint>
+transfer read_touched(const segment& of, memory::control& area, const Footprint& touched,
+                      std::span<const run> runs, std::byte* to, patience how) {
+  const std::uint64_t sum = quiet_sum(touched);
+  if (sum % 2 == 0 && copied_out(of, touched, runs, to, sum)) return {};
+  return read_again(of, area, touched, runs, to, how);
+}
+
+transfer read_guarded(const segment& of, memory::control& area, std::span<const run> runs,
+                      std::byte* to, patience how) {
+  const std::size_t size = of.element_bytes();
+  if (runs.size() == 1) {
+    return read_touched(of, area, one_run(area, runs[0], size), runs, to, how);
+  }
+  return read_touched(of, area, many_runs(area, runs, size), runs, to, how);
+}
+
+// Nobody has ever written by bulk. If that is still so afterwards, nobody did meanwhile: a writer
+// who came and went had to leave the area to us. The fence pairs with that of writers.
+transfer read_unguarded(const segment& of, std::span<const run> runs, std::byte* to, patience how) {
+  copy_out(of, runs, to);
+  std::atomic_thread_fence(acquire);
+  memory::control* const area = of.words();
+  if (area != nullptr && area->laid_out()) return read_guarded(of, *area, runs, to, how);
+  return {};
+}
+
 }  // namespace
 
 transfer read_runs(const segment& of, std::span<const run> runs, std::byte* to, patience how) {
-  memory::control* area = of.words();
+  memory::control* const area = of.words();
   if (area != nullptr && area->laid_out()) return read_guarded(of, *area, runs, to, how);
-  // Nobody has ever written by bulk. If that is still so afterwards, nobody did meanwhile.
-  copy_out(of, runs, to);
-  std::atomic_thread_fence(acquire);
-  area = of.words();
-  if (area != nullptr && area->laid_out()) return read_guarded(of, *area, runs, to, how);
-  return {};
+  return read_unguarded(of, runs, to, how);
 }
 
 transfer write_runs(segment& of, std::span<const run> runs, const std::byte* from, patience how) {
@@ -391,47 +459,28 @@ transfer change_runs(segment& of, std::span<const run> runs, void (*apply)(void*
   return written(of, runs, patience::waits, [&] { apply(context); });
 }
 
-void require_done(const transfer& what, const segment& of) {
+void refuse_transfer(const transfer& what, const segment& of) {
   if (what.state == transfer_state::torn) throw torn_error(what.torn);
-  if (what.state == transfer_state::busy) {
-    throw error(std::errc::device_or_resource_busy,
-                "cannot read " + of.name() +
-                    ": found others writing there at every try, expected a pause; a handle that "
-                    "can write waits for one");
-  }
+  throw error(std::errc::device_or_resource_busy,
+              "cannot read " + of.name() +
+                  ": found others writing there at every try, expected a pause; a handle that can "
+                  "write waits for one");
 }
 
 std::vector<range> torn_ranges(const segment& of) {
   const memory::control* area = of.words();
-  std::vector<range> found;
-  if (area == nullptr || !area->laid_out()) return found;
+  if (area == nullptr || !area->laid_out()) return {};
   const bool dead = !area->writable() && !has_writers(of, *area);
-  const unsigned shift = area->plan().stripe_shift;
-  for (std::size_t s = 0; s < area->plan().stripes; ++s) {
-    const stripe& one = area->stripes()[s];
-    const std::uint32_t length = length_of(of, s, shift);
-    bytes_in_stripe torn = torn_in(one, length);
-    if (one.sequence.load(acquire) % 2 != 0 && (dead || one.mutex.abandoned())) {
-      torn.include(noted_in(one, length));
-    }
-    if (torn.empty()) continue;
-    const range elements = elements_of(of, s << shift, torn);
-    if (!found.empty() && found.back().last >= elements.first) {
-      found.back().last = elements.last;
-    } else {
-      found.push_back(elements);
-    }
-  }
-  return found;
+  return memory::torn_elements(area->stripes(), area->plan(), of.element_bytes(), dead);
 }
 
 void clear_torn(segment& of, range elements) {
   memory::control& area = of.own_words();
   const run all{elements.first, elements.size()};
-  const footprint touched(area, {&all, 1}, of.element_bytes());
+  const one_run touched(area, all, of.element_bytes());
   touched.every([&](stripe& one, bytes_in_stripe bytes, std::size_t s) {
     lock(one, area, patience::waits);
-    const bytes_in_stripe torn = torn_in(one, length_of(of, s, touched.shift()));
+    const bytes_in_stripe torn = torn_in(one, memory::length_of(area.plan(), s));
     if (!torn.overlaps(bytes)) {
       one.mutex.unlock();
       return true;

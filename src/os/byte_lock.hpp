@@ -3,6 +3,7 @@
 // descriptor, so that no dead process holds one.
 #pragma once
 
+#include <cstddef>
 #include <cstdint>
 
 #include "os/descriptor.hpp"
@@ -20,5 +21,9 @@ void unlock_byte(const descriptor& file, std::uint64_t byte);
 
 // Whether any other open file description holds it, either way.
 bool byte_is_locked(const descriptor& file, std::uint64_t byte);
+
+// How many others do, of all processes. The kernel lists its locks in /proc/locks; where that can't
+// be read, 1 stands for any number. Requires: this description holds no lock.
+std::size_t holders_of_byte(const descriptor& file, std::uint64_t byte);
 
 }  // namespace shard::os

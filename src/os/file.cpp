@@ -195,6 +195,10 @@ bool open_for_writing(int descriptor) {
   return (flags & O_ACCMODE) == O_RDWR;
 }
 
+bool may_write(int descriptor) noexcept {
+  return ::faccessat(AT_FDCWD, proc_path(descriptor).c_str(), W_OK, AT_EACCESS) == 0;
+}
+
 bool sealed(int descriptor) {
   const int seals = calls().get_seals(descriptor);
   return seals >= 0 && (seals & needed_seals) == needed_seals;

@@ -82,6 +82,8 @@ descriptor open_again(int descriptor, protection rights);
 std::string name_of(int descriptor);
 
 bool open_for_writing(int descriptor);
+// Whether this user may write to a file, whatever the descriptor was opened for. Needs /proc.
+bool may_write(int descriptor) noexcept;
 // Whether a memory file can neither shrink nor grow.
 bool sealed(int descriptor);
 // Whether it can't be written to any more, and making it so: EBUSY while anyone maps it writable.

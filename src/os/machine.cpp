@@ -8,10 +8,12 @@
 #include <sys/vfs.h>
 #include <unistd.h>
 
+#include <algorithm>
 #include <array>
 #include <cstdint>
 #include <cstdio>
 #include <memory>
+#include <utility>
 
 #include "os/calls.hpp"
 #include "os/cgroup.hpp"
@@ -49,6 +51,28 @@ std::string chosen(const std::string& words) {
   return words.substr(first + 1, last - first - 1);
 }
 
+struct group_files {
+  const char* limit;
+  const char* used;
+};
+
+// Version 1 says "no limit" by the largest number of whole pages.
+constexpr std::size_t no_limit = std::size_t{1} << 62;
+
+std::optional<group_limit> tightest(const std::string& controller, const group_files& first,
+                                    const group_files& second, const std::filesystem::path& root) {
+  std::optional<group_limit> found;
+  const auto left = [](const group_limit& of) { return of.most - std::min(of.used, of.most); };
+  for (const control_group& each : control_groups(controller, root)) {
+    const group_files& files = each.second_version ? second : first;
+    const std::optional<std::size_t> most = number(contents(each.files / files.limit));
+    if (!most || *most >= no_limit) continue;
+    group_limit here{*most, number(contents(each.files / files.used)).value_or(0), each.name};
+    if (!found || left(here) < left(*found)) found = std::move(here);
+  }
+  return found;
+}
+
 }  // namespace
 
 kernel_version kernel() {
@@ -76,6 +100,16 @@ memory_status machine_memory() {
       .huge_page_bytes = field(table, "Hugepagesize") * kibi,
       .free_huge_pages = field(table, "HugePages_Free"),
       .huge_shared_memory = chosen(contents("/sys/kernel/mm/transparent_hugepage/shmem_enabled"))};
+}
+
+std::optional<group_limit> memory_limit(const std::filesystem::path& root) {
+  return tightest("memory", {"memory.limit_in_bytes", "memory.usage_in_bytes"},
+                  {"memory.max", "memory.current"}, root);
+}
+
+std::optional<group_limit> process_limit(const std::filesystem::path& root) {
+  constexpr group_files files{"pids.max", "pids.current"};
+  return tightest("pids", files, files, root);
 }
 
 file_system file_system_of(const std::string& path) {

@@ -32,6 +32,17 @@ struct memory_status {
 };
 memory_status machine_memory();
 
+// What the control groups of this process allow it, together with all that are in them.
+struct group_limit {
+  std::size_t most = 0;
+  std::size_t used = 0;
+  std::string group;  // the one that leaves the least
+};
+// Of memory, in bytes, and of processes; nothing: there is no limit to be seen. `root` is where
+// /proc and /sys are found.
+std::optional<group_limit> memory_limit(const std::filesystem::path& root = "/");
+std::optional<group_limit> process_limit(const std::filesystem::path& root = "/");
+
 struct file_system {
   std::string kind;  // "ext4", "tmpfs", …; "0x…": one without a name here
   bool network = false;

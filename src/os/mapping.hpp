@@ -8,6 +8,7 @@ namespace shard::os {
 
 enum class protection { read, write };
 
+std::size_t normal_page_bytes() noexcept;
 // The start of the page that a file's byte is on. Throws call_failed.
 std::size_t page_floor(int descriptor, std::size_t offset);
 
@@ -58,8 +59,9 @@ struct memory_use {
   std::size_t huge_bytes = 0;      // mapped here by huge pages
   std::size_t page_bytes = 0;      // the pages it is made of
 };
-// Reads /proc; where that can't be read, there are no huge pages. Throws call_failed.
-memory_use use_of(const mapping& of);
+// Reads /proc; where that can't be read, there are no huge pages. Throws call_failed. Requires: the
+// mapping is of this file, from its start.
+memory_use use_of(const mapping& of, int descriptor);
 
 // Up to the next multiple of the pages that a file consists of, where those are huge; any other
 // file has exactly the bytes it is given. Throws call_failed.

@@ -12,18 +12,23 @@
 namespace shard::os {
 namespace {
 
-// Any other answer means that someone has written over the mutex: whatever it guards is lost.
-robust_mutex::outcome outcome_of(int error) noexcept {
-  switch (error) {
-    case 0: return robust_mutex::outcome::locked;
-    case EOWNERDEAD: return robust_mutex::outcome::owner_died;
-    case EBUSY:
-    case ETIMEDOUT: return robust_mutex::outcome::busy;
-    default: std::abort();
-  }
+// The kernel's word: who owns it, and whether that has died. It is the mutex's first on Linux.
+std::uint32_t word_of(const pthread_mutex_t& mutex) noexcept {
+  const auto* word = reinterpret_cast<const std::uint32_t*>(&mutex);
+  return __atomic_load_n(word, __ATOMIC_ACQUIRE);
 }
 
 }  // namespace
+
+// Any other answer means that someone has written over the mutex: whatever it guards is lost.
+robust_mutex::outcome robust_mutex::outcome_of_failure(int error) noexcept {
+  switch (error) {
+    case EOWNERDEAD: return outcome::owner_died;
+    case EBUSY:
+    case ETIMEDOUT: return outcome::busy;
+    default: std::abort();
+  }
+}
 
 robust_mutex::robust_mutex() noexcept : mutex_() {
   pthread_mutexattr_t kind;
@@ -32,14 +37,6 @@ robust_mutex::robust_mutex() noexcept : mutex_() {
   ::pthread_mutexattr_setrobust(&kind, PTHREAD_MUTEX_ROBUST);
   ::pthread_mutex_init(&mutex_, &kind);
   ::pthread_mutexattr_destroy(&kind);
-}
-
-robust_mutex::outcome robust_mutex::lock() noexcept {
-  return outcome_of(::pthread_mutex_lock(&mutex_));
-}
-
-robust_mutex::outcome robust_mutex::try_lock() noexcept {
-  return outcome_of(::pthread_mutex_trylock(&mutex_));
 }
 
 robust_mutex::outcome robust_mutex::try_lock_until(
@@ -56,12 +53,11 @@ robust_mutex::outcome robust_mutex::try_lock_until(
 
 void robust_mutex::mend() noexcept { ::pthread_mutex_consistent(&mutex_); }
 
-void robust_mutex::unlock() noexcept { ::pthread_mutex_unlock(&mutex_); }
+bool robust_mutex::abandoned() const noexcept { return (word_of(mutex_) & FUTEX_OWNER_DIED) != 0; }
 
-bool robust_mutex::abandoned() const noexcept {
-  // The kernel's mark is in the futex word, which is the mutex's first on Linux.
-  const auto* word = reinterpret_cast<const std::uint32_t*>(&mutex_);
-  return (__atomic_load_n(word, __ATOMIC_ACQUIRE) & FUTEX_OWNER_DIED) != 0;
+bool robust_mutex::held() const noexcept {
+  const std::uint32_t word = word_of(mutex_);
+  return (word & FUTEX_OWNER_DIED) == 0 && (word & FUTEX_TID_MASK) != 0;
 }
 
 }  // namespace shard::os

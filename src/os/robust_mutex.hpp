@@ -18,17 +18,24 @@ class robust_mutex {
   robust_mutex(const robust_mutex&) = delete;
   robust_mutex& operator=(const robust_mutex&) = delete;
 
-  outcome lock() noexcept;
-  outcome try_lock() noexcept;
+  outcome lock() noexcept { return outcome_of(::pthread_mutex_lock(&mutex_)); }
+  outcome try_lock() noexcept { return outcome_of(::pthread_mutex_trylock(&mutex_)); }
   outcome try_lock_until(std::chrono::steady_clock::time_point deadline) noexcept;
   void mend() noexcept;
-  void unlock() noexcept;
+  void unlock() noexcept { ::pthread_mutex_unlock(&mutex_); }
 
   // Whether its owner has died, and nobody has locked it since. Only reads, and so may miss a
   // change that is just being made.
   bool abandoned() const noexcept;
+  // Whether a living thread holds it. As above.
+  bool held() const noexcept;
 
  private:
+  static outcome outcome_of(int error) noexcept {
+    return error == 0 ? outcome::locked : outcome_of_failure(error);
+  }
+  static outcome outcome_of_failure(int error) noexcept;
+
   pthread_mutex_t mutex_;
 };
 

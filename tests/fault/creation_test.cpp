@@ -1,19 +1,29 @@
 // Every system call between a request and a buffer, made to fail once at each place it is made: an
-// error that names the call, or a buffer that works; and nothing left behind either way.
+// error that names the call, or a buffer that works; and nothing left behind either way. And a
+// death before and after each: what is found then is whole, or is not found.
 
 #include <fcntl.h>
 #include <gtest/gtest.h>
+#include <signal.h>
 #include <sys/mman.h>
 #include <sys/socket.h>
+#include <sys/wait.h>
+#include <unistd.h>
 
+#include <algorithm>
 #include <cerrno>
+#include <chrono>
 #include <concepts>
+#include <filesystem>
 #include <functional>
+#include <memory>
 #include <set>
 #include <string>
 #include <type_traits>
 #include <utility>
+#include <vector>
 
+#include "memory/control.hpp"
 #include "memory/segment.hpp"
 #include "os/calls.hpp"
 #include "refusal.hpp"
@@ -141,6 +151,215 @@ void fail_everything(const std::function<void(const folder&)>& use) {
   fail_everywhere<&table::unlinkat>("unlink", EACCES, use);
 }
 
+void without_unnamed_files();
+
+// ---- Death at every call: right before it, and right after it.
+
+// Replaces entries by calls that count, all together, and kill this process at one of them. For a
+// child that was forked for it.
+struct reaper {
+  static inline int countdown = 0;
+  static inline bool after = false;
+  static inline int made = 0;
+
+  template <auto Entry>
+  struct at;
+
+  template <auto... Entries>
+  static void arm_all(int nth, bool when_done) {
+    countdown = nth;
+    after = when_done;
+    made = 0;
+    (at<Entries>::arm(), ...);
+  }
+  static void arm(int nth, bool when_done) {
+    using table = call_table;
+    arm_all<&table::openat, &table::memfd_create, &table::close, &table::pread, &table::pwrite,
+            &table::fstat, &table::fstatat, &table::fstatfs, &table::fchmod, &table::ftruncate,
+            &table::fallocate, &table::posix_fallocate, &table::fsync, &table::get_flags,
+            &table::get_seals, &table::add_seals, &table::lock_file, &table::readlink,
+            &table::linkat, &table::renameat, &table::unlinkat, &table::mmap, &table::munmap>(
+        nth, when_done);
+  }
+};
+
+template <class R, class... A, R (*call_table::*Entry)(A...)>
+struct reaper::at<Entry> {
+  static inline R (*real)(A...) = nullptr;
+
+  static void arm() {
+    real = calls().*Entry;
+    calls().*Entry = call;
+  }
+  static R call(A... arguments) {
+    ++made;
+    const bool now = --countdown == 0;
+    if (now && !after) raise(SIGKILL);
+    const R result = real(arguments...);
+    if (now) raise(SIGKILL);
+    return result;
+  }
+};
+
+// Kills a child before and after each call that `use` makes there, and calls `look` after each
+// death.
+void die_everywhere(const std::function<void()>& use, const std::function<void()>& look) {
+  int deaths = 0;
+  for (const bool after : {false, true}) {
+    for (int nth = 1;; ++nth) {
+      SCOPED_TRACE(std::string(after ? "after" : "before") + " call " + std::to_string(nth));
+      const pid_t child = fork();
+      if (child == 0) {
+        reaper::arm(nth, after);
+        try {
+          use();
+        } catch (...) {
+          _exit(1);
+        }
+        _exit(0);
+      }
+      int status = 0;
+      ASSERT_EQ(waitpid(child, &status, 0), child);
+      const bool died = WIFSIGNALED(status) && WTERMSIG(status) == SIGKILL;
+      ASSERT_TRUE(died || status == 0) << "the child threw";
+      look();
+      if (!died) break;
+      ++deaths;
+      ASSERT_FALSE(testing::Test::HasFailure());
+    }
+  }
+  EXPECT_GT(deaths, 20) << "too few calls to have done anything";
+}
+
+void expect_zeros_or_nothing(const std::filesystem::path& path, std::size_t count) {
+  if (!std::filesystem::exists(std::filesystem::symlink_status(path))) return;
+  const auto found = shard::open<int>(path);
+  EXPECT_EQ(found.size(), count);
+  EXPECT_TRUE(std::ranges::all_of(found, [](int x) { return x == 0; }));
+}
+
+// All that a kill may leave besides is a temporary name.
+void expect_no_other_names(const folder& in) {
+  for (const std::string& each : in.names()) {
+    EXPECT_TRUE(each == "x.npy" || (each.starts_with(".x.npy.") && each.ends_with(".tmp"))) << each;
+  }
+}
+
+TEST(AKill, OnTheWayToAFileLeavesAWholeOneOrNone) {
+  const folder in;
+  const auto path = in / "x.npy";
+  const auto look = [&] {
+    expect_zeros_or_nothing(path, 1000);
+    expect_no_other_names(in);
+    std::filesystem::remove(path);
+    EXPECT_EQ(shard::open_or_create<int>(path, shard::on_mismatch::refuse, 1000).size(), 1000u);
+    std::filesystem::remove(path);
+  };
+  die_everywhere([&] { shard::create<int>(path, 1000).finish(); }, look);
+  die_everywhere([&] { shard::create_live<int>(path, 1000); }, look);
+  die_everywhere([&] { shard::open_or_create<int>(path, shard::on_mismatch::refuse, 1000); }, look);
+}
+
+TEST(AKill, OnTheWayToAFileWithATemporaryNameLeavesAWholeOneOrNone) {
+  const restored_calls after;
+  without_unnamed_files();
+  const folder in;
+  const auto path = in / "x.npy";
+  die_everywhere([&] { shard::create<int>(path, 1000).finish(); },
+                 [&] {
+                   expect_zeros_or_nothing(path, 1000);
+                   expect_no_other_names(in);
+                   std::filesystem::remove(path);
+                 });
+}
+
+TEST(AKill, OfWhoReplacesAFileLeavesTheOldOneOrTheNew) {
+  const folder in;
+  const auto path = in / "x.npy";
+  const auto begin = [&] { shard::save(path, shard::buffer(std::vector<int>{7, 7})); };
+  const auto look = [&] {
+    if (std::filesystem::exists(path)) {
+      const auto found = shard::open<int>(path);
+      EXPECT_TRUE(found.size() == 1000 || (found.size() == 2 && found[1] == 7));
+    }
+    expect_no_other_names(in);
+    begin();
+  };
+  begin();
+  die_everywhere([&] { shard::create<int>(path, 1000).finish(); }, look);
+  die_everywhere([&] { shard::save(path, shard::buffer<int>(1000)); }, look);
+  die_everywhere([&] { shard::open_or_create<int>(path, shard::on_mismatch::replace, 1000); },
+                 look);
+}
+
+TEST(AKill, OnTheWayToANamedBufferLeavesNothingThatOpens) {
+  using shard::on_mismatch;
+  const shard_test::shared_names names;
+  const auto look = [&] {
+    EXPECT_NE(refusal([] { shard::named::open<int>("x"); }), "");
+    {
+      const auto anew = shard::named::create<int>("x", 500);
+      EXPECT_EQ(shard::named::open<int>("x").size(), 500u);
+    }
+    EXPECT_TRUE(shard::named::reclaim().empty());
+    EXPECT_TRUE(names.in().names().empty());
+  };
+  die_everywhere([&] { shard::named::create<int>("x", 1000); }, look);
+  die_everywhere([&] { shard::named::open_or_create<int>("x", on_mismatch::refuse, 1000); }, look);
+}
+
+TEST(AKill, OfOneWhoOpensOrReplacesANamedBufferLeavesItsHolderInPeace) {
+  using shard::on_mismatch;
+  const shard_test::shared_names names;
+  auto mine = std::make_unique<shard::buffer<int>>(shard::named::create<int>("x", 1000));
+  (*mine)[1] = 7;
+  const auto look = [&] {
+    EXPECT_EQ((*mine)[1], 7);
+    EXPECT_EQ(shard::named::open<int>("x")[1], 7);
+    EXPECT_TRUE(shard::named::reclaim().empty());
+  };
+  die_everywhere([&] { shard::named::open<int>("x"); }, look);
+  die_everywhere([&] { shard::named::open_or_create<int>("x", on_mismatch::refuse, 1000); }, look);
+  die_everywhere([&] { shard::named::reclaim(); }, look);
+  die_everywhere([&] { shard::named::open_or_create<double>("x", on_mismatch::replace, 10); },
+                 [&] {
+                   EXPECT_EQ((*mine)[1], 7);
+                   shard::named::reclaim();
+                   mine.reset();
+                   EXPECT_TRUE(names.in().names().empty());
+                   mine =
+                       std::make_unique<shard::buffer<int>>(shard::named::create<int>("x", 1000));
+                   (*mine)[1] = 7;
+                 });
+}
+
+// Attaching, writing and detaching.
+TEST(AKill, OfOneWhoSharesAFileLeavesItUsable) {
+  const folder in;
+  const auto path = in / "x.npy";
+  shard::save(path, shard::buffer<int>(1000));
+  const auto plain = std::filesystem::file_size(path);
+  die_everywhere(
+      [&] {
+        auto some = shard::open_writable<int>(path);
+        some.fill({0, 1000}, 1);
+        const auto watching = some.read_only();
+        static_cast<void>(watching.torn());
+      },
+      [&] {
+        std::vector<int> seen(1000);
+        shard::open<int>(path).read({0, 1000}, seen);
+        EXPECT_TRUE(seen == std::vector<int>(1000, 0) || seen == std::vector<int>(1000, 1));
+        auto some = shard::open_writable<int>(path);
+        EXPECT_TRUE(some.torn().empty()) << "nobody dies while it writes here";
+        EXPECT_TRUE(some.try_lock_for(std::chrono::minutes(1)));
+        EXPECT_FALSE(some.abandoned());
+        some.fill({0, 1000}, 0);
+        some.close();
+        EXPECT_EQ(std::filesystem::file_size(path), plain);
+      });
+}
+
 // Where the file system has no unnamed files: the second of the two ways to a file.
 void without_unnamed_files() {
   static int (*real)(int, const char*, int, mode_t) = nullptr;
@@ -260,6 +479,66 @@ TEST(Creation, OfATemporaryNameSurvivesEveryFailingCall) {
   const auto use = [](const folder& in) { shard::create<int>(in / "x.npy", 1000).finish(); };
   fail_everything(use);
   fail_everywhere<&call_table::posix_fallocate>("posix_fallocate", ENOSPC, use);
+}
+
+// A transfer, the lock and a notice, from the first that attaches to the last that detaches.
+TEST(Sharing, SurvivesEveryFailingCall) {
+  static const call_table genuine = calls();
+  fail_everything([](const folder& in) {
+    const auto path = in / "x.npy";
+    shard::save(path, shard::buffer<int>(1000));
+    const auto plain = std::filesystem::file_size(path);
+    std::string message;
+    {
+      auto some = shard::open_writable<int>(path);
+      some[5] = 7;
+      message = refusal([&] {
+        some.fill({0, 5}, 1);
+        some.lock();
+        some.unlock();
+        some.notify();
+        std::vector<int> seen(5);
+        some.read_only().read({0, 5}, seen);
+        EXPECT_EQ(seen, std::vector<int>(5, 1));
+      });
+      EXPECT_EQ(some[5], 7) << "plain accesses need no control words";
+    }
+    if (!message.empty()) mentions(message, {"cannot ", ": found ", "expected "});
+    // Either cut, or as long as a kill would leave it; and the next one can use it.
+    const restored_calls after;
+    calls() = genuine;
+    const auto size = std::filesystem::file_size(path);
+    EXPECT_TRUE(size == plain || size == shard::memory::control_end(plain, 4000)) << size;
+    auto next = shard::open_writable<int>(path);
+    EXPECT_EQ(refusal([&] { next.fill({0, 5}, 2); }), "");
+    next.close();
+  });
+}
+
+TEST(Sharing, OfAMemoryBufferSurvivesEveryFailingCall) {
+  fail_everything([](const folder&) {
+    shard::buffer<int> some(1000);
+    some.fill({0, 5}, 1);
+    some.lock();
+    some.unlock();
+    std::vector<int> seen(5);
+    shard::buffer<const int>::reopen(some.descriptor()).read({0, 5}, seen);
+    EXPECT_EQ(seen, std::vector<int>(5, 1));
+  });
+}
+
+TEST(Sharing, OnAFullDiskIsAnErrorAndLeavesTheFileAsItWas) {
+  const restored_calls after;
+  const folder in;
+  shard::save(in / "x.npy", shard::buffer<int>(1000));
+  const auto plain = std::filesystem::file_size(in / "x.npy");
+  calls().fallocate = [](int, int, off_t, off_t) { return errno = ENOSPC, -1; };
+  auto some = shard::open_writable<int>(in / "x.npy");
+  mentions(refusal([&] { some.fill({0, 5}, 1); }), {"cannot share", "No space left", "fallocate"});
+  some[5] = 7;
+  some.close();
+  EXPECT_EQ(std::filesystem::file_size(in / "x.npy"), plain);
+  EXPECT_EQ(shard::open<int>(in / "x.npy")[5], 7);
 }
 
 TEST(Saving, SurvivesEveryFailingCall) {

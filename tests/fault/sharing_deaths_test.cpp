@@ -7,6 +7,7 @@
 #include <unistd.h>
 
 #include <algorithm>
+#include <array>
 #include <chrono>
 #include <cstdint>
 #include <cstdlib>
@@ -88,8 +89,9 @@ bool dies_at(moment when, const std::function<void()>& steps) {
 // Kills a fresh child at each instruction of `steps` in turn, and calls `look` after each. What one
 // finds may send it another way than the recorded one, past its moment; most must come there.
 // `steps` must have been run once in this process: what a first time does comes only once.
+// `timed` ones go as far as their time allows.
 void kill_everywhere(const std::function<void()>& steps,
-                     const std::function<void(std::size_t)>& look) {
+                     const std::function<void(std::size_t)>& look, bool timed = false) {
   const std::vector<moment> all = moments(steps);
   look(0);
   std::size_t killed = 0;
@@ -97,7 +99,9 @@ void kill_everywhere(const std::function<void()>& steps,
     if (dies_at(all[at - 1], steps)) ++killed;
     look(at);
   }
-  EXPECT_GE(killed, all.size() - all.size() / 4);
+  if (!timed) {
+    EXPECT_GE(killed, all.size() - all.size() / 4);
+  }
   EXPECT_GT(killed, 100u) << "too few instructions to have done anything";
   std::cout << "  killed at " << killed << " of " << all.size() << " instructions\n";
 }
@@ -223,6 +227,72 @@ TEST_F(SharingDeaths, InTheMiddleOfALongCopyAreReported) {
   EXPECT_GT(torn, 5u);
 }
 
+TEST_F(SharingDeaths, InASlabAreReported) {
+  shard::buffer<std::int64_t, 2> some(32, 64);
+  const std::array<range, 2> slab{range{6, 10}, range{10, 15}};  // row 8 begins another stripe
+  const auto ones = values(20, 1);
+  const auto twos = values(20, 2);
+  some.fill({0, all}, 1);
+  kill_everywhere([&] { some.write_slab(slab, twos); },
+                  [&](std::size_t at) {
+                    std::vector<std::int64_t> seen(20);
+                    try {
+                      some.read_slab(slab, seen);
+                      EXPECT_TRUE(seen == ones || seen == twos) << "killed at " << at;
+                    } catch (const shard::torn_error&) {
+                      some.clear_torn({0, all});
+                    }
+                    some.write_slab(slab, ones);
+                    EXPECT_TRUE(some.torn().empty());
+                    EXPECT_EQ(some(6, 9), 1);
+                    EXPECT_EQ(some(9, 15), 1);
+                  });
+}
+
+TEST_F(SharingDeaths, OfAReaderLeaveNothing) {
+  cells some(all);
+  some.fill({0, all}, 1);
+  kill_everywhere(
+      [&] {
+        std::vector<std::int64_t> seen(part.size());
+        some.read(part, seen);
+      },
+      [&](std::size_t at) {
+        EXPECT_TRUE(some.torn().empty()) << at;
+        EXPECT_TRUE(some.try_write(part, values(part.size(), 1))) << at;
+      });
+}
+
+TEST_F(SharingDeaths, OfANotifierCountItsNoticeOrNot) {
+  cells some(1);
+  some.notify();
+  EXPECT_EQ(some.wait(), 1u);
+  kill_everywhere([&] { some.notify(); },
+                  [&](std::size_t at) {
+                    EXPECT_LE(some.wait_for(0s), 1u) << at;
+                    some.notify();
+                    EXPECT_EQ(some.wait(), 1u) << at;
+                  });
+}
+
+TEST_F(SharingDeaths, OfWhoWaitsForANoticeTakeNoneAway) {
+  cells some(1);
+  static_cast<void>(some.wait_for(0s));
+  auto watching = cells::reopen(some.descriptor());
+  std::size_t notices = 0;
+  kill_everywhere(
+      [&] {
+        some.notify();
+        static_cast<void>(some.wait_for(1h));
+        static_cast<void>(some.wait_for(0s));
+      },
+      [&](std::size_t at) {
+        watching.notify();
+        notices = watching.wait();
+        EXPECT_TRUE(notices == 1 || notices == 2) << at;
+      });
+}
+
 // A source that ends in the middle: the writer crashes with half of it copied.
 class half_a_source {
  public:
@@ -319,6 +389,34 @@ TEST_F(SharingDeaths, ReportTheRangeToReadersAndWritersUntilItIsCleared) {
   EXPECT_TRUE(some.torn().empty());
 }
 
+// A file outlives all who have it open, and what is torn in it does so, too.
+TEST_F(SharingDeaths, AreReportedByAFileThatOthersHaveOpenedAndClosedSince) {
+  const shard_test::folder place;
+  const auto path = place.path() / "shared.npy";
+  shard::save(path, cells(all));
+  const std::size_t plain = std::filesystem::file_size(path);
+  {
+    auto some = shard::open_writable<std::int64_t>(path);
+    some.fill({0, all}, 1);
+    tear(some);
+    some.lock();
+    some.unlock();
+  }
+  for (int round = 0; round < 3; ++round) {
+    std::vector<std::int64_t> seen(10);
+    const auto reading = shard::open<std::int64_t>(path);
+    mentions(refusal([&] { reading.read({500, 510}, seen); }), {"[400, 512)"});
+    EXPECT_EQ(reading.torn(), (std::vector<range>{{400, 800}}));
+    auto writing = shard::open_writable<std::int64_t>(path);
+    mentions(refusal([&] { writing.write({500, 510}, seen); }), {"[400, 512)"});
+    writing.fill({0, 400}, round);
+  }
+  auto some = shard::open_writable<std::int64_t>(path);
+  some.clear_torn({0, all});
+  some.close();
+  EXPECT_EQ(std::filesystem::file_size(path), plain);
+}
+
 // ---- The lock.
 
 void use_once(cells& some) {
@@ -403,6 +501,89 @@ TEST_F(SharingDeaths, OfATimedLockerThatGivesUpLeaveNothing) {
   some.unlock_shared();
   const std::unique_lock held(some);
   EXPECT_FALSE(some.abandoned());
+}
+
+// Waiting, giving up, and putting back what was announced meanwhile.
+TEST_F(SharingDeaths, OfOneWhoWaitsForALimitedTimeLeaveNothing) {
+  cells some(4);
+  use_once(some);
+  const auto others_can = [&](auto tries) {
+    return shard_test::holds_in_a_child([&] {
+      if (!tries()) return false;
+      some.close();  // which unlocks
+      return true;
+    });
+  };
+  some.lock_shared();
+  kill_everywhere([&] { EXPECT_FALSE(some.try_lock_for(5ms)); },
+                  [&](std::size_t at) {
+                    EXPECT_TRUE(others_can([&] { return some.try_lock_shared(); })) << at;
+                  },
+                  true);
+  some.unlock_shared();
+  some.lock();
+  kill_everywhere(
+      [&] { EXPECT_FALSE(some.try_lock_for(5ms)); },
+      [&](std::size_t at) { EXPECT_FALSE(others_can([&] { return some.try_lock(); })) << at; },
+      true);
+  kill_everywhere([&] { EXPECT_FALSE(some.try_lock_shared_for(5ms)); },
+                  [&](std::size_t at) {
+                    EXPECT_FALSE(others_can([&] { return some.try_lock_shared(); })) << at;
+                  },
+                  true);
+  some.unlock();
+  EXPECT_TRUE(others_can([&] { return some.try_lock(); }));
+  EXPECT_FALSE(some.abandoned());
+}
+
+void die_holding(cells& some, bool exclusively) {
+  const pid_t child = fork();
+  if (child == 0) {
+    exclusively ? some.lock() : some.lock_shared();
+    raise(SIGKILL);
+  }
+  int status = 0;
+  ASSERT_EQ(waitpid(child, &status, 0), child);
+  ASSERT_TRUE(WIFSIGNALED(status) && WTERMSIG(status) == SIGKILL);
+}
+
+// Whoever takes over from a dead holder may die in that, too: the next one is still told.
+TEST_F(SharingDeaths, OfWhoTakesOverFromTheDeadLeaveThatToTheNext) {
+  cells some(1);
+  use_once(some);
+  for (const bool exclusively : {true, false}) {
+    die_holding(some, exclusively);
+    kill_everywhere(
+        [&] {
+          some.lock();
+          some.unlock();
+        },
+        [&](std::size_t at) {
+          ASSERT_TRUE(some.try_lock_for(1min)) << at;
+          EXPECT_TRUE(some.abandoned() || !exclusively) << at;
+          some.clear_abandoned();
+          some.unlock();
+          die_holding(some, exclusively);
+        });
+  }
+}
+
+TEST_F(SharingDeaths, OfWhoSharesAfterTheDeadLeaveThatToTheNext) {
+  cells some(1);
+  use_once(some);
+  die_holding(some, true);
+  kill_everywhere(
+      [&] {
+        some.lock_shared();
+        some.unlock_shared();
+      },
+      [&](std::size_t at) {
+        ASSERT_TRUE(some.try_lock_for(1min)) << at;
+        EXPECT_TRUE(some.abandoned()) << at;
+        some.clear_abandoned();
+        some.unlock();
+        die_holding(some, true);
+      });
 }
 
 // Unreaped, it is a zombie with the same pid as before: no matter.
@@ -516,6 +697,97 @@ TEST_F(SharingDeaths, DoNotIncludeAWriterThatIsStopped) {
                     some.read(part, seen);
                     EXPECT_TRUE(seen == two || seen == values(seen.size(), 0));
                     some.fill({0, all}, 0);
+                  });
+}
+
+// All others that change something.
+TEST_F(SharingDeaths, DoNotIncludeOneStoppedInAnyTransfer) {
+  cells some(all);
+  const std::vector<std::size_t> indices{500, 530, border, 500};
+  const auto twos = values(4, 2);
+  const std::vector<std::function<void()>> transfers = {[&] {
+                                                          some.fill({505, 515}, 2);
+                                                        },
+                                                        [&] {
+                                                          some.add({510, 514}, twos);
+                                                        },
+                                                        [&] { some.scatter(indices, twos); },
+                                                        [&] {
+                                                          some.clear_torn({500, 530});
+                                                        }};
+  for (const auto& steps : transfers) {
+    stop_everywhere(
+        steps,
+        [&] {
+          std::vector<std::int64_t> seen(part.size());
+          EXPECT_NE(some.try_read(part, seen).state, transfer_state::torn);
+          EXPECT_TRUE(some.torn().empty());
+          std::vector<std::int64_t> other(elsewhere.size());
+          EXPECT_TRUE(some.try_read(elsewhere, other)) << "others had to wait";
+        },
+        [&] { some.write(part, values(part.size(), 0)); });
+  }
+}
+
+TEST_F(SharingDeaths, DoNotIncludeASharedHolderThatIsStopped) {
+  cells some(1);
+  use_once(some);
+  stop_everywhere(
+      [&] {
+        some.lock_shared();
+        some.unlock_shared();
+      },
+      [&] {
+        if (some.try_lock()) some.unlock();
+        EXPECT_FALSE(some.abandoned());
+        // Others may share, whatever it was doing.
+        EXPECT_TRUE(some.try_lock_shared());
+        some.unlock_shared();
+      },
+      [&] {
+        const std::unique_lock held(some);
+        EXPECT_FALSE(some.abandoned());
+      });
+}
+
+// It has taken nothing, wherever it stands; at worst it keeps others waiting till it goes on.
+TEST_F(SharingDeaths, DoNotIncludeOneStoppedWhileItTries) {
+  cells some(1);
+  use_once(some);
+  some.lock_shared();
+  stop_everywhere([&] { static_cast<void>(some.try_lock()); },
+                  [&] {
+                    EXPECT_TRUE(shard_test::holds_in_a_child([&] {
+                      if (some.try_lock_shared_for(1ms)) some.unlock_shared();
+                      return !some.abandoned();
+                    }));
+                  },
+                  [&] {
+                    EXPECT_TRUE(shard_test::holds_in_a_child([&] {
+                      const bool got = some.try_lock_shared();
+                      if (got) some.unlock_shared();
+                      return got;
+                    }));
+                  });
+  some.unlock_shared();
+  const std::unique_lock held(some);
+  EXPECT_FALSE(some.abandoned());
+}
+
+TEST_F(SharingDeaths, DoNotIncludeANotifierThatIsStopped) {
+  cells some(1);
+  some.notify();
+  static_cast<void>(some.wait());
+  std::size_t before = 0;
+  stop_everywhere([&] { some.notify(); },
+                  [&] {
+                    before = some.wait_for(0s);
+                    EXPECT_LE(before, 1u);
+                  },
+                  [&] {
+                    before += some.wait_for(0s);
+                    EXPECT_LE(before, 1u);
+                    before = 0;
                   });
 }
 

@@ -4,7 +4,10 @@
 
 #include <gmock/gmock.h>
 #include <gtest/gtest.h>
+#include <sched.h>
+#include <sys/mount.h>
 #include <sys/stat.h>
+#include <sys/wait.h>
 #include <unistd.h>
 
 #include <algorithm>
@@ -13,13 +16,18 @@
 #include <filesystem>
 #include <fstream>
 #include <iterator>
+#include <memory>
 #include <nlohmann/json.hpp>
 #include <sstream>
 #include <string>
 #include <utility>
 #include <vector>
 
+#include "memory/control.hpp"
+#include "neighbour.hpp"
 #include "numpy.hpp"
+#include "os/byte_lock.hpp"
+#include "os/file.hpp"
 #include "shard/shard.hpp"
 
 namespace {
@@ -297,7 +305,7 @@ TEST(Command, RefusesWhatIsNoArrayAndSaysWhy) {
       {"empty", "0 bytes"},         {"text", "another kind"},  {"cut.npy", "104 bytes of data"},
       {"/dev/null", "a character"}, {"\"\"", "No such file"}};
   for (const auto& [file, why] : cases) {
-    for (const char* subcommand : {"info", "head", "cat"}) {
+    for (const char* subcommand : {"info", "head", "cat", "stats"}) {
       const ended said = run(here, std::string("\"$shard\" ") + subcommand + " " + file);
       EXPECT_EQ(said.status, 1) << subcommand << " " << file;
       EXPECT_THAT(said.out, IsEmpty());
@@ -328,7 +336,8 @@ TEST(Command, SurvivesHostileFiles) {
         << whole << bytes << std::string(4096, '\x80');
   }
   for (const std::string& name : here.names()) {
-    for (const char* rest : {"info", "info --json", "cat -f csv", "cat -f json", "head"}) {
+    for (const char* rest :
+         {"info", "info --json", "cat -f csv", "cat -f json", "head", "stats", "stats --json"}) {
       const ended said = run(here, std::string("\"$shard\" ") + rest + " '" + name +
                                        "' | head -c 100000; exit $PIPESTATUS");
       EXPECT_TRUE(said.status == 0 || said.status == 1) << rest << " " << name << said.status;
@@ -375,7 +384,8 @@ TEST(Command, ReportsOutputThatIsLost) {
   const folder here;
   shard::save(here / "a.npy", shard::buffer<double>(10));
   for (const char* what : {"cat a.npy", "cat a.npy -f json", "head a.npy", "info a.npy",
-                           "info --json a.npy", "doctor", "--help", "cat --help", "--version"}) {
+                           "info --json a.npy", "stats a.npy", "stats --json a.npy", "gc --dry-run",
+                           "gc -n --json", "doctor", "--help", "cat --help", "--version"}) {
     const ended full = run(here, std::string("\"$shard\" ") + what + " > /dev/full");
     EXPECT_EQ(full.status, 1) << what;
     EXPECT_THAT(full.err, HasSubstr("No space left")) << what;
@@ -383,18 +393,59 @@ TEST(Command, ReportsOutputThatIsLost) {
     EXPECT_EQ(closed.status, 1) << what;
     EXPECT_THAT(closed.err, HasSubstr("standard output")) << what;
   }
+  shard::save(here / "long.npy", shard::buffer<double>(100'000));
+  const ended limited = run(here, "ulimit -f 1; \"$shard\" cat long.npy > out");
+  EXPECT_EQ(limited.status, 1);
+  EXPECT_THAT(limited.err, HasSubstr("File too large"));
 }
 
 TEST(Command, TellsUsageFromFailure) {
   const folder here;
   for (const char* line :
-       {"", "nonsense", "info", "cat", "head a b", "cat a --rows 3", "cat a --rows 1:x",
-        "cat a --format xml", "head a -n -1", "--nonsense"}) {
+       {"", "nonsense", "info", "cat", "stats", "gc a", "gc --nonsense", "head a b", "head a -n ''",
+        "head a -n 1e3", "cat a --rows 3", "cat a --rows 1:x", "cat a --format xml", "head a -n -1",
+        "--nonsense"}) {
     const ended said = run(here, std::string("\"$shard\" ") + line);
     EXPECT_EQ(said.status, 2) << line;
     EXPECT_THAT(said.out, IsEmpty());
     EXPECT_THAT(said.err, AllOf(HasSubstr("shard: "), HasSubstr("--help"))) << line;
   }
+}
+
+TEST(Command, NamesWhatItDoesNotKnow) {
+  const folder here;
+  EXPECT_THAT(run(here, "\"$shard\" nonsense").err,
+              AllOf(HasSubstr("'nonsense'"), HasSubstr("info, head, cat, stats, gc, doctor")));
+  EXPECT_THAT(run(here, "\"$shard\" head -n -1 a.npy").err, HasSubstr("'-1'"));
+}
+
+TEST(Command, PrintsAnArrayWithoutDimensionsAsItsOneRow) {
+  SHARD_NEEDS_NUMPY();
+  const folder here;
+  EXPECT_TRUE(numpy_agrees(here, oracle + R"(
+np.save('a.npy', np.array(3.5))
+for rows in '0:', ':1', '0:9': assert shard('cat', 'a.npy', '-f', 'json', '-r', rows) == b'3.5\n'
+for rows in '1:', '0:0', '5:9':
+    assert shard('cat', 'a.npy', '-f', 'json', '-r', rows) == b'[]\n'
+    assert shard('cat', 'a.npy', '-f', 'csv', '-r', rows) == b''
+)"));
+}
+
+TEST(Command, PrintsRowsOfFilesLargerThanAnyMemory) {
+  SHARD_NEEDS_NUMPY();
+  const folder here;
+  EXPECT_TRUE(numpy_agrees(here, oracle + R"(
+with open('a.npy', 'wb') as file:
+    n = 1 << 37
+    np.lib.format.write_array_header_1_0(file, dict(descr='<f8', fortran_order=False, shape=(n,)))
+    start = file.tell()
+    try: file.truncate(start + 8 * n)
+    except OSError: sys.exit(0)  # a file system without such files
+    file.seek(start + 8 * (n - 1))
+    file.write(np.array([2.5]).tobytes())
+assert shard('head', 'a.npy', '-n', 1) == b'0.0\n'
+assert shard('cat', 'a.npy', '--rows', '%d:' % (n - 2)) == b'0.0\n2.5\n'
+)"));
 }
 
 TEST(Command, HelpsWithExamplesAndVersions) {
@@ -404,11 +455,215 @@ TEST(Command, HelpsWithExamplesAndVersions) {
                                                        "." + std::to_string(SHARD_VERSION_PATCH) +
                                                        "\n");
   EXPECT_THAT(run(here, "\"$shard\" --help").out, HasSubstr("Exit status: 0"));
-  for (const char* subcommand : {"info", "head", "cat", "doctor"}) {
+  for (const char* subcommand : {"info", "head", "cat", "stats", "gc", "doctor"}) {
     const ended said = run(here, std::string("\"$shard\" ") + subcommand + " --help");
     EXPECT_EQ(said.status, 0);
     EXPECT_THAT(said.out, HasSubstr(std::string("Examples:\n  shard ") + subcommand));
   }
+}
+
+// What numpy knows of a file, too, is the same; and nothing about it has changed.
+TEST(Stats, TellOfWhatNumpyWrote) {
+  SHARD_NEEDS_NUMPY();
+  const folder here;
+  EXPECT_TRUE(numpy_agrees(here, oracle + R"(
+import os
+def seen(path):
+    at = os.stat(path)
+    with open(path, 'rb') as file: return file.read(), at.st_mtime_ns, at.st_ctime_ns, at.st_blocks
+foreign = [np.zeros((2, 3), d) for d in ('U3', 'M8[ns]', 'f2', 'V0')]
+for a in arrays + foreign:
+    np.save('a.npy', a)
+    os.chmod('a.npy', 0o400)
+    before = seen('a.npy')
+    said, = json.loads(shard('stats', '--json', 'a.npy'))
+    assert seen('a.npy') == before
+    os.remove('a.npy')
+    assert said['name'] == 'a.npy' and said['backing'] == 'file' and 'held' not in said, said
+    assert tuple(said['shape']) == a.shape and said['data_bytes'] == a.nbytes, said
+    assert said['file_bytes'] == len(before[0]) and said['allocated_bytes'] == 512 * before[3]
+    assert 0 < said['resident_bytes'] <= said['file_bytes'], said
+    assert said['page_bytes'] == os.sysconf('SC_PAGESIZE') and not said['huge_pages'], said
+    assert said['control_words'] is False and said['exclusive_holder'] is None, said
+    assert said['handles'] == said['writers'] == said['recoveries'] == said['notifications'] == 0
+    assert said['shared_holders'] == said['torn'] == [] and said['abandoned'] is False, said
+)"));
+}
+
+json stats_of(const folder& in, const std::string& argument) {
+  const ended said = run(in, "\"$shard\" stats --json " + argument);
+  EXPECT_EQ(said.status, 0) << said.err;
+  return json::parse(said.out).at(0);
+}
+
+// A thread that holds nothing has asked; a buffer of each kind, as the command finds it.
+template <class Check>
+void for_each_shared(Check check) {
+  const folder here;
+  auto live = shard::create_live<int>(here / "live.npy", 2048);
+  check(here, live, "live.npy");
+  const std::string name = "stats-" + std::to_string(getpid());
+  auto named = shard::named::create<int>(name, 2048);
+  check(here, named, name);
+  shard::buffer<int> memory(2048);
+  check(here, memory,
+        "/proc/" + std::to_string(getpid()) + "/fd/" + std::to_string(memory.descriptor()));
+}
+
+TEST(Stats, SayWhatTheHandleSays) {
+  for_each_shared([](const folder& here, shard::buffer<int>& some, const std::string& argument) {
+    SCOPED_TRACE(argument);
+    const auto agree = [&] {
+      const json said = stats_of(here, argument);
+      const shard::buffer_stats expected = some.stats();
+      EXPECT_EQ(said["shape"], json(expected.shape));
+      EXPECT_EQ(said["data_bytes"], expected.data_bytes);
+      EXPECT_EQ(said["allocated_bytes"], expected.allocated_bytes);
+      EXPECT_EQ(said["page_bytes"], expected.page_bytes);
+      EXPECT_EQ(said["control_words"], expected.control_words);
+      EXPECT_EQ(said["handles"], expected.handles);
+      EXPECT_EQ(said["writers"], expected.writers);
+      EXPECT_EQ(said["recoveries"], expected.recoveries);
+      EXPECT_EQ(said["notifications"], expected.notifications);
+      EXPECT_EQ(said["exclusive_holder"],
+                expected.exclusive_holder == 0 ? json() : json(expected.exclusive_holder));
+      EXPECT_EQ(said["shared_holders"], json(expected.shared_holders));
+      EXPECT_EQ(said["abandoned"], expected.abandoned);
+      EXPECT_EQ(said["torn"].size(), expected.torn.size());
+      return said;
+    };
+    EXPECT_EQ(agree()["control_words"], false);
+    some.notify();
+    some.lock();
+    EXPECT_EQ(agree()["exclusive_holder"], gettid());
+    some.unlock();
+    some.lock_shared();
+    EXPECT_EQ(agree()["shared_holders"], json({gettid()}));
+    some.unlock_shared();
+    shard_test::neighbour([&] { return some.lock(), true; }).die();
+    EXPECT_EQ(agree()["abandoned"], true);
+    EXPECT_TRUE(some.try_lock());
+    some.unlock();
+    EXPECT_EQ(agree()["recoveries"], 1);
+    shard_test::tear(some);
+    EXPECT_EQ(agree()["torn"], json({{0, 1024}}));
+
+    const std::string text = run(here, "\"$shard\" stats " + argument).out;
+    EXPECT_THAT(text, AllOf(HasSubstr("[0, 1024): a writer died"), HasSubstr("(2048,)"),
+                            HasSubstr("free; abandoned"), HasSubstr("1 handle attached")));
+  });
+}
+
+TEST(Stats, TellWhetherANamedBufferIsHeld) {
+  const folder here;
+  const std::string name = "held-" + std::to_string(getpid());
+  shard_test::neighbour owner(
+      [&] { return std::make_unique<shard::buffer<int>>(shard::named::create<int>(name, 3)); });
+  EXPECT_EQ(stats_of(here, name)["held"], true);
+  EXPECT_EQ(stats_of(here, "/dev/shm/shard." + name)["backing"], "named");
+  EXPECT_THAT(run(here, "\"$shard\" stats " + name).out, HasSubstr("held by 1 handle\n"));
+  owner.die();
+  EXPECT_EQ(stats_of(here, name)["held"], false);
+  EXPECT_THAT(run(here, "\"$shard\" stats " + name).out, HasSubstr("left by a kill"));
+  fs::remove("/dev/shm/shard." + name);
+}
+
+TEST(Stats, OfTheOthersAreShownWhereOneFails) {
+  const folder here;
+  shard::save(here / "a.npy", shard::buffer<int>(1));
+  std::ofstream(here / "torn off.npy") << "\x93NUMPY";
+  const ended said = run(here, "\"$shard\" stats missing a.npy 'torn off.npy'");
+  EXPECT_EQ(said.status, 1);
+  EXPECT_THAT(said.out, testing::StartsWith("a.npy\n"));
+  EXPECT_THAT(said.err, AllOf(HasSubstr("cannot measure missing"), HasSubstr("torn off.npy")));
+}
+
+// Runs `steps` where /dev/shm is the test's alone: in a mount namespace, which any user may have
+// where the system lets users have namespaces. False: it doesn't.
+template <class Steps>
+[[nodiscard]] bool with_own_names(Steps steps) {
+  constexpr int refused = 77;
+  const std::string user = std::to_string(geteuid());
+  const std::string group = std::to_string(getegid());
+  const pid_t child = fork();
+  if (child == 0) {
+    if (unshare(CLONE_NEWUSER | CLONE_NEWNS) != 0) _exit(refused);
+    std::ofstream("/proc/self/setgroups") << "deny";
+    std::ofstream("/proc/self/uid_map") << user << ' ' << user << " 1";
+    std::ofstream("/proc/self/gid_map") << group << ' ' << group << " 1";
+    if (mount("tmpfs", "/dev/shm", "tmpfs", 0, "size=16m") != 0) _exit(refused);
+    steps();
+    _exit(testing::Test::HasFailure() ? 1 : 0);
+  }
+  int status = 0;
+  EXPECT_EQ(waitpid(child, &status, 0), child);
+  if (WIFEXITED(status) && WEXITSTATUS(status) == refused) return false;
+  EXPECT_EQ(status, 0);
+  return true;
+}
+
+strings shared_files() {
+  strings found;
+  for (const auto& each : fs::directory_iterator("/dev/shm")) {
+    found.push_back(each.path().filename());
+  }
+  std::ranges::sort(found);
+  return found;
+}
+
+TEST(Gc, RemovesWhatNobodyHoldsAndNothingElse) {
+  const folder here;
+  const bool done = with_own_names([&] {
+    const auto held = shard::named::create<int>("held", 3);
+    for (const char* name : {"left", "left.too"}) {
+      shard_test::neighbour([&] {
+        return std::make_unique<shard::buffer<int>>(shard::named::create<int>(name, 1000));
+      }).die();
+    }
+    std::ofstream("/dev/shm/shard.text") << "not a buffer";
+    std::ofstream("/dev/shm/other");
+    fs::create_symlink("shard.left", "/dev/shm/shard.link");
+    fs::create_directory("/dev/shm/shard.folder");
+    EXPECT_EQ(mkfifo("/dev/shm/shard.fifo", 0600), 0);
+    const strings before = shared_files();
+    const auto bytes = fs::file_size("/dev/shm/shard.left");
+
+    EXPECT_THAT(run(here, "\"$shard\" doctor").out, HasSubstr("1 in use, 2 left by kills"));
+    const ended dry = run(here, "\"$shard\" gc --dry-run");
+    const ended dry_json = run(here, "\"$shard\" gc -n --json");
+    EXPECT_EQ(shared_files(), before);
+    EXPECT_EQ(dry.status, 0) << dry.err;
+    const std::string sizes = std::to_string(bytes) + " bytes\n";
+    EXPECT_EQ(dry.out, "would remove left  " + sizes + "would remove left.too  " + sizes +
+                           "2 buffers, " + std::to_string(2 * bytes) + " bytes\n");
+    const json expected = {{{"name", "left"}, {"bytes", bytes}, {"removed", false}},
+                           {{"name", "left.too"}, {"bytes", bytes}, {"removed", false}}};
+    EXPECT_EQ(json::parse(dry_json.out), expected);
+
+    const ended gone = run(here, "\"$shard\" gc --json");
+    EXPECT_EQ(gone.status, 0) << gone.err;
+    EXPECT_EQ(json::parse(gone.out)[1]["removed"], true);
+    strings rest = before;
+    std::erase_if(rest, [](const std::string& each) { return each.starts_with("shard.left"); });
+    EXPECT_EQ(shared_files(), rest);
+    EXPECT_EQ(shard::named::open<int>("held").size(), 3u);
+
+    EXPECT_THAT(run(here, "\"$shard\" gc").out, HasSubstr("nothing is left"));
+    EXPECT_EQ(run(here, "\"$shard\" gc --json").out, "[]\n");
+  });
+  if (!done) GTEST_SKIP() << "no mounting in a user namespace here";
+}
+
+TEST(Gc, WaitsForNobodyWhoHoldsABuffer) {
+  const folder here;
+  const bool done = with_own_names([&] {
+    const auto held = shard::named::create<int>("held", 3);
+    // As one has it that was stopped while it decided about the name.
+    const auto stopped = shard::os::open_again(held.descriptor(), shard::os::protection::write);
+    shard::os::lock_byte(stopped, shard::memory::attaching_byte, shard::os::hold::exclusive);
+    EXPECT_THAT(run(here, "timeout 60 \"$shard\" gc").out, HasSubstr("nothing is left"));
+  });
+  if (!done) GTEST_SKIP() << "no mounting in a user namespace here";
 }
 
 TEST(Doctor, JudgesEachThingInALine) {
@@ -425,7 +680,8 @@ TEST(Doctor, JudgesEachThingInALine) {
     problem = problem || each["verdict"] == "problem";
   }
   EXPECT_EQ(said.status, problem ? 1 : 0);
-  for (const char* subject : {"kernel", "memory", "/dev/shm", "cpu", "descriptors", "files in ."}) {
+  for (const char* subject : {"kernel", "memory", "control groups", "/dev/shm", "named buffers",
+                              "huge pages", "cpu", "descriptors", "files in ."}) {
     EXPECT_THAT(subjects, Contains(subject));
   }
   EXPECT_THAT(here.names(), IsEmpty());
@@ -441,6 +697,7 @@ TEST(Doctor, FailsWhereThereIsAProblem) {
     EXPECT_EQ(said.status, 1) << line;
     EXPECT_THAT(said.out, HasSubstr("\nproblem ")) << line;
   }
+  EXPECT_THAT(run(here, "\"$shard\" doctor /dev/shm").out, HasSubstr("outputs there take memory"));
   EXPECT_THAT(run(here, "ulimit -f 1024; \"$shard\" doctor").out,
               HasSubstr("note     file size       1.0 MiB"));
 }
@@ -466,11 +723,21 @@ TEST(Completion, OffersWhatTheProgramHas) {
   std::ofstream(here / "other.txt");
   const std::string name = "complete-" + std::to_string(getpid());
   std::ofstream("/dev/shm/shard." + name);
-  EXPECT_THAT(offered(here, "''"), testing::UnorderedElementsAre("info", "head", "cat", "doctor"));
+  EXPECT_THAT(offered(here, "''"),
+              testing::UnorderedElementsAre("info", "head", "cat", "stats", "gc", "doctor"));
   EXPECT_THAT(offered(here, "do"), testing::ElementsAre("doctor"));
   EXPECT_THAT(offered(here, "cat --"),
               testing::UnorderedElementsAre("--help", "--format", "--rows"));
+  EXPECT_THAT(offered(here, "stats --"), testing::UnorderedElementsAre("--help", "--json"));
+  EXPECT_THAT(offered(here, "gc --"),
+              testing::UnorderedElementsAre("--help", "--dry-run", "--json"));
+  EXPECT_THAT(offered(here, "gc ''"), testing::ElementsAre(""));
   EXPECT_THAT(offered(here, "cat --format j"), testing::ElementsAre("json"));
+  // As bash cuts --format=j and --format= into words.
+  EXPECT_THAT(offered(here, "cat --format = j"), testing::ElementsAre("json"));
+  EXPECT_THAT(offered(here, "cat --format ="), testing::ElementsAre("csv", "json", "text"));
+  EXPECT_THAT(offered(here, "head -n ''"), testing::ElementsAre(""));
+  EXPECT_THAT(offered(here, "stats " + name.substr(0, 9)), Contains(name));
   EXPECT_THAT(offered(here, "--"), testing::UnorderedElementsAre("--help", "--version"));
   EXPECT_THAT(offered(here, "info with"), testing::ElementsAre("with space.npy"));
   EXPECT_THAT(offered(here, "head ''"), AllOf(Contains("deep"), Contains("with space.npy"),

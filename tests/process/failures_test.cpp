@@ -325,6 +325,22 @@ TEST_F(Failures, OfOneDeathCostOneRetry) {
   }
 }
 
+// With nobody else there to go on meanwhile.
+TEST_F(Failures, OfTheOnlyWorkerCostOneRetryOfItsChunk) {
+  for (const death& one : deaths()) {
+    SCOPED_TRACE(one.name);
+    const tally calls;
+    const outcome what = suffer({.workers = 1}, [&] {
+      if (calls[0]++ == 0) one.how();
+    });
+    everything(what);
+    EXPECT_THAT(what.run.failures(), SizeIs(1));
+    EXPECT_EQ(what.run.counts().retries, 1u);
+    EXPECT_EQ(what.run.counts().deaths, 1u);
+    EXPECT_EQ(calls[0], 2);
+  }
+}
+
 TEST_F(Failures, UseTheirBudgetsExactly) {
   for (const unsigned retries : {0u, 2u, 5u}) {
     const tally tries;

@@ -533,6 +533,81 @@ TEST_F(Map, LeavesNothingAfterHundredsOfRuns) {
   }
 }
 
+// ---- One map after the other ----
+
+TEST_F(Map, GivesSumsInTheOrderOfTheChunks) {
+  in_every_way([](const shard::options& how) {
+    shard::buffer<std::size_t> sums(4);
+    shard::map(how, shard::chunks{{0, 4}, 1}, shard::out(sums),
+               [](std::size_t k, shard::slice<std::size_t> to) {
+                 std::size_t sum = 0;
+                 for (std::size_t i = 25 * k; i < 25 * (k + 1); ++i) sum += i;
+                 to[k] = sum;
+               });
+    EXPECT_THAT(elements(sums), ElementsAre(300, 925, 1550, 2175));
+  });
+}
+
+TEST_F(Map, FillsTheBufferThatItIsGivenEachTime) {
+  in_every_way([](const shard::options& how) {
+    shard::buffer<int> first(50);
+    shard::buffer<int> second(70);
+    shard::sum<int> total;
+    int base = 0;
+    const auto fill = [&](shard::buffer<int>& out) {
+      shard::map(how, out.size(), shard::out(out),
+                 [&](std::size_t i, shard::slice<int> to) { to[i] = base + static_cast<int>(i); });
+    };
+    fill(first);
+    base = 1000;
+    fill(second);
+    first = shard::buffer<int>(20);  // the same name, and other memory
+    base = 2000;
+    fill(first);
+    shard::map(how, 70, shard::in(second), shard::reduce(total),
+               [](std::size_t i, auto from, auto& sum) { sum += from[i]; });
+    for (int i = 0; i < 20; ++i) EXPECT_EQ(first[static_cast<std::size_t>(i)], 2000 + i);
+    for (int i = 0; i < 70; ++i) EXPECT_EQ(second[static_cast<std::size_t>(i)], 1000 + i);
+    EXPECT_EQ(total.value(), 70 * 1000 + 69 * 70 / 2);
+  });
+}
+
+TEST_F(Map, IsRightAfterOneThatTheCallerHasThrownOutOf) {
+  for (const executor where : {executor::processes, executor::threads}) {
+    const shard_test::tally thrown;
+    shard::buffer<int> out(100);
+    shard::counter count;
+    EXPECT_THROW(
+        shard::map({.workers = 2,
+                    .grain = 1,
+                    .run_on = where,
+                    .on_progress =
+                        [&](const shard::progress&) {
+                          thrown[0] = 1;
+                          throw std::out_of_range("in the middle");
+                        }},
+                   100, shard::out(out), shard::reduce(count),
+                   [&](std::size_t i, shard::slice<int> to, auto& hits) {
+                     ++hits;
+                     to[i] = -1;
+                     if (i >= 10) {
+                       static_cast<void>(shard_test::eventually([&] { return thrown[0] != 0; }));
+                     }
+                   }),
+        std::out_of_range);
+    EXPECT_EQ(count.value(), 0) << "a map that was left by an exception adds nothing";
+    const shard::report run =
+        shard::map({.workers = 2, .grain = 1, .run_on = where}, 100, shard::out(out),
+                   shard::reduce(count), [](std::size_t i, shard::slice<int> to, auto& hits) {
+                     ++hits;
+                     to[i] = static_cast<int>(i);
+                   });
+    EXPECT_TRUE(run.complete());
+    EXPECT_EQ(count.value(), 100);
+    for (int i = 0; i < 100; ++i) EXPECT_EQ(out[static_cast<std::size_t>(i)], i);
+  }
+}
+
 // ---- Where a map is called ----
 
 TEST_F(Map, RunsInAForkedChild) {

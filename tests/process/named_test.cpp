@@ -12,14 +12,18 @@
 
 #include <algorithm>
 #include <atomic>
+#include <cerrno>
 #include <cmath>
 #include <fstream>
 #include <memory>
 #include <set>
 #include <string>
+#include <utility>
 
 #include "memory/control.hpp"
+#include "memory/named.hpp"
 #include "memory/segment.hpp"
+#include "os/calls.hpp"
 #include "process/family.hpp"
 #include "refusal.hpp"
 #include "shard/shard.hpp"
@@ -133,6 +137,21 @@ TEST(Named, IsReclaimedUnlessSomebodyHoldsIt) {
   EXPECT_EQ(named::list().size(), 1u);
   EXPECT_EQ(named::list()[0].size_bytes, shard::memory::control_end(4096 + 12, 12));
   EXPECT_EQ(names.in().names().size(), 6u);
+}
+
+TEST(Named, ThatCannotBeReclaimedIsReported) {
+  const shared_names names;
+  in_a_child_that_is_killed([] { return named::create<int>("left", 3); });
+  const auto real = std::exchange(shard::os::calls().unlinkat,
+                                  [](int, const char*, int) { return errno = EACCES, -1; });
+  const auto found = shard::memory::remove_leftovers();
+  shard::os::calls().unlinkat = real;
+  EXPECT_TRUE(found.all.empty());
+  ASSERT_EQ(found.failures.size(), 1u);
+  mentions(found.failures[0], {"cannot remove named buffer left", "Permission denied", "unlink"});
+  ASSERT_EQ(shard::memory::find_leftovers().all.size(), 1u);
+  EXPECT_EQ(shard::memory::find_leftovers().all[0].name, "left");
+  EXPECT_EQ(named::reclaim().size(), 1u);
 }
 
 TEST(Named, ThatAnotherHandleOfAKilledOwnerHoldsGoesOn) {

@@ -20,6 +20,7 @@
 #include <type_traits>
 #include <vector>
 
+#include "backings.hpp"
 #include "refusal.hpp"
 #include "shard/buffer.hpp"
 #include "shard/npy.hpp"
@@ -33,15 +34,7 @@ using shard_test::refusal;
 // Calls steps(cells) with a new buffer of each backing.
 template <class T, class Steps>
 void on_every_backing(Steps steps) {
-  {
-    SCOPED_TRACE("in memory");
-    shard::buffer<T> cells(2);
-    steps(cells);
-  }
-  SCOPED_TRACE("in a file");
-  const shard_test::folder folder;
-  auto cells = shard::create<T>(folder / "cells.npy", 2);
-  steps(cells);
+  shard_test::for_each_backing<T>([&](shard::buffer<T> cells) { steps(cells); }, 2);
 }
 
 using integers = testing::Types<std::int8_t, std::uint8_t, std::int16_t, std::uint16_t,

@@ -13,11 +13,14 @@
 
 #include <algorithm>
 #include <bit>
+#include <chrono>
 #include <cmath>
 #include <cstdint>
 #include <cstring>
+#include <functional>
 #include <limits>
 #include <memory>
+#include <mutex>
 #include <numeric>
 #include <sstream>
 #include <string>
@@ -25,6 +28,7 @@
 #include <utility>
 #include <vector>
 
+#include "backings.hpp"
 #include "memory/control.hpp"
 #include "refusal.hpp"
 #include "shard/error.hpp"
@@ -244,6 +248,104 @@ TEST(Buffer, IsRefusedOnEveryCheckedPathOnceItIsClosed) {
   mentions(refusal([&] { (void)other.load({0, 0, 0}); }), {"closed"});  // NOLINT: documented
   cube = shard::buffer<int, 3>(1, 1, 1);
   EXPECT_EQ(cube.at(0, 0, 0), 0);
+}
+
+// No operation has an address, a size or a descriptor from before.
+TEST(Buffer, RefusesEveryOperationOnceItIsClosed) {
+  using namespace std::chrono_literals;
+  using shard::range;
+  std::vector<int> one(1);
+  const std::vector<std::size_t> index{0};
+  const std::vector<std::function<void(shard::buffer<int>&)>> operations = {
+      [&](auto& b) {
+        b.read({0, 0}, {});
+      },
+      [&](auto& b) {
+        b.write({0, 0}, {});
+      },
+      [&](auto& b) {
+        b.fill({0, 0}, 1);
+      },
+      [&](auto& b) {
+        b.add({0, 0}, {});
+      },
+      [&](auto& b) { b.gather({}, {}); },
+      [&](auto& b) { b.scatter({}, {}); },
+      [&](auto& b) {
+        b.read_slab({range{0, 0}}, {});
+      },
+      [&](auto& b) {
+        b.write_slab({range{0, 0}}, {});
+      },
+      [&](auto& b) {
+        static_cast<void>(b.try_read({0, 0}, {}));
+      },
+      [&](auto& b) {
+        static_cast<void>(b.try_write({0, 0}, {}));
+      },
+      [&](auto& b) {
+        b.read({0, 1}, one);
+      },
+      [&](auto& b) {
+        b.write({0, 1}, one);
+      },
+      [&](auto& b) { b.gather(index, one); },
+      [&](auto& b) { b.scatter(index, one); },
+      [&](auto& b) { static_cast<void>(b.torn()); },
+      [&](auto& b) {
+        b.clear_torn({0, 1});
+      },
+      [&](auto& b) { b.lock(); },
+      [&](auto& b) { static_cast<void>(b.try_lock()); },
+      [&](auto& b) { static_cast<void>(b.try_lock_for(1ms)); },
+      [&](auto& b) { b.unlock(); },
+      [&](auto& b) { b.lock_shared(); },
+      [&](auto& b) { static_cast<void>(b.try_lock_shared()); },
+      [&](auto& b) { static_cast<void>(b.try_lock_shared_for(1ms)); },
+      [&](auto& b) { b.unlock_shared(); },
+      [&](auto& b) { static_cast<void>(b.abandoned()); },
+      [&](auto& b) { b.clear_abandoned(); },
+      [&](auto& b) { b.notify(); },
+      [&](auto& b) { static_cast<void>(b.wait()); },
+      [&](auto& b) { static_cast<void>(b.wait_for(1ms)); },
+      [&](auto& b) { static_cast<void>(b.event_descriptor()); },
+      [&](auto& b) { static_cast<void>(b.exchange(0, 1)); },
+      [&](auto& b) { static_cast<void>(b.fetch_add(0, 1)); },
+      [&](auto& b) { static_cast<void>(b.fetch_xor(0, 1)); },
+      [&](auto& b) { static_cast<void>(b.at(0)); },
+      [&](auto& b) { static_cast<void>(b[0]); },  // with SHARD_CHECKED
+      [&](auto& b) { static_cast<void>(b.read_only()); },
+      [&](auto& b) { static_cast<void>(std::move(b).freeze()); },
+      [&](auto& b) { static_cast<void>(b.stats()); },
+      [&](auto& b) { b.sync(); },
+      [&](auto& b) { b.unlink(); },
+      [&](auto& b) { b.send_descriptor(0); },
+      [&](auto& b) { static_cast<void>(shard::buffer<int>::reopen(b.descriptor())); },
+  };
+  for (std::size_t k = 0; k < operations.size(); ++k) {
+    SCOPED_TRACE(k);
+    shard::buffer<int> gone(3);
+    gone.lock();
+    gone.fill({0, 3}, 1);
+    gone.close();
+    EXPECT_NE(refusal([&] { operations[k](gone); }), "");
+    shard::buffer<int> from(3);
+    const shard::buffer<int> taken(std::move(from));
+    EXPECT_NE(refusal([&] { operations[k](from); }), "");  // NOLINT: its state is documented
+  }
+}
+
+TEST(Buffer, OfNothingReopensInEveryBacking) {
+  shard_test::for_each_backing<std::int64_t>(
+      [](shard::buffer<std::int64_t> nothing) {
+        auto again = shard::buffer<std::int64_t>::reopen(nothing.descriptor());
+        EXPECT_EQ(again.size(), 0u);
+        EXPECT_TRUE(again.is_open());
+        again.fill({0, 0}, 1);
+        const std::unique_lock held(again);
+        EXPECT_NE(refusal([&] { static_cast<void>(again.load(0)); }), "");
+      },
+      0);
 }
 
 TEST(Reopen, SeesTheSameElementsUntilTheLastHandleGoes) {

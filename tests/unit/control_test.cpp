@@ -3,11 +3,14 @@
 
 #include "memory/control.hpp"
 
+#include <fcntl.h>
 #include <gtest/gtest.h>
 #include <rapidcheck/gtest.h>
 #include <sys/stat.h>
 #include <unistd.h>
 
+#include <algorithm>
+#include <cerrno>
 #include <cstddef>
 #include <cstdint>
 #include <cstring>
@@ -17,6 +20,7 @@
 #include <string>
 #include <vector>
 
+#include "os/calls.hpp"
 #include "refusal.hpp"
 #include "shard/buffer.hpp"
 #include "shard/npy.hpp"
@@ -262,6 +266,37 @@ TEST(Control, StaysWithAFileUntilWhatItReportsIsCleared) {
   some.clear_torn({512, 513});
   some.close();
   EXPECT_EQ(size(), data_end);
+}
+
+// A reader that found none could be in the middle of a copy: it has to find out that others wrote.
+TEST(Control, StaysWithAFileWhileAReaderWouldMissIt) {
+  const folder in;
+  const auto path = in / "x.npy";
+  shard::save(path, cells(count));
+  auto reading = shard::open<std::int64_t>(path);
+  std::vector<std::int64_t> seen(count);
+  reading.read({0, count}, seen);
+  EXPECT_EQ(fs::file_size(path), data_end) << "a reader changes nothing";
+  shard::open_writable<std::int64_t>(path).fill({0, count}, 1);
+  EXPECT_EQ(fs::file_size(path), area_begin + area_bytes);
+  reading.read({0, count}, seen);
+  EXPECT_EQ(seen, std::vector<std::int64_t>(count, 1));
+  reading.close();
+  shard::open_writable<std::int64_t>(path).fill({0, count}, 2);
+  EXPECT_EQ(fs::file_size(path), data_end);
+}
+
+TEST(Control, IsNotNeededToReadWhereNothingCanBeLocked) {
+  const shard::os::call_table real = shard::os::calls();
+  const folder in;
+  shard::save(in / "x.npy", cells(count));
+  auto writing = shard::open_writable<std::int64_t>(in / "x.npy");
+  const auto reading = shard::open<std::int64_t>(in / "x.npy");
+  shard::os::calls().lock_file = [](int, int, struct flock*) { return errno = ENOLCK, -1; };
+  std::vector<std::int64_t> seen(count);
+  EXPECT_EQ(refusal([&] { reading.read({0, count}, seen); }), "");
+  mentions(refusal([&] { writing.fill({0, 1}, 1); }), {"cannot share", "locks"});
+  shard::os::calls() = real;
 }
 
 // Bytes of anybody's behind the data don't keep a file from being opened, and are kept.

@@ -22,6 +22,7 @@
 #include <utility>
 #include <vector>
 
+#include "backings.hpp"
 #include "memory/control.hpp"
 #include "memory/segment.hpp"
 #include "os/calls.hpp"
@@ -33,38 +34,12 @@ namespace {
 
 namespace fs = std::filesystem;
 using shard_test::folder;
+using shard_test::for_each_backing;
 using shard_test::holds_in_a_child;
 using shard_test::mentions;
 using shard_test::open_descriptors;
 using shard_test::refusal;
 using shard_test::shared_names;
-
-// Calls `check` with a buffer of three ints in each backing.
-template <class Check>
-void for_each_backing(Check check) {
-  const shared_names names;
-  const folder in;
-  {
-    SCOPED_TRACE("memory");
-    check(shard::buffer<int>(3));
-  }
-  {
-    SCOPED_TRACE("huge pages");
-    check(shard::buffer<int>(shard::pages::huge, 3));
-  }
-  {
-    SCOPED_TRACE("a file");
-    check(shard::create<int>(in / "created.npy", 3));
-  }
-  {
-    SCOPED_TRACE("a live file");
-    check(shard::create_live<int>(in / "live.npy", 3));
-  }
-  {
-    SCOPED_TRACE("named");
-    check(shard::named::create<int>("x", 3));
-  }
-}
 
 // The signal that ended a forked child running `steps`; 0 if they returned.
 template <class Steps>

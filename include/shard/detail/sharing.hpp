@@ -26,7 +26,10 @@ transfer fill_runs(segment& of, std::span<const run> runs, const std::byte* elem
 transfer change_runs(segment& of, std::span<const run> runs, void (*apply)(void* context),
                      void* context);
 // Throws torn_error, or shard::error(device_or_resource_busy).
-void require_done(const transfer& what, const segment& of);
+[[noreturn]] void refuse_transfer(const transfer& what, const segment& of);
+inline void require_done(const transfer& what, const segment& of) {
+  if (!what) refuse_transfer(what, of);
+}
 
 std::vector<range> torn_ranges(const segment& of);
 void clear_torn(segment& of, range elements);

@@ -1,0 +1,48 @@
+#include "command/listing.hpp"
+
+#include <cstdio>
+
+#include "shard/error.hpp"
+
+namespace shard::command {
+
+using json = nlohmann::ordered_json;
+
+std::shared_ptr<listing> add_listing(CLI::App& subcommand) {
+  auto asked = std::make_shared<listing>();
+  subcommand.add_option("FILE", asked->files, "A .npy file, or the name of a buffer")->required();
+  subcommand.add_flag("--json", asked->as_json, "As a JSON array, with an object for each");
+  return asked;
+}
+
+status tell_of_each(const listing& asked, const std::string& verb,
+                    const std::function<said(const array_file&)>& tell) {
+  output to;
+  json all = json::array();
+  status result = status::ok;
+  for (const std::string& file : asked.files) {
+    try {
+      const array_file found = open_array(file, verb);
+      said what = tell(found);
+      if (asked.as_json) {
+        all.push_back(std::move(what.object));
+      } else {
+        what.put_text(to);
+      }
+    } catch (const error& e) {
+      to.flush();
+      std::fprintf(stderr, "shard: %s\n", e.what());
+      result = status::failed;
+    }
+  }
+  if (asked.as_json) put_json(to, all);
+  to.flush();
+  return result;
+}
+
+void put_json(output& to, const json& all) {
+  to.put(all.dump(2, ' ', false, json::error_handler_t::replace));
+  to.put('\n');
+}
+
+}  // namespace shard::command

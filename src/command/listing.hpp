@@ -1,0 +1,40 @@
+// What a subcommand says of several arrays, one after the other.
+#pragma once
+
+#include <CLI/CLI.hpp>
+#include <functional>
+#include <memory>
+#include <nlohmann/json.hpp>
+#include <string>
+#include <vector>
+
+#include "command/array_file.hpp"
+#include "command/command.hpp"
+#include "command/output.hpp"
+
+namespace shard::command {
+
+struct listing {
+  std::vector<std::string> files{};
+  bool as_json = false;
+};
+
+// Adds the files and --json to a subcommand; they are filled in once the command line is read.
+std::shared_ptr<listing> add_listing(CLI::App& subcommand);
+
+// An array's object in the JSON array, and what people read instead.
+struct said {
+  nlohmann::ordered_json object;
+  std::function<void(output&)> put_text;
+};
+
+// Opens each file, and prints what `tell` says of it; what is no UTF-8 becomes U+FFFD in JSON. One
+// that can't be opened, or told of, does not keep the others from being shown: it is reported on
+// standard error, and the result is `failed`. `verb` is for those messages.
+status tell_of_each(const listing& asked, const std::string& verb,
+                    const std::function<said(const array_file&)>& tell);
+
+// Prints an array of JSON objects.
+void put_json(output& to, const nlohmann::ordered_json& all);
+
+}  // namespace shard::command

@@ -1,0 +1,323 @@
+// What stats() says of who shares a buffer, and of what the dead have left.
+
+#include <gtest/gtest.h>
+#include <unistd.h>
+
+#include <algorithm>
+#include <atomic>
+#include <filesystem>
+#include <fstream>
+#include <iterator>
+#include <memory>
+#include <mutex>
+#include <optional>
+#include <shared_mutex>
+#include <string>
+#include <thread>
+#include <vector>
+
+#include "backings.hpp"
+#include "memory/control.hpp"
+#include "neighbour.hpp"
+#include "os/byte_lock.hpp"
+#include "os/file.hpp"
+#include "refusal.hpp"
+#include "shard/shard.hpp"
+
+namespace {
+
+namespace fs = std::filesystem;
+using shard::buffer_stats;
+using shard::range;
+using shard_test::folder;
+using shard_test::for_each_backing;
+using shard_test::neighbour;
+using shard_test::tear;
+using threads = std::vector<int>;
+
+bool nobody_holds(const buffer_stats& seen) {
+  return seen.exclusive_holder == 0 && seen.shared_holders.empty();
+}
+
+std::string bytes_of(const fs::path& file) {
+  std::ifstream in(file, std::ios::binary);
+  return {std::istreambuf_iterator<char>(in), {}};
+}
+
+TEST(Stats, NeitherNeedControlWordsNorMakeAny) {
+  for_each_backing([](const shard::buffer<int>& some) {
+    const auto size = [&] { return shard::os::status(some.descriptor()).size_bytes; };
+    const auto taken = [&] { return shard::os::status(some.descriptor()).allocated_bytes; };
+    const std::size_t size_before = size();
+    const std::size_t taken_before = taken();
+    const auto view = some.read_only();
+    for (const buffer_stats& seen : {some.stats(), view.stats(), some.stats()}) {
+      EXPECT_FALSE(seen.control_words);
+      EXPECT_EQ(seen.handles, seen.kind == shard::backing::named ? 2u : 0u);
+      EXPECT_EQ(seen.writers, 0u);
+      EXPECT_EQ(seen.recoveries, 0u);
+      EXPECT_EQ(seen.notifications, 0u);
+      EXPECT_TRUE(nobody_holds(seen));
+      EXPECT_FALSE(seen.abandoned);
+      EXPECT_TRUE(seen.torn.empty());
+    }
+    EXPECT_EQ(size(), size_before);
+    EXPECT_EQ(taken(), taken_before);
+  });
+}
+
+TEST(Stats, TellWhichThreadHoldsTheLock) {
+  for_each_backing([](shard::buffer<int> some) {
+    const auto view = some.read_only();
+    {
+      const std::unique_lock held(some);
+      for (const buffer_stats& seen : {some.stats(), view.stats()}) {
+        EXPECT_TRUE(seen.control_words);
+        EXPECT_EQ(seen.exclusive_holder, gettid());
+        EXPECT_TRUE(seen.shared_holders.empty());
+        EXPECT_FALSE(seen.abandoned);
+      }
+    }
+    EXPECT_TRUE(nobody_holds(view.stats()));
+    EXPECT_TRUE(view.stats().control_words);
+    std::thread([&] {
+      const std::unique_lock held(some);
+      EXPECT_EQ(view.stats().exclusive_holder, gettid());
+    }).join();
+    EXPECT_TRUE(nobody_holds(some.stats()));
+  });
+}
+
+TEST(Stats, TellWhichThreadsShareTheLock) {
+  for_each_backing([](shard::buffer<int> some) {
+    const std::shared_lock held(some);
+    threads expected{gettid()};
+    std::thread([&] {
+      const std::shared_lock also_held(some);
+      expected.push_back(gettid());
+      threads seen = some.read_only().stats().shared_holders;
+      std::ranges::sort(seen);
+      std::ranges::sort(expected);
+      EXPECT_EQ(seen, expected);
+    }).join();
+    EXPECT_EQ(some.stats().shared_holders, threads{gettid()});
+    EXPECT_EQ(some.stats().exclusive_holder, 0);
+  });
+}
+
+TEST(Stats, TellOfHoldersInOtherProcessesUntilTheyAreKilled) {
+  for_each_backing([](shard::buffer<int> some) {
+    const auto view = some.read_only();
+    some.notify();  // there is a writer, for whom the words go on
+    neighbour exclusive([&] { return some.lock(), true; });
+    EXPECT_EQ(view.stats().exclusive_holder, exclusive.pid());
+    EXPECT_FALSE(view.stats().abandoned);
+    exclusive.die();
+    EXPECT_EQ(view.stats().exclusive_holder, 0);
+    EXPECT_TRUE(view.stats().abandoned) << "before anyone has found it";
+    EXPECT_EQ(view.stats().recoveries, 0u);
+    {
+      const std::unique_lock held(some);
+      EXPECT_TRUE(some.abandoned());
+      EXPECT_EQ(some.stats().exclusive_holder, gettid());
+      EXPECT_TRUE(some.stats().abandoned);
+      EXPECT_EQ(some.stats().recoveries, 1u);
+      some.clear_abandoned();
+    }
+    EXPECT_FALSE(view.stats().abandoned);
+
+    neighbour shared([&] { return some.lock_shared(), true; });
+    const threads theirs{shared.pid()};
+    EXPECT_EQ(view.stats().shared_holders, theirs);
+    shared.die();
+    EXPECT_TRUE(nobody_holds(view.stats()));
+    EXPECT_FALSE(view.stats().abandoned) << "readers leave nothing half changed";
+    { const std::unique_lock held(some); }
+    EXPECT_EQ(view.stats().recoveries, 2u);
+  });
+}
+
+TEST(Stats, AgreeWithTheHandleOnWhatIsAbandoned) {
+  shard::buffer<int> some(3);
+  some.notify();
+  const auto both = [&] {
+    EXPECT_EQ(some.stats().abandoned, some.abandoned());
+    return some.abandoned();
+  };
+  EXPECT_FALSE(both());
+  neighbour([&] { return some.lock(), true; }).die();
+  EXPECT_TRUE(both()) << "before anyone has found it";
+  some.lock();
+  EXPECT_TRUE(both());
+  some.clear_abandoned();
+  EXPECT_FALSE(both());
+  some.unlock();
+  EXPECT_FALSE(both());
+}
+
+TEST(Stats, TellWhatIsTorn) {
+  const folder in;
+  const shard_test::shared_names names;
+  std::vector<shard::buffer<int>> all;
+  all.emplace_back(4096);
+  all.push_back(shard::create_live<int>(in / "x.npy", 4096));
+  all.push_back(shard::named::create<int>("x", 4096));
+  for (shard::buffer<int>& some : all) {
+    some.write({4000, 4001}, std::vector<int>{7});
+    const auto view = some.read_only();
+    tear(some);
+    EXPECT_EQ(view.stats().torn, (std::vector<range>{{0, 1024}}));
+    EXPECT_EQ(some.stats().torn, some.torn());
+    some.clear_torn({0, 512});
+    EXPECT_EQ(view.stats().torn, (std::vector<range>{{512, 1024}}));
+    EXPECT_EQ(some.stats().torn, some.torn());
+    some.clear_torn({0, 1024});
+    EXPECT_TRUE(view.stats().torn.empty());
+  }
+}
+
+TEST(Stats, CountNotifications) {
+  for_each_backing([](shard::buffer<int> some) {
+    some.notify();
+    some.notify();
+    EXPECT_EQ(some.read_only().stats().notifications, 2u);
+    EXPECT_EQ(some.wait(), 2u);
+    EXPECT_EQ(some.stats().notifications, 2u) << "whoever has seen them";
+  });
+}
+
+TEST(Stats, CountHandlesInAllProcesses) {
+  for_each_backing([](shard::buffer<int> some) {
+    const bool named = some.stats().kind == shard::backing::named;
+    some.notify();
+    EXPECT_EQ(some.stats().handles, 1u);
+    EXPECT_EQ(some.stats().writers, 1u);
+    auto second = std::make_optional(shard::buffer<int>::reopen(some.descriptor()));
+    EXPECT_EQ(some.stats().handles, named ? 2u : 1u) << "not attached yet";
+    second->notify();
+    auto view = std::make_optional(some.read_only());
+    EXPECT_TRUE(view->torn().empty());
+    EXPECT_EQ(some.stats().handles, 3u);
+    EXPECT_EQ(some.stats().writers, 2u);
+    {
+      neighbour copies([&] { return true; });
+      EXPECT_EQ(some.stats().handles, 3u) << "a forked child has the same ones";
+      neighbour opens([&] {
+        auto own =
+            std::make_unique<shard::buffer<int>>(shard::buffer<int>::reopen(some.descriptor()));
+        own->notify();
+        return own;
+      });
+      EXPECT_EQ(some.stats().handles, 4u);
+      EXPECT_EQ(view->stats().writers, 3u);
+    }
+    second.reset();
+    view.reset();
+    EXPECT_EQ(some.stats().handles, 1u);
+    EXPECT_EQ(some.stats().writers, 1u);
+  });
+}
+
+TEST(Stats, WaitForNobody) {
+  for_each_backing([](shard::buffer<int> some) {
+    some.notify();
+    const auto fresh = shard::buffer<int>::reopen(some.descriptor());
+    // As one has them that was stopped in the middle of attaching, or of going.
+    const auto stopped = shard::os::open_again(some.descriptor(), shard::os::protection::write);
+    shard::os::lock_byte(stopped, shard::memory::attaching_byte, shard::os::hold::exclusive);
+    shard::os::lock_byte(stopped, shard::memory::readers_byte, shard::os::hold::exclusive);
+    EXPECT_TRUE(fresh.stats().control_words);
+    EXPECT_EQ(some.stats().notifications, 1u);
+  });
+}
+
+// As after a reboot: what the words say of holders is from an earlier life.
+TEST(Stats, KnowThatNobodyHoldsACopy) {
+  const folder in;
+  auto some = shard::create_live<int>(in / "x.npy", 3);
+  some.lock();
+  some.notify();
+  std::ofstream(in / "copy.npy", std::ios::binary) << bytes_of(in / "x.npy");
+  const std::string before = bytes_of(in / "copy.npy");
+  const buffer_stats seen = shard::open<int>(in / "copy.npy").stats();
+  EXPECT_TRUE(seen.control_words);
+  EXPECT_TRUE(nobody_holds(seen));
+  EXPECT_EQ(seen.handles, 0u);
+  EXPECT_TRUE(seen.abandoned);
+  EXPECT_EQ(seen.notifications, 1u);
+  EXPECT_EQ(bytes_of(in / "copy.npy"), before);
+  EXPECT_EQ(some.stats().exclusive_holder, gettid());
+}
+
+TEST(Stats, BelieveNoWordsThatLie) {
+  const folder in;
+  auto some = shard::create_live<int>(in / "x.npy", 5000);
+  some.notify();
+  const std::string whole = bytes_of(in / "x.npy");
+  const std::size_t at = shard::memory::control_offset(4096 + 5000 * sizeof(int));
+  for (const char fill : {'\0', '\1', '\x7f', '\x80', '\xff'}) {
+    // The header's magic and plan are right, and all that is behind them is nonsense.
+    std::string lies = whole;
+    std::fill(lies.begin() + static_cast<std::ptrdiff_t>(at + 24), lies.end(), fill);
+    std::ofstream(in / "lies.npy", std::ios::binary) << lies;
+    const buffer_stats seen = shard::open<int>(in / "lies.npy").stats();
+    EXPECT_TRUE(seen.control_words);
+    EXPECT_TRUE(nobody_holds(seen));
+    for (const range& each : seen.torn) {
+      EXPECT_LT(each.first, each.last);
+      EXPECT_LE(each.last, 5000u);
+    }
+    // And where the area is cut, or is another's, there is none.
+    std::ofstream(in / "lies.npy", std::ios::binary) << lies.substr(0, lies.size() - 1);
+    EXPECT_FALSE(shard::open<int>(in / "lies.npy").stats().control_words);
+    lies[at] = 'X';
+    std::ofstream(in / "lies.npy", std::ios::binary) << lies;
+    EXPECT_FALSE(shard::open<int>(in / "lies.npy").stats().control_words);
+  }
+}
+
+TEST(Stats, RaiseNoFalseAlarmWhileOthersGoOn) {
+  shard::buffer<int> some(4096);
+  const auto view = some.read_only();
+  some.notify();
+  std::atomic<bool> over = false;
+  std::vector<std::thread> others;
+  for (int t = 0; t < 3; ++t) {
+    others.emplace_back([&, t] {
+      const std::vector<int> values(1024, t);
+      while (!over) {
+        {
+          const std::unique_lock held(some);
+        }
+        { const std::shared_lock held(some); }
+        some.write({512, 1536}, values);
+      }
+    });
+  }
+  for (int round = 0; round < 300; ++round) {
+    const buffer_stats seen = view.stats();
+    EXPECT_FALSE(seen.abandoned);
+    EXPECT_TRUE(seen.torn.empty());
+    EXPECT_EQ(seen.recoveries, 0u);
+    EXPECT_EQ(seen.writers, 1u);
+    EXPECT_NE(seen.exclusive_holder, gettid());
+  }
+  over = true;
+  for (std::thread& each : others) each.join();
+  EXPECT_TRUE(nobody_holds(view.stats()));
+}
+
+TEST(Stats, LeaveNoDescriptorBehind) {
+  for_each_backing([](shard::buffer<int> some) {
+    some.notify();
+    const auto view = some.read_only();
+    const std::size_t before = shard_test::open_descriptors();
+    for (int i = 0; i < 10; ++i) {
+      EXPECT_TRUE(some.stats().control_words);
+      EXPECT_TRUE(view.stats().control_words);
+    }
+    EXPECT_EQ(shard_test::open_descriptors(), before);
+  });
+}
+
+}  // namespace
