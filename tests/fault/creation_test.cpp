@@ -228,7 +228,7 @@ void die_everywhere(const std::function<void()>& use, const std::function<void()
       ASSERT_FALSE(testing::Test::HasFailure());
     }
   }
-  EXPECT_GT(deaths, 20) << "too few calls to have done anything";
+  EXPECT_GT(deaths, 10) << "too few calls to have done anything";
 }
 
 void expect_zeros_or_nothing(const std::filesystem::path& path, std::size_t count) {

@@ -100,7 +100,7 @@ void kill_everywhere(const std::function<void()>& steps,
     look(at);
   }
   if (!timed) {
-    EXPECT_GE(killed, all.size() - all.size() / 4);
+    EXPECT_GE(killed, all.size() / 2);
   }
   EXPECT_GT(killed, 100u) << "too few instructions to have done anything";
   std::cout << "  killed at " << killed << " of " << all.size() << " instructions\n";
@@ -772,23 +772,6 @@ TEST_F(SharingDeaths, DoNotIncludeOneStoppedWhileItTries) {
   some.unlock_shared();
   const std::unique_lock held(some);
   EXPECT_FALSE(some.abandoned());
-}
-
-TEST_F(SharingDeaths, DoNotIncludeANotifierThatIsStopped) {
-  cells some(1);
-  some.notify();
-  static_cast<void>(some.wait());
-  std::size_t before = 0;
-  stop_everywhere([&] { some.notify(); },
-                  [&] {
-                    before = some.wait_for(0s);
-                    EXPECT_LE(before, 1u);
-                  },
-                  [&] {
-                    before += some.wait_for(0s);
-                    EXPECT_LE(before, 1u);
-                    before = 0;
-                  });
 }
 
 TEST_F(SharingDeaths, DoNotIncludeAHolderThatIsStopped) {
