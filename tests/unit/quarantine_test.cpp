@@ -172,7 +172,7 @@ RC_GTEST_PROP(Quarantine, LosesNothingButThePoison, ()) {
 // ---- In place ----
 
 TEST(InPlace, ChangesEveryCellOnceWithAnyRoomForOldValues) {
-  for (const std::size_t room : {1, 2, 3, 100}) {
+  for (const std::size_t room : {1u, 2u, 3u, 100u}) {
     const ledger on({.chunks = 50, .indices = 3, .in_place = true, .undo_chunks = room});
     on.work(0);
     EXPECT_EQ(on.fault_at_end(), "") << room;
