@@ -80,7 +80,7 @@ rlim_t threads_of_this_user() {
 
 TEST_F(Limits, OfProcessesGiveASmallerRunOrAnError) {
   // One process is the supervisor, the second its standby, the third a worker.
-  for (const rlim_t spare : {1, 2, 3, 4, 6, 1000}) {
+  for (const rlim_t spare : {1u, 2u, 3u, 4u, 6u, 1000u}) {
     SCOPED_TRACE("room for processes: " + std::to_string(spare));
     const std::optional<int> status = exit_status_of([&] {
       if (!become_bound()) return not_here;

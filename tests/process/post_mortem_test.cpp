@@ -9,6 +9,7 @@
 
 #include <algorithm>
 #include <atomic>
+#include <cstdint>
 #include <cstdlib>
 #include <ctime>
 #include <functional>
@@ -230,7 +231,7 @@ FRAME __attribute__((no_sanitize("undefined"))) void call_nothing() {
   kept = 3;
 }
 FRAME void call_wild_memory() {
-  auto* const wild = reinterpret_cast<void (*)()>(&kept);
+  auto* const wild = reinterpret_cast<void (*)()>(reinterpret_cast<std::uintptr_t>(&kept));
   wild();
   kept = 4;
 }
