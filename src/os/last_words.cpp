@@ -6,6 +6,7 @@
 #include <unistd.h>
 #include <unwind.h>
 
+#include <bit>
 #include <csignal>
 #include <cstdlib>
 #include <cstring>
@@ -38,8 +39,10 @@ void handle(int signal, siginfo_t* info, void* context) {
   const auto self = static_cast<pid_t>(::syscall(SYS_gettid));
   pid_t before = 0;
   if (!first.compare_exchange_strong(before, self)) {
-    while (before != self) ::pause();  // the other one's crash ends this process
-    ::signal(signal, SIG_DFL);         // the handler itself has called abort()
+    if (before != self) {
+      for (;;) ::pause();  // the other one's crash ends this process
+    }
+    ::signal(signal, SIG_DFL);  // the handler itself has called abort()
     ::raise(signal);
     return;
   }
@@ -65,7 +68,7 @@ std::uint64_t pc_of(const ucontext_t& where) {
 void undo_call(ucontext_t& where) {
   greg_t* const registers = where.uc_mcontext.gregs;
   std::uint64_t caller = 0;
-  std::memcpy(&caller, reinterpret_cast<const void*>(registers[REG_RSP]), sizeof caller);
+  std::memcpy(&caller, std::bit_cast<const void*>(registers[REG_RSP]), sizeof caller);
   registers[REG_RIP] = static_cast<greg_t>(caller - 1);
   registers[REG_RSP] += static_cast<greg_t>(sizeof caller);
 }

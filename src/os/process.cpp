@@ -27,6 +27,8 @@ namespace {
 // Not in the headers of every C library that has the kernel's pidfds.
 constexpr int by_pidfd = 3;  // P_PIDFD
 
+std::optional<rlimit> limit_before;  // of descriptors, before it was raised
+
 [[noreturn]] void fail(const char* what) {
   const int cause = errno;
   throw error(std::error_code(cause, std::generic_category()),
@@ -167,6 +169,18 @@ void read_nothing_from_stdin() noexcept {
     ::dup2(nothing, STDIN_FILENO);
     ::close(nothing);
   }
+}
+
+void raise_descriptor_limit() noexcept {
+  rlimit limit{};
+  if (::getrlimit(RLIMIT_NOFILE, &limit) != 0) return;
+  if (!limit_before) limit_before = limit;
+  limit.rlim_cur = limit.rlim_max;
+  ::setrlimit(RLIMIT_NOFILE, &limit);
+}
+
+void restore_descriptor_limit() noexcept {
+  if (limit_before) ::setrlimit(RLIMIT_NOFILE, &*limit_before);
 }
 
 bool die_with_parent(pid_t parent) noexcept {

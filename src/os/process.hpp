@@ -78,6 +78,9 @@ void lead_own_group() noexcept;
 void let_lead_own_group(pid_t child) noexcept;  // done in the parent: at once
 void become_subreaper() noexcept;
 void read_nothing_from_stdin() noexcept;
+// As many descriptors as the system allows; and, in what is forked from there, as many as before.
+void raise_descriptor_limit() noexcept;
+void restore_descriptor_limit() noexcept;
 // SIGKILL when the parent dies. False: it is dead already (it was `parent`).
 bool die_with_parent(pid_t parent) noexcept;
 [[noreturn]] void leave(int exit_status) noexcept;  // _exit

@@ -7,6 +7,7 @@
 #include <sys/resource.h>
 #include <unistd.h>
 
+#include <bit>
 #include <cstdio>
 #include <cstdlib>
 #include <filesystem>
@@ -97,7 +98,7 @@ std::vector<code_line> debug_lines_at(std::uint64_t address) {
 
 std::string symbol_at(std::uint64_t address) {
   Dl_info found{};
-  if (::dladdr(reinterpret_cast<const void*>(address), &found) == 0) return {};
+  if (::dladdr(std::bit_cast<const void*>(address), &found) == 0) return {};
   return found.dli_sname != nullptr ? demangled(found.dli_sname) : std::string();
 }
 
@@ -119,7 +120,7 @@ code_line place_of(std::uint64_t address) {
   place.offset = address;
   Dl_info found{};
   link_map* module = nullptr;
-  if (::dladdr1(reinterpret_cast<const void*>(address), &found, reinterpret_cast<void**>(&module),
+  if (::dladdr1(std::bit_cast<const void*>(address), &found, reinterpret_cast<void**>(&module),
                 RTLD_DL_LINKMAP) == 0 ||
       module == nullptr) {
     return place;

@@ -440,6 +440,7 @@ void supervisor::inherit() {
   os::become_subreaper();
   os::reset_signal_handlers();
   os::read_nothing_from_stdin();
+  os::raise_descriptor_limit();  // three for each worker
   os::unblock_signals(os::without_signals_of_writing(run.mask));
   try {
     supervisor self(run, os::make_pipe());

@@ -252,6 +252,7 @@ void be_worker(const worker_start& start) noexcept {
   if (!os::die_with_parent(start.supervisor)) os::leave(1);
   os::reset_signal_handlers();
   os::volunteer_for_memory_kills();
+  os::restore_descriptor_limit();
   board::slot& slot = start.all.board.at(start.slot);
   context.words = &slot.words;
   context.errors = &slot.errors;
