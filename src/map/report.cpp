@@ -93,11 +93,12 @@ void print_stderr(std::ostream& to, std::string_view text) {
     lines.push_back(text.substr(end + 1));  // npos + 1 is 0
     text = text.substr(0, end == std::string_view::npos ? 0 : end);
   }
-  for (auto line = lines.rbegin(); line != lines.rend(); ++line) {
-    std::string shown(line->substr(0, longest_line));
+  std::ranges::reverse(lines);
+  for (const std::string_view line : lines) {
+    std::string shown(line.substr(0, longest_line));
     std::ranges::replace_if(
         shown, [](char c) { return (c >= 0 && c < ' ') || c == '\x7f'; }, '.');
-    to << "\n    stderr: " << shown << (line->size() > longest_line ? "..." : "");
+    to << "\n    stderr: " << shown << (line.size() > longest_line ? "..." : "");
   }
 }
 

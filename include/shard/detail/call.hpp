@@ -300,14 +300,13 @@ report start_call(const options& how, Space&& over, const Kernel& kernel,
   constexpr kernel_form form =
       typed::template form<Kernel, std::remove_reference_t<decltype(arguments.bind(
                                        std::declval<const worker_memory&>(), range{}))>...>;
-  if constexpr (form == kernel_form::none) {
-    return {};
-  } else if constexpr (check_states<Kernel, form, Arguments...>()) {
-    call<typed, Kernel, Arguments...> what(space_of(over), kernel, arguments...);
-    return execute(what.describe(), how);
-  } else {
-    return {};
+  if constexpr (form != kernel_form::none) {
+    if constexpr (check_states<Kernel, form, Arguments...>()) {
+      call<typed, Kernel, Arguments...> what(space_of(over), kernel, arguments...);
+      return execute(what.describe(), how);
+    }
   }
+  return {};
 }
 
 // Takes the pack apart: arguments first, the kernel last.
