@@ -76,6 +76,7 @@ class counting {
     signal_ = signal;
     process_ = ::getpid();
     handle_traps_by(on_breakpoint);
+    original_ = *reinterpret_cast<const volatile unsigned char*>(when_.instruction);
     plant(breakpoint);
   }
 
@@ -90,15 +91,13 @@ class counting {
     ::sigaction(SIGTRAP, &trap, nullptr);
   }
 
-  // Puts a byte where the instruction begins, and keeps the one that was there.
+  // Puts a byte where the instruction begins.
   static void plant(unsigned char byte) {
     const auto page = static_cast<std::uintptr_t>(::sysconf(_SC_PAGESIZE));
     auto* start = reinterpret_cast<void*>(when_.instruction / page * page);
     // The kernel's own page of code can't be changed: what is there is passed by.
     if (::mprotect(start, page, PROT_READ | PROT_WRITE | PROT_EXEC) != 0) return;
-    auto* at = reinterpret_cast<volatile unsigned char*>(when_.instruction);
-    original_ = *at;
-    *at = byte;
+    *reinterpret_cast<volatile unsigned char*>(when_.instruction) = byte;
   }
 
 #if defined(__x86_64__)
