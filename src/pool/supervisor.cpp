@@ -103,6 +103,7 @@ class supervisor {
   bool standby_ended_ = false;  // but can't be reaped yet
   unsigned standbys_lost_ = 0;
   unsigned unblamed_ = 0;
+  bool given_up_ = false;  // not even what is in quarantine is finished
   unsigned forks_failed_ = 0;  // in a row
   bool short_of_processes_ = false;
   std::size_t kills_for_memory_ = os::kills_for_memory().value_or(0);  // that we know of
@@ -164,6 +165,7 @@ void supervisor::mend(unsigned slot) {
 }
 
 bool supervisor::has_work(unsigned slot) const {
+  if (given_up_) return false;
   if ((board_.controls() & board::done) != 0) return false;
   if ((board_.controls() & board::stopping) != 0) return board::has_quarantine(board_, slot);
   return board::has_tail(board_, slot) ||
@@ -405,6 +407,7 @@ void supervisor::worker_ended(unsigned slot, const os::ending& how) {
 
 void supervisor::give_up(const std::string& trouble) {
   std::snprintf(board_.trouble(), board::board::trouble_bytes, "%s", trouble.c_str());
+  given_up_ = true;
   board_.raise(board::stopping);
 }
 

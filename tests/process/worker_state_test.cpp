@@ -200,6 +200,38 @@ TEST_F(WorkerState, ThatCanNeverBeMadeEndsTheRunAndIsNamed) {
   }
 }
 
+// Not even for what is left of a chunk that was taken apart. What no kernel came to is as it was.
+TEST_F(WorkerState, ThatCanNoLongerBeMadeEndsTheRunWhileAChunkIsInQuarantine) {
+  constexpr std::size_t indices = 40;
+  for (const int deaths_before : {1, 2, 3}) {
+    SCOPED_TRACE(deaths_before);
+    const tally deaths;
+    shard::buffer<int> cells(indices);
+    const shard::report run =
+        shard::try_map({.workers = 1, .grain = 20, .retries = 0, .keep_going = true}, indices,
+                       shard::inout(cells), shard::worker_state([&] {
+                         if (deaths[0] >= deaths_before) std::abort();
+                         return 1;
+                       }),
+                       [&](std::size_t i, shard::slice<int> cell, int&) {
+                         ++cell[i];
+                         if (i % 20 == 9) {
+                           ++deaths[0];
+                           std::abort();
+                         }
+                       });
+    EXPECT_TRUE(mentions(run.trouble(), {"more than 100 workers died outside of any chunk",
+                                         "in making its worker_state"}));
+    EXPECT_FALSE(run.complete());
+    std::vector<int> right(indices, 0);
+    for (const shard::range part : run.completed()) {
+      for (const std::size_t i : part) right[i] = 1;
+    }
+    EXPECT_EQ(std::vector<int>(cells.begin(), cells.end()), right);
+    EXPECT_EQ(right[9], 0);
+  }
+}
+
 TEST_F(WorkerState, IsNotBlamedForADeathAfterItWasMade) {
   shard::buffer<int> out(4);
   const shard::report run = shard::try_map({.workers = 1, .grain = 1, .retries = 0}, out,
