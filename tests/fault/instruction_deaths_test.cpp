@@ -19,14 +19,17 @@
 
 #include <algorithm>
 #include <bit>
+#include <chrono>
 #include <cstddef>
 #include <cstdint>
 #include <cstdlib>
 #include <iostream>
 #include <span>
+#include <string>
 #include <vector>
 
 #include "fault/counting.hpp"
+#include "os/symbols.hpp"
 #include "process/leftovers.hpp"
 #include "shard/shard.hpp"
 
@@ -56,6 +59,7 @@ using shard_test::moments_of;
 struct orders {
   enum { nothing, record, die } what = nothing;
   moment when;
+  int by = SIGKILL;
 };
 orders next;
 
@@ -89,7 +93,7 @@ const trace* recorder = nullptr;
 void follow_orders() {
   if (next.what == orders::record) counting::record_from_here(recorder->words());
   if (next.what == orders::die) {
-    counting::interrupt_from_here(next.when, SIGKILL, recorder->words().data());
+    counting::interrupt_from_here(next.when, next.by, recorder->words().data());
   }
   keeps_traps = next.what != orders::nothing;
   next.what = orders::nothing;  // for this process and those that it forks
@@ -114,29 +118,30 @@ struct results {
 
 // begin() is called when a worker has come to work; at(i) in its kernel.
 template <class Begin, class At>
-results run(size of, const Begin& begin, const At& at) {
+results run(size of, const Begin& begin, const At& at, std::chrono::milliseconds timeout = {}) {
   shard::buffer<double> out(indices);
   shard::buffer<std::int64_t> cells(indices);
   for (std::size_t i = 0; i < indices; ++i) cells[i] = static_cast<std::int64_t>(i);
   shard::sum<double> sum;
   shard::counter count;
   shard::histogram bins{shard::axis::regular(of == size::small ? 4 : 100, 0.0, 12.0)};
-  shard::report done = shard::try_map(
-      {.workers = 1, .grain = grain}, indices, shard::out(out), shard::inout(cells),
-      shard::reduce(sum), shard::reduce(count), shard::reduce(bins), shard::worker_state([&] {
-        begin();
-        return 0;
-      }),
-      [&](std::size_t i, shard::slice<double> to, shard::slice<std::int64_t> cell, auto& total,
-          auto& hits, auto& bin, int&) {
-        const auto x = static_cast<double>(i);
-        to[i] = x / 3;
-        ++cell[i];
-        total += 1 / (x + 1);
-        ++hits;
-        bin(x);
-        at(i);
-      });
+  shard::report done =
+      shard::try_map({.workers = 1, .grain = grain, .timeout = timeout}, indices, shard::out(out),
+                     shard::inout(cells), shard::reduce(sum), shard::reduce(count),
+                     shard::reduce(bins), shard::worker_state([&] {
+                       begin();
+                       return 0;
+                     }),
+                     [&](std::size_t i, shard::slice<double> to, shard::slice<std::int64_t> cell,
+                         auto& total, auto& hits, auto& bin, int&) {
+                       const auto x = static_cast<double>(i);
+                       to[i] = x / 3;
+                       ++cell[i];
+                       total += 1 / (x + 1);
+                       ++hits;
+                       bin(x);
+                       at(i);
+                     });
   const auto counts = bins.counts();
   return {std::move(done),
           {out.begin(), out.end()},
@@ -188,6 +193,8 @@ class InstructionDeaths : public shard_test::leaves_nothing {
     EXPECT_GE(killed, all.size() / 2);
   }
 
+  std::vector<std::uintptr_t> recorded() const { return trace_.found(); }
+
  private:
   trace trace_;
 };
@@ -234,6 +241,57 @@ TEST_F(InstructionDeaths, OfAWorkerWithMuchToPublishLoseAndDoubleNothing) {
   const results right = run(
       size::large, [] {}, [](std::size_t) {});
   kill_everywhere([&](std::size_t moment) { kill_a_worker(size::large, moment, right); }, own_of);
+}
+
+// Stopped for ever, it is killed where it holds the others up: in a kernel, and in a claim, for
+// which no chunk is to blame.
+TEST_F(InstructionDeaths, OfAWorkerThatStaysInAClaimBlameNoChunk) {
+  if (!shard::os::symbols_are_known) GTEST_SKIP() << "claims can't be told from other code";
+  constexpr std::chrono::milliseconds timeout{20};
+  constexpr std::size_t most = 20;
+  const results right = run(
+      size::small, [] {}, [](std::size_t) {});
+  std::size_t unblamed = 0;
+  const auto once = [&](std::size_t moment) {
+    const shard_test::tally begun;
+    shard_test::bystander waker([&] {  // of one that holds nobody up
+      for (int k = 0; k < 20 && begun[2] == 0; ++k) usleep(10'000);
+      if (begun[2] == 0) ::kill(begun[1], SIGCONT);
+      return true;
+    });
+    const auto begin = [&] {
+      if (begun[0]++ != 0) return;
+      begun[1] = getpid();
+      follow_orders();
+    };
+    const results found = run(
+        size::small, begin, [](std::size_t) {}, moment == 0 ? std::chrono::hours(1) : timeout);
+    begun[2] = 1;
+    expect_exact(found, right, moment);
+    for (const shard::failure& one : found.run.failures()) {
+      EXPECT_EQ(one.kind, "timeout");
+      EXPECT_TRUE(one.indices.empty());
+      ++unblamed;
+    }
+  };
+  next.what = orders::record;
+  next.by = SIGSTOP;
+  once(0);
+  std::vector<moment> in_claims = moments_of(own_of(recorded()));
+  std::erase_if(in_claims, [](const moment& each) {
+    return std::ranges::none_of(shard::os::lines_at(each.instruction), [](const auto& line) {
+      return line.function.find("owner::claim") != std::string::npos;
+    });
+  });
+  ASSERT_GT(in_claims.size(), most);
+  const std::size_t step = in_claims.size() / most;
+  for (std::size_t k = 0; k < in_claims.size() && !HasFailure(); k += step) {
+    next = {orders::die, in_claims[k], SIGSTOP};
+    once(k + 1);
+  }
+  next = {};
+  EXPECT_GT(unblamed, 0u);
+  std::cout << "             " << unblamed << " workers were killed in a claim\n";
 }
 
 // Forks of this process and of those that it makes: who they are is told by their order.

@@ -3,18 +3,22 @@
 
 #include <gmock/gmock.h>
 #include <gtest/gtest.h>
+#include <pthread.h>
 #include <sched.h>
 #include <signal.h>
 #include <sys/prctl.h>
 #include <unistd.h>
 
+#include <algorithm>
 #include <bit>
 #include <cmath>
 #include <cstddef>
 #include <cstdint>
 #include <cstdlib>
+#include <future>
 #include <random>
 #include <string>
+#include <thread>
 #include <vector>
 
 #include "process/leftovers.hpp"
@@ -203,6 +207,76 @@ TEST_F(Kill, OfAnybodyChangesNoByte) {
   EXPECT_TRUE(killer.succeeded());
   EXPECT_TRUE(what.run.complete()) << what.run;
   EXPECT_TRUE(what.bytes == expected);
+}
+
+// The C library's own fork(), which a caller with threads gets, calls what it was told to.
+std::size_t births_that_are_deaths = 0;
+pid_t parent_of_these = 0;
+void die_at_birth() {
+  if (births_that_are_deaths != 0 && getppid() == parent_of_these) raise(SIGKILL);
+}
+void count_births() {
+  if (births_that_are_deaths != 0 && getpid() == parent_of_these) --births_that_are_deaths;
+}
+
+TEST_F(Kill, OfTheSupervisorBeforeItHasAStandbyIsHarmlessTwice) {
+  EXPECT_TRUE(holds_in_a_child([&] {
+    parent_of_these = getpid();
+    pthread_atfork(nullptr, count_births, die_at_birth);
+    std::promise<void> end;
+    std::thread other([&] { end.get_future().wait(); });
+    bool fine = true;
+    for (const std::size_t deaths : {0u, 1u, 2u, 3u}) {
+      births_that_are_deaths = deaths;
+      shard::buffer<int> out(100);
+      const shard::report run = shard::try_map({.workers = 2, .grain = 1, .allow_threads = true},
+                                               out, [](std::size_t) { return 1; });
+      const bool whole = run.complete() && run.failures().empty() && run.counts().takeovers == 0;
+      const bool none =
+          run.completed().empty() && run.trouble().find("killed") != run.trouble().npos;
+      fine = fine && (deaths < 3 ? whole : none) && births_that_are_deaths == 0;
+    }
+    end.set_value();
+    other.join();
+    return fine;
+  }));
+}
+
+// All is done by then, but for finding the names of functions.
+TEST_F(Kill, OfTheSupervisorWhileItNamesStacksCostsNames) {
+  bool hit = false;
+  for (int run = 0; run < 100 && !hit; ++run) {
+    const tally at;
+    bystander killer([&] {
+      if (!eventually([&] { return at[started] != 0; })) return false;
+      // With its caller alone, once it has ended the others.
+      std::vector<relative> living;
+      if (!eventually([&] { return (living = relatives().living()).size() <= 2; })) return false;
+      for (const relative& one : living) {
+        if (one.pid != getppid()) return ::kill(one.pid, SIGKILL) == 0;
+      }
+      return false;
+    });
+    shard::buffer<int> out(40);
+    const shard::report what = shard::try_map(
+        {.workers = 2, .grain = 1, .retries = 0, .keep_going = true}, out, [&](std::size_t i) {
+          ++at[started];
+          if (i % 10 == 3) std::abort();
+          return 1;
+        });
+    killer.succeeded();
+    ASSERT_THAT(what.failures(), testing::SizeIs(4));
+    ASSERT_EQ(what.completed().size(), 5u);
+    ASSERT_EQ(what.trouble(), "");
+    for (const shard::failure& one : what.failures()) {
+      ASSERT_EQ(one.signal, SIGABRT);
+      ASSERT_FALSE(one.stack.empty());
+      hit = hit || std::ranges::none_of(one.stack, [](const auto& frame) {
+              return frame.find("abort") != std::string::npos;
+            });
+    }
+  }
+  EXPECT_TRUE(hit) << "it always ended before";
 }
 
 // While the run has children of its kernels, too, which must not outlive the supervisor's death.

@@ -6,6 +6,7 @@
 #include <gtest/gtest.h>
 #include <sched.h>
 #include <signal.h>
+#include <sys/mman.h>
 #include <sys/mount.h>
 #include <sys/prctl.h>
 #include <sys/resource.h>
@@ -13,14 +14,19 @@
 #include <sys/wait.h>
 #include <unistd.h>
 
+#include <algorithm>
 #include <cstddef>
+#include <cstring>
 #include <filesystem>
 #include <fstream>
+#include <iostream>
 #include <new>
 #include <optional>
 #include <string>
 #include <system_error>
+#include <vector>
 
+#include "os/cgroup.hpp"
 #include "process/leftovers.hpp"
 #include "refusal.hpp"
 #include "shard/shard.hpp"
@@ -115,6 +121,65 @@ TEST_F(Limits, OfNoProcessAtAllAreAnErrorBeforeAnythingRuns) {
     return mentions(message, {"cannot start a process"}) && out[0] == 0 ? 0 : 1;
   });
   if (status == not_here) GTEST_SKIP() << "there is no other user to become";
+  EXPECT_EQ(status, 0);
+}
+
+// ---- Memory of a control group ----
+
+// A group of ours below the one that this process is in, with a limit; empty where we may not.
+fs::path limited_group(std::size_t bytes) {
+  for (const auto& own : shard::os::control_groups("memory")) {
+    const fs::path group = own.files / ("shard-test-" + std::to_string(getpid()));
+    std::error_code refused;
+    if (!fs::create_directory(group, refused)) continue;
+    const char* const limit = own.second_version ? "memory.max" : "memory.limit_in_bytes";
+    std::ofstream file(group / limit);
+    if (fs::exists(group / limit) && file << bytes << std::flush) return group;
+    fs::remove(group, refused);
+  }
+  return {};
+}
+
+void take(std::size_t bytes) {
+  void* const memory =
+      mmap(nullptr, bytes, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
+  if (memory == MAP_FAILED) _exit(1);
+  std::memset(memory, 1, bytes);
+  munmap(memory, bytes);
+}
+
+// The index that takes more than there is fails, alone in the end, and is told from other kills.
+TEST_F(Limits, OfAControlGroupsMemoryCostTheIndexThatNeedsMore) {
+  if (shard_test::sanitized) GTEST_SKIP() << "the sanitizers take more than the limit";
+  constexpr std::size_t mib = std::size_t{1} << 20;
+  const fs::path group = limited_group(64 * mib);
+  if (group.empty()) GTEST_SKIP() << "this process may make no control group with a limit";
+  const std::optional<int> status = exit_status_of([&] {
+    if (!(std::ofstream(group / "cgroup.procs") << getpid() << std::flush)) return not_here;
+    shard::buffer<int> out(40);
+    const shard::report run =
+        shard::try_map({.workers = 2, .grain = 4, .keep_going = true}, out, [](std::size_t i) {
+          if (i == 13) take(512 * mib);
+          return static_cast<int>(i) + 1;
+        });
+    std::cerr << run << '\n';
+    if (run.counts().takeovers != 0 || !run.trouble().empty()) return 3;
+    const std::vector<shard::range> right{{0, 13}, {14, 40}};
+    if (!std::ranges::equal(run.completed(), right)) return 4;
+    for (std::size_t i = 0; i < out.size(); ++i) {
+      if (i != 13 && out[i] != static_cast<int>(i) + 1) return 5;
+    }
+    if (run.failures().empty()) return 6;
+    for (const shard::failure& one : run.failures()) {
+      if (one.kind != "oom" || one.signal != SIGKILL || !one.indices.contains(13)) return 7;
+    }
+    return 0;
+  });
+  EXPECT_TRUE(shard_test::eventually([&] {
+    std::error_code busy;
+    return fs::remove(group, busy);
+  }));
+  if (status == not_here) GTEST_SKIP() << "this process may not enter a control group";
   EXPECT_EQ(status, 0);
 }
 

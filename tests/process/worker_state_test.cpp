@@ -294,4 +294,29 @@ TEST_F(WorkerState, IsDestroyedWithinTheMap) {
   EXPECT_EQ(length % 3, 0);
 }
 
+// Its work was done by then.
+TEST_F(WorkerState, ThatDiesInItsDestructorChangesNothing) {
+  struct brittle {
+    pid_t caller;
+    explicit brittle(pid_t of) : caller(of) {}
+    brittle(const brittle&) = delete;
+    ~brittle() {
+      if (getpid() != caller) std::abort();
+    }
+  };
+  shard::buffer<int> out(100);
+  shard::counter count;
+  const shard::report run =
+      shard::map({.workers = 3, .grain = 1}, out, shard::reduce(count),
+                 shard::worker_state([of = getpid()] { return std::make_unique<brittle>(of); }),
+                 [](std::size_t i, auto& hits, auto&) {
+                   ++hits;
+                   return static_cast<int>(i);
+                 });
+  EXPECT_EQ(count.value(), 100);
+  EXPECT_EQ(out[99], 99);
+  EXPECT_EQ(run.counts().deaths, 0u);
+  EXPECT_THAT(run.failures(), IsEmpty());
+}
+
 }  // namespace
