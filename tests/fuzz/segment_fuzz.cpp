@@ -236,7 +236,10 @@ struct area {
   }
 
   bool is_abandoned(const bytes& words) const {
-    return is_laid_out(words) && word<std::uint32_t>(words, 108) != 0;
+    constexpr std::uint32_t owner_died = 0x40000000;
+    return is_laid_out(words) && (word<std::uint32_t>(words, 108) != 0 ||
+                                  (word<std::uint32_t>(words, 104) == 2 &&
+                                   (word<std::uint32_t>(words, 64) & owner_died) != 0));
   }
 };
 
