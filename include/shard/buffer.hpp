@@ -369,8 +369,8 @@ class buffer : public detail::owner_atomics<buffer<T, Rank>, T, Rank> {
   buffer<const value_type, Rank> read_only() const;
 
   // Ends writing for good, in all processes: memory alone can promise that, other backings are
-  // refused. So it is while any other process or handle can write, or a map runs with this buffer;
-  // it is then as it was.
+  // refused. So it is while any other process or handle can write, this thread holds its lock, or a
+  // map runs with this buffer; it is then as it was.
   buffer<const value_type, Rank> freeze() &&
         requires(!std::is_const_v<T>);
 

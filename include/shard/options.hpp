@@ -21,8 +21,9 @@ using seconds = std::chrono::duration<double>;
 // Where kernels run. The results are the same bits in each.
 enum class executor {
   processes,  // supervised forked workers: a kernel may crash
-  threads,    // oneTBB in the caller's process: for kernels that are known to be safe
-  serial,     // inline, one chunk after the other: for debuggers
+  threads,  // oneTBB in the caller's process: for kernels that are known to be safe. Inline, if the
+            // map is called by a kernel that runs so itself
+  serial,   // inline, one chunk after the other: for debuggers
 };
 
 // A moment of a run. Counts are indices; tiles for a tiled space.

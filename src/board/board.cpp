@@ -44,10 +44,9 @@ void set_elapsed(failure_facts& of, const slot& where, std::chrono::nanoseconds 
   of.elapsed = end - where.began.load(std::memory_order_relaxed);
 }
 
-void add_own_facts(failure_record& to, const slot& where) {
+void add_own_facts(failure_record& to) {
   to.facts.pid = os::own_pid();
   to.facts.used = os::own_usage();
-  set_elapsed(to.facts, where, now());
 }
 
 void add_facts_of_the_dead(failure_record& to, const slot& where) {
@@ -149,7 +148,7 @@ void board::record(const failure_facts& facts, std::string_view what) const noex
   place.facts = facts;
   const slot& where = at(facts.worker);
   if (facts.kind == failure_kind::exception) {
-    add_own_facts(place, where);
+    add_own_facts(place);
   } else {
     add_facts_of_the_dead(place, where);
   }

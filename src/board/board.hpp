@@ -102,9 +102,10 @@ struct failure_facts {
   std::uint32_t worker = 0;   // its slot
   std::int32_t signal = 0;
   std::int32_t exit_status = 0;
-  // What record() knows by itself.
+  // Since the entry in progress, or its short batch, began. What is below record() knows by itself,
+  // and this, too, of one that died.
+  std::chrono::nanoseconds elapsed{};
   std::int32_t pid = 0;
-  std::chrono::nanoseconds elapsed{};  // since the entry in progress, or its short batch, began
   os::usage used = {};
 };
 struct failure_record {

@@ -73,8 +73,11 @@ owner::owner(const board& on, unsigned slot, const task& what, const policy& how
 void owner::work() {
   resume();
   for (;;) {
+    const std::uint64_t before = next_;
     run();
-    if (policy_.tired != nullptr && next_ == length() && policy_.tired()) {
+    // Not before it has done something: the next one would be as tired at once.
+    const bool may_leave = policy_.tired != nullptr && next_ != before && next_ == length();
+    if (may_leave && policy_.tired()) {
       publish();
       return leave(leaving::for_another);
     }
@@ -278,12 +281,14 @@ bool owner::run_piece(const piece& what, std::byte* partial) {
 
 // A throw is a death without the exit: the accumulators are spoilt, so the log's tail is redone.
 void owner::failed(const piece& what, const char* error) {
+  const std::chrono::nanoseconds end = clock::now().time_since_epoch();
   verdict judged = board_.verdict_on(what.chunk).load(std::memory_order_relaxed);
   judged.add(failure_kind::exception, policy_.allowed);
   failure_facts facts{.kind = failure_kind::exception,
                       .chunk = what.chunk,
                       .attempt = judged.attempts(),
-                      .worker = index_};
+                      .worker = index_,
+                      .elapsed = end - slot_.began.load(std::memory_order_relaxed)};
   if (what.last != piece::to_the_end) {
     facts.first = what.first;
     facts.last = what.last;

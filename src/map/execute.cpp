@@ -3,6 +3,7 @@
 #include <chrono>
 #include <cstddef>
 #include <cstdio>
+#include <limits>
 #include <memory>
 #include <stop_token>
 #include <string>
@@ -109,8 +110,17 @@ void check_outputs_are_apart(const job& what) {
 // States live in memory that is only touched as the run goes on: two published areas and a private
 // one for each worker, and a partial for each chunk.
 void check_headroom(const board::dimensions& size) {
-  const std::size_t wanted = 3 * size.slots * size.accumulator_bytes +
-                             size.chunks * size.partial_bytes + size.slots * size.undo_bytes;
+  std::size_t wanted = 0;
+  const auto add = [&wanted](std::size_t count, std::size_t bytes) {
+    std::size_t all = 0;
+    if (__builtin_mul_overflow(count, bytes, &all) ||
+        __builtin_add_overflow(wanted, all, &wanted)) {
+      wanted = std::numeric_limits<std::size_t>::max();
+    }
+  };
+  add(3 * std::size_t{size.slots}, size.accumulator_bytes);
+  add(size.slots, size.undo_bytes);
+  add(size.chunks, size.partial_bytes);
   if (wanted < std::size_t{1} << 20) return;
   const os::headroom found = os::memory_headroom(wanted);
   if (wanted <= found.available_bytes) return;
@@ -241,7 +251,11 @@ void finish_outputs(const job& what, const plan::partition& chunks) {
 report execute(const job& what, const options& given) {
   const clock::time_point began = clock::now();
   const std::size_t number = number_of_this_map();
-  const settings how = resolve(given);
+  settings how = resolve(given);
+  // It would wait for threads that are all waiting for maps of their own.
+  if (how.run_on == executor::threads && is_inside_a_map_of_this_thread()) {
+    how.run_on = executor::serial;
+  }
   const plan::partition chunks = partition_of(what, given, how.grain);
   check_chunks(chunks);
   check_memory(what);

@@ -32,4 +32,6 @@ std::size_t number_of_this_map() noexcept {
   return ++counted;
 }
 
+bool is_inside_a_map_of_this_thread() noexcept { return inside_in_this_thread != 0; }
+
 }  // namespace shard::mapping

@@ -24,4 +24,7 @@ class inside_a_map {
 // another, which isn't counted: that a program's maps have the same numbers in every run.
 std::size_t number_of_this_map() noexcept;
 
+// Whether this thread runs a kernel for a map in this process.
+bool is_inside_a_map_of_this_thread() noexcept;
+
 }  // namespace shard::mapping

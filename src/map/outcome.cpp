@@ -111,8 +111,10 @@ std::vector<range> outcome::completed_in(std::size_t chunk) const {
   if (const auto found = begun_.find(chunk); found != begun_.end()) end = found->second.indices;
   const auto lost = given_up_.find(chunk);
   if (lost == given_up_.end()) {
-    // One that failed too often before it came into quarantine is given up as a whole.
-    const bool whole = board_.verdict_on(chunk).load(std::memory_order_relaxed).condemned();
+    // One that failed too often before it came into quarantine is given up as a whole; in
+    // quarantine, but for what was probed.
+    const bool whole = board_.verdict_on(chunk).load(std::memory_order_relaxed).condemned() &&
+                       !begun_.contains(chunk);
     if (whole || end == 0) return {};
     return {{all.first, all.first + end}};
   }
@@ -182,10 +184,12 @@ report outcome::report_on(std::size_t map, seconds elapsed, unsigned workers) co
 }
 
 // How many of a chunk's failures were not followed by another attempt, at least by one at the rest
-// of the chunk.
+// of the chunk: those of what was given up; or the last one, if the run was stopped then.
 std::size_t outcome::last_failures(std::size_t chunk) const {
   if (const auto lost = given_up_.find(chunk); lost != given_up_.end()) return lost->second.size();
-  return board_.verdict_on(chunk).load(std::memory_order_relaxed).condemned() ? 1 : 0;
+  const board::verdict judged = board_.verdict_on(chunk).load(std::memory_order_relaxed);
+  const bool unfinished = !complete_ && !committed_[chunk];
+  return judged.condemned() || (unfinished && judged.attempts() != 0) ? 1 : 0;
 }
 
 std::vector<range> outcome::completed_ranges() const {

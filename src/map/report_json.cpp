@@ -29,11 +29,13 @@ ordered_json as_json(const failure& one) {
 }
 
 ordered_json as_json(const run_counts& counts) {
-  return {{"chunks", counts.chunks},
+  return {{"map", counts.map},
+          {"chunks", counts.chunks},
           {"grain", counts.grain},
           {"workers", counts.workers},
           {"retries", counts.retries},
           {"deaths", counts.deaths},
+          {"replacements", counts.replacements},
           {"takeovers", counts.takeovers},
           {"failures_lost", counts.failures_lost},
           {"output_lost", counts.output_lost}};

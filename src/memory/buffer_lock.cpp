@@ -210,11 +210,15 @@ void unlock_shared(segment& of) {
 }
 
 void release_locks(const segment& of) noexcept {
-  const std::vector<held_lock>& held = mine().held;
-  const auto found = std::ranges::find(held, &of, &held_lock::by);
+  std::vector<held_lock>& held = mine().held;
+  const auto found = found_by(held, of);
   if (found == held.end()) return;
   auto& handle = const_cast<segment&>(of);
   found->slot == nullptr ? unlock_exclusively(handle) : unlock_shared(handle);
+}
+
+bool holds_lock(const segment& of) noexcept {
+  return found_by(mine().held, of) != mine().held.end();
 }
 
 bool is_abandoned(const segment& of) {

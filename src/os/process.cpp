@@ -9,12 +9,14 @@
 #include <sys/wait.h>
 #include <unistd.h>
 
+#include <algorithm>
 #include <cerrno>
 #include <cstdio>
 #include <cstdlib>
 #include <cstring>
 #include <filesystem>
 #include <fstream>
+#include <limits>
 #include <string>
 #include <vector>
 
@@ -231,7 +233,8 @@ void wait_ready(std::span<watched> any, std::optional<std::chrono::milliseconds>
     const short event = one.for_writing ? POLLOUT : POLLIN;
     if (one.descriptor >= 0) polled.push_back({one.descriptor, event, 0});
   }
-  const int timeout = limit ? static_cast<int>(limit->count()) : -1;
+  constexpr std::chrono::milliseconds longest{std::numeric_limits<int>::max()};
+  const int timeout = limit ? static_cast<int>(std::min(*limit, longest).count()) : -1;
   const int found = ::poll(polled.data(), polled.size(), timeout);
   if (found < 0 && errno != EINTR) fail("wait for processes");
   auto next = polled.cbegin();

@@ -96,25 +96,27 @@ void run_on_threads(const crew& all, const on_tick& report_progress) {
     const oneapi::tbb::global_control enough(oneapi::tbb::global_control::max_allowed_parallelism,
                                              slots + 1);
     oneapi::tbb::task_arena arena(static_cast<int>(slots), 0);
-    for (unsigned slot = 0; slot < slots; ++slot) {
-      arena.enqueue([&, slot] {
-        std::exception_ptr failure;
-        try {
-          own(all, slot);
-        } catch (...) {
-          failure = std::current_exception();
-          all.board.raise(board::stopping);
-        }
-        line.arrive(failure);
-      });
-    }
+    unsigned started = 0;
     try {
+      for (; started < slots; ++started) {
+        arena.enqueue([&, slot = started] {
+          std::exception_ptr failure;
+          try {
+            own(all, slot);
+          } catch (...) {
+            failure = std::current_exception();
+            all.board.raise(board::stopping);
+          }
+          line.arrive(failure);
+        });
+      }
       while (!line.wait_a_tick()) {
         heed_signals(all);
         if (report_progress) report_progress();
       }
     } catch (...) {
       all.board.raise(board::stopping);
+      for (; started < slots; ++started) line.arrive(nullptr);  // for those that never will
       line.wait();
       line.end_with(std::current_exception());
     }

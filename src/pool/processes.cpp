@@ -4,7 +4,9 @@
 #include <cstdio>
 #include <iostream>
 #include <optional>
+#include <semaphore>
 #include <string>
+#include <utility>
 
 #include "os/calls.hpp"
 #include "os/cpu.hpp"
@@ -63,7 +65,8 @@ void bury(const board::board& on, const os::process& supervisor) {
 void end_successors(const board::board& on, const os::descriptor& pipe) {
   for (os::watched run{pipe.get()}; !run.ready;) {
     const unsigned successor = on.takeovers().load(std::memory_order_acquire);
-    if (successor != 0) os::kill_process(on.leader(successor).load(std::memory_order_relaxed));
+    const pid_t pid = successor == 0 ? 0 : on.leader(successor).load(std::memory_order_relaxed);
+    if (pid != 0) os::kill_process(pid);
     os::wait_ready({&run, 1}, std::chrono::milliseconds(10));
   }
 }
@@ -108,36 +111,60 @@ os::descriptor event() {
   }
 }
 
+// A pipe's end must not get into the family of another map, which another thread begins meanwhile.
+// A semaphore, since the child must let go of it, too, for the maps of its kernels.
+std::binary_semaphore births{1};
+class birth {
+ public:
+  birth() { births.acquire(); }
+  birth(const birth&) = delete;
+  birth& operator=(const birth&) = delete;
+  ~birth() { is_over(); }
+
+  void is_over() {
+    if (!std::exchange(over_, true)) births.release();
+  }
+
+ private:
+  bool over_ = false;
+};
+
 // Starts a supervisor; returns when nothing is left of it and of those who took its place. `again`:
 // an earlier one may have left something on the board.
 void run_supervisor(const crew& all, os::child_exit how, bool again,
                     const on_tick& report_progress) {
+  birth mine;
   os::pipe_ends run = os::make_pipe();
   struct context {
     supervision what;
     os::descriptor* read_end;
     bool again;
+    birth* here;
   } start{{all, detail::segment::live(), os::signal_mask(), os::watch_process(os::own_pid()),
            event(), std::move(run.write)},
           &run.read,
-          again};
+          again,
+          &mine};
   os::process supervisor;
   try {
     supervisor = os::start_process(
         how,
         [](void* given) {
           auto& from = *static_cast<context*>(given);
+          from.here->is_over();
           *from.read_end = {};
           be_supervisor(from.what, from.again);
         },
         &start);
     start.what.run_goes_on = {};
+    mine.is_over();
     if (!wait_until_all_have_ended(all, run.read, report_progress)) {
       cancel(all, supervisor, start.what.called_off, run.read);
     }
   } catch (...) {
     // It can't be watched (but may have begun), or what tells of the progress has thrown.
     start.what.run_goes_on = {};
+    mine.is_over();
     cancel(all, supervisor, start.what.called_off, run.read);
     if (supervisor) bury(all.board, supervisor);
     throw;

@@ -11,6 +11,9 @@ constexpr std::size_t read_at_once = 64 * 1024;
 // A longer line is passed on in parts, and others wait for its end.
 constexpr std::size_t longest_held = 64 * 1024;
 constexpr std::size_t most_waiting = 1024 * 1024;  // for one stream
+// It may never come: it is ended for it when it has stood still for so long, and somebody who waits
+// can't print any more.
+constexpr std::chrono::milliseconds longest_pause{1000};
 
 }  // namespace
 
@@ -76,15 +79,21 @@ void relay::serve(std::span<const os::watched> found) {
     read(sources_[k]);
     pass_on(sources_[k]);
   }
+  for (sink& to : sinks_) {
+    if (holds_up(to) && clock::now() - to.went_on >= longest_pause) end_line(to);
+  }
 }
 
 std::optional<std::chrono::milliseconds> relay::due() const {
   std::optional<std::chrono::milliseconds> soonest;
-  for (const sink& to : sinks_) {
-    if (to.waiting() == 0 || to.to.terminal()) continue;
+  const auto at = [&soonest](clock::time_point when) {
     const auto left = std::chrono::ceil<std::chrono::milliseconds>(
-        std::max<clock::duration>(to.took_last + patience_ - clock::now(), {}));
+        std::max<clock::duration>(when - clock::now(), {}));
     soonest = std::min(soonest.value_or(left), left);
+  };
+  for (const sink& to : sinks_) {
+    if (to.waiting() != 0 && !to.to.terminal()) at(to.took_last + patience_);
+    if (holds_up(to)) at(to.went_on + longest_pause);
   }
   return soonest;
 }
@@ -134,11 +143,27 @@ void relay::pass_on(source& from) {
   from.held.erase(0, end);
   const bool others_waited = to.holder != nullptr;
   to.holder = from.inside_line ? &from : nullptr;
-  if (!others_waited) return;
-  for (source& other : sources_) {
+  to.went_on = clock::now();
+  if (others_waited) pass_on_others(to);
+}
+
+void relay::pass_on_others(const sink& to) {
+  for (source& from : sources_) {
     if (to.holder != nullptr) return;
-    if (&sink_of(other) == &to && !other.held.empty()) pass_on(other);
+    if (&sink_of(from) == &to && !from.held.empty()) pass_on(from);
   }
+}
+
+bool relay::holds_up(const sink& to) const {
+  return to.holder != nullptr && std::ranges::any_of(sources_, [&](const source& from) {
+           return &sink_of(from) == &to && &from != to.holder && from.held.size() >= longest_held;
+         });
+}
+
+void relay::end_line(sink& to) {
+  put(to, "\n");
+  std::exchange(to.holder, nullptr)->inside_line = false;
+  pass_on_others(to);
 }
 
 void relay::emit(source& from, std::string_view text) {

@@ -76,7 +76,8 @@ class relay {
     os::output to;
     std::string backlog = {};
     std::size_t written = 0;         // of the backlog
-    const source* holder = nullptr;  // whose line it is in the middle of
+    source* holder = nullptr;        // whose line it is in the middle of
+    clock::time_point went_on = {};  // that line
     clock::time_point took_last = {};
     bool given_up = false;  // since it took nothing for so long
 
@@ -89,6 +90,9 @@ class relay {
   std::size_t read(source& from);
   static void end(source& from);
   void pass_on(source& from);
+  void pass_on_others(const sink& to);
+  bool holds_up(const sink& to) const;
+  void end_line(sink& to);
   void emit(source& from, std::string_view text);
   void put(sink& to, std::string_view text);
   void push(sink& to);

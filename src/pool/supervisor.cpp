@@ -103,7 +103,7 @@ class supervisor {
   bool standby_ended_ = false;  // but can't be reaped yet
   unsigned standbys_lost_ = 0;
   unsigned unblamed_ = 0;
-  bool given_up_ = false;  // not even what is in quarantine is finished
+  bool given_up_ = false;      // not even what is in quarantine is finished
   unsigned forks_failed_ = 0;  // in a row
   bool short_of_processes_ = false;
   std::size_t kills_for_memory_ = os::kills_for_memory().value_or(0);  // that we know of
@@ -244,7 +244,8 @@ void supervisor::watch() {
     limit = std::min(limit.value_or(after), after);
   };
   if (short_of_processes_) look_again(later);
-  if (standby_ended_ || in_state(seat::ended) + in_state(seat::dead) != 0) look_again(soon);
+  const unsigned dead = short_of_processes_ ? 0 : in_state(seat::dead);
+  if (standby_ended_ || in_state(seat::ended) + dead != 0) look_again(soon);
   if (const auto due = enforce_timeouts()) {
     look_again(std::chrono::ceil<std::chrono::milliseconds>(*due));
   }
@@ -479,7 +480,8 @@ void be_standby(const supervision& run, const os::descriptor& supervisor_ended, 
   os::watched caller{run.caller.get()};
   os::wait_ready({&caller, 1}, 0ms);
   if (caller.ready || (on.controls() & (board::finished | board::cancelled)) != 0) os::leave(0);
-  if (on.takeovers().fetch_add(1, std::memory_order_relaxed) >= deaths_borne) {
+  // Release: pairs with the acquire of a caller that looks for its pid.
+  if (on.takeovers().fetch_add(1, std::memory_order_release) >= deaths_borne) {
     std::snprintf(on.trouble(), board::board::trouble_bytes, "more than %u supervisors died",
                   deaths_borne);
     os::leave(1);

@@ -119,6 +119,7 @@ void crashed(int signal, std::optional<const void*> address, os::interruption wh
 
 void flush_output() {
   std::cout.flush();
+  std::clog.flush();
   std::fflush(stdout);
 }
 
@@ -221,6 +222,7 @@ bool takes_too_much() {
 void work(const worker_start& start) {
   const crew& all = start.all;
   context.signs_of_life = start.signs_of_life;
+  context.mappings.clear();  // of a worker whose kernel has called this map
   os::on_exit_called(exited);
   os::on_fatal_signal(crashed);
   os::on_fork_called(forked);

@@ -14,6 +14,7 @@
 #include <unistd.h>
 
 #include <atomic>
+#include <barrier>
 #include <cerrno>
 #include <condition_variable>
 #include <cstddef>
@@ -220,6 +221,26 @@ TEST_F(Caller, MapsInProcessesAfterItHasMappedInThreads) {
   shard::map({.workers = 3, .run_on = shard::executor::threads}, out,
              [](std::size_t) { return 1; });
   EXPECT_TRUE(maps_well());
+}
+
+// Each ends when its own work is done, and not with the other.
+TEST_F(Caller, MapsInTwoThreadsAtOnce) {
+  for (int round = 0; round < 20; ++round) {
+    const tally done;
+    std::barrier together(2);
+    const auto map = [&](int first) {
+      shard::buffer<int> out(4);
+      together.arrive_and_wait();
+      shard::map({.workers = 2, .grain = 1, .allow_threads = true}, out, [&](std::size_t) {
+        return first != 0 || eventually([&] { return done[0] != 0; }) ? 1 : -1;
+      });
+      if (first != 0) ++done[0];
+      EXPECT_EQ(out[3], 1);
+    };
+    std::thread other(map, 0);
+    map(1);
+    other.join();
+  }
 }
 
 // ---- Death of the caller ----

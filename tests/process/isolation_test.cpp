@@ -24,6 +24,7 @@ namespace {
 using namespace std::chrono_literals;
 using shard_test::tally;
 using testing::ElementsAre;
+using testing::ElementsAreArray;
 
 using Isolation = shard_test::leaves_nothing;
 
@@ -144,6 +145,31 @@ TEST_F(Isolation, IsNotMisledByKillsFromOutside) {
   });
   all_but(poison, what);
   EXPECT_GE(what.run.counts().deaths, 2 * poison.size());
+}
+
+// What was probed before is final, and nothing else of the chunk.
+TEST_F(Isolation, ThatAKillEndsKeepsWhatWasProbed) {
+  for (const bool keep_going : {false, true}) {
+    const tally tries;
+    const results what =
+        run({.workers = 1, .retries = 0, .retries_kill = 0, .keep_going = keep_going}, {1800}, [&] {
+          if (tries[0]++ == 0) std::abort();
+          raise(SIGKILL);
+        });
+    std::vector<shard::range> right{{0, 1750}};
+    if (keep_going) right.push_back({2000, indices});
+    EXPECT_THAT(what.run.completed(), ElementsAreArray(right));
+    std::vector<std::int64_t> cells(indices);
+    for (std::size_t i = 0; i < indices; ++i) cells[i] = static_cast<std::int64_t>(i);
+    std::int64_t counted = 0;
+    for (const shard::range part : right) {
+      for (const std::size_t i : part) ++cells[i];
+      counted += static_cast<std::int64_t>(part.size());
+    }
+    EXPECT_EQ(what.counted, counted);
+    EXPECT_EQ(what.cells, cells);
+    EXPECT_EQ(what.run.counts().retries, 1u);
+  }
 }
 
 TEST_F(Isolation, TellsTheIndexBeforeTheRunStops) {

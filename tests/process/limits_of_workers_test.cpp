@@ -132,6 +132,20 @@ TEST_F(MemoryLimit, ReplacesAWorkerThatTakesTooMuchAndBlamesNobody) {
   EXPECT_THAT(text.str(), HasSubstr("replaced for taking too much memory"));
 }
 
+// Each does something before it leaves.
+TEST_F(MemoryLimit, BelowWhatAWorkerBeginsWithCostsReplacementsAlone) {
+  shard::buffer<int> out(30);
+  shard::histogram large{shard::axis::regular(1 << 20, 0.0, 30.0)};
+  const shard::report run = shard::map({.workers = 2, .grain = 1, .memory_limit_bytes = 1 << 20},
+                                       out, shard::reduce(large), [](std::size_t i, auto& bins) {
+                                         bins(static_cast<double>(i));
+                                         return 1;
+                                       });
+  EXPECT_EQ(std::accumulate(out.begin(), out.end(), 0), 30);
+  EXPECT_GE(run.counts().replacements, 1u);
+  EXPECT_LE(run.counts().replacements, 30u);
+}
+
 TEST_F(MemoryLimit, DoesNotCountBuffersAndWhatTheCallerHas) {
   constexpr std::size_t size = std::size_t{32} << 20;
   const std::vector<char> callers(size, 'x');

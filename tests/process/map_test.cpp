@@ -639,6 +639,18 @@ TEST_F(Map, MapsInsideAKernel) {
   EXPECT_THAT(elements(out), ElementsAre(0, 45, 90, 135, 180, 225));
 }
 
+TEST_F(Map, MapsOnThreadsInsideKernelsOnThreads) {
+  const shard::options on_threads{.workers = 3, .grain = 1, .run_on = shard::executor::threads};
+  shard::buffer<int> out(20);
+  shard::map(on_threads, out, [&](std::size_t i) {
+    shard::sum<int> inner;
+    shard::map(on_threads, 10, shard::reduce(inner),
+               [&](std::size_t k, auto& sum) { sum += static_cast<int>(k * i); });
+    return inner.value();
+  });
+  for (std::size_t i = 0; i < out.size(); ++i) EXPECT_EQ(out[i], static_cast<int>(45 * i));
+}
+
 TEST_F(Map, ReportsACrashInsideAMapInsideAKernel) {
   shard::buffer<int> out(4);
   const shard::report run =

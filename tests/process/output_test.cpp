@@ -366,6 +366,52 @@ TEST_F(Relay, LetsOthersWaitWhileALongLineIsNotFinished) {
   EXPECT_EQ(output.text(), std::string(200'000, 'a') + "end\nother\n");
 }
 
+// Who waits for it would else do so for ever, if that one waits for nothing but the end of the run.
+TEST_F(Relay, EndsALongLineThatStandsStillBeforeSomebodyWhoCannotPrint) {
+  printed output(STDOUT_FILENO);
+  {
+    shard::pool::relay both(board_, false);
+    const auto one = both.open(0);
+    const auto other = both.open(1);
+    for (int k = 0; k < 4; ++k) {
+      print(one, std::string(20'000, 'a'));
+      turn(both);
+    }
+    for (int k = 0; k < 4; ++k) {
+      print(other, std::string(19'999, 'b') + "\n");
+      turn(both);
+    }
+    EXPECT_TRUE(both.holds_any());
+    EXPECT_TRUE(shard_test::eventually([&] {
+      turn(both);
+      return !both.holds_any();
+    }));
+    print(one, "end\n");
+    turn(both);
+    both.close(0);
+    both.close(1);
+  }
+  std::string expected = std::string(80'000, 'a') + "\n";
+  for (int k = 0; k < 4; ++k) expected += std::string(19'999, 'b') + "\n";
+  EXPECT_EQ(output.text(), expected + "end\n");
+}
+
+TEST_F(Output, OfALineWithoutEndHoldsUpNoOtherWorker) {
+  printed output(STDERR_FILENO);
+  const tally at;
+  shard::buffer<int> out(2);
+  shard::map({.workers = 2, .grain = 1}, out, [&](std::size_t i) {
+    ++at[0];
+    if (!eventually([&] { return at[0] == 2; })) return -1;
+    for (int k = 0; k < 200'000; ++k) std::fputc(i == 0 ? '.' : ',', stderr);
+    ++at[1];
+    // Nobody ends the line that nobody else's can follow.
+    return eventually([&] { return at[1] == 2; }) ? 1 : -1;
+  });
+  EXPECT_EQ(out[0] + out[1], 2);
+  EXPECT_GE(output.text().size(), 400'000u);
+}
+
 TEST_F(Relay, EndsTheLongLineOfAWorkerThatDies) {
   printed output(STDOUT_FILENO);
   {

@@ -454,11 +454,13 @@ TEST_F(PostMortem, IsTheSameInJson) {
   EXPECT_EQ(told["indices"], run.indices());
   EXPECT_EQ(told["elapsed"], run.elapsed().count());
   EXPECT_EQ(told["trouble"], run.trouble());
-  EXPECT_EQ(told["counts"], (nlohmann::json{{"chunks", run.counts().chunks},
+  EXPECT_EQ(told["counts"], (nlohmann::json{{"map", run.counts().map},
+                                            {"chunks", run.counts().chunks},
                                             {"grain", run.counts().grain},
                                             {"workers", run.counts().workers},
                                             {"retries", run.counts().retries},
                                             {"deaths", run.counts().deaths},
+                                            {"replacements", run.counts().replacements},
                                             {"takeovers", run.counts().takeovers},
                                             {"failures_lost", run.counts().failures_lost},
                                             {"output_lost", run.counts().output_lost}}));

@@ -96,10 +96,13 @@ TEST(Freeze, EndsWritingForAll) {
   close(writable);
 }
 
-TEST(Freeze, EndsOurOwnLocksAndTransfers) {
+TEST(Freeze, IsRefusedWhileThisThreadHoldsTheLock) {
   shard::buffer<int> numbers(3);
   numbers.lock();
   numbers.write({0, 3}, std::vector<int>{1, 2, 3});
+  mentions(refusal([&] { auto frozen = std::move(numbers).freeze(); }),
+           {"cannot freeze memory", "locked by this thread"});
+  numbers.unlock();  // NOLINT(bugprone-use-after-move): it is as it was
   const auto frozen = std::move(numbers).freeze();
   std::vector<int> read(3);
   frozen.read({0, 3}, read);
