@@ -28,9 +28,13 @@ anonymous_memory::~anonymous_memory() {
   if (base_ != nullptr) ::munmap(base_, bytes_);
 }
 
+void keep_from_dumps(void* base, std::size_t bytes) noexcept {
+  ::madvise(base, bytes, MADV_DONTDUMP);
+}
+
 void keep_from_children_and_dumps(void* base, std::size_t bytes) noexcept {
   ::madvise(base, bytes, MADV_DONTFORK);
-  ::madvise(base, bytes, MADV_DONTDUMP);
+  keep_from_dumps(base, bytes);
 }
 
 }  // namespace shard::os

@@ -178,6 +178,7 @@ void close_the_caller_s_doors(const worker_start& start) {
     } else if (one.writable) {
       os::make_read_only(one.base, one.length_bytes);
     }
+    os::keep_from_dumps(one.base, one.length_bytes);  // of which they would be nearly all
     one.self->demote();
     context.mappings.push_back({one.base, one.length_bytes, one.data_offset, one.element_bytes,
                                 one.name.c_str(),

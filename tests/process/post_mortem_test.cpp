@@ -12,6 +12,7 @@
 #include <cstdint>
 #include <cstdlib>
 #include <ctime>
+#include <fstream>
 #include <functional>
 #include <iostream>
 #include <nlohmann/json.hpp>
@@ -363,6 +364,32 @@ TEST_F(PostMortem, NamesTheBufferAndTheElementThatAFileNoLongerHas) {
   ASSERT_THAT(run.failures(), Not(IsEmpty()));
   EXPECT_EQ(run.failures()[0].signal, SIGBUS);
   EXPECT_THAT(run.failures()[0].what, HasSubstr("cut.npy, at element 70000, which its file"));
+}
+
+// Mappings of buffers in memory that a core dump of this process would hold.
+std::int64_t buffers_in_a_core_dump() {
+  std::ifstream file("/proc/self/smaps");
+  std::int64_t sum = 0;
+  bool buffer = false;  // the mapping whose lines are being read is one of a buffer
+  for (std::string line; std::getline(file, line);) {
+    if (line.find("memfd:shard") != std::string::npos) buffer = true;
+    if (!line.starts_with("VmFlags:")) continue;
+    if (buffer && line.find(" dd") == std::string::npos) ++sum;
+    buffer = false;
+  }
+  return sum;
+}
+
+// A worker has each of them mapped as it was inherited, and what it was granted once more.
+TEST_F(PostMortem, LeavesBuffersOutOfCoreDumps) {
+  shard::buffer<std::int64_t> captured(100);
+  shard::buffer<std::int64_t> input(100);
+  shard::buffer<std::int64_t> output(1);
+  ASSERT_EQ(buffers_in_a_core_dump(), 3);
+  shard::map(output, shard::in(input), [&](std::size_t i, shard::view<std::int64_t> granted) {
+    return buffers_in_a_core_dump() + captured[i] + granted[i];
+  });
+  EXPECT_EQ(output[0], 0);
 }
 
 // ---- The last lines of stderr ----
