@@ -18,6 +18,7 @@
 
 #include "budget.hpp"
 #include "memory.hpp"
+#include "orbit.hpp"
 
 namespace bench {
 namespace {
@@ -27,14 +28,6 @@ using tbb_range = tbb::blocked_range<std::size_t>;
 
 // --- compute: a kernel that touches no memory but its result
 // -------------------------------------------
-
-// A point of a chaotic orbit: a chain of dependent multiplications, some 1.5 µs long. Not inlined,
-// so that every rival runs the same machine code.
-[[gnu::noinline]] double orbit(std::size_t i) {
-  double x = 0.1 + 0.8 * static_cast<double>(i % 1024) / 1024.0;
-  for (int step = 0; step < 400; ++step) x = 3.9 * x * (1.0 - x);
-  return x;
-}
 
 // Over a second on each of the machine's processors.
 std::size_t orbits(const settings& with) {

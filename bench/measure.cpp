@@ -17,8 +17,6 @@
 namespace bench {
 namespace {
 
-constexpr double wanted_half_width = 0.015;  // of the ratio's 95% interval, relative to the ratio
-
 // One pair of measurements, as Google Benchmark reports it.
 class pair_reporter : public benchmark::BenchmarkReporter {
  public:
@@ -59,12 +57,6 @@ struct samples {
   std::vector<double> ratios;
 };
 
-double median(std::vector<double> values) {
-  std::sort(values.begin(), values.end());
-  const std::size_t half = values.size() / 2;
-  return values.size() % 2 == 1 ? values[half] : (values[half - 1] + values[half]) / 2;
-}
-
 // The interval between two order statistics that holds the median with 95% probability, whatever
 // the distribution: the median's rank is binomial(n, 1/2).
 std::array<double, 2> median_interval(std::vector<double> values) {
@@ -85,9 +77,9 @@ verdict summarize(const samples& measured) {
           .their_seconds = median(measured.theirs)};
 }
 
-bool known_well_enough(const verdict& now) {
+bool known_well_enough(const verdict& now, const budget& judged) {
   const double half_width = std::max(now.high - now.ratio, now.ratio - now.low);
-  return now.pairs >= fewest_pairs && half_width <= wanted_half_width * now.ratio;
+  return now.pairs >= fewest_pairs && half_width <= judged.half_width * now.ratio;
 }
 
 // A pair is measured back to back, in random order: what slows the machine slows both, and neither
@@ -122,7 +114,7 @@ verdict judge_pair(const budget& judged, std::size_t budget_number, const settin
   const auto start = std::chrono::steady_clock::now();
   do {
     add_pair(measured);
-  } while (!with.quick && !known_well_enough(summarize(measured)) &&
+  } while (!with.quick && !known_well_enough(summarize(measured), judged) &&
            std::chrono::steady_clock::now() - start < judged.time_cap);
   benchmark::ClearRegisteredBenchmarks();
   return summarize(measured);
@@ -136,6 +128,12 @@ verdict judge_figure(std::size_t budget_number, const settings& with) {
 }
 
 }  // namespace
+
+double median(std::vector<double> values) {
+  std::sort(values.begin(), values.end());
+  const std::size_t half = values.size() / 2;
+  return values.size() % 2 == 1 ? values[half] : (values[half - 1] + values[half]) / 2;
+}
 
 void start_measuring(const char* program) {
   std::string name = program;

@@ -3,6 +3,7 @@
 #pragma once
 
 #include <cstddef>
+#include <vector>
 
 #include "budget.hpp"
 
@@ -21,6 +22,8 @@ struct verdict {
 
   bool within(const budget& judged) const { return ratio <= judged.limit; }
 };
+
+double median(std::vector<double> values);  // there must be one
 
 // Call once, before the first judge().
 void start_measuring(const char* program);

@@ -6,17 +6,12 @@
 
 #include <cstddef>
 #include <cstdint>
-#include <filesystem>
-#include <fstream>
-#include <limits>
 #include <memory>
 #include <shard/shard.hpp>
 #include <stdexcept>
 #include <string>
-#include <string_view>
-#include <system_error>
-#include <unordered_map>
-#include <vector>
+
+#include "family.hpp"
 
 namespace bench {
 namespace {
@@ -31,49 +26,12 @@ struct footprint {
   std::uint64_t page_table_kib = 0;
 };
 
-// The figure after `key` in a file of "Key:   123 kB" lines.
-std::uint64_t kib_of(const std::string& path, std::string_view key) {
-  std::ifstream file(path);
-  for (std::string word; file >> word;) {
-    std::uint64_t kib = 0;
-    if (word == key && file >> kib) return kib;
-    file.ignore(std::numeric_limits<std::streamsize>::max(), '\n');
-  }
-  throw std::runtime_error(fmt::format("cannot read {}: found no {}", path, key));
-}
-
-// The parent in /proc/PID/stat: the second field after the command, which may hold anything but
-// ends with the last parenthesis. 0 for a process that is gone by now.
-pid_t parent_of(const std::string& pid) {
-  std::ifstream file("/proc/" + pid + "/stat");
-  std::string line;
-  if (!std::getline(file, line)) return 0;
-  const std::size_t state = line.rfind(") ");
-  return state == std::string::npos ? 0 : std::stoi(line.substr(state + 4));
-}
-
-// `root` and every process that descends from it.
-std::vector<pid_t> family_of(pid_t root) {
-  std::unordered_map<pid_t, std::vector<pid_t>> children;
-  for (const auto& entry : std::filesystem::directory_iterator("/proc")) {
-    const std::string name = entry.path().filename();
-    if (name.find_first_not_of("0123456789") != std::string::npos) continue;
-    children[parent_of(name)].push_back(std::stoi(name));
-  }
-  std::vector<pid_t> family{root};
-  for (std::size_t k = 0; k < family.size(); ++k) {
-    const std::vector<pid_t>& next = children[family[k]];
-    family.insert(family.end(), next.begin(), next.end());
-  }
-  return family;
-}
-
 footprint measure_family(pid_t root) {
   footprint sum;
   for (const pid_t pid : family_of(root)) {
     const std::string folder = fmt::format("/proc/{}/", pid);
-    sum.resident_kib += kib_of(folder + "smaps_rollup", "Pss:");
-    sum.page_table_kib += kib_of(folder + "status", "VmPTE:");
+    sum.resident_kib += number_after("Pss:", folder + "smaps_rollup");
+    sum.page_table_kib += number_after("VmPTE:", folder + "status");
     ++sum.processes;
   }
   return sum;
