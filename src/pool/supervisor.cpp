@@ -144,6 +144,9 @@ void supervisor::keep_a_standby() {
           be_standby(from.self->run_, from.ended, from.pid, from.self->life_);
         },
         &start);
+    // It says so itself, too; here, since it may be killed before it has run at all.
+    board_.leader(board_.takeovers().load(std::memory_order_relaxed) + 1)
+        .store(standby_.pid(), std::memory_order_relaxed);
     os::let_lead_own_group(standby_.pid());  // before there is a worker that can kill this group
   } catch (const std::exception&) {
     // The run goes on without; its caller still hears of the supervisor's death.
