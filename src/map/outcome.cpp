@@ -108,13 +108,14 @@ std::vector<range> outcome::completed_in(std::size_t chunk) const {
   if (complete_) return {all};
   std::size_t end = 0;
   if (committed_[chunk]) end = all.size();
-  if (const auto found = begun_.find(chunk); found != begun_.end()) end = found->second.indices;
+  const auto walked = begun_.find(chunk);
+  if (walked != begun_.end()) end = walked->second.indices;
   const auto lost = given_up_.find(chunk);
   if (lost == given_up_.end()) {
-    // One that failed too often before it came into quarantine is given up as a whole; in
-    // quarantine, but for what was probed.
-    const bool whole = board_.verdict_on(chunk).load(std::memory_order_relaxed).condemned() &&
-                       !begun_.contains(chunk);
+    // One that failed too often before it came into quarantine is given up as a whole. Of one that
+    // did so in quarantine, when the run ended there, what is committed stays.
+    const bool whole = walked == begun_.end() &&
+                       board_.verdict_on(chunk).load(std::memory_order_relaxed).condemned();
     if (whole || end == 0) return {};
     return {{all.first, all.first + end}};
   }
