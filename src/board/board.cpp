@@ -75,6 +75,13 @@ void verdict::add(failure_kind kind, const budgets& allowed) noexcept {
   }
 }
 
+void condemned_part::note(std::uint64_t of, std::uint64_t from, std::uint64_t to) noexcept {
+  first = from;
+  last = to;
+  // Release: pairs with the acquire of whoever reads the parts.
+  chunk.store(of + 1, std::memory_order_release);
+}
+
 std::size_t board::size_bytes(const dimensions& of) noexcept { return offsets(of).end; }
 
 board::board(std::byte* memory, const dimensions& of) noexcept : size_(of) {
@@ -170,22 +177,8 @@ std::size_t board::failures_lost() const noexcept {
   return count - failures().size();
 }
 
-bool board::condemn(std::uint64_t chunk, std::uint64_t first, std::uint64_t last) const noexcept {
-  return note_condemned(chunk, first, last, condemned_capacity - size_.slots);
-}
-
-void board::condemn_rest(std::uint64_t chunk, std::uint64_t first,
-                         std::uint64_t last) const noexcept {
-  note_condemned(chunk, first, last, condemned_capacity);
-}
-
-bool board::can_condemn_parts() const noexcept {
-  return shared_->condemned.load(std::memory_order_relaxed) < condemned_capacity - size_.slots;
-}
-
 // Other owners note other chunks at the same time; the same part is noted by one after the other.
-bool board::note_condemned(std::uint64_t chunk, std::uint64_t first, std::uint64_t last,
-                           std::size_t room) const noexcept {
+bool board::condemn(std::uint64_t chunk, std::uint64_t first, std::uint64_t last) const noexcept {
   const auto is_it = [&](const condemned_part& one) {
     return one.chunk.load(std::memory_order_acquire) == chunk + 1 && one.first == first &&
            one.last == last;
@@ -193,19 +186,27 @@ bool board::note_condemned(std::uint64_t chunk, std::uint64_t first, std::uint64
   if (std::ranges::any_of(condemned_parts(), is_it)) return true;
   std::uint64_t index = shared_->condemned.load(std::memory_order_relaxed);
   do {
-    if (index >= room) return false;
+    if (index >= shared_places()) return false;
   } while (!shared_->condemned.compare_exchange_weak(index, index + 1, std::memory_order_relaxed));
-  condemned_part& place = condemned_[index];
-  place.first = first;
-  place.last = last;
-  // Release: pairs with the acquire of whoever reads the parts.
-  place.chunk.store(chunk + 1, std::memory_order_release);
+  condemned_[index].note(chunk, first, last);
   return true;
+}
+
+void board::condemn_rest(unsigned slot, std::uint64_t chunk, std::uint64_t first,
+                         std::uint64_t last) const noexcept {
+  if (condemn(chunk, first, last)) return;
+  // Whoever dies in writing this place is followed by one who writes the same there. A place that
+  // is counted first, as above, would be lost.
+  condemned_[shared_places() + slot].note(chunk, first, last);
+}
+
+bool board::can_condemn_parts() const noexcept {
+  return shared_->condemned.load(std::memory_order_relaxed) < shared_places();
 }
 
 std::span<condemned_part> board::condemned_parts() const noexcept {
   const std::uint64_t count = shared_->condemned.load(std::memory_order_acquire);
-  return {condemned_, std::min<std::size_t>(count, condemned_capacity)};
+  return {condemned_, count < shared_places() ? count : condemned_capacity};
 }
 
 void board::note_time(std::chrono::nanoseconds took) const noexcept {

@@ -128,6 +128,8 @@ static_assert(sizeof(failure_record) <= 8192);
 struct condemned_part {
   std::atomic<std::uint64_t> chunk;  // + 1, stored last; 0: not written yet
   std::uint64_t first, last;
+
+  void note(std::uint64_t of, std::uint64_t from, std::uint64_t to) noexcept;
 };
 
 // What a dying worker can still say, from a signal or exit handler. Complete when `spoken`, but for
@@ -292,9 +294,10 @@ class board {
   // Gives up a part of a chunk in quarantine. The same part may be given up again, by who doesn't
   // know that it was. False: there is no room to note it.
   bool condemn(std::uint64_t chunk, std::uint64_t first, std::uint64_t last) const noexcept;
-  // The same for all of it that is left. There is room for one of these in every slot, once
-  // condemn() has found none; then no more chunks are put into quarantine.
-  void condemn_rest(std::uint64_t chunk, std::uint64_t first, std::uint64_t last) const noexcept;
+  // The same for all of it that is left. Every slot has a place of its own for one of these, once
+  // condemn() has found no room; then no more chunks are put into quarantine.
+  void condemn_rest(unsigned slot, std::uint64_t chunk, std::uint64_t first,
+                    std::uint64_t last) const noexcept;
   bool can_condemn_parts() const noexcept;
   std::span<condemned_part> condemned_parts() const noexcept;
 
@@ -319,8 +322,8 @@ class board {
   static constexpr std::size_t time_steps = 8;
   static constexpr std::size_t time_classes = 48 * time_steps;
 
-  bool note_condemned(std::uint64_t chunk, std::uint64_t first, std::uint64_t last,
-                      std::size_t room) const noexcept;
+  // Of the places for condemned parts; behind them is one of each slot.
+  std::size_t shared_places() const noexcept { return condemned_capacity - size_.slots; }
 
   struct shared_part {
     alignas(64) std::atomic<std::uint64_t> cursor;

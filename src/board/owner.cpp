@@ -251,7 +251,7 @@ void owner::condemn(std::uint64_t chunk) {
 // What the probes have added becomes the chunk's; what they did not come to is given up.
 void owner::end_quarantine(std::uint64_t chunk) {
   const std::size_t indices = task_.indices(task_.context, chunk);
-  if (probing_.probed < indices) board_.condemn_rest(chunk, probing_.probed, indices);
+  if (probing_.probed < indices) board_.condemn_rest(index_, chunk, probing_.probed, indices);
   if (probing_.has_partial && board_.size().partial_bytes != 0) {
     std::memcpy(board_.partial(chunk), partial_, board_.size().partial_bytes);
   }

@@ -100,6 +100,29 @@ TEST(Board, RaisesAndLowersControlsOneByOne) {
   EXPECT_EQ(on.board().controls(), std::uint32_t{shard::board::stopping});
 }
 
+// With so many slots that three places are left for all of them.
+TEST(Board, HasAPlaceForTheRestOfAChunkOfEachSlot) {
+  const shard::board::dimensions of{.chunks = 9, .slots = board::condemned_capacity - 3};
+  const shard::os::anonymous_memory memory(board::size_bytes(of), shard::os::sharing::none);
+  const board on(memory.base(), of);
+  on.condemn_rest(0, 7, 1, 5);
+  EXPECT_TRUE(on.condemn(7, 0, 1));
+  EXPECT_TRUE(on.condemn(7, 0, 1));
+  EXPECT_TRUE(on.can_condemn_parts());
+  EXPECT_TRUE(on.condemn(8, 0, 1));
+  EXPECT_FALSE(on.can_condemn_parts());
+  EXPECT_FALSE(on.condemn(8, 1, 2));
+  for (int again = 0; again < 2; ++again) {
+    on.condemn_rest(0, 1, 2, 4);
+    on.condemn_rest(of.slots - 1, 2, 2, 4);
+  }
+  std::multiset<std::uint64_t> found;
+  for (const auto& part : on.condemned_parts()) {
+    if (part.chunk != 0) found.insert(part.chunk - 1);
+  }
+  EXPECT_EQ(found, (std::multiset<std::uint64_t>{1, 2, 7, 7, 8}));
+}
+
 // ---- Verdicts and failures ----
 
 TEST(Verdict, ChangesWithTheFirstFailureBeyondTheBudgetOfItsKind) {
