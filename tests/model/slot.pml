@@ -1,0 +1,705 @@
+/* One slot of the board in detail, for the Spin model checker: quarantine, and the undo of what chunks
+ * change in place. README.md says how to run and read it; board.pml has what slots do with each other.
+ *
+ * The log is the chunks in their order, claimed one by one. Each index of a chunk has one cell of a buffer
+ * that the kernel changes in place, and counts once in an accumulator and in the chunk's ordered partial.
+ * Some indices are poisonous: the kernel dies of them, or throws. Besides, the owner and the supervisor
+ * may die before each of their steps. One step is one store that somebody may see next.
+ *
+ * Switches that set sizes: CHUNKS WIDTH BUDGET KILLS KILL_BUDGET FLUKES MOST_PROBES NOTES UNDO POISONS
+ *                          SUPERVISOR_DEATHS
+ * Switches that add something: THROWING STOPS
+ * Every other name tested below with #ifdef is a planted mistake: see `run`. */
+
+#ifndef CHUNKS
+#define CHUNKS 2
+#endif
+#ifndef WIDTH
+#define WIDTH 4               /* indices of a chunk; CHUNKS * WIDTH is at most 15 */
+#endif
+#ifndef BUDGET
+#define BUDGET 0              /* failures of a chunk before it comes into quarantine */
+#endif
+#ifndef POISONS
+#define POISONS 2             /* at most so many indices are poisonous: which ones, and how many, is tried */
+#endif
+#ifndef KILLS
+#define KILLS 1               /* deaths of owners that are no fault of their chunks */
+#endif
+#ifndef KILL_BUDGET
+#define KILL_BUDGET 9         /* of these, how many are forgiven a chunk */
+#endif
+#ifndef FLUKES
+#define FLUKES 0              /* crashes of kernels that were not at a poisonous index */
+#endif
+#ifndef MOST_PROBES
+#define MOST_PROBES 99        /* verdict::most_failed_probes */
+#endif
+#ifndef NOTES
+#define NOTES 5               /* board::condemned_capacity; the last one is the slot's, for condemn_rest() */
+#endif
+#ifndef UNDO
+#define UNDO 2                /* chunks whose old values have room in the undo memory */
+#endif
+#ifndef SUPERVISOR_DEATHS
+#define SUPERVISOR_DEATHS 0
+#endif
+
+#define INDICES (CHUNKS * WIDTH)
+#define OLD(index) (2 * (index) + 2)  /* what a cell holds at first; one more: it has been changed once */
+#define HALF 1                        /* the kernel is changing it */
+
+/* ---- shared memory ------------------------------------------------------------------------------- */
+
+typedef area {
+  int sum;                    /* counts each index in two of its bits */
+  byte covered;
+  byte probed; byte width; byte failures_seen; bool has_partial;  /* probe_header */
+  byte partial                /* of the entry in quarantine: a bit for each index */
+};
+area at[2];
+bit current;                  /* the commit word: the area, */
+bool probing;                 /* and whether entry `covered` is in quarantine */
+
+byte length;
+byte running;                 /* log index + 1 of the entry in progress; 0: none */
+byte saved;
+byte undo_first;
+byte old[UNDO * WIDTH];
+
+byte cell[INDICES];
+byte partial[CHUNKS];
+
+mtype = { good, quarantined, condemned };
+typedef verdict_word { mtype state = good; byte kills; byte crashes; byte failed_probes };
+verdict_word verdict[CHUNKS];  /* one word: read and written whole */
+
+typedef condemned_part { byte chunk; byte first; byte last };  /* chunk + 1; 0: not written yet */
+condemned_part notes[NOTES];
+byte noted;
+bool stopping;
+
+/* ---- processes ----------------------------------------------------------------------------------- */
+
+mtype = { live, dying, dead, left, gone };
+mtype life = live;
+mtype = { no_fault, killed, crashed };
+mtype cause = no_fault;
+bool supervisor_dying;
+bool finished;
+byte kills = KILLS;
+byte flukes = FLUKES;
+byte supervisor_deaths = SUPERVISOR_DEATHS;
+
+/* ---- what the checks know and the protocol does not ------------------------------------------------ */
+
+short poison;                 /* a bit for each index */
+bool excused;                 /* innocent indices may be given up: luck, or no room, or too many kills */
+
+hidden byte x;
+hidden byte y;
+hidden byte chunk_of;
+hidden byte in_chunk;
+hidden byte end_of;
+hidden byte value;
+hidden byte in_part;
+hidden byte any_part;
+hidden byte is_complete;
+hidden byte wanted;
+hidden short completed;
+
+#define ONE(index) (1 << (2 * (index)))
+#define CURRENT at[current]
+#define OTHER at[1 - current]
+#define COVERED CURRENT.covered
+#define PROBED (probing -> CURRENT.probed : 0)
+
+#ifdef WALK_FORGOTTEN
+#define WHOLE_IS_COMPLETE(chunk) false
+#else
+#define WHOLE_IS_COMPLETE(chunk) ((chunk) == COVERED && PROBED > 0)
+#endif
+
+/* The invariant of every moment, since the run may end at any, with whoever could go on. What outcome
+ * calls completed is exactly what the published accumulators hold, what the ordered partials hold, and
+ * what stays changed once restore() has brought the old values back. */
+inline check() {
+  x = 0; completed = 0; wanted = 0;
+  do
+  :: x < INDICES ->
+     chunk_of = x / WIDTH;
+     in_chunk = x % WIDTH;
+     end_of = (chunk_of < COVERED -> WIDTH : (chunk_of == COVERED -> PROBED : 0));
+     y = 0; in_part = false; any_part = false;
+     do
+     :: y < NOTES ->
+        if
+        :: notes[y].chunk == chunk_of + 1 ->
+           any_part = true;
+           in_part = in_part || (notes[y].first <= in_chunk && in_chunk < notes[y].last)
+        :: else -> skip
+        fi;
+        y++
+     :: else -> break
+     od;
+     is_complete = in_chunk < end_of && !in_part &&
+                   (any_part || WHOLE_IS_COMPLETE(chunk_of) || verdict[chunk_of].state != condemned);
+     completed = completed | (is_complete << x);
+     assert(((CURRENT.sum >> (2 * x)) & 3) == is_complete);
+
+     wanted = wanted | (is_complete << in_chunk);
+     if
+     :: in_chunk == WIDTH - 1 ->
+        if
+        :: wanted == 0 -> skip
+        :: wanted != 0 && chunk_of < COVERED -> assert(partial[chunk_of] == wanted)
+        :: else -> assert(CURRENT.has_partial && CURRENT.partial == wanted)
+        fi;
+        wanted = 0
+     :: else -> skip
+     fi;
+
+     value = cell[x];
+     if
+     :: chunk_of >= COVERED && undo_first <= chunk_of && chunk_of < saved &&
+        !(chunk_of == COVERED && in_chunk < PROBED) ->
+        value = old[(chunk_of - undo_first) * WIDTH + in_chunk]
+     :: else -> skip
+     fi;
+     assert(value == OLD(x) + is_complete);
+     x++
+  :: else -> break
+  od;
+  assert((completed & poison) == 0);
+  x = 0; y = 0; chunk_of = 0; in_chunk = 0; end_of = 0; value = 0;
+  in_part = false; any_part = false; is_complete = false
+}
+
+/* A run is over. Nothing is lost: all is completed, or given up for a reason. */
+inline check_result() {
+  check();
+  assert(excused || stopping || completed == ((1 << INDICES) - 1 - poison));
+  assert(stopping || COVERED == CHUNKS);
+  x = COVERED;
+  do
+  :: x < length -> assert(verdict[x].state != quarantined); x++
+  :: else -> break
+  od;
+  x = 0; completed = 0
+}
+
+/* verdict::add(), and its one store. */
+inline judge_chunk(chunk, why) {
+  if
+#ifndef KILL_NARROWS
+  :: why == killed ->
+     verdict[chunk].kills++;
+     if
+     :: verdict[chunk].kills > KILL_BUDGET -> verdict[chunk].state = condemned; excused = true
+     :: else -> skip
+     fi
+#endif
+  :: else ->
+     if
+     :: verdict[chunk].state == quarantined ->
+        verdict[chunk].failed_probes++;
+        if
+        :: verdict[chunk].failed_probes > MOST_PROBES ->
+           verdict[chunk].state = condemned;
+           excused = true
+        :: else -> skip
+        fi
+     :: else ->
+        verdict[chunk].crashes++;
+        if
+        :: verdict[chunk].crashes > BUDGET -> verdict[chunk].state = quarantined
+        :: else -> skip
+        fi
+     fi
+  fi
+}
+
+#ifdef STOPS
+#define STOP_FOR(chunk) if :: verdict[chunk].state != good -> stopping = true :: else -> skip fi
+#else
+#define STOP_FOR(chunk) skip
+#endif
+
+/* ---- the owner ------------------------------------------------------------------------------------- */
+
+#define ATTEMPTS(k) (verdict[k].kills + verdict[k].crashes + verdict[k].failed_probes)
+
+#ifdef COMMIT_FIRST
+#define TARGET CURRENT
+#else
+#define TARGET OTHER
+#endif
+
+/* commit(): all of the other area, then the one store. */
+inline fill_area(probes) {
+  TARGET.sum = sum;
+  TARGET.covered = next;
+  if
+  :: probes ->
+#ifndef UNCARRIED_PARTIAL
+     d_step { TARGET.partial = (has_partial -> mine : 0); TARGET.has_partial = has_partial };
+#endif
+     d_step { TARGET.probed = probed; TARGET.width = width; TARGET.failures_seen = seen }
+  :: else -> d_step { walking = false; probed = 0; width = 0; seen = 0; has_partial = false; mine = 0 }
+  fi
+}
+
+/* What lies in the other area is read by nobody before it is written again: this only saves states. */
+#define CLEAR_OTHER OTHER.sum = 0; OTHER.covered = 0; OTHER.probed = 0; OTHER.width = 0; \
+                    OTHER.failures_seen = 0; OTHER.has_partial = false; OTHER.partial = 0
+
+inline store_word(probes) {
+  d_step {
+    current = 1 - current;
+#ifdef PROBING_KEPT
+    probing = probing || probes;
+#else
+    probing = probes;
+#endif
+    walking = probes;
+    CLEAR_OTHER
+  }
+}
+
+inline commit(probes) {
+#ifdef COMMIT_FIRST
+  store_word(probes);
+  fill_area(probes)
+#else
+  fill_area(probes);
+  store_word(probes)
+#endif
+}
+
+inline publish() {
+  if
+  :: next > COVERED -> commit(false)
+  :: else -> skip
+  fi
+}
+
+#ifdef RESTORE_COMMITTED
+#define COMMITTED_STAYS 0
+#else
+#define COMMITTED_STAYS WIDTH
+#endif
+#ifdef RESTORE_PROBED
+#define PROBED_STAYS 0
+#else
+#define PROBED_STAYS PROBED
+#endif
+
+/* restore(), cell by cell. Old values lie in the order of the log, from entry undo_first on. */
+inline restore() {
+  d_step { k = undo_first; used = 0 };
+  do
+  :: k < saved ->
+     if
+     :: k < COVERED -> i = COMMITTED_STAYS
+     :: else -> i = (k == COVERED -> PROBED_STAYS : 0)
+     fi;
+     do
+     :: i < WIDTH -> d_step { cell[k * WIDTH + i] = old[used * WIDTH + i]; i++ }
+     :: else -> break
+     od;
+     i = 0;
+     d_step { used++; k++ }
+  :: else -> break
+  od;
+  k = 0
+}
+
+/* reload(): back to what is committed. */
+inline reload() {
+  running = 0;
+#ifndef NO_RESTORE
+  restore();
+#endif
+  d_step {
+#ifdef UNDO_UNCOUNTED
+    used = 0;
+#endif
+    next = COVERED;
+    sum = CURRENT.sum;
+    walking = probing;
+    probed = PROBED;
+#ifdef WALK_FROM_START
+    probed = 0;
+#endif
+    width = (probing -> CURRENT.width : 0);
+    seen = (probing -> CURRENT.failures_seen : 0);
+    has_partial = probing && CURRENT.has_partial;
+    mine = (has_partial -> CURRENT.partial : 0);
+    CLEAR_OTHER
+  }
+}
+
+/* save(): the old values, then one store that counts them. */
+inline save() {
+  if
+  :: next < saved -> skip
+  :: else ->
+     if
+     :: COVERED < next && used + 1 > UNDO ->
+#ifdef UNDO_OVERRUN
+        used = 0
+#else
+        publish()
+#endif
+     :: else -> skip
+     fi;
+     if
+#ifdef UNDO_FREED_EARLY
+     :: true ->
+#else
+     :: COVERED == next ->
+#endif
+        d_step { undo_first = next; used = 0 }
+#ifndef UNDO_FREED_EARLY
+     :: else -> skip
+#endif
+     fi;
+#ifdef COUNTED_FIRST
+     saved = next + 1;
+#endif
+     k = 0;
+     do
+     :: k < WIDTH -> d_step { old[used * WIDTH + k] = cell[next * WIDTH + k]; k++ }
+     :: else -> break
+     od;
+     k = 0;
+     used++;
+#ifndef COUNTED_FIRST
+     saved = next + 1
+#endif
+  fi
+}
+
+/* note_condemned(): counted, then written. One that dies in between leaves a note that says nothing. */
+inline note(from, until, room) {
+  d_step {
+    ok = false;
+    do
+    :: y < noted ->
+       ok = ok || (notes[y].chunk == next + 1 && notes[y].first == from && notes[y].last == until);
+       y++
+    :: else -> break
+    od;
+    y = 0
+  };
+  if
+  :: !ok && noted < room -> k = noted; noted++; write_note(from, until)
+  :: else -> skip
+  fi
+}
+
+inline write_note(from, until) {
+  d_step { notes[k].first = from; notes[k].last = until };
+  d_step { notes[k].chunk = next + 1; k = 0; ok = true }
+}
+
+/* condemn_rest(): the last place is the slot's own. Who dies in writing it is followed by one who writes the
+ * same there. */
+inline note_rest() {
+#ifdef REST_ANYWHERE
+  note(probed, WIDTH, NOTES)
+#else
+  note(probed, WIDTH, NOTES - 1);
+  if
+  :: ok -> skip
+  :: else -> k = NOTES - 1; write_note(probed, WIDTH)
+  fi
+#endif
+}
+
+/* end_quarantine() */
+inline end_quarantine() {
+#ifndef REST_UNNOTED
+  if
+  :: probed < WIDTH -> note_rest()
+  :: else -> skip
+  fi;
+#endif
+#ifndef PARTIAL_LEFT
+  if
+  :: has_partial -> partial[next] = mine
+  :: else -> skip
+  fi
+#endif
+}
+
+/* Where the last probe ended; what it gave is in the private accumulators and partial. */
+inline end_probe() {
+#ifndef FAILURES_UNSEEN
+  seen = verdict[next].failed_probes;
+#endif
+  if
+  :: probed < WIDTH -> commit(true)
+  :: else -> end_quarantine(); ended = true
+  fi
+}
+
+inline probe() {
+  if
+  :: !walking && noted >= NOTES - 1 ->
+     d_step { excused = true; verdict[next].state = condemned };
+     ended = true
+  :: else ->
+     if
+     :: !walking ->
+        publish();
+        d_step { probed = 0; width = WIDTH / 2; seen = verdict[next].failed_probes; has_partial = false; mine = 0 };
+        commit(true)
+     :: else -> skip
+     fi;
+     part = width >> (verdict[next].failed_probes - seen);
+     if
+     :: part > 0 ->
+        save();
+        run_piece(probed, probed + part);
+        if
+        :: !threw ->
+           d_step {
+             probed = probed + part;
+             width = (2 * part < WIDTH - probed -> 2 * part : WIDTH - probed);
+             has_partial = true
+           };
+           end_probe()
+        :: else -> skip
+        fi
+     :: else ->
+#ifdef NOTED_LATE
+        d_step { probed++; width = 1 };
+        end_probe();
+        note(probed - 1, probed, NOTES - 1)
+#else
+        note(probed, probed + 1, NOTES - 1);
+        if
+        :: ok -> d_step { probed++; width = 1 }; end_probe()
+        :: else ->
+           d_step { excused = true; verdict[next].state = condemned };
+           end_quarantine();
+           ended = true
+        fi
+#endif
+     fi
+  fi
+}
+
+/* run_piece(): the kernel, index by index. It must find the old value in each cell; and it adds to a partial
+ * from left to right, each index once. Of a poisonous index it dies half-way, or it throws. */
+inline run_piece(first, last) {
+  d_step {
+    running = next + 1;
+    i = first;
+    to = last;
+    threw = false;
+    if
+    :: has_partial -> skip
+    :: else -> mine = 0
+    fi
+  };
+  do
+  :: i < to && !threw ->
+     d_step { assert(cell[next * WIDTH + i] == OLD(next * WIDTH + i)); cell[next * WIDTH + i] = HALF };
+     if
+     :: (poison >> (next * WIDTH + i)) & 1 ->
+#ifdef THROWING
+        threw = true
+#else
+        d_step { life = dying; cause = crashed };
+        false
+#endif
+     :: else ->
+        d_step {
+          cell[next * WIDTH + i] = OLD(next * WIDTH + i) + 1;
+          sum = sum + ONE(next * WIDTH + i);
+          assert(mine < (1 << i));
+          mine = mine + (1 << i);
+          if
+          :: walking -> skip
+          :: else -> partial[next] = mine
+          fi;
+          i++
+        }
+     fi
+  :: else -> break
+  od;
+  running = 0;
+  d_step { i = 0; to = 0 };
+  if
+  :: threw ->
+     d_step { judge_chunk(next, crashed) };
+     STOP_FOR(next);
+     redo_until = (redo_until < next + 1 -> next + 1 : redo_until);
+     reload()
+  :: else -> skip
+  fi
+}
+
+inline run_entry() {
+  if
+  :: next < redo_until && verdict[next].state == condemned ->
+     STOP_FOR(next);
+     if
+     :: walking -> end_quarantine()
+     :: else -> skip
+     fi;
+     ended = true
+  :: next < redo_until && verdict[next].state == quarantined ->
+     STOP_FOR(next);
+     probe()
+  :: else ->
+     save();
+     run_piece(0, WIDTH);
+     d_step { ended = !threw; mine = (threw -> mine : 0) }
+  fi
+}
+
+#ifdef UNPUBLISHED_SUSPECTS
+#define SUSPECT false
+#else
+#define SUSPECT (next < redo_until && ATTEMPTS(next) > 0)
+#endif
+
+#define FORGET sum = 0; next = 0; redo_until = 0; used = 0; walking = false; probed = 0; width = 0; \
+               seen = 0; has_partial = false; mine = 0; part = 0; i = 0; to = 0; k = 0; \
+               suspect = false; ended = false; threw = false; ok = false
+
+/* work(), of one owner after the other. */
+proctype owner() {
+  int sum;                        /* private accumulators, */
+  byte next;                      /* and how many log entries they cover */
+  byte redo_until;                /* entries below this were begun before */
+  byte used;                      /* of the undo memory, in chunks */
+  bool walking, has_partial;      /* probing_ and partial_, of the entry in quarantine */
+  byte probed, width, seen, mine;
+  byte part, i, to, k;
+  bool suspect, ended, threw, ok;
+
+end:
+  life == live || life == dying;
+  {
+    reload();
+    redo_until = length;
+    do
+    :: next < length && (next < redo_until || !stopping) ->
+       d_step { suspect = SUSPECT; ended = false; threw = false };
+       if
+       :: suspect -> publish()
+       :: else -> skip
+       fi;
+       run_entry();
+       if
+       :: ended ->
+          d_step { next++; ended = false };
+          if
+          :: true -> publish()
+          :: !suspect -> skip      /* later, with what comes next */
+          fi
+       :: else -> skip
+       fi;
+       d_step { suspect = false; threw = false; ok = false; part = 0 }
+    :: next == length && length < CHUNKS && !stopping -> length++
+    :: (next == length && length == CHUNKS) || (next >= redo_until && stopping) -> publish(); break
+    od;
+    atomic { FORGET; life = left }
+  } unless {
+    d_step { life == dying -> FORGET; life = dead }
+  };
+  goto end
+}
+
+/* ---- the supervisor, and each standby after it --------------------------------------------------------- */
+
+inline judge() {
+  if
+  :: running > 0 && cause != no_fault ->
+     d_step { judge_chunk(running - 1, cause) };
+     running = 0;
+     STOP_FOR(COVERED)
+  :: else -> running = 0
+  fi
+}
+
+/* A run that stops still finishes what is in quarantine. */
+inline staff() {
+  d_step {
+    x = COVERED;
+    do
+    :: x < length && verdict[x].state != quarantined -> x++
+    :: else -> break
+    od;
+    cause = no_fault;
+    life = ((!stopping && COVERED < CHUNKS) || x < length -> live : gone);
+    x = 0
+  }
+}
+
+proctype supervisor() {
+begin:
+  {
+    if
+    :: supervisor_deaths < SUPERVISOR_DEATHS ->
+       d_step {
+         if
+         :: life == live || life == dying -> life = dying; cause = no_fault
+         :: else -> skip
+         fi
+       };
+       life != dying;
+       running = 0;                /* acquit() */
+       staff()
+    :: else -> skip
+    fi;
+    do
+    :: life == dead -> judge(); staff()
+    :: life == left -> life = gone
+    :: life == gone -> break
+    od;
+    atomic { finished = true; d_step { check_result() } }
+  } unless {
+    d_step { supervisor_dying -> supervisor_dying = false };
+    goto begin
+  }
+}
+
+/* ---- the world -------------------------------------------------------------------------------------------- */
+
+proctype fate() {
+end:
+  do
+  :: d_step { kills > 0 && life == live -> kills--; life = dying; cause = killed }
+  :: d_step { flukes > 0 && life == live && running > 0 ->
+              flukes--; excused = true; life = dying; cause = crashed }
+  :: d_step { supervisor_deaths > 0 && !supervisor_dying && !finished ->
+              supervisor_deaths--; supervisor_dying = true }
+  od
+}
+
+/* Looks at one moment, whichever. */
+proctype witness() {
+  d_step { check(); completed = 0 }
+}
+
+init {
+  byte j, poisons;
+  atomic {
+    do
+    :: j < INDICES && poisons < POISONS -> cell[j] = OLD(j); poison = poison | (1 << j); poisons++; j++
+    :: j < INDICES -> cell[j] = OLD(j); j++
+    :: j == INDICES -> break
+    od;
+    j = 0;
+    poisons = 0;
+    run owner();
+    run fate();
+    run witness();
+    run supervisor()
+  }
+}
