@@ -170,7 +170,6 @@ inline check() {
      x++
   :: else -> break
   od;
-  assert((completed & poison) == 0);
   x = 0; y = 0; chunk_of = 0; in_chunk = 0; end_of = 0; value = 0;
   in_part = false; any_part = false; is_complete = false
 }
@@ -457,7 +456,11 @@ inline probe() {
         commit(true)
      :: else -> skip
      fi;
+#ifdef NEVER_HALVED
+     part = (verdict[next].failed_probes > seen && width == 1 -> 0 : width);
+#else
      part = width >> (verdict[next].failed_probes - seen);
+#endif
      if
      :: part > 0 ->
         save();
@@ -628,6 +631,11 @@ inline judge() {
 }
 
 /* A run that stops still finishes what is in quarantine. */
+#ifdef STOP_ABANDONS
+#define IN_QUARANTINE false
+#else
+#define IN_QUARANTINE (x < length)
+#endif
 inline staff() {
   d_step {
     x = COVERED;
@@ -636,7 +644,7 @@ inline staff() {
     :: else -> break
     od;
     cause = no_fault;
-    life = ((!stopping && COVERED < CHUNKS) || x < length -> live : gone);
+    life = ((!stopping && COVERED < CHUNKS) || IN_QUARANTINE -> live : gone);
     x = 0
   }
 }
