@@ -187,8 +187,8 @@ void run_in_processes(const crew& all, bool allow_threads, const on_tick& report
   const auto how =
       check_threads(allow_threads) == 0 ? os::child_exit::quiet : os::child_exit::signals_parent;
   flush_output();
-  constexpr int births = 3;
-  for (int birth = 1; birth == 1 || (birth <= births && died_at_birth(all.board)); ++birth) {
+  constexpr int most_births = 3;
+  for (int birth = 1; birth == 1 || (birth <= most_births && died_at_birth(all.board)); ++birth) {
     run_supervisor(all, how, birth != 1, report_progress);
   }
   const board::board& on = all.board;
