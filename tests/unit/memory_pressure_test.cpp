@@ -12,6 +12,7 @@
 #include <optional>
 #include <string>
 
+#include "process/family.hpp"
 #include "refusal.hpp"
 
 namespace {
@@ -53,6 +54,7 @@ TEST(PrivateBytes, AreTheDirtyOnesOfPrivateMappings) {
 }
 
 TEST(PrivateBytes, OfThisProcessGrowByWhatItTouchesAndByNothingShared) {
+  if (shard_test::sanitized) GTEST_SKIP() << "sanitizers keep notes of what is touched";
   constexpr std::size_t size = 16 * kib * kib;
   const auto touch = [](int kind) {
     void* const memory = mmap(nullptr, size, PROT_READ | PROT_WRITE, kind | MAP_ANONYMOUS, -1, 0);
