@@ -1,5 +1,6 @@
 // The group `buffers`: what a buffer's operations cost over the plain ones on private memory.
 
+#include <benchmark/benchmark.h>
 #include <sys/mman.h>
 #include <unistd.h>
 
@@ -442,16 +443,29 @@ workload create_plain(const settings& with) {
 // --- loops over all elements of a chunk, which compilers turn into vector instructions
 // ------------------------------------------------------------------------------------------------
 
-// Stays in the first-level cache, where instructions count most.
-constexpr std::size_t loop_elements = 2048;
+// Two of these stay in the first-level cache, where instructions count most.
+constexpr std::size_t loop_bytes = 16 * 1024;
+
+// Several passes for each call, which is no part of the loop.
+template <class Pass>
+void several_times(Pass pass) {
+  for (int k = 0; k < 16; ++k) {
+    pass();
+    benchmark::ClobberMemory();
+  }
+}
 
 struct scaled {
   using element = float;
   BENCH_KERNEL static void windows(shard::view<float> x, shard::slice<float> y) {
-    for (const std::size_t i : y.chunk()) y[i] = 2.5F * x[i] + 1.0F;
+    several_times([=] {
+      for (const std::size_t i : y.chunk()) y[i] = 2.5F * x[i] + 1.0F;
+    });
   }
   BENCH_KERNEL static void pointers(const float* x, float* y, std::size_t first, std::size_t last) {
-    for (std::size_t i = first; i < last; ++i) y[i] = 2.5F * x[i] + 1.0F;
+    several_times([=] {
+      for (std::size_t i = first; i < last; ++i) y[i] = 2.5F * x[i] + 1.0F;
+    });
   }
 };
 
@@ -460,11 +474,15 @@ struct scaled {
 struct masked {
   using element = std::uint8_t;
   BENCH_KERNEL static void windows(shard::view<element> x, shard::slice<element> y) {
-    for (const std::size_t i : y.chunk()) y[i] = x[i] ^ element { 0x5a };
+    several_times([=] {
+      for (const std::size_t i : y.chunk()) y[i] = x[i] ^ element { 0x5a };
+    });
   }
   BENCH_KERNEL static void pointers(const element* x, element* y, std::size_t first,
                                     std::size_t last) {
-    for (std::size_t i = first; i < last; ++i) y[i] = x[i] ^ element { 0x5a };
+    several_times([=] {
+      for (std::size_t i = first; i < last; ++i) y[i] = x[i] ^ element { 0x5a };
+    });
   }
 };
 
@@ -472,24 +490,30 @@ struct masked {
 struct summed {
   using element = std::int32_t;
   BENCH_KERNEL static void windows(shard::view<element> x, shard::slice<element> y) {
-    element sum = 0;
-    for (const std::size_t i : y.chunk()) sum += x[i];
-    y[y.chunk().first] = sum;
+    several_times([=] {
+      element sum = 0;
+      for (const std::size_t i : y.chunk()) sum += x[i];
+      y[y.chunk().first] = sum;
+    });
   }
   BENCH_KERNEL static void pointers(const element* x, element* y, std::size_t first,
                                     std::size_t last) {
-    element sum = 0;
-    for (std::size_t i = first; i < last; ++i) sum += x[i];
-    y[first] = sum;
+    several_times([=] {
+      element sum = 0;
+      for (std::size_t i = first; i < last; ++i) sum += x[i];
+      y[first] = sum;
+    });
   }
 };
 
 template <class Element>
 struct loop_data {
-  loop_data() : x(loop_elements), y(loop_elements) {
-    for (std::size_t i = 0; i < loop_elements; ++i) x[i] = static_cast<Element>(i % 101);
+  static constexpr std::size_t elements = loop_bytes / sizeof(Element);
+
+  loop_data() : x(elements), y(elements) {
+    for (std::size_t i = 0; i < elements; ++i) x[i] = static_cast<Element>(i % 101);
   }
-  shard::range all{0, loop_elements};
+  shard::range all{0, elements};
   shard::buffer<Element> x;
   shard::buffer<Element> y;
 };
@@ -497,7 +521,7 @@ struct loop_data {
 template <class Loop, class Run>
 workload loop_workload(const settings& with, Run run) {
   auto data = std::make_shared<loop_data<typename Loop::element>>();
-  const std::size_t often = repeats(with, 20'000);
+  const std::size_t often = repeats(with, 1'500);
   return alone([=] { return run(*data), bench::digest(std::as_const(data->y).span()); },
                [=] {
                  for (std::size_t k = 0; k < often; ++k) run(*data);
