@@ -95,8 +95,9 @@ void segment::finish() {
   parts_.unfinished.reset();
 }
 
-std::vector<memory::live_segment> segment::live() {
-  const std::scoped_lock held(all().lock);
+std::unique_lock<std::mutex> segment::hold_live() { return std::unique_lock(all().lock); }
+
+std::vector<memory::live_segment> segment::live(const std::unique_lock<std::mutex>& /*held*/) {
   std::vector<memory::live_segment> found;
   found.reserve(all().live.size());
   for (segment* each : all().live) {

@@ -32,9 +32,13 @@ void keep_from_dumps(void* base, std::size_t bytes) noexcept {
   ::madvise(base, bytes, MADV_DONTDUMP);
 }
 
-void keep_from_children_and_dumps(void* base, std::size_t bytes) noexcept {
+void keep_from_children(void* base, std::size_t bytes) noexcept {
   ::madvise(base, bytes, MADV_DONTFORK);
-  keep_from_dumps(base, bytes);
+}
+
+void keep_free(const void* base, std::size_t bytes) noexcept {
+  ::mmap(const_cast<void*>(base), bytes, PROT_NONE,
+         MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE | MAP_FIXED_NOREPLACE, -1, 0);
 }
 
 }  // namespace shard::os

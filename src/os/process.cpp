@@ -139,7 +139,8 @@ void reset_signal_handlers() noexcept {
   for (int signal = 1; signal < NSIG; ++signal) {
     struct sigaction action {};
     if (::sigaction(signal, nullptr, &action) != 0) continue;
-    const bool ours = signal == SIGINT || signal == SIGQUIT || signal == SIGTTOU;
+    const bool ours =
+        signal == SIGINT || signal == SIGQUIT || signal == SIGTTIN || signal == SIGTTOU;
     const bool ignored = action.sa_handler == SIG_IGN && signal != SIGCHLD;
     action = {};
     action.sa_handler = ours || ignored ? SIG_IGN : SIG_DFL;

@@ -3,16 +3,17 @@
 #include <chrono>
 #include <cstdio>
 #include <iostream>
+#include <mutex>
 #include <optional>
-#include <semaphore>
 #include <string>
-#include <utility>
+#include <vector>
 
 #include "os/calls.hpp"
 #include "os/cpu.hpp"
 #include "os/event.hpp"
 #include "os/process.hpp"
 #include "pool/supervisor.hpp"
+#include "pool/worker.hpp"
 #include "shard/error.hpp"
 
 namespace shard::pool {
@@ -111,22 +112,20 @@ os::descriptor event() {
   }
 }
 
-// A pipe's end must not get into the family of another map, which another thread begins meanwhile.
-// A semaphore, since the child must let go of it, too, for the maps of its kernels.
-std::binary_semaphore births{1};
+// Meanwhile no other thread drops a buffer, of which the child would have an address that is not
+// mapped, or begins a map, whose family would have our pipe's end. The child lets go of it, too,
+// for what its kernels do.
 class birth {
  public:
-  birth() { births.acquire(); }
-  birth(const birth&) = delete;
-  birth& operator=(const birth&) = delete;
-  ~birth() { is_over(); }
+  birth() : others_(detail::segment::hold_live()) {}
 
+  std::vector<memory::live_segment> buffers() const { return detail::segment::live(others_); }
   void is_over() {
-    if (!std::exchange(over_, true)) births.release();
+    if (others_) others_.unlock();
   }
 
  private:
-  bool over_ = false;
+  std::unique_lock<std::mutex> others_;
 };
 
 // Starts a supervisor; returns when nothing is left of it and of those who took its place. `again`:
@@ -140,8 +139,8 @@ void run_supervisor(const crew& all, os::child_exit how, bool again,
     os::descriptor* read_end;
     bool again;
     birth* here;
-  } start{{all, detail::segment::live(), os::signal_mask(), os::watch_process(os::own_pid()),
-           event(), std::move(run.write)},
+  } start{{all, mine.buffers(), os::signal_mask(), os::watch_process(os::own_pid()), event(),
+           std::move(run.write)},
           &run.read,
           again,
           &mine};
@@ -152,6 +151,7 @@ void run_supervisor(const crew& all, os::child_exit how, bool again,
         [](void* given) {
           auto& from = *static_cast<context*>(given);
           from.here->is_over();
+          close_the_outer_worker_s_doors();
           *from.read_end = {};
           be_supervisor(from.what, from.again);
         },

@@ -26,7 +26,13 @@ namespace {
 
 // ---- Last words. Everything here may run in a signal handler: no locks, no allocation. ----
 
-enum class held { inherited, inherited_output, granted_for_reading, granted_for_writing };
+enum class held {
+  inherited,
+  inherited_output,
+  of_the_outer_kernel,  // which has called this map, and may write there
+  granted_for_reading,
+  granted_for_writing
+};
 
 // A buffer's mapping in this process.
 struct mapped {
@@ -93,6 +99,9 @@ void name_place(writer& to, int signal, const std::byte* address) {
     if (one.how == held::inherited_output) {
       to << ", which is an output of this map: what a kernel wrote there it may read back when its "
             "chunk is run again; read another buffer";
+    }
+    if (one.how == held::of_the_outer_kernel) {
+      to << ", which was granted to the kernel that called this map: grant the buffer to this one";
     }
     if (one.how == held::inherited) to << ", which was only captured: grant it with out() to write";
     if (one.how == held::granted_for_reading) to << ", which was granted for reading";
@@ -193,7 +202,8 @@ std::vector<std::byte*> open_own_doors(const crew& all, std::vector<os::mapping>
     const detail::segment& what = *grant.owner;
     const os::mapping& here = kept.emplace_back(memory::map_again(what, grant.rights));
     const bool writable = grant.rights == detail::access::write;
-    os::keep_from_children_and_dumps(here.base(), here.length_bytes());
+    if (writable) os::keep_from_children(here.base(), here.length_bytes());
+    os::keep_from_dumps(here.base(), here.length_bytes());
     context.mappings.push_back({here.base(), here.length_bytes(), what.data_offset(),
                                 what.element_bytes(), what.name().c_str(),
                                 writable ? held::granted_for_writing : held::granted_for_reading});
@@ -223,12 +233,12 @@ bool takes_too_much() {
 void work(const worker_start& start) {
   const crew& all = start.all;
   context.signs_of_life = start.signs_of_life;
-  context.mappings.clear();  // of a worker whose kernel has called this map
   os::on_exit_called(exited);
   os::on_fatal_signal(crashed);
   os::on_fork_called(forked);
 
-  os::keep_from_children_and_dumps(all.board_memory.data(), all.board_memory.size());
+  os::keep_from_children(all.board_memory.data(), all.board_memory.size());
+  os::keep_from_dumps(all.board_memory.data(), all.board_memory.size());
   std::vector<os::mapping> mappings;
   close_the_caller_s_doors(start);
   std::vector<std::byte*> data = open_own_doors(all, mappings);
@@ -249,6 +259,17 @@ void work(const worker_start& start) {
 }
 
 }  // namespace
+
+void close_the_outer_worker_s_doors() noexcept {
+  for (mapped& one : context.mappings) {
+    if (one.how == held::granted_for_writing) {
+      os::keep_free(one.base, one.length_bytes);
+      one.how = held::of_the_outer_kernel;
+    } else if (one.how == held::granted_for_reading) {
+      one.how = held::inherited;
+    }
+  }
+}
 
 void be_worker(const worker_start& start) noexcept {
   // If the supervisor died before we asked to die with it, nobody waits for us.

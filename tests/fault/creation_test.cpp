@@ -102,7 +102,8 @@ void fail_everywhere(const char* name, int error, const std::function<void(const
     SCOPED_TRACE(std::string(name) + ", call " + std::to_string(nth));
     const folder in;
     const std::size_t descriptors = open_descriptors();
-    const std::size_t segments = shard::detail::segment::live().size();
+    const std::size_t segments =
+        shard::detail::segment::live(shard::detail::segment::hold_live()).size();
     std::string message;
     {
       const restored_calls after;
@@ -112,7 +113,7 @@ void fail_everywhere(const char* name, int error, const std::function<void(const
     // A handle that could not remove its name leaves what a kill would.
     if (shard::memory::folder_of_names() == in.path()) shard::named::reclaim();
     EXPECT_EQ(open_descriptors(), descriptors);
-    EXPECT_EQ(shard::detail::segment::live().size(), segments);
+    EXPECT_EQ(shard::detail::segment::live(shard::detail::segment::hold_live()).size(), segments);
     for (const std::string& left : in.names()) EXPECT_EQ(left, "x.npy") << "a temporary name";
     if (!sabotage<Entry>::struck) return;
     if (!message.empty()) mentions(message, {"cannot ", ": found ", "expected "});

@@ -243,6 +243,21 @@ TEST_F(Caller, MapsInTwoThreadsAtOnce) {
   }
 }
 
+TEST_F(Caller, MapsWhileAnotherThreadMakesAndDropsBuffers) {
+  std::atomic<bool> over{false};
+  std::thread other([&] {
+    while (!over) shard::buffer<int>{10};
+  });
+  for (int round = 0; round < 100; ++round) {
+    shard::buffer<int> out(10);
+    const shard::report run =
+        shard::map({.workers = 1, .allow_threads = true}, out, [](std::size_t) { return 1; });
+    EXPECT_EQ(run.counts().deaths, 0u) << run;
+  }
+  over = true;
+  other.join();
+}
+
 // ---- Death of the caller ----
 
 // A caller in a child of the test, in a run that never ends. True once `workers` kernels run.

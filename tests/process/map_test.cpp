@@ -36,6 +36,7 @@ using testing::Each;
 using testing::ElementsAre;
 using testing::ElementsAreArray;
 using testing::IsEmpty;
+using testing::Not;
 using testing::SizeIs;
 
 using Map = shard_test::leaves_nothing;
@@ -637,6 +638,42 @@ TEST_F(Map, MapsInsideAKernel) {
     return inner.value();
   });
   EXPECT_THAT(elements(out), ElementsAre(0, 45, 90, 135, 180, 225));
+}
+
+TEST_F(Map, LetsAnInnerKernelReadWhatItsOuterOneMay) {
+  static constexpr std::size_t n = 100'000;
+  shard::buffer<double> x(n);
+  for (std::size_t i = 0; i < n; ++i) x[i] = static_cast<double>(i + 1);
+  shard::buffer<double> y(8);
+  shard::map({.workers = 2, .grain = 1}, 8, shard::in(x), shard::out(y),
+             [](std::size_t i, shard::view<double> outer, shard::slice<double> to) {
+               shard::buffer<double> twice(n);
+               shard::buffer<double> half(n);
+               for (double& each : half) each = 0.5;
+               shard::map({.workers = 2}, n, shard::in(half), shard::out(twice),
+                          [&](std::size_t j, shard::view<double> h, shard::slice<double> t) {
+                            t[j] = outer[j] * h[j] * 4;
+                          });
+               to[i] = std::accumulate(twice.begin(), twice.end(), 0.0);
+             });
+  EXPECT_THAT(elements(y), Each(static_cast<double>(n * (n + 1))));
+}
+
+TEST_F(Map, FaultsWhereAnInnerKernelTouchesAnOutputOfItsOuterOne) {
+  shard::buffer<double> y(8);
+  const shard::report run = shard::try_map(
+      {.workers = 2, .grain = 1, .keep_going = true}, 8, shard::out(y),
+      [](std::size_t i, shard::slice<double> outer) {
+        shard::buffer<double> inner(8);
+        shard::map({.workers = 1, .grain = 8, .retries = 0}, inner, [&](std::size_t) {
+          outer[i] = 1;
+          return 1.0;
+        });
+      });
+  EXPECT_THAT(run.completed(), IsEmpty());
+  ASSERT_THAT(run.failures(), Not(IsEmpty()));
+  EXPECT_TRUE(mentions(run.failures()[0].what, {"SIGSEGV", "the kernel that called this map"}));
+  EXPECT_THAT(elements(y), Each(0));
 }
 
 TEST_F(Map, MapsOnThreadsInsideKernelsOnThreads) {

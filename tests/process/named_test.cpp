@@ -296,14 +296,15 @@ TEST(Named, IsOpenedOrCreatedByManyWithoutLoss) {
 TEST(Named, LeavesNothingAfterTwoThousand) {
   const shared_names names;
   const std::size_t descriptors = shard_test::open_descriptors();
-  const std::size_t segments = shard::detail::segment::live().size();
+  const std::size_t segments =
+      shard::detail::segment::live(shard::detail::segment::hold_live()).size();
   for (int i = 0; i < 700; ++i) {
     const auto made = named::create<int>("x", 100);
     EXPECT_NE(refusal([] { named::create<int>("x", 100); }), "");
     EXPECT_NE(refusal([] { named::open<double>("x"); }), "");
   }
   EXPECT_EQ(shard_test::open_descriptors(), descriptors);
-  EXPECT_EQ(shard::detail::segment::live().size(), segments);
+  EXPECT_EQ(shard::detail::segment::live(shard::detail::segment::hold_live()).size(), segments);
   EXPECT_EQ(names.in().names(), only_it{});
 }
 

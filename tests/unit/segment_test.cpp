@@ -43,11 +43,11 @@ int fatal_signal_of(Steps steps) {
 
 TEST(Segment, IsListedWhileItIsMapped) {
   const folder in;
-  const std::size_t before = segment::live().size();
+  const std::size_t before = segment::live(segment::hold_live()).size();
   {
     shard::buffer<double> memory(10);
     const auto file = shard::create<std::int16_t>(in / "x.npy", 20);
-    const auto live = segment::live();
+    const auto live = segment::live(segment::hold_live());
     ASSERT_EQ(live.size(), before + 2);
     const auto& first = live[before];
     EXPECT_EQ(first.name, "memory");
@@ -57,25 +57,25 @@ TEST(Segment, IsListedWhileItIsMapped) {
     EXPECT_TRUE(first.writable);
     EXPECT_EQ(live[before + 1].name, (in / "x.npy").string());
     const auto view = shard::buffer<const double>::reopen(memory.descriptor());
-    EXPECT_FALSE(segment::live().back().writable);
+    EXPECT_FALSE(segment::live(segment::hold_live()).back().writable);
   }
-  EXPECT_EQ(segment::live().size(), before);
+  EXPECT_EQ(segment::live(segment::hold_live()).size(), before);
 }
 
 TEST(Segment, LivesAsLongAsAnyoneSharesIt) {
-  const std::size_t before = segment::live().size();
+  const std::size_t before = segment::live(segment::hold_live()).size();
   auto numbers = std::make_unique<shard::buffer<int>>(3);
   std::shared_ptr<segment> shared = owner_of(*numbers);
   numbers.reset();
-  EXPECT_EQ(segment::live().size(), before + 1);
+  EXPECT_EQ(segment::live(segment::hold_live()).size(), before + 1);
   shared.reset();
-  EXPECT_EQ(segment::live().size(), before);
+  EXPECT_EQ(segment::live(segment::hold_live()).size(), before);
 }
 
 TEST(Segment, LeavesNothingAfterTwoThousand) {
   const folder in;
   const std::size_t descriptors = open_descriptors();
-  const std::size_t segments = segment::live().size();
+  const std::size_t segments = segment::live(segment::hold_live()).size();
   for (int i = 0; i < 1000; ++i) {
     shard::buffer<int> memory(100);
     if (i % 10 == 0) shard::create<int>(in / "x.npy", 100).finish();
@@ -83,7 +83,7 @@ TEST(Segment, LeavesNothingAfterTwoThousand) {
     EXPECT_NE(refusal([&] { shard::open<int>(in / "none.npy"); }), "");
   }
   EXPECT_EQ(open_descriptors(), descriptors);
-  EXPECT_EQ(segment::live().size(), segments);
+  EXPECT_EQ(segment::live(segment::hold_live()).size(), segments);
   EXPECT_EQ(in.names(), std::set<std::string>{"x.npy"});
 }
 
@@ -119,7 +119,7 @@ TEST(MapAgain, FaultsWhereOnlyReadingWasGranted) {
 TEST(Segment, FaultsOnceItsMappingIsMadeReadOnly) {
   shard::buffer<int> numbers(100);
   EXPECT_EQ(fatal_signal_of([&] {
-              for (const auto& each : segment::live()) {
+              for (const auto& each : segment::live(segment::hold_live())) {
                 if (each.writable) shard::os::make_read_only(each.base, each.length_bytes);
               }
               *const_cast<volatile int*>(numbers.begin()) = 1;
