@@ -37,8 +37,9 @@ void keep_from_children(void* base, std::size_t bytes) noexcept {
 }
 
 void keep_free(const void* base, std::size_t bytes) noexcept {
-  ::mmap(const_cast<void*>(base), bytes, PROT_NONE,
-         MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE | MAP_FIXED_NOREPLACE, -1, 0);
+  static_cast<void>(::mmap(const_cast<void*>(base), bytes, PROT_NONE,
+                           MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE | MAP_FIXED_NOREPLACE, -1,
+                           0));
 }
 
 }  // namespace shard::os
