@@ -126,7 +126,7 @@ code_line place_of(std::uint64_t address) {
     return place;
   }
   std::string path = module->l_name;
-  place.library = !path.empty();
+  place.in_library = !path.empty();
   if (path.empty()) {
     std::error_code ignored;
     path = std::filesystem::read_symlink("/proc/self/exe", ignored).string();
@@ -149,7 +149,7 @@ std::vector<code_line> lines_at(std::uint64_t address) {
   if (std::string whole = symbol_at(address); !whole.empty()) outermost.function = std::move(whole);
   for (code_line& one : lines) {
     one.module = place.module;
-    one.library = place.library;
+    one.in_library = place.in_library;
     one.offset = place.offset;
   }
   return lines;
@@ -164,7 +164,7 @@ std::string text_of(const code_line& line, std::size_t longest_function) {
   std::string place;
   if (!line.file.empty()) {
     place = line.file + ":" + std::to_string(line.line);
-    if (line.library) place += " in " + line.module;
+    if (line.in_library) place += " in " + line.module;
   } else {
     char offset[24];
     std::snprintf(offset, sizeof offset, "0x%llx", static_cast<unsigned long long>(line.offset));

@@ -14,7 +14,7 @@ struct code_line {
   std::string file;      // empty: there is no debug information
   int line = 0;
   std::string module;        // the program's or library's file, without its folder
-  bool library = false;      // not the program itself
+  bool in_library = false;   // not the program itself
   std::uint64_t offset = 0;  // of the address, as in that file; without a module, the address
 };
 

@@ -321,6 +321,22 @@ TEST_F(Output, OfAWorkerThatIsKilledIsPassedOn) {
   EXPECT_EQ(output.lines(), (lines{"index 0", "index 0", "index 1"}));
 }
 
+TEST_F(Output, OfALineWithoutEndHoldsUpNoOtherWorker) {
+  printed output(STDERR_FILENO);
+  const tally at;
+  shard::buffer<int> out(2);
+  shard::map({.workers = 2, .grain = 1}, out, [&](std::size_t i) {
+    ++at[0];
+    if (!eventually([&] { return at[0] == 2; })) return -1;
+    for (int k = 0; k < 200'000; ++k) std::fputc(i == 0 ? '.' : ',', stderr);
+    ++at[1];
+    // Nobody ends the line that nobody else's can follow.
+    return eventually([&] { return at[1] == 2; }) ? 1 : -1;
+  });
+  EXPECT_EQ(out[0] + out[1], 2);
+  EXPECT_GE(output.text().size(), 400'000u);
+}
+
 // ---- The relay alone, in this process ----
 
 class Relay : public shard_test::leaves_nothing {
@@ -339,6 +355,14 @@ class Relay : public shard_test::leaves_nothing {
     of.serve(all);
   }
 
+  // So many times 20 000 letters.
+  void begin_long_line(shard::pool::relay& by, const shard::pool::worker_streams& to, int parts) {
+    for (int k = 0; k < parts; ++k) {
+      print(to, std::string(20'000, 'a'));
+      turn(by);
+    }
+  }
+
   shard::os::anonymous_memory memory_{shard::board::board::size_bytes(size),
                                       shard::os::sharing::none};
   shard::board::board board_{memory_.base(), size};
@@ -350,10 +374,7 @@ TEST_F(Relay, LetsOthersWaitWhileALongLineIsNotFinished) {
     shard::pool::relay both(board_, false);
     const auto one = both.open(0);
     const auto other = both.open(1);
-    for (int k = 0; k < 10; ++k) {
-      print(one, std::string(20'000, 'a'));
-      turn(both);
-    }
+    begin_long_line(both, one, 10);
     print(other, "other\n");
     turn(both);
     EXPECT_TRUE(both.holds_any());
@@ -373,10 +394,7 @@ TEST_F(Relay, EndsALongLineThatStandsStillBeforeSomebodyWhoCannotPrint) {
     shard::pool::relay both(board_, false);
     const auto one = both.open(0);
     const auto other = both.open(1);
-    for (int k = 0; k < 4; ++k) {
-      print(one, std::string(20'000, 'a'));
-      turn(both);
-    }
+    begin_long_line(both, one, 4);
     for (int k = 0; k < 4; ++k) {
       print(other, std::string(19'999, 'b') + "\n");
       turn(both);
@@ -396,22 +414,6 @@ TEST_F(Relay, EndsALongLineThatStandsStillBeforeSomebodyWhoCannotPrint) {
   EXPECT_EQ(output.text(), expected + "end\n");
 }
 
-TEST_F(Output, OfALineWithoutEndHoldsUpNoOtherWorker) {
-  printed output(STDERR_FILENO);
-  const tally at;
-  shard::buffer<int> out(2);
-  shard::map({.workers = 2, .grain = 1}, out, [&](std::size_t i) {
-    ++at[0];
-    if (!eventually([&] { return at[0] == 2; })) return -1;
-    for (int k = 0; k < 200'000; ++k) std::fputc(i == 0 ? '.' : ',', stderr);
-    ++at[1];
-    // Nobody ends the line that nobody else's can follow.
-    return eventually([&] { return at[1] == 2; }) ? 1 : -1;
-  });
-  EXPECT_EQ(out[0] + out[1], 2);
-  EXPECT_GE(output.text().size(), 400'000u);
-}
-
 TEST_F(Relay, EndsTheLongLineOfAWorkerThatDies) {
   printed output(STDOUT_FILENO);
   {
@@ -419,10 +421,7 @@ TEST_F(Relay, EndsTheLongLineOfAWorkerThatDies) {
     const auto other = both.open(1);
     {
       const auto one = both.open(0);
-      for (int k = 0; k < 5; ++k) {
-        print(one, std::string(20'000, 'a'));
-        turn(both);
-      }
+      begin_long_line(both, one, 5);
     }
     print(other, "other\n");
     turn(both);
