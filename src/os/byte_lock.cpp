@@ -10,6 +10,8 @@
 #include <utility>
 
 #include "os/calls.hpp"
+#include "os/file.hpp"
+#include "os/mapping.hpp"
 
 namespace shard::os {
 namespace {
@@ -68,8 +70,27 @@ std::string listed_name(const descriptor& file) {
   return name;
 }
 
+// The kernel's list of all locks, which comes in pieces of a page. What comes behind the last line
+// that there was in the meantime would be another line moved there: nobody asks for that.
+std::string all_locks() try {
+  constexpr std::size_t longest_line = 256;
+  const descriptor list = open("/proc/locks", protection::read);
+  std::string text;
+  for (;;) {
+    const std::size_t used = text.size();
+    text.resize(used + normal_page_bytes());
+    const ssize_t found = calls().pread(list.get(), text.data() + used, normal_page_bytes(),
+                                        static_cast<off_t>(used));
+    const std::size_t bytes = found < 0 ? 0 : static_cast<std::size_t>(found);
+    text.resize(used + bytes);
+    if (bytes + longest_line < normal_page_bytes()) return text;
+  }
+} catch (const call_failed&) {
+  return {};
+}
+
 std::size_t listed_holders(const std::string& name, std::uint64_t byte) {
-  std::ifstream list("/proc/locks");
+  std::istringstream list(all_locks());
   std::size_t count = 0;
   for (std::string line; std::getline(list, line);) {
     const listed found = parse(line);
@@ -108,8 +129,8 @@ std::size_t holders_of_byte(const descriptor& file, std::uint64_t byte) {
   if (!byte_is_locked(file, byte)) return 0;
   const std::string name = listed_name(file);
   if (name.empty()) return 1;
-  // The list comes in pieces: while other files' locks come and go, lines may be there twice, or
-  // not at all. Twice the same is taken for true.
+  // While other files' locks come and go between two pieces of the list, lines may be there twice,
+  // or not at all. Twice the same is taken for true.
   constexpr int tries = 8;
   std::size_t count = listed_holders(name, byte);
   for (int i = 0; i < tries; ++i) {
