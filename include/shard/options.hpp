@@ -43,8 +43,9 @@ struct options {
   // if one has 64 MiB or more) where that leaves 64 chunks or more (256). SHARD_GRAIN
   std::size_t grain = 0;
 
-  // How often a chunk is run again after its worker died in it (default 2; at most 200), and after
-  // its kernel threw (default 0; at most 100). SHARD_RETRIES, SHARD_RETRIES_ERROR
+  // How often a whole chunk is run again after its worker died in it (default 2; at most 200), and
+  // after its kernel threw (default 0; at most 100). Then ever smaller parts of it are, until it is
+  // known which indices fail. SHARD_RETRIES, SHARD_RETRIES_ERROR
   std::optional<unsigned> retries = {};
   std::optional<unsigned> retries_error = {};
 
@@ -53,8 +54,8 @@ struct options {
   // SHARD_RETRIES_KILL
   std::optional<unsigned> retries_kill = {};
 
-  // What happens when a chunk has used up its budget: true, the other chunks are still run; false
-  // (default), the chunks that are running finish and no more are started. SHARD_KEEP_GOING=0|1
+  // What happens when an index is given up: true, the other chunks are still run; false (default),
+  // the chunks that are running finish and no more are started. SHARD_KEEP_GOING=0|1
   std::optional<bool> keep_going = {};
 
   // How long one chunk may take; 0: as long as it wants. A worker that takes longer is killed, and

@@ -181,9 +181,8 @@ void owner::run() {
 bool owner::run_entry(std::uint64_t chunk) {
   if (next_ < redo_until_) {
     const verdict judged = board_.verdict_on(chunk).load(std::memory_order_relaxed);
-    // Whoever judged it may have died before it stopped the run.
-    if (judged.state != standing::good && !policy_.keep_going) board_.raise(stopping);
     if (judged.condemned()) {
+      note_loss();
       if (probing_.word) end_quarantine(chunk);
       return true;
     }
@@ -218,6 +217,7 @@ bool owner::probe(std::uint64_t chunk) {
       end_quarantine(chunk);
       return true;
     }
+    note_loss();
     ++probing_.probed;
     probing_.width = 1;
   }
@@ -246,6 +246,13 @@ void owner::condemn(std::uint64_t chunk) {
   verdict judged = board_.verdict_on(chunk).load(std::memory_order_relaxed);
   judged.state = standing::condemned;
   board_.verdict_on(chunk).store(judged, std::memory_order_release);
+  note_loss();
+}
+
+// Comes before the loss is committed: whoever takes over from one that died in between does it
+// again.
+void owner::note_loss() {
+  if (!policy_.keep_going) board_.raise(stopping);
 }
 
 // What the probes have added becomes the chunk's; what they did not come to is given up.
@@ -296,7 +303,6 @@ void owner::failed(const piece& what, const char* error) {
   if (policy_.before_record != nullptr) policy_.before_record();
   board_.record(facts, error);
   board_.verdict_on(what.chunk).store(judged, std::memory_order_release);
-  if (judged.state != standing::good && !policy_.keep_going) board_.raise(stopping);
   redo_until_ = std::max(redo_until_, next_ + 1);
   reload();
 }

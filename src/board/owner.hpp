@@ -58,8 +58,8 @@ std::size_t restore(const board& on, unsigned slot, const undo& with);
 
 struct policy {
   budgets allowed;
-  bool keep_going = false;
-  bool park = true;  // wait for the end when nothing is left to claim; false: leave
+  bool keep_going = false;  // though something has been given up
+  bool park = true;         // wait for the end when nothing is left to claim; false: leave
   std::size_t little_to_copy_bytes = 0;  // accumulators up to this are published after every chunk
   bool timed = false;                    // each chunk's start is told to the supervisor
   bool keeps_times = false;              // and how long it took: their median is asked for
@@ -93,6 +93,7 @@ class owner {
   bool probe(std::uint64_t chunk);
   bool begin_quarantine(std::size_t indices, const verdict& judged);
   void condemn(std::uint64_t chunk);
+  void note_loss();
   void end_quarantine(std::uint64_t chunk);
   bool run_piece(const piece& what, std::byte* partial);
   void failed(const piece& what, const char* error);

@@ -38,7 +38,7 @@ std::vector<bool> logged_below(const board& on, std::uint64_t end) {
 }  // namespace
 
 bool judge(const board& on, unsigned index, failure_kind kind, int signal, int exit_status,
-           std::string_view what, const budgets& allowed, bool keep_going) {
+           std::string_view what, const budgets& allowed) {
   slot& dead = on.at(index);
   dead.deaths.fetch_add(1, std::memory_order_relaxed);
   const std::uint64_t running = dead.running.load(std::memory_order_relaxed);
@@ -64,7 +64,6 @@ bool judge(const board& on, unsigned index, failure_kind kind, int signal, int e
   on.record(facts, what);
   on.verdict_on(chunk).store(judged, std::memory_order_release);
   dead.running.store(0, std::memory_order_release);  // or the next owner's death would be its too
-  if (judged.state != standing::good && !keep_going) on.raise(stopping);
   return true;
 }
 

@@ -13,7 +13,7 @@ namespace shard::board {
 // Blames the chunk that was in progress, if any, and records the failure. Called once for a death.
 // Returns false if the death blames no chunk.
 bool judge(const board& on, unsigned slot, failure_kind kind, int signal, int exit_status,
-           std::string_view what, const budgets& allowed, bool keep_going);
+           std::string_view what, const budgets& allowed);
 
 // Forgets what was in progress, for an owner whose death is no fault of its chunk's.
 void acquit(const board& on, unsigned slot) noexcept;

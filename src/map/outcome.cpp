@@ -179,9 +179,25 @@ report outcome::report_on(std::size_t map, seconds elapsed, unsigned workers) co
     const board::verdict judged = board_.verdict_on(chunk).load(std::memory_order_relaxed);
     counts.retries += judged.attempts() - last_failures(chunk);
   }
-  return {chunks_.indices(), completed_ranges(),
-          failures(),        counts,
-          elapsed,           complete_ ? "" : board_.trouble()};
+  return {chunks_.indices(), completed_ranges(),        failures(), counts,
+          elapsed,           complete_ ? "" : trouble()};
+}
+
+// Of a run whose processes all died together, whatever ran then may be to blame.
+std::string outcome::trouble() const {
+  constexpr unsigned most_named = 8;
+  std::string text = board_.trouble();
+  unsigned running = 0;
+  for (unsigned slot = 0; slot < board_.size().slots && !text.empty(); ++slot) {
+    const std::uint64_t entry = board_.at(slot).running.load(std::memory_order_acquire);
+    if (entry == 0 || ++running > most_named) continue;
+    const std::size_t chunk = board_.log(slot)[entry - 1].load(std::memory_order_relaxed);
+    const range indices = chunks_[chunk];
+    text += (running == 1 ? "; running then: indices [" : ", [") + std::to_string(indices.first) +
+            ", " + std::to_string(indices.last) + ")";
+  }
+  if (running > most_named) text += " and " + std::to_string(running - most_named) + " chunks more";
+  return text;
 }
 
 // How many of a chunk's failures were not followed by another attempt, at least by one at the rest

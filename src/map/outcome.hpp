@@ -42,6 +42,7 @@ class outcome {
   std::vector<range> completed_ranges() const;
   std::vector<failure> failures() const;
   std::size_t last_failures(std::size_t chunk) const;
+  std::string trouble() const;
 
   const board::board& board_;
   const plan::partition& chunks_;

@@ -2,6 +2,7 @@
 #pragma once
 
 #include <string>
+#include <string_view>
 
 #include "os/calls.hpp"
 #include "shard/error.hpp"
@@ -9,13 +10,15 @@
 namespace shard::memory {
 
 // Runs `steps`. A call that fails in them is reported as
-// "cannot <what>: found '<its errno>' from <its name>, expected <expected>".
+// "cannot <what>: found '<its errno>' from <its name>, expected <expected>", unless its errno says
+// by itself what to expect.
 template <class Steps>
 auto attempt(const std::string& what, const std::string& expected, Steps steps) try {
   return steps();
 } catch (const os::call_failed& e) {
+  const std::string_view remedy = os::remedy_for(e.code().value());
   throw error(e.code(), "cannot " + what + ": found '" + e.code().message() + "' from " + e.call() +
-                            ", expected " + expected);
+                            ", expected " + (remedy.empty() ? expected : std::string(remedy)));
 }
 
 }  // namespace shard::memory

@@ -52,17 +52,18 @@ bool segment::publish() {
 }
 
 std::shared_ptr<segment> segment::read_only() const {
-  return attempt("open " + name() + " read-only", "/proc mounted, and room for the mapping", [&] {
-    parts made{.name = name(), .element_bytes = element_bytes()};
-    made.file = os::open_again(descriptor(), os::protection::read);
-    if (parts_.kind == backing::named) memory::hold(made.file);
-    made.mapped = os::mapping(made.file.get(), length_bytes(), os::protection::read);
-    made.data_offset = data_offset();
-    made.data_bytes = data_bytes();
-    made.kind = parts_.kind;
-    made.path = parts_.path;
-    return std::make_shared<segment>(std::move(made));
-  });
+  return attempt("open " + name() + " read-only",
+                 "a file that this user may open, /proc mounted, and room for the mapping", [&] {
+                   parts made{.name = name(), .element_bytes = element_bytes()};
+                   made.file = os::open_again(descriptor(), os::protection::read);
+                   if (parts_.kind == backing::named) memory::hold(made.file);
+                   made.mapped = os::mapping(made.file.get(), length_bytes(), os::protection::read);
+                   made.data_offset = data_offset();
+                   made.data_bytes = data_bytes();
+                   made.kind = parts_.kind;
+                   made.path = parts_.path;
+                   return std::make_shared<segment>(std::move(made));
+                 });
 }
 
 void segment::freeze() {

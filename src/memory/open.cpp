@@ -148,16 +148,18 @@ array load_file(const std::filesystem::path& path, const element_type& type, std
 array reopen(int descriptor, const element_type& type, std::size_t rank, access rights) {
   const wanted want{type, rank, rights};
   const std::string label = "descriptor " + std::to_string(descriptor);
-  return checked("reopen " + label, "an open descriptor of a buffer, and /proc mounted", [&] {
-    const os::file_status status = os::status(descriptor);
-    if (!status.regular) throw malformed(status.kind, "a buffer's descriptor");
-    require_rights(descriptor, want);
-    const memory::location at = place_of(descriptor, status, label);
-    if (at.kind == backing::memory) require_sealed(descriptor);
-    os::descriptor own = os::open_again(descriptor, want.protection());
-    if (at.kind == backing::named) memory::hold(own);
-    return mapped(at, std::move(own), want);
-  });
+  return checked("reopen " + label,
+                 "an open descriptor of a buffer, which this user may open, and /proc mounted",
+                 [&] {
+                   const os::file_status status = os::status(descriptor);
+                   if (!status.regular) throw malformed(status.kind, "a buffer's descriptor");
+                   require_rights(descriptor, want);
+                   const memory::location at = place_of(descriptor, status, label);
+                   if (at.kind == backing::memory) require_sealed(descriptor);
+                   os::descriptor own = os::open_again(descriptor, want.protection());
+                   if (at.kind == backing::named) memory::hold(own);
+                   return mapped(at, std::move(own), want);
+                 });
 }
 
 }  // namespace shard::detail

@@ -76,8 +76,7 @@ memory::control* segment::attach() const {
 int segment::event_descriptor(bool create) {
   const std::scoped_lock held(attaching_);
   if (!event_ && create) {
-    event_ = memory::attempt("watch " + name(), "room for a descriptor (ulimit -n)",
-                             [] { return os::event_counter(); });
+    event_ = memory::attempt("watch " + name(), "an eventfd", [] { return os::event_counter(); });
   }
   return event_.get();
 }
@@ -142,11 +141,12 @@ os::mapping map_again(const detail::segment& of, detail::access rights) {
                                                   " for writing: found it open for reading only, "
                                                   "expected a buffer of non-const elements");
   }
-  return attempt("map " + of.name() + " again", "/proc mounted, and room for the mapping", [&] {
-    const auto narrowed = write ? os::protection::write : os::protection::read;
-    const os::descriptor own = os::open_again(of.descriptor(), narrowed);
-    return os::mapping(own.get(), of.length_bytes(), narrowed);
-  });
+  return attempt("map " + of.name() + " again",
+                 "a file that this user may open, /proc mounted, and room for the mapping", [&] {
+                   const auto narrowed = write ? os::protection::write : os::protection::read;
+                   const os::descriptor own = os::open_again(of.descriptor(), narrowed);
+                   return os::mapping(own.get(), of.length_bytes(), narrowed);
+                 });
 }
 
 }  // namespace shard::memory

@@ -53,6 +53,12 @@ call_table& calls() noexcept {
   return table;
 }
 
+std::string_view remedy_for(int error) noexcept {
+  if (error == EMFILE) return "more descriptors (ulimit -n)";
+  if (error == ENFILE) return "more descriptors (fs.file-max)";
+  return {};
+}
+
 void fail(const char* call) { throw call_failed(errno, call); }
 
 }  // namespace shard::os

@@ -7,6 +7,7 @@
 #include <sys/types.h>
 
 #include <cstddef>
+#include <string_view>
 #include <system_error>
 
 struct flock;   // <fcntl.h>
@@ -65,5 +66,8 @@ class call_failed : public std::system_error {
 
 // Throws call_failed with the errno of the moment.
 [[noreturn]] void fail(const char* call);
+
+// What would help, whatever a call was for: "more descriptors (ulimit -n)"; empty if that depends.
+std::string_view remedy_for(int error) noexcept;
 
 }  // namespace shard::os

@@ -178,8 +178,10 @@ std::optional<file_status> status_at(const descriptor& directory, const std::str
   return std::nullopt;
 }
 
-descriptor open_again(int descriptor, protection rights) {
+descriptor open_again(int descriptor, protection rights) try {
   return open(proc_path(descriptor), rights);
+} catch (const call_failed& e) {
+  throw call_failed(e.code().value(), "open in /proc/self/fd");
 }
 
 std::string name_of(int descriptor) {

@@ -18,8 +18,10 @@
 #include <fstream>
 #include <limits>
 #include <string>
+#include <string_view>
 #include <vector>
 
+#include "os/calls.hpp"
 #include "os/sanitizers.hpp"
 #include "shard/error.hpp"
 
@@ -31,10 +33,12 @@ constexpr int by_pidfd = 3;  // P_PIDFD
 
 std::optional<rlimit> limit_before;  // of descriptors, before it was raised
 
-[[noreturn]] void fail(const char* what) {
+[[noreturn]] void cannot(const char* what, std::string_view remedy = {}) {
   const int cause = errno;
+  if (remedy.empty()) remedy = remedy_for(cause);
   throw error(std::error_code(cause, std::generic_category()),
-              std::string("cannot ") + what + ": " + std::strerror(cause));
+              std::string("cannot ") + what + ": found '" + std::strerror(cause) + "'" +
+                  (remedy.empty() ? "" : ", expected " + std::string(remedy)));
 }
 
 std::optional<ending> wait_for(int pidfd, int options) noexcept {
@@ -112,7 +116,10 @@ process start_process(child_exit how, void (*body)(void* context), void* context
   const int cause = errno;
   ::sigprocmask(SIG_SETMASK, &before, nullptr);
   errno = cause;
-  if (pid < 0) fail("start a process");
+  if (pid < 0 && errno == EAGAIN) {
+    cannot("start a process", "room for more (ulimit -u, or pids.max of the control group)");
+  }
+  if (pid < 0) cannot("start a process");
   // Its pid can't be anyone else's before we have reaped it.
   descriptor pidfd = open_pidfd(pid);
   if (!pidfd) {
@@ -120,14 +127,14 @@ process start_process(child_exit how, void (*body)(void* context), void* context
     ::kill(pid, SIGKILL);
     ::waitpid(pid, nullptr, __WALL);
     errno = reason;
-    fail("watch a process");
+    cannot("watch a process");
   }
   return {pid, std::move(pidfd)};
 }
 
 descriptor watch_process(pid_t pid) {
   descriptor pidfd = open_pidfd(pid);
-  if (!pidfd) fail("watch a process");
+  if (!pidfd) cannot("watch a process");
   return pidfd;
 }
 
@@ -237,7 +244,7 @@ void wait_ready(std::span<watched> any, std::optional<std::chrono::milliseconds>
   constexpr std::chrono::milliseconds longest{std::numeric_limits<int>::max()};
   const int timeout = limit ? static_cast<int>(std::min(*limit, longest).count()) : -1;
   const int found = ::poll(polled.data(), polled.size(), timeout);
-  if (found < 0 && errno != EINTR) fail("wait for processes");
+  if (found < 0 && errno != EINTR) cannot("wait for processes");
   auto next = polled.cbegin();
   for (watched& one : any) {
     one.ready = one.descriptor >= 0 && (next++)->revents != 0 && found > 0;
@@ -246,10 +253,10 @@ void wait_ready(std::span<watched> any, std::optional<std::chrono::milliseconds>
 
 pipe_ends make_pipe() {
   int ends[2];
-  if (::pipe2(ends, O_CLOEXEC) != 0) fail("make a pipe");
+  if (::pipe2(ends, O_CLOEXEC) != 0) cannot("make a pipe");
   pipe_ends pipe{descriptor(above_standard_streams(ends[0])),
                  descriptor(above_standard_streams(ends[1]))};
-  if (!pipe.read || !pipe.write) fail("make a pipe");
+  if (!pipe.read || !pipe.write) cannot("make a pipe");
   return pipe;
 }
 

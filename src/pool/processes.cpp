@@ -8,7 +8,7 @@
 #include <string>
 #include <vector>
 
-#include "os/calls.hpp"
+#include "memory/attempt.hpp"
 #include "os/cpu.hpp"
 #include "os/event.hpp"
 #include "os/process.hpp"
@@ -104,12 +104,7 @@ void cancel(const crew& all, const os::process& supervisor, const os::descriptor
 }
 
 os::descriptor event() {
-  try {
-    return os::event_counter();
-  } catch (const os::call_failed& e) {
-    throw error(e.code(), "cannot watch a run: found '" + e.code().message() + "' from " +
-                              e.call() + ", expected a descriptor");
-  }
+  return memory::attempt("watch a run", "an eventfd", [] { return os::event_counter(); });
 }
 
 // Meanwhile no other thread drops a buffer, of which the child would have an address that is not

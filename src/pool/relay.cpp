@@ -4,6 +4,8 @@
 #include <exception>
 #include <utility>
 
+#include "os/event.hpp"
+
 namespace shard::pool {
 namespace {
 
@@ -29,6 +31,7 @@ relay::relay(const board::board& on, bool prefix, std::chrono::milliseconds pati
 worker_streams relay::open(unsigned slot) noexcept {
   board_.at(slot).errors.clear();
   try {
+    const os::descriptor spare = os::event_counter();  // for who is to watch the worker itself
     os::pipe_ends output = os::make_pipe();
     os::pipe_ends errors = os::make_pipe();
     os::never_wait(output.read);

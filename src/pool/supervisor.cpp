@@ -19,6 +19,7 @@
 #include "pool/relay.hpp"
 #include "pool/stack_names.hpp"
 #include "pool/worker.hpp"
+#include "shard/error.hpp"
 
 namespace shard::pool {
 namespace {
@@ -81,7 +82,7 @@ class supervisor {
   void mend(unsigned slot);
   void staff(unsigned slot);
   bool has_work(unsigned slot) const;
-  void fork_failed(const std::exception& why);
+  void fork_failed(const error& why);
   void watch();
   void pass_on_the_rest();
   void look_at(unsigned slot);
@@ -206,7 +207,7 @@ void supervisor::staff(unsigned slot) {
           be_worker(from.what);
         },
         &start);
-  } catch (const std::exception& why) {
+  } catch (const error& why) {
     // It may have run before it was found that it can't be watched: its slot needs mending.
     seats_[slot].state = seat::dead;
     relay_.close(slot);
@@ -220,13 +221,14 @@ void supervisor::staff(unsigned slot) {
 }
 
 // A slot can wait: a worker that has nothing to do makes room for it. If nobody works, all that is
-// left is to try again, for a while.
-void supervisor::fork_failed(const std::exception& why) {
+// left is to try again, for a while; but for descriptors, which others can't give back.
+void supervisor::fork_failed(const error& why) {
   short_of_processes_ = true;
   board_.raise(board::handover);
   ++forks_failed_;
   const bool nobody_works = in_state(seat::vacant) + in_state(seat::dead) == seats_.size();
-  if (nobody_works && forks_failed_ > forks_tried * seats_.size()) {
+  const bool hopeless = why.code() == std::errc::too_many_files_open;
+  if (nobody_works && (hopeless || forks_failed_ > forks_tried * seats_.size())) {
     give_up(why.what());
   }
 }
@@ -402,7 +404,7 @@ void supervisor::worker_ended(unsigned slot, const os::ending& how) {
   }
   const bool blamed =
       why.blames && board::judge(board_, slot, why.kind, why.signal, how.exit_status, why.what,
-                                 run_.all.policy.allowed, run_.all.policy.keep_going);
+                                 run_.all.policy.allowed);
   if (!blamed && ++unblamed_ > deaths_borne) {
     give_up("more than " + std::to_string(deaths_borne) +
             " workers died outside of any chunk; the last one: " + why.what);

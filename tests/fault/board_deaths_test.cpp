@@ -143,8 +143,8 @@ void BoardDeaths::judge(const ledger& on, unsigned slot) {
   const std::uint64_t chunk = running == 0 ? 0 : b.log(slot)[running - 1].load();
   const verdict before = on.verdict_on(chunk);
   const std::uint64_t covered = b.covered(slot);
-  const bool blamed = shard::board::judge(b, slot, failure_kind::killed, 9, 0, "killed",
-                                          on.what().policy.allowed, on.what().policy.keep_going);
+  const bool blamed =
+      shard::board::judge(b, slot, failure_kind::killed, 9, 0, "killed", on.what().policy.allowed);
   EXPECT_TRUE(blamed || inside == 0);
   EXPECT_TRUE(!blamed || inside == 0 || chunk == inside - 1);
   EXPECT_TRUE(!blamed || running > covered) << "a committed chunk is blamed";
@@ -341,7 +341,7 @@ class recovery_beside_a_live_owner {
   void look() {
     if (countdown_-- != 0) return;
     shard::board::judge(on_.board(), 0, failure_kind::killed, 9, 0, "killed",
-                        on_.what().policy.allowed, true);
+                        on_.what().policy.allowed);
     on_.inside()[0].store(0);
     const image before = copy(on_);
     const bool may = !in_window(on_, 1);

@@ -179,6 +179,16 @@ inline check_result() {
   check();
   assert(excused || stopping || completed == ((1 << INDICES) - 1 - poison));
   assert(stopping || COVERED == CHUNKS);
+#ifdef STOPS
+  /* Stopped, exactly if something was given up. */
+  any_part = noted > 0;
+  do
+  :: x < CHUNKS -> any_part = any_part || verdict[x].state == condemned; x++
+  :: else -> break
+  od;
+  assert(stopping == any_part);
+  x = 0; any_part = false;
+#endif
   x = COVERED;
   do
   :: x < length -> assert(verdict[x].state != quarantined); x++
@@ -218,10 +228,11 @@ inline judge_chunk(chunk, why) {
   fi
 }
 
+/* note_loss(): without keep_going nothing new is begun once something is given up. */
 #ifdef STOPS
-#define STOP_FOR(chunk) if :: verdict[chunk].state != good -> stopping = true :: else -> skip fi
+#define NOTE_LOSS stopping = true
 #else
-#define STOP_FOR(chunk) skip
+#define NOTE_LOSS skip
 #endif
 
 /* ---- the owner ------------------------------------------------------------------------------------- */
@@ -447,6 +458,7 @@ inline probe() {
   if
   :: !walking && noted >= NOTES - 1 ->
      d_step { excused = true; verdict[next].state = condemned };
+     NOTE_LOSS;
      ended = true
   :: else ->
      if
@@ -483,9 +495,19 @@ inline probe() {
 #else
         note(probed, probed + 1, NOTES - 1);
         if
-        :: ok -> d_step { probed++; width = 1 }; end_probe()
+        :: ok ->
+#ifdef LOSS_NOTED_LATE
+           d_step { probed++; width = 1 };
+           end_probe();
+           NOTE_LOSS
+#else
+           NOTE_LOSS;
+           d_step { probed++; width = 1 };
+           end_probe()
+#endif
         :: else ->
            d_step { excused = true; verdict[next].state = condemned };
+           NOTE_LOSS;
            end_quarantine();
            ended = true
         fi
@@ -538,7 +560,6 @@ inline run_piece(first, last) {
   if
   :: threw ->
      d_step { judge_chunk(next, crashed) };
-     STOP_FOR(next);
      redo_until = (redo_until < next + 1 -> next + 1 : redo_until);
      reload()
   :: else -> skip
@@ -548,14 +569,16 @@ inline run_piece(first, last) {
 inline run_entry() {
   if
   :: next < redo_until && verdict[next].state == condemned ->
-     STOP_FOR(next);
+     NOTE_LOSS;
      if
      :: walking -> end_quarantine()
      :: else -> skip
      fi;
      ended = true
   :: next < redo_until && verdict[next].state == quarantined ->
-     STOP_FOR(next);
+#ifdef STOPPED_EARLY
+     NOTE_LOSS;
+#endif
      probe()
   :: else ->
      save();
@@ -624,8 +647,7 @@ inline judge() {
   if
   :: running > 0 && cause != no_fault ->
      d_step { judge_chunk(running - 1, cause) };
-     running = 0;
-     STOP_FOR(COVERED)
+     running = 0
   :: else -> running = 0
   fi
 }

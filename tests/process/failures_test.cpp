@@ -119,6 +119,19 @@ void everything(const outcome& what) {
 
 // ---- Exceptions ----
 
+// The default: not a whole attempt more, but the indices are tried one part after the other.
+TEST_F(Failures, ThatDoNotComeAgainLoseNothing) {
+  for (const auto where :
+       {shard::executor::processes, shard::executor::threads, shard::executor::serial}) {
+    const tally throws;
+    const outcome what = suffer({.workers = 2, .run_on = where}, [&] {
+      if (throws[0]++ == 0) throw std::runtime_error("a bad moment");
+    });
+    everything(what);
+    EXPECT_THAT(what.run.failures(), SizeIs(1));
+  }
+}
+
 struct odd_mood {};
 
 TEST_F(Failures, ReportAnExceptionWithItsTypeMessageChunkAndIndices) {

@@ -22,6 +22,7 @@
 #include <vector>
 
 #include "process/leftovers.hpp"
+#include "refusal.hpp"
 #include "shard/shard.hpp"
 
 namespace {
@@ -240,6 +241,20 @@ TEST_F(Kill, OfTheSupervisorBeforeItHasAStandbyIsHarmlessTwice) {
     other.join();
     return fine;
   }));
+}
+
+// Nobody is left to be judged by the supervisor, each time; but what ran is known.
+TEST_F(Kill, OfTheWholeGroupByOneIndexEndsTheRunAndNamesIt) {
+  shard::buffer<int> out(20);
+  const shard::report run = shard::try_map({.workers = 1, .grain = 1}, out, [](std::size_t i) {
+    if (i == 13) ::kill(0, SIGTERM);
+    return static_cast<int>(i) + 1;
+  });
+  EXPECT_THAT(run.completed(), testing::ElementsAre(shard::range{0, 13}));
+  EXPECT_EQ(out[12], 13);
+  EXPECT_TRUE(shard_test::mentions(
+      run.trouble(), {"more than 100 supervisors died", "running then: indices [13, 14)"}))
+      << run.trouble();
 }
 
 // All is done by then, but for finding the names of functions.

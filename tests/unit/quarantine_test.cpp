@@ -78,6 +78,17 @@ TEST(Quarantine, CondemnsTheRestOfAChunkInWhichTooMuchFails) {
   EXPECT_FALSE(on.given_up(1500));
 }
 
+TEST(Quarantine, ThatLosesNothingStopsNoRun) {
+  const ledger on({.chunks = 10,
+                   .policy = {.allowed = {}, .keep_going = false, .park = true},
+                   .throws = {0, 0, 1},
+                   .indices = 16});
+  on.work(0);
+  EXPECT_EQ(on.fault_at_end(), "");
+  EXPECT_EQ(on.board().controls(), std::uint32_t{shard::board::done}) << "and not stopped";
+  EXPECT_EQ(on.verdict_on(2).errors, 1u);
+}
+
 TEST(Quarantine, IsFinishedWhenTheRunStops) {
   std::size_t last = 0;
   const ledger on({.chunks = 10,
@@ -104,8 +115,7 @@ void die(const ledger& on, failure_kind kind) {
     if (on.board().at(0).length.load() == 0) gone->claim();
   }
   at.running.store(on.board().covered(0) + 1);
-  EXPECT_TRUE(
-      shard::board::judge(on.board(), 0, kind, 11, 0, "dead", on.what().policy.allowed, true));
+  EXPECT_TRUE(shard::board::judge(on.board(), 0, kind, 11, 0, "dead", on.what().policy.allowed));
 }
 
 TEST(Quarantine, IsNotNarrowedByAKillFromOutside) {

@@ -47,7 +47,7 @@ TEST(Judge, BlamesTheChunkThatWasInProgress) {
   const ledger on({.chunks = 3, .slots = 2});
   on.board().cursor().store(1);
   die_in_kernel(on, 1);
-  EXPECT_TRUE(judge(on.board(), 1, failure_kind::signal, 11, 0, "signal 11 (SIGSEGV)", {}, true));
+  EXPECT_TRUE(judge(on.board(), 1, failure_kind::signal, 11, 0, "signal 11 (SIGSEGV)", {}));
   EXPECT_EQ(on.verdict_on(1).crashes, 1u);
   EXPECT_FALSE(on.condemned(1));
   EXPECT_EQ(on.board().at(1).running.load(), 0u);
@@ -67,29 +67,27 @@ TEST(Judge, BlamesNobodyForADeathOutsideOfAKernel) {
   gone->resume();
   gone->claim();
   gone->run();
-  EXPECT_FALSE(judge(on.board(), 0, failure_kind::killed, 9, 0, "killed", {}, true));
+  EXPECT_FALSE(judge(on.board(), 0, failure_kind::killed, 9, 0, "killed", {}));
   EXPECT_EQ(on.verdict_on(0).attempts(), 0u);
   EXPECT_EQ(on.board().failures()[0].facts.chunk, shard::board::no_chunk);
   EXPECT_EQ(on.board().at(0).deaths.load(), 1u);
 }
 
-TEST(Judge, QuarantinesBeyondTheBudgetAndStopsTheRunUnlessItIsToKeepGoing) {
-  for (const bool keep_going : {false, true}) {
-    const ledger on({.chunks = 3});
-    die_in_kernel(on, 0);
-    judge(on.board(), 0, failure_kind::exit, 0, 3, "exit(3)",
-          {.errors = 0, .crashes = 0, .kills = 9}, keep_going);
-    EXPECT_EQ(on.verdict_on(0).state, shard::board::standing::quarantined);
-    EXPECT_EQ(on.board().controls() == std::uint32_t{shard::board::stopping}, !keep_going);
-    EXPECT_EQ(on.board().failures()[0].facts.exit_status, 3);
-  }
+TEST(Judge, QuarantinesBeyondTheBudget) {
+  const ledger on({.chunks = 3});
+  die_in_kernel(on, 0);
+  judge(on.board(), 0, failure_kind::exit, 0, 3, "exit(3)",
+        {.errors = 0, .crashes = 0, .kills = 9});
+  EXPECT_EQ(on.verdict_on(0).state, shard::board::standing::quarantined);
+  EXPECT_EQ(on.board().controls(), 0u) << "nothing is lost yet";
+  EXPECT_EQ(on.board().failures()[0].facts.exit_status, 3);
 }
 
 TEST(Judge, LeavesTheNextOwnerWithACleanSheet) {
   const ledger on({.chunks = 3});
   die_in_kernel(on, 0);
-  EXPECT_TRUE(judge(on.board(), 0, failure_kind::killed, 9, 0, "", {}, true));
-  EXPECT_FALSE(judge(on.board(), 0, failure_kind::killed, 9, 0, "", {}, true));
+  EXPECT_TRUE(judge(on.board(), 0, failure_kind::killed, 9, 0, "", {}));
+  EXPECT_FALSE(judge(on.board(), 0, failure_kind::killed, 9, 0, "", {}));
   EXPECT_EQ(on.verdict_on(0).kills, 1u);
 }
 
@@ -97,7 +95,7 @@ TEST(Acquit, ForgetsWhatWasInProgress) {
   const ledger on({.chunks = 3});
   die_in_kernel(on, 0);
   acquit(on.board(), 0);
-  EXPECT_FALSE(judge(on.board(), 0, failure_kind::killed, 9, 0, "", {}, true));
+  EXPECT_FALSE(judge(on.board(), 0, failure_kind::killed, 9, 0, "", {}));
   EXPECT_EQ(on.verdict_on(0).attempts(), 0u);
 }
 
