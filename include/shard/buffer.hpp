@@ -101,7 +101,8 @@ class buffer : public detail::owner_atomics<buffer<T, Rank>, T, Rank> {
   static buffer reopen(int descriptor);
 
   // Gives up the elements; others that have them keep them. A file made by create() that has not
-  // got its final name yet is gone with its last user.
+  // got its final name yet is gone with its last user. Requires, like any end of a handle: no other
+  // thread uses it. What another one has locked by it stays so until that thread ends.
   void close() noexcept;
   bool is_open() const noexcept { return owner_ != nullptr; }
   // Sends the descriptor over a connected Unix domain socket, and takes the next one that was sent:
@@ -265,7 +266,8 @@ class buffer : public detail::owner_atomics<buffer<T, Rank>, T, Rank> {
   // ---- The lock, for whatever its users agree on: it excludes those who lock, not accesses and
   // transfers. Usable with std::unique_lock and std::shared_lock. Held by a thread; a forked child
   // holds nothing. A holder that dies, by whatever signal, is succeeded at once. Throws
-  // shard::error(resource_deadlock_would_occur) if the thread holds it already, either way, and
+  // shard::error(resource_deadlock_would_occur) if the thread holds it already, either way,
+  // shard::error(no_lock_available) if it holds 1900 others, and
   // shard::error(operation_not_permitted) if it unlocks what it doesn't hold.
 
   void lock()

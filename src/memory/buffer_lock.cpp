@@ -1,6 +1,10 @@
 #include "memory/buffer_lock.hpp"
 
 #include <algorithm>
+#include <memory>
+#include <string>
+#include <utility>
+#include <vector>
 
 #include "memory/control.hpp"
 #include "memory/segment.hpp"
@@ -18,10 +22,11 @@ using outcome = os::robust_mutex::outcome;
 
 // ---- What the calling thread holds. A forked child's only thread holds nothing.
 
+// The area stays mapped while it is locked, though another thread should close the handle: the C
+// library and the kernel have the thread's mutexes in a list that goes through them.
 struct held_lock {
-  const segment* by;
-  const control* area;
-  shared_slot* slot;  // null: exclusively
+  std::shared_ptr<control> area;  // the handle's own
+  shared_slot* slot;              // null: exclusively
 };
 
 struct this_thread {
@@ -30,19 +35,41 @@ struct this_thread {
   std::size_t slot = 0;  // that it shares a lock by, if it is free
 };
 
+// A pointer, since destructors of static variables may lock and unlock: they run after those of the
+// main thread's variables.
+thread_local this_thread* known = nullptr;
+
+// The end of a thread, the main one's aside. What it still holds the kernel hands on, after this.
+struct thread_end {
+  ~thread_end() {
+    for (held_lock& one : known->held) {
+      if (one.area.use_count() == 1) new std::shared_ptr(std::move(one.area));  // for ever
+    }
+    delete std::exchange(known, nullptr);
+  }
+};
+
 this_thread& mine() {
-  thread_local this_thread only;
-  return only;
+  if (known == nullptr) {
+    known = new this_thread;
+    if (os::own_thread() != os::own_pid()) {
+      [[maybe_unused]] thread_local const thread_end last;
+    }
+  }
+  return *known;
 }
 
 // Registered once, before any thread can hold anything.
 [[maybe_unused]] const bool forgetting = [] {
-  os::on_fork_called([] { mine() = this_thread{}; });
+  os::on_fork_called([] {
+    if (known != nullptr) *known = this_thread{};
+  });
   return true;
 }();
 
 auto found_by(std::vector<held_lock>& held, const segment& handle) {
-  return std::ranges::find(held, &handle, &held_lock::by);
+  return std::ranges::find_if(
+      held, [&](const held_lock& one) { return one.area.get() == handle.attached(); });
 }
 
 [[noreturn]] void refuse_second(const segment& of, const held_lock& first) {
@@ -59,9 +86,22 @@ void require_not_held(const std::vector<held_lock>& held, const segment& of, con
   }
 }
 
+// Of a thread that dies the kernel hands on 2048 mutexes, the rest never (ROBUST_LIST_LIMIT). There
+// must be room for those of a transfer as well.
+void require_room(const std::vector<held_lock>& held, const segment& of) {
+  constexpr std::size_t most = 1900;
+  if (held.size() < most) return;
+  throw error(std::errc::no_lock_available,
+              "cannot lock " + of.name() + ": found " + std::to_string(held.size()) +
+                  " locks held by this thread, expected fewer than " + std::to_string(most));
+}
+
 // Afterwards there is room to hold one more, so that nothing can fail once it is locked.
 inline void prepare(std::vector<held_lock>& held, const segment& of, const control& area) {
-  if (!held.empty()) require_not_held(held, of, area);
+  if (!held.empty()) {
+    require_not_held(held, of, area);
+    require_room(held, of);
+  }
   if (held.size() == held.capacity()) held.reserve(held.size() + 1);
 }
 
@@ -162,7 +202,7 @@ bool lock_exclusively(segment& of, deadline until) {
   }
   line.thread.store(me.id, std::memory_order_relaxed);
   line.writer.store(writer_state::holding, std::memory_order_relaxed);
-  me.held.push_back({&of, &area, nullptr});
+  me.held.push_back({of.attachment(), nullptr});
   return true;
 }
 
@@ -183,7 +223,7 @@ bool lock_shared(segment& of, deadline until) {
     line.mutex.unlock();
     if (slot == nullptr) return false;
   }
-  me.held.push_back({&of, &area, slot});
+  me.held.push_back({of.attachment(), slot});
   return true;
 }
 
@@ -191,8 +231,9 @@ void unlock_exclusively(segment& of) {
   std::vector<held_lock>& held = mine().held;
   const auto found = found_by(held, of);
   if (found == held.end() || found->slot != nullptr) refuse_unlock(of);
-  exclusive_line& line = found->area->lines().exclusive;
+  const std::shared_ptr<control> area = std::move(found->area);
   held.erase(found);
+  exclusive_line& line = area->lines().exclusive;
   line.thread.store(0, std::memory_order_relaxed);
   // Release: pairs with the load in lock_shared(); who sees no writer sees what we wrote.
   line.writer.store(writer_state::none, std::memory_order_release);
@@ -203,6 +244,7 @@ void unlock_shared(segment& of) {
   std::vector<held_lock>& held = mine().held;
   const auto found = found_by(held, of);
   if (found == held.end() || found->slot == nullptr) refuse_unlock(of);
+  const std::shared_ptr<control> area = std::move(found->area);
   shared_slot& slot = *found->slot;
   held.erase(found);
   slot.thread.store(0, std::memory_order_relaxed);
@@ -215,10 +257,6 @@ void release_locks(const segment& of) noexcept {
   if (found == held.end()) return;
   auto& handle = const_cast<segment&>(of);
   found->slot == nullptr ? unlock_exclusively(handle) : unlock_shared(handle);
-}
-
-bool holds_lock(const segment& of) noexcept {
-  return found_by(mine().held, of) != mine().held.end();
 }
 
 bool is_abandoned(const segment& of) {

@@ -8,6 +8,4 @@ namespace shard::detail {
 // Unlocks what the calling thread holds by this handle: before it is closed.
 void release_locks(const segment& of) noexcept;
 
-bool holds_lock(const segment& of) noexcept;  // the calling thread, by this handle
-
 }  // namespace shard::detail

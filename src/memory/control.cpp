@@ -2,6 +2,8 @@
 
 #include <algorithm>
 #include <bit>
+#include <cerrno>
+#include <cstddef>
 #include <cstring>
 #include <new>
 #include <string>
@@ -9,6 +11,7 @@
 #include "memory/malformed.hpp"
 #include "os/byte_lock.hpp"
 #include "os/calls.hpp"
+#include "os/headroom.hpp"
 
 namespace shard::memory {
 namespace {
@@ -19,6 +22,8 @@ constexpr unsigned longest_shift = 31;  // offsets inside a stripe are 32 bits
 
 // "SHARDCT1" as the bytes of a little-endian word.
 constexpr std::uint64_t magic = 0x3154'4344'5241'4853;
+// "SHARDCT0": until all else of an area is there.
+constexpr std::uint64_t unfinished_magic = 0x3054'4344'5241'4853;
 
 std::size_t stripes_of(std::size_t data_bytes, unsigned shift) noexcept {
   const std::size_t whole = data_bytes >> shift;
@@ -60,6 +65,12 @@ std::size_t control_offset(std::size_t data_end) noexcept {
 
 std::size_t control_end(std::size_t data_end, std::size_t data_bytes) noexcept {
   return control_offset(data_end) + plan_control(data_bytes).size_bytes();
+}
+
+void make_permanent(const os::descriptor& file, std::size_t data_end) {
+  const std::uint32_t yes = 1;
+  os::write_all(file, std::as_bytes(std::span(&yes, 1)),
+                control_offset(data_end) + offsetof(control_header, permanent));
 }
 
 // Relaxed: the mutex, or the attaching byte, orders those who settle.
@@ -112,7 +123,7 @@ std::unique_ptr<control> control::for_writing(const place& where) {
   made->make_room(first);
   made->map_lines();
   made->require_ours();
-  made->appended_ = where.grows;
+  made->cuttable_ = where.grows && made->lines_->header.permanent.load() == 0;
   if (first) made->lay_out();
   os::lock_byte(made->own_, writers_byte, os::hold::shared);
   os::unlock_byte(made->own_, attaching_byte);
@@ -147,7 +158,7 @@ control::control(const place& where, os::protection rights)
       creator_(os::process_id()) {}
 
 control::~control() {
-  if (!appended_ || creator_ != os::process_id()) return;
+  if (!cuttable_ || creator_ != os::process_id()) return;
   try {
     cut_off();
   } catch (const os::call_failed&) {
@@ -172,7 +183,13 @@ void control::make_room(bool first) {
         std::to_string(size) + " bytes",
         std::to_string(where_.data_end) + ", or " + std::to_string(end) + " with control words");
   }
-  appended_ = true;
+  append();
+}
+
+void control::append() {
+  const std::size_t end = control_end(where_.data_end, where_.data_bytes);
+  // Growing beyond the limit would raise SIGXFSZ.
+  if (end > os::file_size_headroom().available_bytes) throw os::call_failed(EFBIG, "fallocate");
   try {
     os::reserve(own_, end - where_.data_end, where_.data_end);
   } catch (const os::call_failed&) {
@@ -189,18 +206,33 @@ void control::map_lines() {
   lines_ = reinterpret_cast<control_lines*>(mapped_.base() + (offset - from));
 }
 
-// Without any magic it is an area that nobody has laid out yet, or not to the end.
+// An area that nobody has laid out yet, or not to the end, or that is whole.
 void control::require_ours() const {
   // Relaxed: whoever stored it had the attaching byte before us.
-  if (laid_out() || lines_->header.magic.load(std::memory_order_relaxed) == 0) return;
+  const std::uint64_t found = lines_->header.magic.load(std::memory_order_relaxed);
+  if (laid_out() || found == unfinished_magic || is_empty()) return;
   throw malformed("other bytes behind the data", "nothing, or control words");
+}
+
+// Nobody has ever written to it.
+bool control::is_empty() const noexcept {
+  const std::span<const std::byte> all(reinterpret_cast<const std::byte*>(lines_),
+                                       plan_.size_bytes());
+  constexpr std::size_t skipped = offsetof(control_header, permanent);
+  const auto zero = [](std::byte each) { return each == std::byte{0}; };
+  return std::ranges::all_of(all.first(skipped), zero) &&
+         std::ranges::all_of(all.subspan(skipped + sizeof(control_header::permanent)), zero);
 }
 
 // What an earlier life of the area left is carried over: sequences go on, so that readers who are
 // attached see that they moved; what is torn, or abandoned, stays so. Any bytes may be there.
 void control::lay_out() noexcept {
   control_lines& all = *lines_;
-  if (!laid_out()) std::memset(static_cast<void*>(lines_), 0, plan_.size_bytes());
+  if (!laid_out()) {
+    all.header.magic.store(unfinished_magic);
+    all.header.recoveries.store(0);
+    std::memset(static_cast<void*>(&all.exclusive), 0, plan_.size_bytes() - sizeof all.header);
+  }
 
   if (all.exclusive.writer.load() == writer_state::holding) all.exclusive.abandoned.store(1);
   all.exclusive.writer.store(writer_state::none);

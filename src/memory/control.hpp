@@ -47,6 +47,7 @@ struct alignas(line_bytes) control_header {
   std::atomic<std::uint64_t> magic;  // stored last: who sees it sees the rest
   control_plan plan;
   std::atomic<std::uint64_t> recoveries;  // mutexes whose owner was found dead
+  std::atomic<std::uint32_t> permanent;   // 1: room from the start, not appended and not to be cut
 };
 
 // Whether an area has this header, and is whole. Acquire: pairs with the release of the magic.
@@ -140,6 +141,10 @@ static_assert(sizeof(stripe) == line_bytes);
 std::size_t control_offset(std::size_t data_end) noexcept;
 std::size_t control_end(std::size_t data_end, std::size_t data_bytes) noexcept;
 
+// Of a new file with room for an area: whoever opens it, and however, leaves it the room. Throws
+// os::call_failed.
+void make_permanent(const os::descriptor& file, std::size_t data_end);
+
 // ---- One handle's attachment to an area.
 
 class control {
@@ -149,7 +154,8 @@ class control {
     int descriptor = -1;
     std::size_t data_end = 0;
     std::size_t data_bytes = 0;
-    bool grows = false;  // a file: the area is appended, and cut off by its last writer
+    bool grows = false;  // a file: an area is appended if need be, and then cut off by its last
+                         // writer
   };
 
   // Lays the area out if nobody else is attached for writing. Throws os::call_failed, and malformed
@@ -190,8 +196,10 @@ class control {
 
   bool look_for_layout() const noexcept;
   void make_room(bool first);
+  void append();
   void map_lines();
   void require_ours() const;
+  bool is_empty() const noexcept;
   void lay_out() noexcept;
   bool has_marks() const noexcept;
   void cut_off();
@@ -202,7 +210,7 @@ class control {
   os::descriptor own_;  // an open file description of its own, that holds the byte locks
   os::file_identity identity_;
   int creator_;            // a forked child's copy detaches from nothing
-  bool appended_ = false;  // what is behind the data is an area, to be cut off with its last writer
+  bool cuttable_ = false;  // what is behind the data is an area, which goes with its last writer
   os::mapping mapped_;
   control_lines* lines_ = nullptr;
   mutable std::atomic<bool> seen_laid_out_ = false;

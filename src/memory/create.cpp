@@ -183,7 +183,10 @@ detail::array unpublished(const location& at, const detail::element_type& type,
     parts.file = output.take_descriptor();
     os::reserve(parts.file, size.file_bytes());
     detail::write_header(parts.file, type, shape);
-    if (at.kind == backing::named) hold(parts.file);
+    if (at.kind == backing::named) {
+      make_permanent(parts.file, size.mapped_bytes());
+      hold(parts.file);
+    }
     parts.mapped = os::mapping(parts.file.get(), size.mapped_bytes(), os::protection::write);
     parts.data_offset = header_bytes;
     parts.data_bytes = size.data_bytes;

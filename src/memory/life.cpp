@@ -71,8 +71,9 @@ void segment::freeze() {
   if (parts_.kind != backing::memory) {
     refuse(std::errc::invalid_argument, what, "a file", "memory, which alone can be sealed");
   }
-  if (holds_lock(*this)) {
-    refuse(std::errc::device_or_resource_busy, what, "it locked by this thread", "it unlocked");
+  if (kept_.use_count() > 1) {
+    refuse(std::errc::device_or_resource_busy, what, "it locked by a thread of this program",
+           "it unlocked");
   }
   attempt(what, "memory that no other handle and no other process can write to", [&] {
     // Our own mapping of the control words is a writable one, too; it is attached anew if needed.

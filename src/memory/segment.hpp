@@ -89,6 +89,12 @@ class segment {
     memory::control* const found = attached_.load(std::memory_order_acquire);
     return found != nullptr ? found : attach();
   }
+  // The area that this handle is attached to, or null.
+  const memory::control* attached() const noexcept {
+    return attached_.load(std::memory_order_acquire);
+  }
+  // A share in it, for who holds a lock. Requires: attached.
+  const std::shared_ptr<memory::control>& attachment() const noexcept { return kept_; }
   // How many notifications this handle has seen.
   std::atomic<std::uint32_t>& noticed() noexcept { return noticed_; }
   // Made by the first call, -1 before, with `create` unset.
@@ -130,7 +136,7 @@ class segment {
   int owner_ = os::process_id();  // of this object, not of the file
   std::atomic<bool> demoted_ = false;
   mutable std::mutex attaching_;
-  mutable std::unique_ptr<memory::control> kept_;
+  mutable std::shared_ptr<memory::control> kept_;
   mutable std::atomic<memory::control*> attached_ = nullptr;
   std::atomic<std::uint32_t> noticed_ = 0;
   os::descriptor event_;

@@ -56,6 +56,7 @@ call_table& calls() noexcept {
 std::string_view remedy_for(int error) noexcept {
   if (error == EMFILE) return "more descriptors (ulimit -n)";
   if (error == ENFILE) return "more descriptors (fs.file-max)";
+  if (error == EFBIG) return "larger files to be allowed (ulimit -f)";
   return {};
 }
 

@@ -188,7 +188,9 @@ header second_reading(const file& of) {
 
 constexpr std::size_t stripes_at = 4288;
 constexpr std::size_t line_bytes = 64;
-constexpr std::uint64_t area_magic = 0x3154434452414853;  // "SHARDCT1"
+constexpr std::uint64_t area_magic = 0x3154434452414853;        // "SHARDCT1"
+constexpr std::uint64_t unfinished_magic = 0x3054434452414853;  // "SHARDCT0"
+constexpr std::size_t permanent_at = 32;
 
 struct area {
   std::size_t data_end = 0, data_bytes = 0;
@@ -208,6 +210,15 @@ struct area {
     return words.size() == end - begin && word<std::uint64_t>(words, 0) == area_magic &&
            word<std::uint64_t>(words, 8) == data_bytes &&
            word<std::uint32_t>(words, 16) == stripes && word<std::uint32_t>(words, 20) == shift;
+  }
+
+  // Nobody has laid it out yet, or not to the end.
+  static bool is_begun(const bytes& words) {
+    if (word<std::uint64_t>(words, 0) == unfinished_magic) return true;
+    for (std::size_t at = 0; at < words.size(); ++at) {
+      if (words[at] != 0 && at / 4 != permanent_at / 4) return false;
+    }
+    return true;
   }
 
   // The bytes of the data that are torn, given that nobody is writing.
@@ -479,10 +490,9 @@ class trial {
 
   // Whether the file's size, and what is behind the data, allow for an area.
   bool has_room() const {
-    const bool magic = word<std::uint64_t>(words_, 0) != 0;
     if (todo_.how == kind::path && size_ == area_->data_end) return true;
     if (todo_.how == kind::path ? size_ != area_->end : size_ < area_->end) return false;
-    return !magic || area_->is_laid_out(words_);
+    return area_->is_laid_out(words_) || area::is_begun(words_);
   }
 
   void write(writer& to, const reader& watching) {
@@ -562,9 +572,10 @@ class trial {
 
   // Nothing but the elements that were written to, and the area.
   void check_what_is_left() const {
-    // The last writer cuts a file, unless a reader would miss it, or something is torn.
-    const bool cut =
-        todo_.how == kind::path && (todo_.options & closes_reader_first) != 0 && torn_.empty();
+    // The last writer cuts a file, unless a reader would miss it, something is torn, or it has had
+    // the room from the start.
+    const bool cut = todo_.how == kind::path && (todo_.options & closes_reader_first) != 0 &&
+                     torn_.empty() && word<std::uint32_t>(words_, permanent_at) == 0;
     const std::size_t expected =
         todo_.how != kind::path ? size_ : (cut ? area_->data_end : area_->end);
     require(of_.size() == expected);

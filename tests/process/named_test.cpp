@@ -76,6 +76,30 @@ TEST(Named, GoesWithItsLastHandle) {
   mentions(refusal([] { named::open<int>("x"); }), {"cannot open named buffer x", "no such name"});
 }
 
+// Path, name and descriptor are equal ways in.
+TEST(Named, KeepsItsRoomForControlWordsHoweverItIsOpened) {
+  const shared_names names;
+  auto made = named::create<int>("x", 100);
+  auto unused = named::open_writable<int>("x");
+  const auto size = [&] {
+    struct stat found {};
+    fstat(made.descriptor(), &found);
+    return found.st_size;
+  };
+  const auto before = size();
+  const auto use = [](shard::buffer<int> some) {
+    some.lock();
+    some.unlock();
+  };
+  use(shard::open_writable<int>(names / "shard.x"));
+  EXPECT_EQ(size(), before);
+  made.unlink();
+  use(shard::buffer<int>::reopen(made.descriptor()));
+  EXPECT_EQ(size(), before);
+  made.write({0, 1}, std::vector<int>{1});
+  use(std::move(unused));
+}
+
 TEST(Named, IsTheOwnersAloneAndHasItsMemoryReserved) {
   const shared_names names;
   const mode_t before = umask(0);

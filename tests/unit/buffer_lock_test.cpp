@@ -1,12 +1,17 @@
 // The lock of a buffer between threads.
 #include <gtest/gtest.h>
+#include <sys/resource.h>
 #include <sys/wait.h>
 #include <unistd.h>
 
 #include <atomic>
 #include <chrono>
+#include <cstdlib>
+#include <deque>
+#include <memory>
 #include <mutex>
 #include <shared_mutex>
+#include <string>
 #include <thread>
 #include <vector>
 
@@ -101,6 +106,72 @@ TEST(Lock, IsUnlockedByItsHolderAlone) {
   EXPECT_TRUE(elsewhere([&] { return !refusal([&] { some.unlock(); }).empty(); }));
   EXPECT_FALSE(free_for_all(some));
   some.unlock();
+}
+
+TEST(Lock, OutlivesAHandleThatAnotherThreadCloses) {
+  for (const bool shared : {false, true}) {
+    auto some = std::make_unique<shard::buffer<int>>(10);
+    auto other = shard::buffer<int>::reopen(some->descriptor());
+    std::atomic<int> step = 0;
+    std::thread holder([&] {
+      shared ? some->lock_shared() : some->lock();
+      step = 1;
+      step.notify_one();
+      step.wait(1);
+      // What the thread does next goes through the list of all that it holds.
+      shard::buffer<int> next(3);
+      for (int i = 0; i < 3; ++i) {
+        const std::unique_lock held(next);
+        next.write({0, 3}, std::vector<int>{i, i, i});
+      }
+      EXPECT_FALSE(free_for_all(other));
+    });
+    step.wait(0);
+    some.reset();
+    step = 2;
+    step.notify_one();
+    holder.join();
+    EXPECT_TRUE(free_for_all(other)) << "the end of the thread is that of its lock";
+  }
+}
+
+// Statics are destroyed after what is local to the main thread.
+TEST(Lock, MayBeTakenInDestructorsOfStaticVariables) {
+  const pid_t child = fork();
+  if (child == 0) {
+    static shard::buffer<int> some(10);
+    some.lock();
+    some.unlock();
+    some.lock_shared();
+    std::atexit([] {
+      const std::vector<int> mine(6, 7);  // where what the thread knew of its locks has been
+      some.unlock_shared();
+      some.lock();
+      some.unlock();
+      if (mine != std::vector<int>(6, 7)) _exit(1);
+    });
+    std::exit(0);
+  }
+  int status = 0;
+  waitpid(child, &status, 0);
+  EXPECT_EQ(status, 0);
+}
+
+TEST(Lock, IsRefusedToAThreadThatHoldsAsManyAsCanBeHandedOn) {
+  EXPECT_TRUE(holds_in_a_child([] {
+    rlimit descriptors{};
+    getrlimit(RLIMIT_NOFILE, &descriptors);
+    descriptors.rlim_cur = descriptors.rlim_max;
+    setrlimit(RLIMIT_NOFILE, &descriptors);
+    std::deque<shard::buffer<int>> many;
+    std::string refused;
+    while (refused.empty() && many.size() < 3000) {
+      if (!refusal([&] { many.emplace_back(1); }).empty()) return true;  // for want of descriptors
+      refused = refusal([&] { many.back().lock(); });
+    }
+    return refused.find("1900 locks held by this thread") != std::string::npos ||
+           refused.find("ulimit -n") != std::string::npos;
+  }));
 }
 
 TEST(Lock, GivesUpAtItsDeadline) {

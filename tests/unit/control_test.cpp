@@ -6,6 +6,7 @@
 #include <fcntl.h>
 #include <gtest/gtest.h>
 #include <rapidcheck/gtest.h>
+#include <sys/resource.h>
 #include <sys/stat.h>
 #include <unistd.h>
 
@@ -31,6 +32,7 @@ namespace fs = std::filesystem;
 using shard::range;
 using shard::transfer_state;
 using shard_test::folder;
+using shard_test::holds_in_a_child;
 using shard_test::mentions;
 using shard_test::refusal;
 
@@ -303,23 +305,41 @@ TEST(Control, IsNotNeededToReadWhereNothingCanBeLocked) {
 TEST(Control, IsRefusedWhereOtherBytesAreBehindTheData) {
   for (const std::size_t size : {data_end + 1, area_begin + area_bytes - 1, area_begin + area_bytes,
                                  area_begin + area_bytes + 1}) {
-    SCOPED_TRACE(size);
-    const folder in;
-    shard::save(in / "x.npy", cells(count));
-    std::ofstream(in / "x.npy", std::ios::app) << std::string(size - data_end, 'x');
-    const std::string before = bytes_of(in / "x.npy");
-    {
-      auto some = shard::open_writable<std::int64_t>(in / "x.npy");
-      EXPECT_EQ(some[5], 0);
-      const std::string message = refusal([&] { some.fill({0, 1}, 1); });
-      mentions(message, {"cannot share", "x.npy", "control words"});
-      EXPECT_NE(refusal([&] { some.lock(); }), "");
+    for (const bool zeros : {false, size == area_begin + area_bytes}) {
+      SCOPED_TRACE(size);
+      const folder in;
+      shard::save(in / "x.npy", cells(count));
+      std::string bytes(size - data_end, 'x');
+      // An area that nobody has laid out begins so, too.
+      if (zeros) bytes.replace(0, area_begin + 8 - data_end, area_begin + 8 - data_end, '\0');
+      std::ofstream(in / "x.npy", std::ios::app) << bytes;
+      const std::string before = bytes_of(in / "x.npy");
+      {
+        auto some = shard::open_writable<std::int64_t>(in / "x.npy");
+        EXPECT_EQ(some[5], 0);
+        const std::string message = refusal([&] { some.fill({0, 1}, 1); });
+        mentions(message, {"cannot share", "x.npy", "control words"});
+        EXPECT_NE(refusal([&] { some.lock(); }), "");
+      }
+      EXPECT_EQ(bytes_of(in / "x.npy"), before);
+      std::vector<std::int64_t> seen(count);
+      shard::open<std::int64_t>(in / "x.npy").read({0, count}, seen);
+      EXPECT_EQ(seen, std::vector<std::int64_t>(count));
     }
-    EXPECT_EQ(bytes_of(in / "x.npy"), before);
-    std::vector<std::int64_t> seen(count);
-    shard::open<std::int64_t>(in / "x.npy").read({0, count}, seen);
-    EXPECT_EQ(seen, std::vector<std::int64_t>(count));
   }
+}
+
+TEST(Control, IsNotAppendedBeyondTheLimitOfFileSizes) {
+  const folder in;
+  shard::save(in / "x.npy", cells(count));
+  EXPECT_TRUE(holds_in_a_child([&] {
+    auto some = shard::open_writable<std::int64_t>(in / "x.npy");
+    const rlimit small{data_end + 100, data_end + 100};
+    setrlimit(RLIMIT_FSIZE, &small);
+    const std::string message = refusal([&] { some.fill({0, 1}, 1); });
+    return message.find("ulimit -f") != std::string::npos;
+  }));
+  EXPECT_EQ(fs::file_size(in / "x.npy"), data_end);
 }
 
 TEST(Control, OfAnotherPlanIsRefused) {

@@ -19,6 +19,7 @@
 #include <optional>
 #include <set>
 #include <string>
+#include <thread>
 #include <utility>
 #include <vector>
 
@@ -96,17 +97,24 @@ TEST(Freeze, EndsWritingForAll) {
   close(writable);
 }
 
-TEST(Freeze, IsRefusedWhileThisThreadHoldsTheLock) {
+TEST(Freeze, IsRefusedWhileAThreadHoldsTheLock) {
   shard::buffer<int> numbers(3);
   numbers.lock();
   numbers.write({0, 3}, std::vector<int>{1, 2, 3});
   mentions(refusal([&] { auto frozen = std::move(numbers).freeze(); }),
-           {"cannot freeze memory", "locked by this thread"});
+           {"cannot freeze memory", "locked by a thread"});
   numbers.unlock();  // NOLINT(bugprone-use-after-move): it is as it was
   const auto frozen = std::move(numbers).freeze();
   std::vector<int> read(3);
   frozen.read({0, 3}, read);
   EXPECT_EQ(read, (std::vector<int>{1, 2, 3}));
+
+  shard::buffer<int> shared(3);
+  shared.lock_shared();
+  std::thread([&] {
+    mentions(refusal([&] { auto never = std::move(shared).freeze(); }), {"locked by a thread"});
+  }).join();
+  shared.unlock_shared();  // NOLINT(bugprone-use-after-move): it is as it was
 }
 
 TEST(EveryBacking, TransfersInBulkAndLocks) {
