@@ -290,7 +290,7 @@ class buffer : public detail::owner_atomics<buffer<T, Rank>, T, Rank> {
   bool try_lock_until(std::chrono::time_point<Clock, Duration> deadline)
     requires(!std::is_const_v<T>)
   {
-    return try_lock_for(deadline - Clock::now());
+    return detail::lock_exclusively(open_owner(), detail::deadline_at(deadline));
   }
   void unlock()
     requires(!std::is_const_v<T>)
@@ -319,7 +319,7 @@ class buffer : public detail::owner_atomics<buffer<T, Rank>, T, Rank> {
   bool try_lock_shared_until(std::chrono::time_point<Clock, Duration> deadline)
     requires(!std::is_const_v<T>)
   {
-    return try_lock_shared_for(deadline - Clock::now());
+    return detail::lock_shared(open_owner(), detail::deadline_at(deadline));
   }
   void unlock_shared()
     requires(!std::is_const_v<T>)

@@ -6,8 +6,12 @@
 
 #include <atomic>
 #include <chrono>
+#include <cmath>
 #include <cstdlib>
 #include <deque>
+#include <filesystem>
+#include <fstream>
+#include <latch>
 #include <memory>
 #include <mutex>
 #include <shared_mutex>
@@ -193,6 +197,67 @@ TEST(Lock, GivesUpAtItsDeadline) {
     some.unlock();
     return got;
   }));
+}
+
+// As far away as numbers go: differences from now would overflow.
+TEST(Lock, IsNotWaitedForUntilWhatIsLongPast) {
+  using std::chrono::hours;
+  using std::chrono::steady_clock;
+  using std::chrono::system_clock;
+  using std::filesystem::file_time_type;
+  shard::buffer<int> some(1);
+  const auto gives_up = [&](auto until) {
+    return elsewhere(
+        [&] { return !some.try_lock_until(until) && !some.try_lock_shared_until(until); });
+  };
+  const auto gives_up_after = [&](auto limit) {
+    return elsewhere([&] { return !some.try_lock_for(limit) && !some.try_lock_shared_for(limit); });
+  };
+  some.lock();
+  EXPECT_TRUE(gives_up(steady_clock::time_point::min()));
+  EXPECT_TRUE(gives_up(system_clock::time_point::min()));
+  EXPECT_TRUE(gives_up(file_time_type::min()));
+  EXPECT_TRUE(gives_up(std::chrono::time_point<system_clock, hours>::min()));
+  EXPECT_TRUE(gives_up(steady_clock::now() - 1ns));
+  EXPECT_TRUE(gives_up_after(hours(-3'000'000)));
+  EXPECT_TRUE(gives_up_after(hours::min()));
+  EXPECT_TRUE(gives_up_after(-std::chrono::duration<double>(HUGE_VAL)));
+  EXPECT_TRUE(gives_up_after(std::chrono::duration<double>(std::nan(""))));
+  some.unlock();
+  EXPECT_EQ(some.wait_for(std::chrono::seconds(-10'000'000'000)), 0u);
+  EXPECT_EQ(some.wait_for(std::chrono::seconds::min()), 0u);
+}
+
+TEST(Lock, IsWaitedForUntilTheFarFuture) {
+  using std::chrono::hours;
+  using std::chrono::steady_clock;
+  using std::chrono::system_clock;
+  using std::filesystem::file_time_type;
+  shard::buffer<int> some(1);
+  const auto gets_it = [&](auto ask) {
+    some.lock();
+    std::atomic<bool> asks = false;
+    bool got = false;
+    std::thread waits([&] {
+      asks = true;
+      got = ask();
+      if (got) some.unlock();
+    });
+    while (!asks) std::this_thread::yield();
+    some.unlock();
+    waits.join();
+    return got;
+  };
+  const auto by = [&](auto until) { return [&some, until] { return some.try_lock_until(until); }; };
+  EXPECT_TRUE(gets_it(by(steady_clock::time_point::max())));
+  EXPECT_TRUE(gets_it(by(system_clock::time_point::max())));
+  EXPECT_TRUE(gets_it(by(file_time_type::max())));
+  EXPECT_TRUE(gets_it(by(std::chrono::time_point<system_clock, hours>::max())));
+  EXPECT_TRUE(gets_it(by(system_clock::now() + 1h)));
+  EXPECT_TRUE(gets_it([&] { return some.try_lock_for(hours::max()); }));
+  EXPECT_TRUE(gets_it([&] { return some.try_lock_for(std::chrono::duration<double>(HUGE_VAL)); }));
+  some.notify();
+  EXPECT_EQ(some.wait_for(hours::max()), 1u);
 }
 
 TEST(Lock, IsHandedToWhoWaits) {

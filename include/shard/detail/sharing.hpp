@@ -38,14 +38,25 @@ void clear_torn(segment& of, range elements);
 
 using deadline = std::optional<std::chrono::steady_clock::time_point>;
 
-// Never, if it is further away than the clock can say.
+// Passed, unless it is in the future (a NaN is not). Never, if it is a century away: the numbers of
+// any clock would soon end.
 template <class Rep, class Period>
 deadline deadline_in(std::chrono::duration<Rep, Period> limit) {
   using clock = std::chrono::steady_clock;
-  const auto now = clock::now();
+  constexpr std::chrono::duration<double> century = std::chrono::hours(100 * 365 * 24);
   const std::chrono::duration<double> seconds = limit;
-  if (seconds >= clock::time_point::max() - now) return {};
-  return now + std::chrono::ceil<clock::duration>(limit);
+  if (seconds >= century) return {};
+  if (!(seconds.count() > 0)) return clock::now();
+  return clock::now() + std::chrono::ceil<clock::duration>(limit);
+}
+
+// The same for a moment of any clock. The difference is exact only where it can't overflow.
+template <class Clock, class Duration>
+deadline deadline_at(std::chrono::time_point<Clock, Duration> moment) {
+  using seconds = std::chrono::duration<double>;
+  const auto now = Clock::now();
+  const seconds about = seconds(moment.time_since_epoch()) - seconds(now.time_since_epoch());
+  return abs(about) < std::chrono::hours(1) ? deadline_in(moment - now) : deadline_in(about);
 }
 
 bool lock_exclusively(segment& of, deadline until);
