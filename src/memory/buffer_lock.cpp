@@ -147,16 +147,25 @@ bool taken(control& area, shared_slot& slot, outcome found) {
 
 // The slot that the thread had last, or else the first free one: so no more slots come into use,
 // for exclusive lockers to look at, than threads that share at a time, and those soon have a line
-// each. If there are more sharers than slots, waits for the thread's own.
+// each. If there are more sharers than slots, waits for the thread's own, but never long before it
+// looks again: what is free first may be another.
 shared_slot* take_any_slot(control& area, std::size_t& own, deadline until) {
+  using clock = std::chrono::steady_clock;
+  constexpr clock::duration longest_wait = std::chrono::milliseconds(10);
   auto& slots = area.lines().slots;
   if (taken(area, slots[own], slots[own].mutex.try_lock())) return &slots[own];
-  for (std::size_t i = 0; i < slots.size(); ++i) {
-    if (!taken(area, slots[i], slots[i].mutex.try_lock())) continue;
-    own = i;
-    return &slots[i];
+  for (clock::duration wait = std::chrono::milliseconds(1);;
+       wait = std::min(2 * wait, longest_wait)) {
+    for (std::size_t i = 0; i < slots.size(); ++i) {
+      if (!taken(area, slots[i], slots[i].mutex.try_lock())) continue;
+      own = i;
+      return &slots[i];
+    }
+    const auto now = clock::now();
+    if (until && *until <= now) return nullptr;
+    const auto again = until ? std::min(*until, now + wait) : now + wait;
+    if (taken(area, slots[own], take(slots[own].mutex, again))) return &slots[own];
   }
-  return taken(area, slots[own], take(slots[own].mutex, until)) ? &slots[own] : nullptr;
 }
 
 void occupy(control& area, shared_slot& slot, std::uint32_t thread) {

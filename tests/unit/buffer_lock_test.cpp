@@ -321,6 +321,49 @@ TEST(Lock, HasRoomForMoreSharersThanSlots) {
   EXPECT_TRUE(free_for_all(some));
 }
 
+// Until the thread sleeps: what it then waits for, it has found taken.
+void wait_until_asleep(pid_t thread) {
+  const std::string path = "/proc/self/task/" + std::to_string(thread) + "/stat";
+  for (char state = 'R'; state != 'S';) {
+    std::string stat;
+    std::getline(std::ifstream(path), stat);
+    state = stat.at(stat.rfind(')') + 2);
+    std::this_thread::yield();
+  }
+}
+
+// The holder that stays has the slot that every thread begins with, and waits for the last thread.
+TEST(Lock, IsSharedOnceAnySlotIsFree) {
+  constexpr std::ptrdiff_t others = shard::memory::shared_slots - 1;
+  shard::buffer<int> some(1);
+  some.lock_shared();
+  std::latch others_have_shared(others);
+  std::latch others_may_go(1);
+  std::vector<std::thread> holders;
+  for (std::ptrdiff_t t = 0; t < others; ++t) {
+    holders.emplace_back([&] {
+      const std::shared_lock held(some);
+      others_have_shared.count_down();
+      others_may_go.wait();
+    });
+  }
+  others_have_shared.wait();
+  EXPECT_FALSE(free_to_share(some));
+  EXPECT_FALSE(elsewhere([&] { return some.try_lock_shared_for(2ms); }));
+  std::atomic<pid_t> waiting = 0;
+  std::thread last([&] {
+    waiting = gettid();
+    const std::shared_lock held(some);
+  });
+  while (waiting == 0) std::this_thread::yield();
+  wait_until_asleep(waiting);
+  others_may_go.count_down();
+  last.join();
+  some.unlock_shared();
+  for (auto& each : holders) each.join();
+  EXPECT_TRUE(free_for_all(some));
+}
+
 TEST(Lock, IsLetGoWhenItsHandleIsClosed) {
   shard::buffer<int> stays(1);
   {
