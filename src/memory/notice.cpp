@@ -17,17 +17,21 @@ void notify(segment& of) {
   if (const int event = of.event_descriptor(false); event >= 0) os::count_event(event);
 }
 
+// Of the threads that wait by one handle, the one that moves `noticed` on returns what is between.
 std::uint32_t wait_for_notice(segment& of, deadline until) {
   const auto& count = of.own_words().lines().notice.count;
-  const std::uint32_t seen = of.noticed().load();
-  // Acquire: pairs with the release in notify().
-  std::uint32_t now = count.load(std::memory_order_acquire);
-  while (now == seen && (!until || std::chrono::steady_clock::now() < *until)) {
-    os::futex_wait(count, seen, until);
-    now = count.load(std::memory_order_acquire);
+  auto& noticed = of.noticed();
+  std::uint32_t seen = noticed.load();
+  for (;;) {
+    // Acquire: pairs with the release in notify().
+    const std::uint32_t now = count.load(std::memory_order_acquire);
+    if (now == seen) {
+      if (until && *until <= std::chrono::steady_clock::now()) return 0;
+      os::futex_wait(count, seen, until);
+    } else if (noticed.compare_exchange_strong(seen, now)) {
+      return now - seen;
+    }
   }
-  of.noticed().store(now);
-  return now - seen;
 }
 
 int event_descriptor(segment& of) { return of.event_descriptor(true); }

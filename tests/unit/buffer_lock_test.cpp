@@ -416,6 +416,32 @@ TEST(Notice, CountsWhatThisHandleHasNotSeen) {
   EXPECT_EQ(other.wait(), 2u) << "each handle counts by itself";
 }
 
+TEST(Notice, IsCountedByOneOfTheThreadsThatShareAHandle) {
+  constexpr std::size_t many = 500;
+  shard::buffer<int> some(1);
+  std::atomic<bool> done = false;
+  std::atomic<std::size_t> counted = 0;
+  std::vector<std::thread> threads;
+  for (int t = 0; t < 3; ++t) {
+    threads.emplace_back([&] {
+      for (;;) {
+        const bool last = done;
+        const std::size_t found = some.wait_for(last ? 0ms : 1ms);
+        counted += found;
+        if (last && found == 0) return;
+      }
+    });
+  }
+  for (std::size_t i = 0; i < many; ++i) {
+    some.notify();
+    while (counted <= i) std::this_thread::yield();
+  }
+  done = true;
+  for (auto& each : threads) each.join();
+  EXPECT_EQ(counted, many);
+  EXPECT_EQ(some.wait_for(0s), 0u);
+}
+
 TEST(Notice, CarriesWhatWasWrittenBefore) {
   shard::buffer<int> some(1);
   std::thread waits([&] {
