@@ -203,10 +203,12 @@ class buffer : public detail::owner_atomics<buffer<T, Rank>, T, Rank> {
   // ---- Bulk transfers, between all processes that have the buffer. Each is one transfer: no other
   // sees or leaves half of it, and those of other elements don't wait for it, unless they are
   // neighbours (docs/buffers.md). Elements are numbered in row-major order. Nothing is transferred,
-  // and shard::error thrown, if an index is outside or a length differs; torn_error if a writer
-  // died half-way in these elements; shard::error(device_or_resource_busy) if others were writing
-  // at every try, which happens to read-only handles alone: one that can write waits. Accesses to
-  // elements are no transfers, and wait for none.
+  // and shard::error thrown, if an index is outside, a length differs, or values lie in the very
+  // elements that they are read from or written to; torn_error if a writer died half-way in these
+  // elements; shard::error(device_or_resource_busy) if others were writing at every try, which
+  // happens to read-only handles alone: one that can write waits. Accesses to elements are no
+  // transfers, and wait for none.
+  // Requires: values don't lie in these elements through another handle either.
 
   void read(range elements, std::span<value_type> to) const;
   void write(range elements, std::span<const value_type> from)

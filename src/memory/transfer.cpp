@@ -3,7 +3,9 @@
 // "Can seqlocks get along with programming language memory models?", MSPC 2012).
 
 #include <algorithm>
+#include <cstdint>
 #include <cstring>
+#include <string>
 #include <thread>
 
 #include "memory/attempt.hpp"
@@ -139,6 +141,36 @@ void report(transfer& to, const segment& of, std::size_t start, bytes_in_stripe 
                 ? range{std::min(to.torn.first, found.first), std::max(to.torn.last, found.last)}
                 : found;
   to.state = transfer_state::torn;
+}
+
+// ---- Values must be elsewhere than the elements they are copied to or from: no copy could tell
+// which of them it has changed already.
+
+bool overlap(std::span<const std::byte> one, std::span<const std::byte> other) noexcept {
+  const auto a = reinterpret_cast<std::uintptr_t>(one.data());
+  const auto b = reinterpret_cast<std::uintptr_t>(other.data());
+  return std::max(a, b) < std::min(a + one.size(), b + other.size());
+}
+
+[[noreturn]] void refuse_overlap(const char* operation, const run& elements) {
+  throw error(std::errc::invalid_argument,
+              std::string("cannot ") + operation + " elements [" + std::to_string(elements.first) +
+                  ", " + std::to_string(elements.first + elements.count) +
+                  "): found the values in the same memory, expected them elsewhere, as in a copy");
+}
+
+void require_apart(const segment& of, std::span<const run> runs, const std::byte* values,
+                   const char* operation) {
+  const std::size_t size = of.element_bytes();
+  std::size_t bytes = 0;
+  for (const run& each : runs) bytes += each.count * size;
+  const std::span all(values, bytes);
+  if (!overlap({of.data(), of.data_bytes()}, all)) return;  // as nearly always
+  for (const run& each : runs) {
+    if (overlap({of.data() + each.first * size, each.count * size}, all)) {
+      refuse_overlap(operation, each);
+    }
+  }
 }
 
 // ---- Writers.
@@ -422,12 +454,14 @@ transfer read_unguarded(const segment& of, std::span<const run> runs, std::byte*
 }  // namespace
 
 transfer read_runs(const segment& of, std::span<const run> runs, std::byte* to, patience how) {
+  require_apart(of, runs, to, "read");
   memory::control* const area = of.words();
   if (area != nullptr && area->laid_out()) return read_guarded(of, *area, runs, to, how);
   return read_unguarded(of, runs, to, how);
 }
 
 transfer write_runs(segment& of, std::span<const run> runs, const std::byte* from, patience how) {
+  require_apart(of, runs, from, "write");
   return written(of, runs, how, [&] {
     const std::size_t size = of.element_bytes();
     for (const run& each : runs) {

@@ -239,6 +239,44 @@ TEST(Transfer, KeepsAnyBits) {
       9);
 }
 
+TEST(Transfer, RefusesValuesInTheElementsThemselves) {
+  using numbers = std::vector<int>;
+  shard::buffer<int> some(40);
+  std::iota(some.begin(), some.end(), 0);
+  const numbers before = contents(some);
+  const auto part = [&](std::size_t first, std::size_t count) {
+    return some.span().subspan(first, count);
+  };
+  mentions(refusal([&] {
+             some.write({1, 40}, part(0, 39));
+           }),
+           {"cannot write elements [1, 40)", "in the same memory", "expected them elsewhere"});
+  mentions(refusal([&] { some.write({0, 39}, part(1, 39)); }), {"[0, 39)"});
+  mentions(refusal([&] { some.write({5, 7}, part(6, 2)); }), {"[5, 7)"});
+  mentions(refusal([&] { static_cast<void>(some.try_write({0, 40}, some.span())); }), {"[0, 40)"});
+  mentions(refusal([&] { some.read({1, 40}, part(0, 39)); }), {"cannot read elements [1, 40)"});
+  mentions(refusal([&] { static_cast<void>(some.try_read({0, 2}, part(1, 2))); }), {"[0, 2)"});
+  const std::vector<std::size_t> indices{30, 5, 20};
+  mentions(refusal([&] { some.scatter(indices, part(3, 3)); }), {"write", "[5, 6)"});
+  mentions(refusal([&] { some.gather(indices, part(18, 3)); }), {"read", "[20, 21)"});
+  shard::buffer<int, 2> square(4, 4);
+  mentions(refusal([&] {
+             square.write_slab({range{0, 4}, range{1, 2}}, square.span().subspan(6, 4));
+           }),
+           {"[9, 10)"});
+  EXPECT_EQ(contents(some), before);
+  EXPECT_TRUE(std::ranges::all_of(square, [](int x) { return x == 0; }));
+
+  // Beside each other they are as good as any.
+  some.write({0, 10}, part(10, 10));
+  some.read({20, 30}, part(10, 10));
+  some.scatter(indices, part(6, 3));
+  square.write_slab({range{0, 1}, range{0, 4}}, square.span().subspan(4, 4));
+  EXPECT_EQ(some[9], 19);
+  EXPECT_EQ(some[10], 20);
+  EXPECT_EQ(some[30], 16);
+}
+
 TEST(Transfer, OfNothingReturns) {
   shard::buffer<int> none(0);
   shard::buffer<int> some(3);
