@@ -51,6 +51,11 @@ bool segment::publish() {
   return named;
 }
 
+void segment::replace() {
+  parts_.unfinished->finish(parts_.file);
+  parts_.unfinished.reset();
+}
+
 std::shared_ptr<segment> segment::read_only() const {
   return attempt("open " + name() + " read-only",
                  "a file that this user may open, /proc mounted, and room for the mapping", [&] {

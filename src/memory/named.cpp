@@ -1,7 +1,7 @@
 // Files that appear under their names at once, for whoever opens them: live ones, and named
-// buffers. A name is given by linking, which never replaces anything, and taken away under the turn
-// of the file that it names. So each round of a loop here either ends it, or fails because another
-// process got on.
+// buffers. A name is given by linking, which never replaces anything, and taken away, or given to
+// another file, under the turn of the file that it names. So each round of a loop here either ends
+// it, or fails because another process got on.
 
 #include "memory/named.hpp"
 
@@ -87,6 +87,7 @@ array open_or_publish(const location& at, on_mismatch then, const element_type& 
   for (int round = 0; round < most_rounds; ++round) {
     std::optional<array> found;
     bool obsolete = false;
+    bool replaced = false;
     checked(what, "a file that can be written to, and is no symlink", [&] {
       const os::descriptor file = open_name(at);
       if (!file) return;
@@ -95,8 +96,17 @@ array open_or_publish(const location& at, on_mismatch then, const element_type& 
       if (!names(at.path, file)) return;
       if (at.kind == backing::named && remove_unheld(at.path, file, mine)) return;
       obsolete = !open_usable(found, at, file, then, type, shape);
-      if (obsolete && made.owner) remove_name(at.path, file, mine);
+      if (!obsolete || !made.owner) return;
+      // A file in one step: a kill leaves the old one or the new. That takes a temporary name,
+      // under which a kill could leave memory that no one reclaims.
+      if (at.kind == backing::named) {
+        remove_name(at.path, file, mine);
+      } else {
+        made.owner->replace();
+        replaced = true;
+      }
     });
+    if (replaced) return made;
     if (found && !obsolete) return std::move(*found);
     found.reset();
     // Before anything is removed for it: there may be no room.

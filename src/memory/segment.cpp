@@ -83,15 +83,14 @@ int segment::event_descriptor(bool create) {
 
 void segment::finish() {
   if (!parts_.unfinished) return;
-  memory::output_file& output = *parts_.unfinished;
+  const memory::output_file& output = *parts_.unfinished;
   if (!output.ours()) {
     throw error(std::errc::operation_not_permitted,
                 "cannot finish " + name() + ": found process " + std::to_string(os::process_id()) +
                     ", expected " + std::to_string(output.creator()) + ", which created it");
   }
   memory::attempt("finish " + name(), "a folder that can be written to, and /proc mounted",
-                  [&] { output.finish(parts_.file); });
-  parts_.unfinished.reset();
+                  [&] { replace(); });
 }
 
 std::unique_lock<std::mutex> segment::hold_live() { return std::unique_lock(all().lock); }

@@ -106,6 +106,8 @@ class segment {
   // Gives a file that was just created its name, unless that is taken; says whether it did. Throws
   // os::call_failed.
   bool publish();
+  // The same, in the place of whatever has the name, in one step.
+  void replace();
 
   // See buffer.
   std::shared_ptr<segment> read_only() const;
