@@ -21,6 +21,7 @@
 
 #include "memory/control.hpp"
 #include "memory/segment.hpp"
+#include "process/family.hpp"
 #include "refusal.hpp"
 #include "shard/buffer.hpp"
 
@@ -162,6 +163,7 @@ TEST(Lock, MayBeTakenInDestructorsOfStaticVariables) {
 }
 
 TEST(Lock, IsRefusedToAThreadThatHoldsAsManyAsCanBeHandedOn) {
+  if (shard_test::thread_sanitizer) GTEST_SKIP() << "ThreadSanitizer has no room for so many";
   EXPECT_TRUE(holds_in_a_child([] {
     rlimit descriptors{};
     getrlimit(RLIMIT_NOFILE, &descriptors);
