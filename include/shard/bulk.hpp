@@ -3,6 +3,7 @@
 #pragma once
 
 #include <cstddef>
+#include <string>
 
 #include "shard/error.hpp"
 #include "shard/range.hpp"
@@ -21,10 +22,10 @@ struct [[nodiscard]] transfer {
   constexpr explicit operator bool() const noexcept { return state == transfer_state::done; }
 };
 
-// Thrown by the operations that don't return a transfer.
+// Thrown by the operations that don't return a transfer, and by save() and load().
 class torn_error : public error {
  public:
-  explicit torn_error(range elements);
+  torn_error(const std::string& verb, range elements, const std::string& of);
 
   range elements() const noexcept { return elements_; }
 

@@ -28,7 +28,8 @@ buffer<T, Rank> open_writable(const std::filesystem::path& path);
 
 // A copy in memory of the array in a file, which is read once. The order of bytes and Fortran's
 // order of dimensions are converted; nothing else is: any other type or rank is an error, as in
-// open.
+// open. Throws torn_error if a writer died half-way in any of the elements (buffer::torn). What
+// others write meanwhile may be there in part: read() of an opened file sees transfers whole.
 template <class T, std::size_t Rank = 1>
 buffer<T, Rank> load(const std::filesystem::path& path);
 
@@ -55,7 +56,10 @@ buffer<T, sizeof...(N)> open_or_create(const std::filesystem::path& path, on_mis
                                        N... extents);
 
 // Writes a copy of a buffer to a file, mode 0600 like create()'s. It appears under `path`,
-// replacing what is there, only when it is complete.
+// replacing what is there, only when it is complete. Throws torn_error, and leaves what is there,
+// if a writer died half-way in any of the elements; shard::error(bad_file_descriptor) if the buffer
+// is closed. What others write meanwhile may be there in part: of elements that are read() into a
+// buffer first, transfers are whole.
 template <class T, std::size_t Rank>
 void save(const std::filesystem::path& path, const buffer<T, Rank>& from);
 
@@ -107,8 +111,7 @@ buffer<T, sizeof...(N)> open_or_create(const std::filesystem::path& path, on_mis
 template <class T, std::size_t Rank>
 void save(const std::filesystem::path& path, const buffer<T, Rank>& from) {
   const std::array<std::size_t, Rank> shape = from.shape();
-  detail::save_file(path, detail::type_of<std::remove_const_t<T>>(), shape,
-                    reinterpret_cast<const std::byte*>(from.span().data()));
+  detail::save_file(path, detail::type_of<std::remove_const_t<T>>(), shape, detail::owner_of(from));
 }
 
 }  // namespace shard

@@ -6,6 +6,7 @@
 
 #include "memory/conversion.hpp"
 #include "memory/named.hpp"
+#include "memory/sharing.hpp"
 #include "os/file.hpp"
 
 namespace shard::command {
@@ -88,6 +89,14 @@ array_file open_array(const std::string& argument, const std::string& verb) {
     opened.data_bytes =
         memory::data_bytes(opened.shape(), opened.type.size_bytes, opened.npy.available_bytes());
     return opened;
+  });
+}
+
+std::vector<range> torn_elements(const array_file& of) {
+  return checked("read " + of.argument, [&] {
+    const memory::control::place where{of.file.get(), of.npy.data_offset + of.data_bytes,
+                                       of.data_bytes};
+    return memory::torn_elements(of.file, where, of.type.size_bytes);
   });
 }
 

@@ -48,6 +48,9 @@ auto checked(const std::string& what, Steps steps) try {
 // shard::error, whose message begins "cannot <verb> <argument>".
 array_file open_array(const std::string& argument, const std::string& verb);
 
+// The elements that writers who died have left half written. Throws shard::error.
+std::vector<range> torn_elements(const array_file& of);
+
 // The elements of some rows in row-major order, whatever the file's order, in their file's byte
 // order. Reads block by block, so the memory it takes does not depend on how many there are.
 class element_stream {

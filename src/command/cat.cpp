@@ -66,15 +66,13 @@ void add_cat(CLI::App& program, status& result) {
         return ends_of(text) ? "" : "found '" + text + "', expected A:B, two numbers from 0 on";
       })
       ->type_name("A:B");
-  cat->footer(std::string(formats_help) +
+  cat->footer(std::string(formats_help) + "\n" + torn_help +
               "\n\nExamples:\n"
               "  shard cat score.npy --format csv > score.csv\n"
               "  shard cat trades.npy -f json --rows 100:200 | jq '.[].price'");
   cat->callback([asked, &result] {
     const array_file array = open_array(asked->file, "print");
-    output to;
-    print(to, array, rows_of(*ends_of(asked->rows), array.rows()), format_of(asked->as));
-    result = status::ok;
+    result = print(array, rows_of(*ends_of(asked->rows), array.rows()), format_of(asked->as));
   });
 }
 

@@ -24,16 +24,15 @@ void add_head(CLI::App& program, status& result) {
       })
       ->type_name("ROWS");
   head->footer(
-      "A row is one index of the first dimension. `shard cat --help` says how values are "
-      "printed.\n\n"
-      "Examples:\n"
+      std::string("A row is one index of the first dimension. `shard cat --help` says how values "
+                  "are printed.\n") +
+      torn_help +
+      "\n\nExamples:\n"
       "  shard head delay.npy\n"
       "  shard head prices.npy -n 3");
   head->callback([asked, &result] {
     const array_file array = open_array(asked->file, "print");
-    output to;
-    print(to, array, {0, std::min(asked->rows, array.rows())}, format::text);
-    result = status::ok;
+    result = print(array, {0, std::min(asked->rows, array.rows())}, format::text);
   });
 }
 

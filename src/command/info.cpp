@@ -95,6 +95,7 @@ json as_json(const array_file& of) {
            {"file_bytes", of.npy.file_bytes},
            {"access", how.by}};
   if (!how.why.empty()) one["why"] = how.why;
+  if (const auto torn = torn_elements(of); !torn.empty()) one["torn"] = ranges_as_json(torn);
   if (!of.type.fields.empty()) one["fields"] = fields_as_json(of.type);
   return one;
 }
@@ -133,6 +134,9 @@ void put_text(output& to, const array_file& of) {
            : how.by == "load" ? "is read and converted: shard::load, since "
                               : "not with shard: ",
            how.why);
+  if (const auto torn = torn_elements(of); !torn.empty()) {
+    to.print("  torn          {}: a writer died there\n", elements(torn));
+  }
 }
 
 }  // namespace
@@ -142,9 +146,13 @@ void add_info(CLI::App& program, status& result) {
       program.add_subcommand("info", "Show type, shape and order of arrays, and how to open them");
   const auto asked = add_listing(*info);
   info->footer(
-      "Reads headers only, of version 1 to 3 and any type but Python objects. `access` says "
-      "whether\n"
-      "shard::open maps the file in place, or shard::load has to convert it, and why.\n\n"
+      "Reads no elements, only headers (of version 1 to 3 and any type but Python objects) and "
+      "the\n"
+      "marks of writers who died: elements that they may have left half written are torn. "
+      "`access`\n"
+      "says whether shard::open maps the file in place, or shard::load has to convert it, and "
+      "why.\n"
+      "\n"
       "Examples:\n"
       "  shard info *.npy\n"
       "  shard info --json delay.npy | jq '.[0].shape'");

@@ -40,6 +40,12 @@ status tell_of_each(const listing& asked, const std::string& verb,
   return result;
 }
 
+json ranges_as_json(const std::vector<range>& all) {
+  json list = json::array();
+  for (const range& each : all) list.push_back({each.first, each.last});
+  return list;
+}
+
 void put_json(output& to, const json& all) {
   to.put(all.dump(2, ' ', false, json::error_handler_t::replace));
   to.put('\n');

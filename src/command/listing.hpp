@@ -11,6 +11,7 @@
 #include "command/array_file.hpp"
 #include "command/command.hpp"
 #include "command/output.hpp"
+#include "shard/range.hpp"
 
 namespace shard::command {
 
@@ -33,6 +34,9 @@ struct said {
 // standard error, and the result is `failed`. `verb` is for those messages.
 status tell_of_each(const listing& asked, const std::string& verb,
                     const std::function<said(const array_file&)>& tell);
+
+// [[0, 3], [5, 9]].
+nlohmann::ordered_json ranges_as_json(const std::vector<range>& all);
 
 // Prints an array of JSON objects.
 void put_json(output& to, const nlohmann::ordered_json& all);

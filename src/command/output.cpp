@@ -19,4 +19,18 @@ void output::flush() {
                        "', expected room for more");
 }
 
+void complain(std::string_view why) {
+  std::string line = "shard: ";
+  for (const char c : why) {
+    if (c >= ' ' && c <= '~') {
+      line += c;
+    } else if (c == '\n') {
+      line += "\\n";
+    } else {
+      line += fmt::format("\\x{:02x}", static_cast<unsigned char>(c));
+    }
+  }
+  std::fprintf(stderr, "%s\n", line.c_str());
+}
+
 }  // namespace shard::command

@@ -42,4 +42,8 @@ class output {
   fmt::memory_buffer text_;
 };
 
+// A line on standard error. Bytes that are not printable ASCII, as names of files may have them,
+// are escaped: \n, \xNN.
+void complain(std::string_view why);
+
 }  // namespace shard::command

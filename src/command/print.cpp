@@ -204,6 +204,11 @@ class json_array {
 
 }  // namespace
 
+const char* const torn_help =
+    "Elements that a writer who died may have left half written are printed as they are; then "
+    "standard\n"
+    "error says which those are, and the exit status is 1.";
+
 const char* const formats_help =
     "Formats:\n"
     "  text  for people: like csv with tabs; of texts, bytes that are not printable ASCII as "
@@ -219,13 +224,25 @@ const char* const formats_help =
     "hexadecimal.\n"
     "Padding of structs is left out.";
 
-void print(output& to, const array_file& array, range rows, format as) {
+status print(const array_file& array, range rows, format as) {
+  output to;
   if (as == format::json) {
     json_array(to, array, rows).print();
   } else {
     print_table(to, array, rows, as);
   }
   to.flush();
+
+  // Behind what was printed: a writer who died there meanwhile counts, too.
+  std::vector<range> torn = torn_elements(array);
+  const std::size_t row = array.row_elements();
+  std::erase_if(torn, [&](const range& each) {
+    return each.last <= rows.first * row || each.first >= rows.last * row;
+  });
+  if (torn.empty()) return status::ok;
+  complain("printed " + array.argument + " as it is: found " + elements(torn) +
+           " torn by a writer that died, expected them whole");
+  return status::failed;
 }
 
 }  // namespace shard::command

@@ -2,16 +2,19 @@
 #pragma once
 
 #include "command/array_file.hpp"
+#include "command/command.hpp"
 #include "command/output.hpp"
 #include "command/values.hpp"
 
 namespace shard::command {
 
-// Prints rows of the array, in memory that does not depend on how many there are. Throws
-// shard::error. Requires: the array has these rows.
-void print(output& to, const array_file& array, range rows, format as);
+// Prints rows of the array, in memory that does not depend on how many there are. If a writer died
+// half-way in any of them, they are printed as they are, standard error says which elements those
+// may be, and the result is `failed`. Throws shard::error. Requires: the array has these rows.
+status print(const array_file& array, range rows, format as);
 
-// What `--help` says of the formats.
+// What `--help` says of the formats, and of such elements.
 extern const char* const formats_help;
+extern const char* const torn_help;
 
 }  // namespace shard::command

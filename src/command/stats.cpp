@@ -53,14 +53,6 @@ measured measure(const array_file& of) {
   });
 }
 
-// ---- JSON
-
-json ranges_as_json(const std::vector<range>& all) {
-  json list = json::array();
-  for (const range& each : all) list.push_back({each.first, each.last});
-  return list;
-}
-
 json as_json(const array_file& of, const measured& found) {
   const buffer_stats& all = found.all;
   json one{{"name", all.name}, {"backing", word(all.kind)}, {"path", of.path}};
@@ -121,11 +113,7 @@ std::string lock_text(const buffer_stats& of) {
 }
 
 std::string torn_text(const std::vector<range>& all) {
-  std::string text;
-  for (const range& each : all) {
-    text += fmt::format("{}[{}, {})", text.empty() ? "elements " : ", ", each.first, each.last);
-  }
-  return text.empty() ? "nothing" : text + ": a writer died there";
+  return all.empty() ? "nothing" : elements(all) + ": a writer died there";
 }
 
 void put_text(output& to, const array_file& of, const measured& found) {

@@ -167,6 +167,14 @@ std::string printable(std::string_view text) {
   return escaped;
 }
 
+std::string elements(std::span<const range> all) {
+  std::string text = "elements";
+  for (const range& each : all) {
+    text += fmt::format("{} [{}, {})", &each == all.data() ? "" : ",", each.first, each.last);
+  }
+  return text;
+}
+
 std::string size(std::size_t bytes) {
   constexpr std::array units{"KiB", "MiB", "GiB", "TiB", "PiB", "EiB"};
   if (bytes < 1024) return fmt::format("{} byte{}", bytes, bytes == 1 ? "" : "s");

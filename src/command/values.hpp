@@ -2,10 +2,12 @@
 #pragma once
 
 #include <cstddef>
+#include <span>
 #include <string>
 #include <string_view>
 
 #include "memory/layout.hpp"
+#include "shard/range.hpp"
 
 namespace shard::command {
 
@@ -21,6 +23,9 @@ void append_text(std::string& to, std::string_view text, format as);
 
 // The same for text, to be put between other words.
 std::string printable(std::string_view text);
+
+// "elements [0, 3), [5, 9)".
+std::string elements(std::span<const range> all);
 
 // "7.8 GiB", "1 byte".
 std::string size(std::size_t bytes);

@@ -11,8 +11,10 @@
 #include "memory/npy_header.hpp"
 #include "memory/output_file.hpp"
 #include "memory/segment.hpp"
+#include "memory/sharing.hpp"
 #include "os/file.hpp"
 #include "os/headroom.hpp"
+#include "shard/detail/index.hpp"
 
 namespace shard::detail {
 namespace {
@@ -153,14 +155,17 @@ array create_file(const std::filesystem::path& path, const element_type& type,
 }
 
 void save_file(const std::filesystem::path& path, const element_type& type,
-               std::span<const std::size_t> shape, const std::byte* data) {
+               std::span<const std::size_t> shape, const std::shared_ptr<segment>& from) {
+  if (!from) refuse_closed();
   const std::string what = path.string();
   const sizes size = sizes_of(what, backing::file, type, shape);
   require_file_size(what, size);
   output_file output = begin_output(what, path);
   attempt("save " + sized(what, size), "room for it on its disk", [&] {
     write_header(output.file(), type, shape);
-    os::write_all(output.file(), {data, size.data_bytes}, header_bytes);
+    os::write_all(output.file(), {from->data(), size.data_bytes}, header_bytes);
+    // Behind the copy: a writer who died in these elements meanwhile counts, too.
+    memory::require_whole(from->torn(), "save", from->name());
     output.finish(output.file());
   });
 }

@@ -139,6 +139,11 @@ buffer_stats segment::stats() const {
   });
 }
 
+std::vector<range> segment::torn() const {
+  return memory::torn_elements(
+      parts_.file, {descriptor(), data_offset() + data_bytes(), data_bytes()}, element_bytes());
+}
+
 // The last handle of a named buffer removes the name. Our own hold must go first, and by closing (a
 // forked child shares it, and would lose it if it were unlocked): the descriptor and the mapping,
 // which keeps the description open as well.

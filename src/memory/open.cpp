@@ -11,6 +11,7 @@
 #include "memory/npy_file.hpp"
 #include "memory/open.hpp"
 #include "memory/segment.hpp"
+#include "memory/sharing.hpp"
 #include "os/file.hpp"
 
 namespace shard::detail {
@@ -141,6 +142,10 @@ array load_file(const std::filesystem::path& path, const element_type& type, std
     const image found = inspect(file, want);
     array made = create_memory(type, found.shape);
     read_elements(file, found, type.size_bytes, made.data);
+    const std::size_t data_end = found.data_offset + found.data_bytes;
+    memory::require_whole(
+        memory::torn_elements(file, {file.get(), data_end, found.data_bytes}, type.size_bytes),
+        "load", path.string());
     return made;
   });
 }

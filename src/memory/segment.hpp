@@ -115,6 +115,8 @@ class segment {
   void sync() const;
   void unlink();
   buffer_stats stats() const;
+  // As stats() says, which attaches to nothing. Throws os::call_failed.
+  std::vector<range> torn() const;
 
   // Every segment that this process has mapped, in the order of their creation; in a forked child,
   // the inherited ones. Any thread may call it. A child that was cloned while other threads ran

@@ -5,7 +5,9 @@
 #include <vector>
 
 #include "os/byte_lock.hpp"
+#include "os/calls.hpp"
 #include "os/file.hpp"
+#include "shard/bulk.hpp"
 
 namespace shard::memory {
 namespace {
@@ -54,6 +56,13 @@ void describe_lock(buffer_stats& to, const control_lines& words, bool dead) {
   }
 }
 
+// Where bytes can't be locked, nobody can write by bulk.
+bool has_writers(const os::descriptor& file) try {
+  return os::byte_is_locked(file, writers_byte);
+} catch (const os::call_failed&) {
+  return false;
+}
+
 }  // namespace
 
 buffer_stats sharing_of(backing kind, const control::place& of, std::size_t element_bytes) {
@@ -74,6 +83,19 @@ buffer_stats sharing_of(backing kind, const control::place& of, std::size_t elem
   describe_lock(found, words.lines(), dead);
   found.torn = torn_elements(words.stripes(), words.plan(), element_bytes, dead);
   return found;
+}
+
+std::vector<range> torn_elements(const os::descriptor& file, const control::place& of,
+                                 std::size_t element_bytes) {
+  const bool unwritten = !has_writers(file);
+  const copied_area words(file, of);
+  if (!words.laid_out()) return {};
+  const bool dead = unwritten && !has_writers(file);
+  return torn_elements(words.stripes(), words.plan(), element_bytes, dead);
+}
+
+void require_whole(const std::vector<range>& torn, const std::string& verb, const std::string& of) {
+  if (!torn.empty()) throw torn_error(verb, {torn.front().first, torn.back().last}, of);
 }
 
 }  // namespace shard::memory

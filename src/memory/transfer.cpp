@@ -494,7 +494,7 @@ transfer change_runs(segment& of, std::span<const run> runs, void (*apply)(void*
 }
 
 void refuse_transfer(const transfer& what, const segment& of) {
-  if (what.state == transfer_state::torn) throw torn_error(what.torn);
+  if (what.state == transfer_state::torn) throw torn_error("transfer", what.torn, of.name());
   throw error(std::errc::device_or_resource_busy,
               "cannot read " + of.name() +
                   ": found others writing there at every try, expected a pause; a handle that can "
@@ -541,11 +541,11 @@ void clear_torn(segment& of, range elements) {
 
 namespace shard {
 
-torn_error::torn_error(range elements)
+torn_error::torn_error(const std::string& verb, range elements, const std::string& of)
     : error(std::errc::state_not_recoverable,
-            "cannot transfer elements [" + std::to_string(elements.first) + ", " +
-                std::to_string(elements.last) +
-                "): found them torn by a writer that died, expected them whole; write them again "
+            "cannot " + verb + " elements [" + std::to_string(elements.first) + ", " +
+                std::to_string(elements.last) + ") of " + of +
+                ": found them torn by a writer that died, expected them whole; write them again "
                 "after clear_torn()"),
       elements_(elements) {}
 

@@ -281,6 +281,29 @@ TEST(Command, ReadsNamedBuffersByTheirName) {
   EXPECT_EQ(shadowed.out, "6\n") << "a path wins";
 }
 
+TEST(Command, SaysWhichElementsAreTorn) {
+  const folder here;
+  auto some = shard::create_live<int>(here / "a.npy", 4096);
+  shard_test::tear(some);
+  const ended info = run(here, "\"$shard\" info a.npy");
+  EXPECT_EQ(info.status, 0);
+  EXPECT_THAT(info.out, HasSubstr("torn          elements [0, 1024): a writer died"));
+  EXPECT_EQ(json::parse(run(here, "\"$shard\" info --json a.npy").out)[0]["torn"],
+            json({{0, 1024}}));
+  for (const char* what : {"head", "cat -r 1023:1030", "cat -f json"}) {
+    const ended printed = run(here, std::string("\"$shard\" ") + what + " a.npy");
+    EXPECT_EQ(printed.status, 1) << what;
+    EXPECT_THAT(printed.out, HasSubstr("0")) << what;
+    EXPECT_THAT(printed.err, AllOf(HasSubstr("a.npy"), HasSubstr("[0, 1024) torn"))) << what;
+  }
+  const ended others = run(here, "\"$shard\" cat -r 1024: a.npy");
+  EXPECT_EQ(others.status, 0);
+  EXPECT_EQ(others.err, "");
+  some.clear_torn({0, 1024});
+  EXPECT_THAT(run(here, "\"$shard\" info a.npy").out, Not(HasSubstr("torn")));
+  EXPECT_EQ(run(here, "\"$shard\" cat a.npy").status, 0);
+}
+
 TEST(Command, EscapesWhatATerminalWouldActOn) {
   const folder here;
   shard::buffer<shard::text<8>> texts(2);

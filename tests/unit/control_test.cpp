@@ -210,6 +210,8 @@ TEST(Control, OfAFileMeansTheSameToReaders) {
     EXPECT_EQ(found.state, each.expected.empty() ? transfer_state::done : transfer_state::torn);
     EXPECT_EQ(found.torn, each.expected.empty() ? range{} : each.expected[0]);
     EXPECT_EQ(refusal([&] { some.read({0, 512}, seen); }).empty(), each.expected.empty());
+    EXPECT_EQ(refusal([&] { shard::load<std::int64_t>(file.path()); }).empty(),
+              each.expected.empty());
     seen.resize(count - 512);
     EXPECT_TRUE(some.try_read({512, count}, seen)) << "the other stripe";
     EXPECT_EQ(file.bytes(), before);

@@ -9,6 +9,7 @@
 #include <string>
 #include <vector>
 
+#include "neighbour.hpp"
 #include "numpy.hpp"
 #include "refusal.hpp"
 #include "shard/npy.hpp"
@@ -169,6 +170,23 @@ TEST(Load, LeavesNoDescriptorBehind) {
   const std::size_t before = open_descriptors();
   mentions(refusal([&] { shard::load<int>(in / "x.npy"); }), {"11 bytes of data", "12"});
   EXPECT_EQ(open_descriptors(), before);
+}
+
+TEST(Load, RefusesWhatADeadWriterLeftTorn) {
+  const folder in;
+  auto some = shard::create_live<int>(in / "x.npy", 4096);
+  shard_test::tear(some);
+  try {
+    shard::load<int>(in / "x.npy");
+    ADD_FAILURE() << "loaded";
+  } catch (const shard::torn_error& e) {
+    EXPECT_EQ(e.elements(), (shard::range{0, 1024}));
+    mentions(e.what(), {"cannot load elements [0, 1024) of", "x.npy"});
+  }
+  some.close();
+  EXPECT_THROW(shard::load<int>(in / "x.npy"), shard::torn_error) << "nobody has it open";
+  shard::open_writable<int>(in / "x.npy").clear_torn({0, 1024});
+  EXPECT_EQ(shard::load<int>(in / "x.npy").size(), 4096u);
 }
 
 }  // namespace

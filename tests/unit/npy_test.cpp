@@ -20,8 +20,10 @@
 #include <string>
 #include <vector>
 
+#include "backings.hpp"
 #include "memory/dtype.hpp"
 #include "memory/npy_header.hpp"
+#include "neighbour.hpp"
 #include "numpy.hpp"
 #include "refusal.hpp"
 
@@ -224,6 +226,51 @@ TEST(Open, FollowsASymlink) {
   shard::save(in / "real.npy", shard::buffer<int>(3));
   fs::create_symlink("real.npy", in / "link.npy");
   EXPECT_EQ(shard::open<int>(in / "link.npy").size(), 3u);
+}
+
+// Whoever else has the buffer: its writer was the only one, or others are attached.
+TEST(Save, RefusesWhatADeadWriterLeftTorn) {
+  for (const bool attached : {false, true}) {
+    shard_test::for_each_backing<int>(
+        [&](shard::buffer<int> some) {
+          if (attached) some.notify();
+          const folder in;
+          shard::save(in / "x.npy", shard::buffer<int>(1));
+          const std::string before = bytes_of(in / "x.npy");
+          shard_test::tear(some);
+          const auto saves = [&](const auto& from) {
+            try {
+              shard::save(in / "x.npy", from);
+            } catch (const shard::torn_error& e) {
+              EXPECT_EQ(e.elements(), (shard::range{0, 1024}));
+              mentions(e.what(), {"cannot save elements [0, 1024) of", "clear_torn"});
+              return false;
+            }
+            return true;
+          };
+          EXPECT_FALSE(saves(some));
+          EXPECT_FALSE(saves(some.read_only()));
+          EXPECT_EQ(bytes_of(in / "x.npy"), before);
+          EXPECT_EQ(in.names(), std::set<std::string>{"x.npy"});
+          some.clear_torn({0, 1024});
+          EXPECT_TRUE(saves(some));
+        },
+        4096);
+  }
+}
+
+TEST(Save, RefusesAClosedBuffer) {
+  const folder in;
+  shard::save(in / "x.npy", shard::buffer(std::vector<int>{1}));
+  shard::buffer<int> closed(2);
+  closed.close();
+  try {
+    shard::save(in / "x.npy", closed);
+    ADD_FAILURE() << "saved";
+  } catch (const shard::error& e) {
+    EXPECT_EQ(e.code(), std::errc::bad_file_descriptor);
+  }
+  EXPECT_EQ(shard::open<int>(in / "x.npy")[0], 1);
 }
 
 TEST(OpenWritable, ChangesTheFileInPlace) {

@@ -73,7 +73,7 @@ array open_file(const std::filesystem::path& path, const element_type& type, std
 array load_file(const std::filesystem::path& path, const element_type& type, std::size_t rank);
 array reopen(int descriptor, const element_type& type, std::size_t rank, access rights);
 void save_file(const std::filesystem::path& path, const element_type& type,
-               std::span<const std::size_t> shape, const std::byte* data);
+               std::span<const std::size_t> shape, const std::shared_ptr<segment>& from);
 void finish(segment& file);  // gives a created file its final name; nothing for other segments
 
 // Of a handle's segment, see buffer. Those of a null pointer, a handle that was moved from, throw.
