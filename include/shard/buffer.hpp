@@ -392,9 +392,7 @@ class buffer : public detail::owner_atomics<buffer<T, Rank>, T, Rank> {
 
   // Gives a file made by create() its final name, at once and complete; a map that fills it does
   // this by itself. For any other buffer, and the second time, it does nothing.
-  void finish() {
-    if (owner_) detail::finish(*owner_);
-  }
+  void finish() { detail::finish(open_owner()); }
 
  private:
   friend struct detail::buffer_access;
@@ -698,7 +696,8 @@ void buffer<T, Rank>::clear_torn(range elements)
   requires(!std::is_const_v<T>)
 {
   const detail::run all = run_of(elements, elements.size(), "clear");
-  if (all.count > 0) detail::clear_torn(open_owner(), elements);
+  detail::segment& of = open_owner();
+  if (all.count > 0) detail::clear_torn(of, elements);
 }
 
 }  // namespace shard

@@ -295,6 +295,10 @@ TEST(Buffer, RefusesEveryOperationOnceItIsClosed) {
       [&](auto& b) {
         b.clear_torn({0, 1});
       },
+      [&](auto& b) {
+        b.clear_torn({0, 0});
+      },
+      [&](auto& b) { b.finish(); },
       [&](auto& b) { b.lock(); },
       [&](auto& b) { static_cast<void>(b.try_lock()); },
       [&](auto& b) { static_cast<void>(b.try_lock_for(1ms)); },
