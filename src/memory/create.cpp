@@ -151,13 +151,13 @@ array create_memory(const element_type& type, std::span<const std::size_t> shape
 
 array create_file(const std::filesystem::path& path, const element_type& type,
                   std::span<const std::size_t> shape) {
-  return memory::unpublished({path.string(), path, backing::file}, type, shape);
+  return memory::unpublished(memory::file_location(path), type, shape);
 }
 
 void save_file(const std::filesystem::path& path, const element_type& type,
                std::span<const std::size_t> shape, const std::shared_ptr<segment>& from) {
   if (!from) refuse_closed();
-  const std::string what = path.string();
+  const std::string what = memory::file_location(path).name;
   const sizes size = sizes_of(what, backing::file, type, shape);
   require_file_size(what, size);
   output_file output = begin_output(what, path);
@@ -174,6 +174,24 @@ void save_file(const std::filesystem::path& path, const element_type& type,
 
 namespace shard::memory {
 
+location file_location(const std::filesystem::path& path) {
+  const std::string name = path.string();
+  const std::size_t end = name.find('\0');
+  if (name.empty() || end != std::string::npos) {
+    throw error(std::errc::invalid_argument, "cannot name a file: found '" + name.substr(0, end) +
+                                                 "' of " + std::to_string(name.size()) +
+                                                 " bytes, expected 1 or more without a NUL");
+  }
+  return {name, path, backing::file};
+}
+
+std::filesystem::path absolute_path(const std::filesystem::path& path) {
+  std::error_code failed;
+  std::filesystem::path found = std::filesystem::absolute(path, failed);
+  if (failed) throw os::call_failed(failed.value(), "getcwd");
+  return found;
+}
+
 detail::array unpublished(const location& at, const detail::element_type& type,
                           std::span<const std::size_t> shape) {
   const std::string what = label(at);
@@ -184,7 +202,7 @@ detail::array unpublished(const location& at, const detail::element_type& type,
   return attempt("create " + detail::sized(what, size), "room for it, and address space", [&] {
     detail::segment::parts parts{.name = at.name, .element_bytes = type.size_bytes};
     parts.kind = at.kind;
-    parts.path = std::filesystem::absolute(at.path);
+    parts.path = absolute_path(at.path);
     parts.file = output.take_descriptor();
     os::reserve(parts.file, size.file_bytes());
     detail::write_header(parts.file, type, shape);

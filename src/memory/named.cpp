@@ -229,7 +229,7 @@ using memory::location;
 
 array create_live(const std::filesystem::path& path, const element_type& type,
                   std::span<const std::size_t> shape) {
-  const location at{path.string(), path, backing::file};
+  const location at = memory::file_location(path);
   array made = memory::unpublished(at, type, shape);
   if (!memory::give_name(made, "create " + at.name)) {
     memory::refuse_taken(at, "something of that name");
@@ -239,8 +239,10 @@ array create_live(const std::filesystem::path& path, const element_type& type,
 
 array open_or_create_file(const std::filesystem::path& path, on_mismatch then,
                           const element_type& type, std::span<const std::size_t> shape) {
-  return memory::open_or_publish({path.string(), std::filesystem::absolute(path), backing::file},
-                                 then, type, shape);
+  location at = memory::file_location(path);
+  at.path = memory::attempt("open or create " + at.name, "a working directory",
+                            [&] { return memory::absolute_path(path); });
+  return memory::open_or_publish(at, then, type, shape);
 }
 
 array create_named(const std::string& name, const element_type& type,

@@ -137,15 +137,16 @@ array open_file(const std::filesystem::path& path, const element_type& type, std
 
 array load_file(const std::filesystem::path& path, const element_type& type, std::size_t rank) {
   const wanted want{type, rank, access::read};
-  return checked("load " + path.string(), "a readable .npy file", [&] {
-    const os::descriptor file = os::open(path.string(), want.protection());
+  const std::string name = memory::file_location(path).name;
+  return checked("load " + name, "a readable .npy file", [&] {
+    const os::descriptor file = os::open(name, want.protection());
     const image found = inspect(file, want);
     array made = create_memory(type, found.shape);
     read_elements(file, found, type.size_bytes, made.data);
     const std::size_t data_end = found.data_offset + found.data_bytes;
     memory::require_whole(
         memory::torn_elements(file, {file.get(), data_end, found.data_bytes}, type.size_bytes),
-        "load", path.string());
+        "load", name);
     return made;
   });
 }
@@ -181,7 +182,7 @@ detail::array mapped(const location& at, os::descriptor file, const wanted& want
   parts.data_bytes = found.data_bytes;
   parts.writable = want.writing();
   parts.kind = at.kind;
-  if (!at.path.empty()) parts.path = std::filesystem::absolute(at.path);
+  if (!at.path.empty()) parts.path = absolute_path(at.path);
   auto owner = std::make_shared<detail::segment>(std::move(parts));
   std::byte* data = owner->data();
   return {std::move(owner), data, std::move(found.shape)};

@@ -54,6 +54,47 @@ TEST(CreateLive, ReplacesNothing) {
   EXPECT_EQ(in.names(), (std::set<std::string>{"x.npy", "link.npy", "folder"}));
 }
 
+// All that takes a path.
+std::string refusals_of(const fs::path& path) {
+  const shard::buffer<int> some(3);
+  std::string all = refusal([&] { shard::open<int>(path); });
+  for (const std::string& other : {
+           refusal([&] { shard::open_writable<int>(path); }),
+           refusal([&] { shard::load<int>(path); }),
+           refusal([&] { shard::create<int>(path, 3); }),
+           refusal([&] { shard::create_live<int>(path, 3); }),
+           refusal([&] { shard::open_or_create<int>(path, on_mismatch::refuse, 3); }),
+           refusal([&] { shard::save(path, some); }),
+       }) {
+    EXPECT_EQ(other, all);
+  }
+  return all;
+}
+
+TEST(Files, RefusePathsThatNoFileCanHave) {
+  const folder in;
+  EXPECT_EQ(refusals_of(""),
+            "cannot name a file: found '' of 0 bytes, expected 1 or more without a NUL");
+  mentions(refusals_of(in / std::string("x.npy\0y", 7)), {"x.npy' of", "without a NUL"});
+  EXPECT_TRUE(in.names().empty());
+}
+
+TEST(Files, SayThatTheWorkingDirectoryIsGone) {
+  const folder in;
+  EXPECT_TRUE(holds_in_a_child([&] {
+    shard::save(in / "x.npy", shard::buffer<int>(3));
+    fs::create_directory(in / "gone");
+    fs::current_path(in / "gone");
+    fs::remove(in / "gone");
+    const auto refuse = on_mismatch::refuse;
+    return mentions(refusal([&] { shard::open_or_create<int>("y.npy", refuse, 3); }),
+                    {"cannot open or create y.npy", "No such file", "a working directory"}) &&
+           mentions(refusal([&] { shard::open<int>("../x.npy"); }), {"No such file"}) &&
+           mentions(refusal([&] { shard::create<int>("../y.npy", 3); }), {"No such file"});
+  }));
+  EXPECT_EQ(in.names(), std::set<std::string>{"x.npy"});
+}
+
 TEST(CreateLive, IsTheOwnersAlone) {
   const folder in;
   for (const mode_t mask : {0000u, 0777u}) {
