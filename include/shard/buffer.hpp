@@ -97,7 +97,8 @@ class buffer : public detail::owner_atomics<buffer<T, Rank>, T, Rank> {
 
   // The array behind a descriptor that another buffer's descriptor() gave, in this process or in
   // the one that sent it. The descriptor stays the caller's. Throws shard::error unless it holds an
-  // array of this type and rank, and memory that can't be shrunk.
+  // array of this type and rank; of memory, unless that is sealed against shrinking. A file has no
+  // such seal: who may write to it can cut it (docs/buffers.md).
   static buffer reopen(int descriptor);
 
   // Gives up the elements; others that have them keep them. A file made by create() that has not

@@ -178,7 +178,11 @@ void control::make_room(bool first) {
   const std::size_t size = os::status(own_.get()).size_bytes;
   const std::size_t end = control_end(where_.data_end, where_.data_bytes);
   if (!where_.grows ? size >= end : size == end) return;
-  if (!first || !where_.grows || size != where_.data_end) {
+  if (!where_.grows) {
+    throw malformed(std::to_string(size) + " bytes, and memory that can't grow",
+                    std::to_string(end) + ", with room for control words");
+  }
+  if (!first || size != where_.data_end) {
     throw malformed(
         std::to_string(size) + " bytes",
         std::to_string(where_.data_end) + ", or " + std::to_string(end) + " with control words");

@@ -114,11 +114,16 @@ void require_rights(int descriptor, const wanted& want) {
   }
 }
 
+// A memfd, which has no name but what /proc calls it.
+bool is_memory(int descriptor, const os::file_status& status) {
+  return status.unnamed && os::name_of(descriptor).starts_with("/memfd:");
+}
+
 memory::location place_of(int descriptor, const os::file_status& status, const std::string& label) {
-  std::string link = os::name_of(descriptor);
-  if (link.starts_with("/memfd:")) return {"memory", {}, backing::memory};
+  if (is_memory(descriptor, status)) return {"memory", {}, backing::memory};
   if (status.unnamed) return {label, {}, backing::file};
   if (const auto name = memory::name_of_shared(status)) return memory::shared_location(*name);
+  const std::string link = os::name_of(descriptor);
   return {link, link, backing::file};
 }
 
@@ -129,9 +134,15 @@ array open_file(const std::filesystem::path& path, const element_type& type, std
   const wanted want{type, rank, rights};
   const char* expected =
       want.writing() ? "a .npy file that can be written to" : "a readable .npy file";
-  return checked("open " + path.string(), expected, [&] {
-    return mapped({path.string(), path, backing::file}, os::open(path.string(), want.protection()),
-                  want);
+  memory::location at = memory::file_location(path);
+  return checked("open " + at.name, expected, [&] {
+    os::descriptor file = os::open(at.name, want.protection());
+    if (is_memory(file.get(), os::status(file.get()))) {  // /proc/PID/fd/N
+      require_sealed(file.get());
+      require_rights(file.get(), want);
+      at = {at.name, {}, backing::memory};
+    }
+    return mapped(at, std::move(file), want);
   });
 }
 

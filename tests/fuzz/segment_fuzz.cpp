@@ -77,7 +77,9 @@ enum class kind { path, sealed, loose, read_only };
 
 class file {
  public:
-  file() : descriptor_(memfd_create("fuzz", MFD_CLOEXEC | MFD_ALLOW_SEALING)) {
+  explicit file(kind how)
+      : descriptor_(how == kind::path ? ::open("/dev/shm", O_TMPFILE | O_RDWR | O_CLOEXEC, 0600)
+                                      : memfd_create("fuzz", MFD_CLOEXEC | MFD_ALLOW_SEALING)) {
     require(descriptor_ >= 0);
   }
   file(const file&) = delete;
@@ -689,7 +691,7 @@ bool compose(file& to, input& from) {
 
 template <class T, std::size_t Rank>
 void try_out(plan todo, bool raw, input& from) {
-  file made;
+  file made(todo.how);
   if (raw) {
     made.write(0, from.rest());
   } else {

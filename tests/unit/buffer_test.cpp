@@ -396,10 +396,25 @@ TEST(Reopen, RefusesMemoryThatCouldShrink) {
   std::vector<char> bytes(4096 + 80);
   ASSERT_EQ(pread(sealed.descriptor(), bytes.data(), bytes.size(), 0), 4176);
   ASSERT_EQ(write(loose, bytes.data(), bytes.size()), 4176);
+  const std::string path = "/proc/self/fd/" + std::to_string(loose);
   mentions(refusal([&] { shard::buffer<double>::reopen(loose); }), {"can be resized", "sealed"});
+  mentions(refusal([&] { shard::open<double>(path); }), {"can be resized", "sealed"});
+  EXPECT_EQ(shard::load<double>(path).size(), 10u) << "what is read once is never mapped";
   ASSERT_EQ(fcntl(loose, F_ADD_SEALS, F_SEAL_SHRINK | F_SEAL_GROW), 0);
   EXPECT_EQ(shard::buffer<double>::reopen(loose).size(), 10u);
+  EXPECT_EQ(shard::open<double>(path).size(), 10u);
+  mentions(refusal([&] { shard::open_writable<double>(path).notify(); }),
+           {"found 4176 bytes, and memory that can't grow", "control words"});
   close(loose);
+}
+
+TEST(Open, OfADescriptorsPathSharesMemory) {
+  const shard::buffer<int> numbers(3);
+  auto same = shard::open_writable<int>("/proc/self/fd/" + std::to_string(numbers.descriptor()));
+  same.fill({0, 3}, 7);
+  EXPECT_EQ(numbers[2], 7);
+  EXPECT_EQ(same.stats().kind, shard::backing::memory);
+  EXPECT_EQ(numbers.stats().writers, 1u);
 }
 
 // One message over a socket, with room for one descriptor.
