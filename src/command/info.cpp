@@ -1,5 +1,6 @@
 // shard info: what is in files and named buffers, and how a program opens them.
 
+#include <algorithm>
 #include <nlohmann/json.hpp>
 #include <string>
 
@@ -9,6 +10,9 @@
 #include "command/output.hpp"
 #include "command/values.hpp"
 #include "memory/dtype.hpp"
+#include "memory/layout.hpp"
+#include "memory/open.hpp"
+#include "shard/detail/index.hpp"
 
 namespace shard::command {
 namespace {
@@ -38,29 +42,37 @@ const char* byte_order(const layout& type) {
   return found.little ? "little" : "none";
 }
 
-// Why it can't be mapped as it is; "": it can be.
-std::string obstacle(const array_file& of) {
-  const std::string order = byte_order(of.type);
-  if (order == "big" || order == "mixed") return "its numbers are big-endian";
-  if (of.npy.column_major()) return "its order is column-major";
-  if (of.npy.data_offset % of.type.alignment != 0) {
-    return fmt::format("its data begin at byte {}, which is no multiple of {}", of.npy.data_offset,
-                       of.type.alignment);
-  }
-  return {};
-}
-
 // How a program gets at it: {"open"}, {"load", why}, {"none", why}.
 struct access {
   std::string by;
   std::string why{};
 };
 
+std::string reason(const memory::malformed& why) {
+  return fmt::format("found {}, expected {}", why.what(), why.expected());
+}
+
+// As open and load would decide for a buffer of the type that comes closest.
 access access_to(const array_file& of) {
   if (of.type.has_foreign) return {"none", "shard has no such element type"};
   if (of.type.size_bytes == 0) return {"none", "its elements have no bytes"};
-  const std::string why = obstacle(of);
-  return why.empty() ? access{"open"} : access{"load", why};
+  const std::size_t rank = std::max<std::size_t>(of.shape().size(), 1);
+  if (rank > detail::most_dimensions) {
+    return {"none",
+            fmt::format("found {} dimensions, expected at most {}", rank, detail::most_dimensions)};
+  }
+  return checked("describe " + of.argument, [&]() -> access {
+    try {
+      const detail::element_type type = memory::element_type_of(of.type);
+      const memory::image found = memory::inspect(of.file, {type, rank, detail::access::read});
+      const auto why = memory::obstacle(found, type);
+      return why ? access{"load", reason(*why)} : access{"open"};
+    } catch (const memory::malformed& e) {
+      return {"none", reason(e)};
+    } catch (const error& e) {
+      return {"none", e.what()};
+    }
+  });
 }
 
 json fields_as_json(const layout& type) {
@@ -131,9 +143,9 @@ void put_text(output& to, const array_file& of) {
            of.npy.file_bytes);
   to.print("  access        {}{}\n",
            how.by == "open"   ? "maps in place: shard::open"
-           : how.by == "load" ? "is read and converted: shard::load, since "
+           : how.by == "load" ? "is read and converted by shard::load: "
                               : "not with shard: ",
-           how.why);
+           printable(how.why));
   if (const auto torn = torn_elements(of); !torn.empty()) {
     to.print("  torn          {}: a writer died there\n", elements(torn));
   }

@@ -9,6 +9,7 @@
 
 #include "memory/dtype.hpp"
 #include "memory/malformed.hpp"
+#include "shard/fields.hpp"
 
 namespace shard::memory {
 namespace {
@@ -99,7 +100,53 @@ std::size_t count_of(const std::vector<std::size_t>& shape, const detail::dtype&
   return count;
 }
 
+char letter_of(const layout& type) {
+  const auto* const found =
+      std::ranges::find(families, type.kind, [](const family& one) { return one.kind; });
+  return found->letter;
+}
+
+void require_describable(const layout_field& field, std::span<const detail::placed_field> before) {
+  if (!detail::is_field_name(field.name)) {
+    throw malformed("a field '" + shown(field.name) + "'",
+                    "names of printable ASCII without quotes, and no name for padding alone");
+  }
+  if (field.type.size_bytes == 0 || field.count == 0) {
+    throw malformed("no bytes in field '" + field.name + "'", "one or more");
+  }
+  const auto same = [&](const detail::placed_field& other) {
+    return other.field.name == field.name;
+  };
+  if (std::ranges::any_of(before, same)) {
+    throw malformed("two fields '" + field.name + "'", "names that differ");
+  }
+}
+
+detail::dtype description_of(const layout& type) {
+  if (type.kind != kind::structure) {
+    const bool bytes = type.kind == kind::text || type.kind == kind::opaque;
+    return {(bytes || type.size_bytes == 1 ? "|" : "<") + std::string(1, letter_of(type)) +
+                std::to_string(type.size_bytes),
+            {}};
+  }
+  std::vector<detail::placed_field> fields;
+  for (const layout_field& field : type.fields) {
+    if (field.padding) continue;
+    require_describable(field, fields);
+    fields.push_back({{field.name, description_of(field.type), field.shape},
+                      field.offset,
+                      field.type.size_bytes * field.count});
+  }
+  // Without fields a struct is not described, and opaque.
+  if (fields.empty()) return {"|V" + std::to_string(type.size_bytes), {}};
+  return detail::struct_of(type.size_bytes, std::move(fields));
+}
+
 }  // namespace
+
+detail::element_type element_type_of(const layout& type) {
+  return {description_of(type), type.size_bytes, type.alignment};
+}
 
 layout layout_of(const detail::dtype& type) {
   if (type.fields.empty()) return plain(type);

@@ -47,6 +47,11 @@ struct layout_field {
 // overflow.
 layout layout_of(const detail::dtype& type);
 
+// The type of a buffer's elements that have this layout, in this machine's order of bytes. Throws
+// malformed where fields are such as no struct is described with, and shard::error as struct_of.
+// Requires: nothing in it is foreign, and it has bytes.
+detail::element_type element_type_of(const layout& type);
+
 // "float64", "text of up to 3 bytes", "struct of 24 bytes", …: for messages and people.
 std::string words(const layout& type);
 

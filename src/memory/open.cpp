@@ -18,22 +18,14 @@ namespace shard::detail {
 namespace {
 
 using memory::checked;
+using memory::image;
+using memory::inspect;
 using memory::malformed;
 using memory::mapped;
 using memory::wanted;
 
 // How much is read at once: long enough for the disk, short enough for the cache.
 constexpr std::size_t block_bytes = std::size_t{1} << 20;
-
-// What was found to be there.
-struct image {
-  std::string type;  // as the file writes it
-  std::vector<std::size_t> shape;
-  std::vector<memory::swap> swaps;  // what makes its elements those that are wanted
-  bool column_major = false;
-  std::size_t data_offset = 0;
-  std::size_t data_bytes = 0;
-};
 
 // numpy's array without dimensions has one element: to a buffer of rank 1, an extent of 1.
 std::vector<std::size_t> shape_of(const memory::npy_header& header, std::size_t rank) {
@@ -43,35 +35,6 @@ std::vector<std::size_t> shape_of(const memory::npy_header& header, std::size_t 
                     std::to_string(rank) + (rank == 1 ? " dimension" : " dimensions"));
   }
   return header.shape;
-}
-
-// What has to be as it is wanted for a mapping, and not for reading.
-void require_in_place(const image& found, const element_type& type) {
-  if (!found.swaps.empty()) {
-    throw malformed(memory::shown(found.type),
-                    memory::text(type.description) + "; shard::load converts the order of bytes");
-  }
-  if (found.column_major) {
-    throw malformed("column-major data (fortran_order)", "row-major; shard::load converts it");
-  }
-  if (found.data_offset % type.alignment != 0) {
-    throw malformed("data at byte " + std::to_string(found.data_offset),
-                    "a multiple of " + std::to_string(type.alignment) +
-                        ", for aligned elements; shard::load copies them");
-  }
-}
-
-image inspect(const os::descriptor& file, const wanted& want) {
-  const memory::npy_file read = memory::read_npy_file(file);
-  const memory::npy_header& header = read.header;
-  image found;
-  found.type = memory::text(header.descr);
-  found.swaps = memory::differences(header.descr, want.type.description);
-  found.shape = shape_of(header, want.rank);
-  found.column_major = read.column_major();
-  found.data_offset = read.data_offset;
-  found.data_bytes = memory::data_bytes(found.shape, want.type.size_bytes, read.available_bytes());
-  return found;
 }
 
 void read_exactly(const os::descriptor& file, std::span<std::byte> to, std::size_t offset) {
@@ -183,9 +146,34 @@ array reopen(int descriptor, const element_type& type, std::size_t rank, access 
 
 namespace shard::memory {
 
+image inspect(const os::descriptor& file, const wanted& want) {
+  const npy_file read = read_npy_file(file);
+  const npy_header& header = read.header;
+  image found;
+  found.type = text(header.descr);
+  found.swaps = differences(header.descr, want.type.description);
+  found.shape = detail::shape_of(header, want.rank);
+  found.column_major = read.column_major();
+  found.data_offset = read.data_offset;
+  found.data_bytes = data_bytes(found.shape, want.type.size_bytes, read.available_bytes());
+  return found;
+}
+
+std::optional<malformed> obstacle(const image& found, const detail::element_type& type) {
+  if (!found.swaps.empty()) return malformed(shown(found.type), text(type.description));
+  if (found.column_major) return malformed("column-major data (fortran_order)", "row-major");
+  if (found.data_offset % type.alignment != 0) {
+    return malformed("data at byte " + std::to_string(found.data_offset),
+                     "a multiple of " + std::to_string(type.alignment) + ", for aligned elements");
+  }
+  return std::nullopt;
+}
+
 detail::array mapped(const location& at, os::descriptor file, const wanted& want) {
-  detail::image found = detail::inspect(file, want);
-  detail::require_in_place(found, want.type);
+  image found = inspect(file, want);
+  if (const auto why = obstacle(found, want.type)) {
+    throw malformed(why->what(), why->expected() + "; shard::load converts it");
+  }
   detail::segment::parts parts{.name = at.name, .element_bytes = want.type.size_bytes};
   parts.mapped = os::mapping(file.get(), found.data_offset + found.data_bytes, want.protection());
   parts.file = std::move(file);

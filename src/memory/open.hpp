@@ -2,10 +2,14 @@
 // with what is wanted and with the file's own size.
 #pragma once
 
+#include <cstddef>
+#include <optional>
 #include <string>
+#include <vector>
 
 #include "memory/attempt.hpp"
 #include "memory/create.hpp"
+#include "memory/dtype.hpp"
 #include "memory/malformed.hpp"
 #include "os/descriptor.hpp"
 #include "os/mapping.hpp"
@@ -24,6 +28,20 @@ struct wanted {
     return writing() ? os::protection::write : os::protection::read;
   }
 };
+
+// What was found to be there.
+struct image {
+  std::string type;  // as the file writes it
+  std::vector<std::size_t> shape;
+  std::vector<swap> swaps;  // what makes its elements those that are wanted
+  bool column_major = false;
+  std::size_t data_offset = 0;
+  std::size_t data_bytes = 0;
+};
+// Throws malformed unless a buffer of what is wanted can be read from it, and os::call_failed.
+image inspect(const os::descriptor& file, const wanted& want);
+// What has to be otherwise for a mapping, and not for reading; nothing: it can be mapped.
+std::optional<malformed> obstacle(const image& found, const detail::element_type& type);
 
 // Checks an open file and maps it. Throws malformed and os::call_failed.
 detail::array mapped(const location& at, os::descriptor file, const wanted& want);
