@@ -166,8 +166,9 @@ void save_file(const std::filesystem::path& path, const element_type& type,
     os::write_all(output.file(), {from->data(), size.data_bytes}, header_bytes);
     // Behind the copy: a writer who died in these elements meanwhile counts, too.
     memory::require_whole(from->torn(), "save", from->name());
-    output.finish(output.file());
   });
+  attempt("save " + what, "a folder that can be written to, and /proc mounted",
+          [&] { output.finish(output.file()); });
 }
 
 }  // namespace shard::detail

@@ -115,9 +115,11 @@ void segment::unlink() {
   if (parts_.path.empty()) {
     refuse(std::errc::no_such_file_or_directory, what, "no name any more", "one to remove");
   }
-  const bool removed = attempt(what, "a folder that can be written to, and /proc mounted", [&] {
-    return memory::remove_name(parts_.path, os::open_again(descriptor(), os::protection::write));
-  });
+  const os::descriptor file = attempt(
+      what, "one that this user may write to (its name is locked meanwhile), and /proc mounted",
+      [&] { return os::open_again(descriptor(), os::protection::write); });
+  const bool removed = attempt(what, "a folder that can be written to",
+                               [&] { return memory::remove_name(parts_.path, file); });
   parts_.path.clear();
   if (!removed) {
     refuse(std::errc::no_such_file_or_directory, what, "another file, or none, of that name",

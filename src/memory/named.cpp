@@ -28,13 +28,24 @@ using detail::element_type;
 constexpr std::string_view prefix = "shard.";
 constexpr int most_rounds = 1000;
 
+[[noreturn]] void refuse_another_users() {
+  throw malformed("another user's file", "one of this user's");
+}
+
 // What has that name now, no symlink followed; empty where the name is free.
-os::descriptor open_name(const location& at) try {
-  return os::open_at(os::open_directory(at.path.parent_path().string()), at.path.filename(),
-                     os::protection::write);
-} catch (const os::call_failed& e) {
-  if (e.code() != std::errc::no_such_file_or_directory) throw;
-  return {};
+os::descriptor open_name(const location& at) {
+  const os::descriptor folder = os::open_directory(at.path.parent_path().string());
+  const std::string name = at.path.filename();
+  try {
+    return os::open_at(folder, name, os::protection::write);
+  } catch (const os::call_failed& e) {
+    if (e.code() == std::errc::no_such_file_or_directory) return {};
+    if (at.kind == backing::named && e.code() == std::errc::permission_denied) {
+      const auto found = os::status_at(folder, name);
+      if (found && !found->ours) refuse_another_users();
+    }
+    throw;
+  }
 }
 
 // Nothing else is locked, mapped or removed.
@@ -42,7 +53,7 @@ void require_array(const location& at, const os::descriptor& file) {
   const os::file_status found = os::status(file.get());
   if (!found.regular) throw malformed(found.kind, "a regular file");
   if (at.kind != backing::named) return;
-  if (!found.ours) throw malformed("another user's file", "one of this user's");
+  if (!found.ours) refuse_another_users();
   std::array<std::byte, longest_prologue_bytes> first{};
   read_prologue(std::span(first).first(os::read_some(file, first, 0)));
 }

@@ -57,6 +57,7 @@ std::string_view remedy_for(int error) noexcept {
   if (error == EMFILE) return "more descriptors (ulimit -n)";
   if (error == ENFILE) return "more descriptors (fs.file-max)";
   if (error == EFBIG) return "larger files to be allowed (ulimit -f)";
+  if (error == ENOMEM) return "more memory, or address space (ulimit -v)";
   return {};
 }
 

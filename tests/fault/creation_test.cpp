@@ -7,6 +7,7 @@
 #include <signal.h>
 #include <sys/mman.h>
 #include <sys/socket.h>
+#include <sys/stat.h>
 #include <sys/wait.h>
 #include <unistd.h>
 
@@ -19,6 +20,7 @@
 #include <memory>
 #include <set>
 #include <string>
+#include <string_view>
 #include <type_traits>
 #include <utility>
 #include <vector>
@@ -646,6 +648,59 @@ TEST(MapAgain, SaysThatProcIsMissing) {
                                       shard::detail::access::read);
            }),
            {"cannot map memory again", "No such file", "/proc"});
+}
+
+TEST(Save, SaysThatProcIsMissing) {
+  const restored_calls after;
+  const folder in;
+  const shard::buffer<int> numbers(3);
+  sabotage<&call_table::linkat>::arm(1, ENOENT);
+  mentions(refusal([&] { shard::save(in / "x.npy", numbers); }), {"linkat", "/proc mounted"});
+  EXPECT_TRUE(in.names().empty());
+}
+
+TEST(Unlink, SaysThatItIsTheFileThatCannotBeWrittenTo) {
+  const restored_calls after;
+  const folder in;
+  shard::save(in / "x.npy", shard::buffer<int>(3));
+  auto numbers = shard::open<int>(in / "x.npy");
+  sabotage<&call_table::openat>::arm(1, EACCES);
+  mentions(refusal([&] { numbers.unlink(); }),
+           {"Permission denied", "expected one that this user may write to"});
+  EXPECT_EQ(in.names(), std::set<std::string>{"x.npy"});
+}
+
+TEST(Open, SaysThatThereAreTooFewAddresses) {
+  const restored_calls after;
+  const folder in;
+  shard::save(in / "x.npy", shard::buffer<int>(3));
+  sabotage<&call_table::mmap>::arm(1, ENOMEM);
+  mentions(refusal([&] { shard::open<int>(in / "x.npy"); }), {"mmap", "address space (ulimit -v)"});
+}
+
+TEST(Named, SaysThatTheNameIsAnotherUsers) {
+  const restored_calls after;
+  const shard_test::shared_names names;
+  const auto theirs = shard::named::create<int>("x", 3);
+  static call_table real;
+  real = calls();
+  calls().openat = [](int directory, const char* path, int flags, mode_t mode) {
+    const bool named = std::string_view(path) == "shard.x";
+    return named ? (errno = EACCES, -1) : real.openat(directory, path, flags, mode);
+  };
+  calls().fstatat = [](int directory, const char* path, struct stat* found, int flags) {
+    const int result = real.fstatat(directory, path, found, flags);
+    ++found->st_uid;
+    return result;
+  };
+  const auto refuse = shard::on_mismatch::refuse;
+  for (const std::string& message : {
+           refusal([] { shard::named::create<int>("x", 3); }),
+           refusal([] { shard::named::open<int>("x"); }),
+           refusal([&] { shard::named::open_or_create<int>("x", refuse, 3); }),
+       }) {
+    mentions(message, {"named buffer x: found another user's file"});
+  }
 }
 
 }  // namespace
