@@ -1,7 +1,6 @@
 // shard gc: removes named buffers that killed processes have left.
 
 #include <algorithm>
-#include <cstdio>
 #include <memory>
 #include <nlohmann/json.hpp>
 #include <string>
@@ -64,7 +63,7 @@ void add_gc(CLI::App& program, status& result) {
     asked->as_json ? put_objects(to, found.all, asked->dry_run)
                    : put_text(to, found.all, asked->dry_run);
     to.flush();
-    for (const std::string& why : found.failures) std::fprintf(stderr, "shard: %s\n", why.c_str());
+    for (const std::string& why : found.failures) complain(why);
     result = found.failures.empty() ? status::ok : status::failed;
   });
 }

@@ -1,7 +1,5 @@
 #include "command/listing.hpp"
 
-#include <cstdio>
-
 #include "shard/error.hpp"
 
 namespace shard::command {
@@ -31,7 +29,7 @@ status tell_of_each(const listing& asked, const std::string& verb,
       }
     } catch (const error& e) {
       to.flush();
-      std::fprintf(stderr, "shard: %s\n", e.what());
+      complain(e.what());
       result = status::failed;
     }
   }

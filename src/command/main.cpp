@@ -1,7 +1,6 @@
 // The program `shard`: looks into arrays and at the machine, without a line of code.
 
 #include <csignal>
-#include <cstdio>
 #include <exception>
 #include <sstream>
 #include <string>
@@ -12,6 +11,7 @@
 
 namespace {
 
+using shard::command::complain;
 using shard::command::output;
 using shard::command::reader_gone;
 using shard::command::status;
@@ -41,7 +41,8 @@ status answer(const CLI::App& program, const CLI::ParseError& why) {
   output to;
   to.put(out.str());
   to.flush();
-  if (failed) std::fprintf(stderr, "shard: %s", err.str().c_str());
+  std::istringstream lines(err.str());
+  for (std::string line; failed && std::getline(lines, line);) complain(line);
   return failed ? status::usage : status::ok;
 }
 
@@ -72,7 +73,7 @@ int run(int argc, char** argv) try {
 } catch (const reader_gone&) {
   return ended(status::ok);
 } catch (const std::exception& e) {
-  std::fprintf(stderr, "shard: %s\n", e.what());
+  complain(e.what());
   return ended(status::failed);
 }
 

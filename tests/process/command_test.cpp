@@ -368,6 +368,11 @@ TEST(Command, EscapesWhatATerminalWouldActOn) {
   texts[1] = shard::text<8>("\xff\n");
   shard::save(here / "a.npy", texts);
   EXPECT_EQ(run(here, "\"$shard\" head a.npy").out, "\\x1b[2J\\t\\\\\n\\xff\\n\n");
+  for (const char* what : {"head", "info", "cat -f '\x1b[2J'", "\x1b[2J"}) {
+    const ended failed = run(here, std::string("\"$shard\" ") + what + " $'no\x1b[2Jne\n'");
+    EXPECT_NE(failed.status, 0) << what;
+    EXPECT_THAT(failed.err, AllOf(HasSubstr("\\x1b[2J"), Not(HasSubstr("\x1b")))) << what;
+  }
   const ended as_json = run(here, "\"$shard\" cat -f json a.npy");
   EXPECT_EQ(json::parse(as_json.out)[1], "\xef\xbf\xbd\n") << "U+FFFD stands for no UTF-8";
 }
