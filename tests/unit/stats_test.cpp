@@ -1,6 +1,8 @@
 // What stats() says of who shares a buffer, and of what the dead have left.
 
 #include <gtest/gtest.h>
+#include <sys/mman.h>
+#include <sys/resource.h>
 #include <unistd.h>
 
 #include <algorithm>
@@ -18,6 +20,7 @@
 
 #include "backings.hpp"
 #include "memory/control.hpp"
+#include "memory/sharing.hpp"
 #include "neighbour.hpp"
 #include "os/byte_lock.hpp"
 #include "os/file.hpp"
@@ -174,6 +177,24 @@ TEST(Stats, TellWhatIsTorn) {
     some.clear_torn({0, 1024});
     EXPECT_TRUE(view.stats().torn.empty());
   }
+}
+
+// Sparse files can be far larger than what a process can map, and so have shared.
+TEST(Stats, OfMoreThanAnyoneCanShareTakeNoMemoryForIt) {
+  constexpr std::size_t size = std::size_t{1} << 55;
+  const shard::os::descriptor file(memfd_create("sparse", MFD_CLOEXEC));
+  ASSERT_EQ(ftruncate(file.get(), static_cast<off_t>(2 * size)), 0);
+  EXPECT_TRUE(shard_test::holds_in_a_child([&] {
+    const auto most_kib = [] {
+      rusage used{};
+      getrusage(RUSAGE_SELF, &used);
+      return used.ru_maxrss;
+    };
+    const long before = most_kib();
+    const buffer_stats seen =
+        shard::memory::sharing_of(shard::backing::file, {file.get(), size, size}, 1);
+    return !seen.control_words && most_kib() - before < 100'000;
+  }));
 }
 
 TEST(Stats, CountNotifications) {
