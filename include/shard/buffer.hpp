@@ -65,6 +65,9 @@ concept copied_into =
 template <class T, std::size_t Rank = 1>
   requires detail::fits_buffer<T, Rank>
 class buffer : public detail::owner_atomics<buffer<T, Rank>, T, Rank> {
+  static_assert(alignof(T) <= detail::most_alignment,
+                "shard: elements of a buffer can be aligned to 4096 bytes at most");
+
  public:
   using element_type = T;
   using value_type = std::remove_const_t<T>;

@@ -23,6 +23,8 @@ using memory::attempt;
 using memory::header_bytes;
 using memory::output_file;
 
+static_assert(header_bytes % most_alignment == 0, "the data of every array begin there");
+
 // What sizes of files can be (off_t has a sign), less room for the control area.
 constexpr std::size_t longest_bytes =
     std::numeric_limits<std::ptrdiff_t>::max() - (std::ptrdiff_t{1} << 40);

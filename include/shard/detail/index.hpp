@@ -26,6 +26,9 @@ using extents = std::array<std::size_t, Rank>;
 // Of a buffer: what the tests go through.
 inline constexpr std::size_t most_dimensions = 8;
 
+// Of an element: the data of a buffer begin at a multiple of it.
+inline constexpr std::size_t most_alignment = 4096;
+
 // Consecutive elements, in row-major order.
 struct run {
   std::size_t first = 0;
