@@ -39,13 +39,13 @@ struct this_thread {
 // main thread's variables.
 thread_local this_thread* known = nullptr;
 
-// The end of a thread, the main one's aside. What it still holds the kernel hands on, after this.
+// The end of a thread, the main one's aside. What it still holds the kernel hands on, after this:
+// by words that stay mapped, if need be for ever.
 struct thread_end {
   ~thread_end() {
-    for (held_lock& one : known->held) {
-      if (one.area.use_count() == 1) new std::shared_ptr(std::move(one.area));  // for ever
-    }
-    delete std::exchange(known, nullptr);
+    std::erase_if(known->held, [](const held_lock& one) { return one.area.use_count() > 1; });
+    if (known->held.empty()) delete known;
+    known = nullptr;
   }
 };
 

@@ -473,9 +473,6 @@ TEST_F(Caller, MayHaveATimerThatInterruptsEverySystemCall) {
 }
 
 TEST_F(Caller, WithFewerDescriptorsThanWorkersIsServedByThoseItCanWatch) {
-  if (shard_test::address_sanitizer) {
-    GTEST_SKIP() << "UndefinedBehaviorSanitizer, built with it, looks at memory through pipes";
-  }
   EXPECT_TRUE(holds_in_a_child([] {
     shard::buffer<int> out(2000);
     const int lowest = dup(STDERR_FILENO);
@@ -557,9 +554,6 @@ TEST_F(Caller, AtARealTerminalIsNotStoppedByAKernelThatReadsIt) {
 }
 
 TEST_F(Caller, WithFewDescriptorsMapsOrIsTold) {
-  if (shard_test::address_sanitizer) {
-    GTEST_SKIP() << "UndefinedBehaviorSanitizer, built with it, looks at memory through pipes";
-  }
   for (rlim_t spare = 0; spare < 16; ++spare) {
     SCOPED_TRACE("spare descriptors " + std::to_string(spare));
     EXPECT_TRUE(holds_in_a_child([&] {

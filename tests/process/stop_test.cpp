@@ -713,9 +713,6 @@ TEST_F(StopOnSignals, ThatNobodyCatchesAreNoneOfShardsBusiness) {
 }
 
 TEST_F(StopOnSignals, NeedTwoDescriptorsOrAreRefused) {
-  if (shard_test::address_sanitizer) {
-    GTEST_SKIP() << "UndefinedBehaviorSanitizer, built with it, looks at memory through pipes";
-  }
   EXPECT_TRUE(holds_with_default_signals([] {
     const int lowest = dup(STDERR_FILENO);
     close(lowest);
