@@ -39,12 +39,14 @@ struct this_thread {
 // main thread's variables.
 thread_local this_thread* known = nullptr;
 
-// The end of a thread, the main one's aside. What it still holds the kernel hands on, after this:
-// by words that stay mapped, if need be for ever.
+void abandon(const held_lock& lock) noexcept;
+
+// The end of a thread, the main one's aside. What it still holds it leaves as a death would, but at
+// once: the kernel comes when the words may be mapped no more.
 struct thread_end {
   ~thread_end() {
-    std::erase_if(known->held, [](const held_lock& one) { return one.area.use_count() > 1; });
-    if (known->held.empty()) delete known;
+    std::ranges::for_each(known->held, abandon);
+    delete known;
     known = nullptr;
   }
 };
@@ -182,6 +184,15 @@ void vacate(shared_slot& slot) {
   // Release: pairs with the load in lock_exclusively(); who sees it free sees what we read as past.
   slot.occupied.store(0, std::memory_order_release);
   slot.mutex.unlock();
+}
+
+// As whoever finds its owner dead would put it right.
+void abandon(const held_lock& lock) noexcept {
+  if (lock.slot != nullptr) return vacate(*lock.slot);
+  exclusive_line& line = lock.area->lines().exclusive;
+  line.abandoned.store(1);
+  line.writer.store(writer_state::none, std::memory_order_release);
+  line.mutex.unlock();
 }
 
 }  // namespace

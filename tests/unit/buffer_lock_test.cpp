@@ -137,6 +137,7 @@ TEST(Lock, OutlivesAHandleThatAnotherThreadCloses) {
     step.notify_one();
     holder.join();
     EXPECT_TRUE(free_for_all(other)) << "the end of the thread is that of its lock";
+    EXPECT_EQ(other.abandoned(), !shared);
   }
 }
 
