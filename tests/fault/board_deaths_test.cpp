@@ -256,10 +256,10 @@ TEST_F(BoardDeaths, OfTheNextOwnerTooLoseAndDoubleNothing) {
   for (const errand& what : all_errands()) {
     const ledger first(what), second(what), third(what);
     for (const image& dead : deaths_in(first, [&] { first.work(0); })) {
+      if (++deaths % stride != 0) continue;
       restore(second, dead);
       supervise(second, {0});
       for (const image& again : deaths_in(second, [&] { second.work(0); })) {
-        if (++deaths % stride != 0) continue;
         restore(third, again);
         supervise(third, {0});
         finish(third);

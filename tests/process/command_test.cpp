@@ -28,6 +28,7 @@
 #include "numpy.hpp"
 #include "os/byte_lock.hpp"
 #include "os/file.hpp"
+#include "process/family.hpp"
 #include "shard/shard.hpp"
 
 namespace {
@@ -211,6 +212,7 @@ for shape in (2, 300), (5, 90):  # rows of 19 MiB, and rows of which not all fit
 }
 
 TEST(Command, TakesNoMoreMemoryForALargerFile) {
+  if (shard_test::sanitized) GTEST_SKIP() << "sanitizers take memory, and minutes, of their own";
   SHARD_NEEDS_NUMPY();
   const folder here;
   EXPECT_TRUE(numpy_agrees(here, oracle + R"(
