@@ -159,18 +159,27 @@ bool overlap(std::span<const std::byte> one, std::span<const std::byte> other) n
                   "): found the values in the same memory, expected them elsewhere, as in a copy");
 }
 
-void require_apart(const segment& of, std::span<const run> runs, const std::byte* values,
-                   const char* operation) {
+[[gnu::cold]] void refuse_if_overlapping(const segment& of, std::span<const run> runs,
+                                         std::span<const std::byte> values, const char* operation) {
   const std::size_t size = of.element_bytes();
-  std::size_t bytes = 0;
-  for (const run& each : runs) bytes += each.count * size;
-  const std::span all(values, bytes);
-  if (!overlap({of.data(), of.data_bytes()}, all)) return;  // as nearly always
   for (const run& each : runs) {
-    if (overlap({of.data() + each.first * size, each.count * size}, all)) {
+    if (overlap({of.data() + each.first * size, each.count * size}, values)) {
       refuse_overlap(operation, each);
     }
   }
+}
+
+inline void require_apart(const segment& of, std::span<const run> runs, const std::byte* values,
+                          const char* operation) {
+  if (runs.empty()) return;
+  std::size_t count = runs.front().count;
+  for (const run& each : runs.subspan(1)) count += each.count;
+  const std::size_t bytes = count * of.element_bytes();
+  // Behind all data, or that far before them: as nearly always. The difference may wrap.
+  const auto gap =
+      reinterpret_cast<std::uintptr_t>(values) - reinterpret_cast<std::uintptr_t>(of.data());
+  if (gap >= of.data_bytes() && -gap >= bytes) return;
+  refuse_if_overlapping(of, runs, {values, bytes}, operation);
 }
 
 // ---- Writers.
