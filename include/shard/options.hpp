@@ -78,7 +78,8 @@ struct options {
   std::optional<executor> run_on = {};
 
   // Fork although the program has other threads. Their locks stay locked in the workers for ever: a
-  // kernel must not need one (malloc is safe). Default false: such a map is an error.
+  // kernel must not need one (malloc is safe, but not a sanitizer's: with one, a map beside threads
+  // that allocate may never end). Default false: such a map is an error.
   // SHARD_ALLOW_THREADS=0|1
   std::optional<bool> allow_threads = {};
 
