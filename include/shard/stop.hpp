@@ -18,7 +18,7 @@ class stop_signals;
 
 namespace shard {
 
-// While one lives, SIGINT and SIGTERM stop maps as options::stop does:
+// While one lives, SIGINT and SIGTERM stop the maps that begin in its life, as options::stop does:
 //
 //   the first    chunks that run are finished, no more are started; later maps start none. map
 //                throws map_error, try_map returns the report, with what was completed.

@@ -20,7 +20,7 @@ std::shared_ptr<const os::stop_signals> caught() {
 
 stop_on_signals::stop_on_signals() : signals_(caught()) {}
 
-stop_on_signals::~stop_on_signals() { os::release_stop_signals(); }
+stop_on_signals::~stop_on_signals() { os::release_stop_signals(*signals_); }
 
 int stop_on_signals::signal() const noexcept { return signals_->first(); }
 

@@ -20,7 +20,6 @@ constexpr std::array caught{SIGINT, SIGTERM};
 // All but what the handler reads is guarded by the mutex.
 struct switchboard {
   std::mutex mutex;
-  unsigned catchers = 0;
   std::shared_ptr<stop_signals> signals;
   std::array<struct sigaction, caught.size()> before{};  // written while no handler of ours is set
   std::array<bool, caught.size()> set{};
@@ -118,14 +117,16 @@ std::shared_ptr<const stop_signals> catch_stop_signals() {
     all.signals = std::move(made);
     set_handlers(all);
   }
-  ++all.catchers;
+  ++all.signals->catchers;
   return all.signals;
 }
 
-void release_stop_signals() noexcept {
+void release_stop_signals(const stop_signals& caught) noexcept {
   switchboard& all = lines();
   const std::lock_guard lock(all.mutex);
-  if (--all.catchers != 0) return;
+  if (--caught.catchers != 0) return;
+  if (all.signals.get() != &caught)
+    return;  // the program's that forked this one, which has its own
   restore_handlers(all);
   all.heard.store(nullptr);
   // One that runs in another thread may still write to the descriptors.

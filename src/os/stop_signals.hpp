@@ -27,6 +27,8 @@ class stop_signals {
   bool is_of_this_process() const noexcept;
   void note(int signal) noexcept;  // async-signal-safe
 
+  mutable unsigned catchers = 0;  // for catch_ and release_, which guard it
+
  private:
   std::atomic<int> first_{0};
   std::atomic<unsigned> count_{0};
@@ -37,10 +39,11 @@ class stop_signals {
 
 // From now on, until as many calls of the second, the signals are noted, except for one that is
 // ignored; then each has the action again that it had before, unless somebody else has set one
-// since. In a child of this process they have that action at once. catch_ throws shard::error, or
-// call_failed; any thread may call either.
+// since. In a child of this process they have that action at once, or from when the child has
+// released what it caught itself. catch_ throws shard::error, or call_failed; any thread may call
+// either. `caught` is what the first returned, here or before the fork.
 std::shared_ptr<const stop_signals> catch_stop_signals();
-void release_stop_signals() noexcept;
+void release_stop_signals(const stop_signals& caught) noexcept;
 
 // Null if nobody in this process catches them.
 std::shared_ptr<const stop_signals> caught_stop_signals();

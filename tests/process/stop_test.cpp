@@ -683,7 +683,8 @@ TEST_F(StopOnSignals, AreCaughtAnewByAGuardInAForkedChild) {
         const shard::report run = shard::try_map(out, [](std::size_t) { return 1; });
         if (own.signal() != SIGINT || !run.completed().empty() || guard.signal() != 0) return false;
       }
-      return true;
+      // Not those of the guard that was inherited.
+      return handler_of(SIGINT) == SIG_DFL && handler_of(SIGTERM) == SIG_DFL;
     });
     shard::buffer<int> out(10);
     return child_was_right && guard.signal() == 0 &&
