@@ -24,8 +24,7 @@ struct offsets {
         logs(verdicts + pages(of.chunks * sizeof(verdict))),
         partials(logs + pages(of.slots * of.chunks * sizeof(std::uint64_t))),
         areas(partials + pages(of.chunks * of.partial_bytes)),
-        undo(areas + pages(2 * of.slots *
-                           ((of.accumulator_bytes + 7) / 8 + (of.partial_bytes + 7) / 8) * 8)),
+        undo(areas + pages(2 * of.slots * board::stride_words(of) * sizeof(std::uint64_t))),
         end(undo + pages(of.slots * of.undo_bytes)) {}
 
   std::size_t slots, failures, condemned, verdicts, logs, partials, areas, undo, end;

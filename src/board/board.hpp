@@ -256,11 +256,14 @@ class board {
     return partials_ + chunk * size_.partial_bytes;
   }
   std::atomic<std::uint64_t>* area(unsigned slot, unsigned which) const noexcept {
-    return areas_ + (2 * slot + which) * (area_words() + partial_words());
+    return areas_ + (2 * slot + which) * stride_words(size_);
   }
-  // An area has words for the accumulators, and behind them for the partial of one chunk.
+  // An area has words for the accumulators, and behind them for the partial of one chunk. Each
+  // begins at a line of memory, where states may be used in place.
   std::size_t area_words() const noexcept { return (size_.accumulator_bytes + 7) / 8; }
-  std::size_t partial_words() const noexcept { return (size_.partial_bytes + 7) / 8; }
+  static std::size_t stride_words(const dimensions& of) noexcept {
+    return ((of.accumulator_bytes + 7) / 8 + (of.partial_bytes + 7) / 8 + 7) / 8 * 8;
+  }
   std::byte* undo(unsigned slot) const noexcept { return undo_ + slot * size_.undo_bytes; }
 
   // The next chunk that nobody has claimed; may exceed the number of chunks.

@@ -135,7 +135,8 @@ bool owner::claim() {
 
   if (policy_.timed) note_begin(clock::now());
   const std::uint32_t claims = slot_.claims.load(std::memory_order_relaxed);
-  slot_.claims.store(claims + 1, std::memory_order_relaxed);
+  // Release: pairs with the acquire in reclaim(), which takes it for the end of the window before.
+  slot_.claims.store(claims + 1, std::memory_order_release);
   // Release: pairs with the acquire of the cursor in reclaim(); whoever sees the cursor moved by us
   // sees that we are in the claiming window, or have left it.
   const std::uint64_t first = board_.cursor().fetch_add(wanted, std::memory_order_acq_rel);

@@ -93,7 +93,7 @@ std::vector<std::span<std::byte>> parts(const ledger& on) {
           bytes(&b.verdict_on(0), chunks),
           bytes(b.log(0), slots * chunks),
           bytes(b.partial(0), chunks * b.size().partial_bytes),
-          bytes(b.area(0, 0), 2 * slots * (b.area_words() + b.partial_words())),
+          bytes(b.area(0, 0), 2 * slots * board::stride_words(b.size())),
           bytes(b.undo(0), slots * b.size().undo_bytes),
           bytes(on.outputs().data(), on.outputs().size())};
 }

@@ -98,6 +98,11 @@ inline load(where, result, order) {
 #else
 #define MARK_ORDER release
 #endif
+#ifdef REENTRY_RELAXED
+#define REENTRY_ORDER relaxed
+#else
+#define REENTRY_ORDER release
+#endif
 #ifdef MARK_READ_RELAXED
 #define MARK_READ relaxed
 #else
@@ -109,7 +114,7 @@ inline run_owner() {
   do
   :: number < 2 ->
      number++;
-     store(CLAIMS, 2 * number - 1, relaxed);
+     store(CLAIMS, 2 * number - 1, REENTRY_ORDER);
      store(CURSOR, number, CURSOR_ORDER);
      store(ID, number, relaxed);
      store(LENGTH, number, release);
@@ -118,14 +123,20 @@ inline run_owner() {
   od
 }
 
-/* reclaim(): what another owner took below the cursor stands in its log, if it is outside its window. */
+/* reclaim(): what another owner took below the cursor stands in its log, if it is outside its window, or
+ * comes out of it. */
 proctype reader() {
-  byte step, oldest, cursor, claims, length, id;
+  byte step, oldest, cursor, seen, claims, length, id;
 
   load(CURSOR, cursor, CURSOR_READ);
   load(CLAIMS, claims, MARK_READ);
+  seen = claims;
   if
-  :: claims % 2 == 1 -> skip
+  :: claims % 2 == 1 -> load(CLAIMS, claims, MARK_READ)
+  :: else -> skip
+  fi;
+  if
+  :: seen % 2 == 1 && claims == seen -> skip
   :: else ->
      load(LENGTH, length, acquire);
      load(ID, id, relaxed);

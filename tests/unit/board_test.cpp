@@ -62,7 +62,7 @@ TEST(Board, HasRoomForEveryPartAndNoneOverlap) {
       take(on.log(slot), of.chunks * 8);
       take(on.undo(slot), of.undo_bytes);
       for (const unsigned which : {0u, 1u}) {
-        take(on.area(slot, which), (on.area_words() + on.partial_words()) * 8);
+        take(on.area(slot, which), board::stride_words(on.size()) * 8);
       }
     }
     for (std::size_t chunk = 0; chunk < of.chunks; ++chunk) {
