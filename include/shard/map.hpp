@@ -21,8 +21,11 @@
 // A kernel must not read what the same map writes: not through a capture, not through another
 // argument, and not from the slice of an out() before writing there. A chunk that is run again
 // would read what its own first try wrote. Read one buffer and write another, or use inout(). map
-// refuses an output that is also another argument; reading a captured output faults in a worker
-// process, and the report says so.
+// refuses an output that is also another argument, by whichever of its handles; reading a captured
+// output faults in a worker process, and the report says so.
+//
+// A kernel may call map, with buffers that it has made or opened, and to read, with any but the
+// outputs of its own map.
 //
 // When a chunk has failed too often (options::retries), the indices that fail in it are found by
 // running the kernel on ever smaller parts of it: a kernel(range chunk, …) is then called with
@@ -99,9 +102,10 @@ template <class F, class... V>
 auto worker_state(F make, V... arguments);
 
 // Runs the kernel on every index and returns when all outputs and reductions are final. Throws
-// map_error if an index is missing at the end, and shard::error if the run can't be started; before
-// anything has run, then. Requires an output (a buffer space, out, inout), a reducer, or a shared
-// buffer.
+// map_error if an index is missing at the end, and shard::error if the run can't be started, before
+// anything has run, or if an output that create() has made can't get its name at the end (its
+// elements and the reductions are then final). Requires an output (a buffer space, out, inout), a
+// reducer, or a shared buffer.
 template <class Space, class... Rest>
 report map(const options& how, Space&& space, Rest&&... arguments_then_kernel);
 template <class Space, class... Rest>

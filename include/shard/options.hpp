@@ -79,7 +79,8 @@ struct options {
 
   // Fork although the program has other threads. Their locks stay locked in the workers for ever: a
   // kernel must not need one (malloc is safe, but not a sanitizer's: with one, a map beside threads
-  // that allocate may never end). Default false: such a map is an error.
+  // that allocate may never end). A child that another thread forks by itself as the map begins may
+  // hold up its end until it ends, or calls exec. Default false: such a map is an error.
   // SHARD_ALLOW_THREADS=0|1
   std::optional<bool> allow_threads = {};
 

@@ -39,10 +39,14 @@ std::string chain(int depth) {
 
 }  // namespace
 
-std::string describe_current_exception() {
-  std::string text = chain(0);
-  std::ranges::replace(text, '\n', ' ');
-  return text;
+std::string describe_current_exception() noexcept {
+  try {
+    std::string text = chain(0);
+    std::ranges::replace(text, '\n', ' ');
+    return text;
+  } catch (...) {
+    return "(out of memory)";  // short enough to need none itself
+  }
 }
 
 // No type's name has a colon before a space.

@@ -3,7 +3,6 @@
 #include <chrono>
 #include <cstddef>
 #include <cstdio>
-#include <limits>
 #include <memory>
 #include <stop_token>
 #include <string>
@@ -11,6 +10,7 @@
 #include <vector>
 
 #include "board/board.hpp"
+#include "map/checks.hpp"
 #include "map/chunk_runner.hpp"
 #include "map/exception_text.hpp"
 #include "map/nesting.hpp"
@@ -21,8 +21,7 @@
 #include "memory/segment.hpp"
 #include "os/anonymous.hpp"
 #include "os/cpu.hpp"
-#include "os/headroom.hpp"
-#include "os/last_words.hpp"
+#include "os/process.hpp"
 #include "os/stop_signals.hpp"
 #include "plan/partition.hpp"
 #include "pool/crew.hpp"
@@ -65,78 +64,6 @@ plan::partition partition_of(const job& what, const options& given, std::size_t 
   return plan::partition::uniform(where.all, grain);
 }
 
-// Outputs must have a row for every index; for a count, exactly those.
-void check_outputs(const job& what) {
-  const space& where = what.where;
-  for (const grant& one : what.grants) {
-    if (!one.partitioned) continue;
-    if (where.by == space::cut::tiled) {
-      if (one.rows == where.rows && one.columns == where.columns) continue;
-      throw error(std::errc::invalid_argument,
-                  "cannot map tiles to an output: found " + std::to_string(one.rows) + " x " +
-                      std::to_string(one.columns) + " elements, expected " +
-                      std::to_string(where.rows) + " x " + std::to_string(where.columns));
-    }
-    const bool fits = where.whole ? one.rows == where.all.last : one.rows >= where.all.last;
-    if (fits) continue;
-    throw error(std::errc::invalid_argument,
-                "cannot map to an output: found " + std::to_string(one.rows) + " rows, expected " +
-                    (where.whole ? "" : "at least ") + std::to_string(where.all.last) +
-                    ", one for each index");
-  }
-}
-
-void check_memory(const job& what) {
-  for (const grant& one : what.grants) {
-    if (one.owner) continue;
-    throw error(std::errc::invalid_argument,
-                "cannot map: found a buffer that was moved from, expected one with memory");
-  }
-}
-
-// A chunk that is run again must find what its first run found: nothing but its own slice may stand
-// for the elements that it writes.
-void check_outputs_are_apart(const job& what) {
-  for (const grant& output : what.grants) {
-    if (!output.partitioned) continue;
-    const auto uses = std::ranges::count(what.grants, output.owner, &grant::owner);
-    if (uses == 1) continue;
-    throw error(std::errc::invalid_argument,
-                "cannot map: found a buffer that is an output and another argument, expected an "
-                "output that is nothing else: a chunk that is run again would read what it wrote");
-  }
-}
-
-// States live in memory that is only touched as the run goes on: two published areas and a private
-// one for each worker, and a partial for each chunk.
-void check_headroom(const board::dimensions& size) {
-  std::size_t wanted = 0;
-  const auto add = [&wanted](std::size_t count, std::size_t bytes) {
-    std::size_t all = 0;
-    if (__builtin_mul_overflow(count, bytes, &all) ||
-        __builtin_add_overflow(wanted, all, &wanted)) {
-      wanted = std::numeric_limits<std::size_t>::max();
-    }
-  };
-  add(3 * std::size_t{size.slots}, size.accumulator_bytes);
-  add(size.slots, size.undo_bytes);
-  add(size.chunks, size.partial_bytes);
-  if (wanted < std::size_t{1} << 20) return;
-  const os::headroom found = os::memory_headroom(wanted);
-  if (wanted <= found.available_bytes) return;
-  throw error(std::errc::not_enough_memory,
-              "cannot reduce: found " + std::to_string(found.available_bytes) +
-                  " bytes available (" + found.limit + "), expected " + std::to_string(wanted) +
-                  " for the states of " + std::to_string(size.slots) + " workers and " +
-                  std::to_string(size.chunks) + " chunks: use fewer");
-}
-
-std::vector<std::byte*> data_here(const job& what) {
-  std::vector<std::byte*> data;
-  for (const grant& one : what.grants) data.push_back(one.owner->data());
-  return data;
-}
-
 // Room for the old values of several small chunks, so that they needn't be published one by one.
 std::size_t undo_bytes(const old_values& in_place) {
   constexpr std::size_t comfortable = std::size_t{1} << 20;
@@ -161,31 +88,22 @@ class old_values_return {
   const old_values& old_;
 };
 
-// What a worker will do with each buffer, done once here: a worker could only die of its failure.
-void check_grants(const job& what) {
-  for (const grant& one : what.grants) memory::map_again(*one.owner, one.rights);
-}
-
-// A board has a few bytes for each chunk and slot: beyond this, sizes would overflow.
-void check_chunks(const plan::partition& chunks) {
-  constexpr std::size_t most = std::size_t{1} << 40;
-  if (chunks.chunks() <= most) return;
-  throw error(std::errc::value_too_large,
-              "cannot plan the map: found " + std::to_string(chunks.chunks()) +
-                  " chunks, expected at most " + std::to_string(most) + ": use a larger grain");
-}
-
 unsigned worker_count(const settings& how, std::size_t chunks) {
   if (how.run_on == executor::serial) return 1;
   const unsigned wanted = how.workers != 0 ? how.workers : os::cpu_budget();
   return static_cast<unsigned>(std::min<std::size_t>(wanted, std::max<std::size_t>(chunks, 1)));
 }
 
+pool::limits limits_of(const settings& how) {
+  return {std::chrono::ceil<std::chrono::nanoseconds>(how.timeout), how.timeout_factor,
+          how.memory_limit_bytes};
+}
+
 board::policy policy_of(const settings& how) {
   return {.allowed = {how.retries_error, how.retries, how.retries_kill, how.keep_going},
           .keep_going = how.keep_going,
           .little_to_copy_bytes = 256,  // a few reductions of one number each
-          .timed = how.timeout.count() != 0 || how.timeout_factor != 0,
+          .timed = limits_of(how).timed(),
           .keeps_times = how.timeout_factor != 0};
 }
 
@@ -258,9 +176,7 @@ report execute(const job& what, const options& given) {
   }
   const plan::partition chunks = partition_of(what, given, how.grain);
   check_chunks(chunks);
-  check_memory(what);
-  check_outputs_are_apart(what);
-  check_outputs(what);
+  check_arguments(what);
 
   if (how.replay && how.replay->map == number) {
     report result = replay(what, chunks, *how.replay);
@@ -269,12 +185,12 @@ report execute(const job& what, const options& given) {
   }
   const unsigned workers = worker_count(how, chunks.chunks());
   const state_layout states(what.reductions);
-  const old_values in_place(what, chunks, data_here(what));
+  const old_values in_place(what, chunks, memory::data_here(what.grants));
   const board::dimensions size{chunks.chunks(), workers, states.partial_bytes,
                                states.accumulator_bytes, undo_bytes(in_place)};
   check_headroom(size);
   const bool in_processes = how.run_on == executor::processes;
-  if (in_processes) check_grants(what);
+  if (in_processes) check_mappings(what);
   const os::anonymous_memory memory(board::board::size_bytes(size), os::sharing::with_children);
   const board::board on(memory.base(), size);
   const old_values_return put_back(on, in_place);
@@ -282,8 +198,7 @@ report execute(const job& what, const options& given) {
   pool::crew all{.board = on,
                  .board_memory = {memory.base(), memory.size_bytes()},
                  .policy = policy_of(how),
-                 .worker_limits = {std::chrono::ceil<std::chrono::nanoseconds>(how.timeout),
-                                   how.timeout_factor, how.memory_limit_bytes},
+                 .worker_limits = limits_of(how),
                  .grants = {},
                  .prefix_output = how.prefix_output,
                  .enter = {},
@@ -321,27 +236,6 @@ report execute(const job& what, const options& given) {
   result.merge(what.reductions, states);
   if (result.complete()) finish_outputs(what, chunks);
   return result.report_on(number, clock::now() - began, workers);
-}
-
-void refuse_negative_count(long long count) {
-  throw error(std::errc::invalid_argument, "cannot map: found a count of " + std::to_string(count) +
-                                               ", expected one that is not negative");
-}
-
-void refuse_unequal_outputs(std::size_t first, std::size_t other) {
-  throw error(std::errc::invalid_argument, "cannot map to outputs of different size: found " +
-                                               std::to_string(other) + " elements, expected " +
-                                               std::to_string(first) + ", as the first one has");
-}
-
-void refuse_empty_step() {
-  throw error(std::errc::invalid_argument,
-              "cannot plan the map: found tiles with a step of 0, expected at least 1");
-}
-
-void refuse_too_many_tiles() {
-  throw error(std::errc::value_too_large,
-              "cannot plan the map: found more tiles than can be counted, expected a larger step");
 }
 
 }  // namespace shard::detail

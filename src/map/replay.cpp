@@ -4,7 +4,6 @@
 #include <chrono>
 #include <cstddef>
 #include <string>
-#include <utility>
 #include <vector>
 
 #include "map/chunk_runner.hpp"
@@ -55,11 +54,8 @@ void run_all(const detail::job& what, const plan::partition& chunks) {
   const state_layout states(what.reductions);
   const os::anonymous_memory partial(states.partial_bytes, os::sharing::none);
   const os::anonymous_memory accumulators(states.accumulator_bytes, os::sharing::none);
-  std::vector<std::byte*> data;
-  for (const detail::grant& one : what.grants) data.push_back(one.owner->data());
-
   const inside_a_map here(inside_a_map::where::this_thread);
-  const chunk_runner runner(what, chunks, states, std::move(data));
+  const chunk_runner runner(what, chunks, states, memory::data_here(what.grants));
   const auto merge = [&](bool ordered, std::byte* from) {
     for (std::size_t k = 0; k < what.reductions.size(); ++k) {
       const detail::reduction& one = what.reductions[k];

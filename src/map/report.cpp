@@ -35,6 +35,14 @@ std::string brief(seconds time) {
   return text.str();
 }
 
+// Not to be taken for several lines, and no commands to a terminal.
+std::string printable(std::string_view text) {
+  std::string shown(text);
+  std::ranges::replace_if(
+      shown, [](char c) { return (c >= 0 && c < ' ') || c == '\x7f'; }, '.');
+  return shown;
+}
+
 // What failed, in one line.
 void print_line(std::ostream& to, const failure& one) {
   if (one.indices.empty()) {
@@ -48,7 +56,7 @@ void print_line(std::ostream& to, const failure& one) {
     to << " (chunk " << one.chunk << "), attempt " << one.attempt << ", worker " << one.worker
        << ", after " << brief(one.elapsed);
   }
-  to << ": " << (one.kind == "exception" ? "exception " : "") << one.what;
+  to << ": " << (one.kind == "exception" ? "exception " : "") << printable(one.what);
 }
 
 // The C and C++ libraries: the innermost of their frames are how a program ends: raise, abort, …
@@ -83,7 +91,6 @@ void print_stack(std::ostream& to, const std::vector<std::string>& stack) {
   }
 }
 
-// Not to be taken for a line of the report, and no commands to a terminal.
 void print_stderr(std::ostream& to, std::string_view text) {
   while (text.ends_with('\n')) text.remove_suffix(1);
   if (text.empty()) return;
@@ -95,10 +102,8 @@ void print_stderr(std::ostream& to, std::string_view text) {
   }
   std::ranges::reverse(lines);
   for (const std::string_view line : lines) {
-    std::string shown(line.substr(0, longest_line));
-    std::ranges::replace_if(
-        shown, [](char c) { return (c >= 0 && c < ' ') || c == '\x7f'; }, '.');
-    to << "\n    stderr: " << shown << (line.size() > longest_line ? "..." : "");
+    to << "\n    stderr: " << printable(line.substr(0, longest_line))
+       << (line.size() > longest_line ? "..." : "");
   }
 }
 

@@ -41,12 +41,35 @@ segment::~segment() {
 }
 
 void segment::refuse_writing() const {
+  const char* found = "open for reading only";
+  const char* expected = "open for writing";
+  if (standing_ == standing::captured) {
+    found = "only captured by the kernel";
+    expected = "to be granted to it with out(), or opened in it";
+  } else if (standing_ == standing::output) {
+    found = "an output of the map that runs the kernel";
+    expected = "to be written only as the kernel was granted it";
+  }
   throw error(std::errc::permission_denied,
-              demoted_ ? "cannot write to " + name() +
-                             ": found it only captured by the kernel, expected it to be granted "
-                             "with out(), or opened in the kernel"
-                       : "cannot write to " + name() +
-                             ": found it open for reading only, expected it open for writing");
+              "cannot write to " + name() + ": found it " + found + ", expected it " + expected);
+}
+
+void segment::require(access rights) const {
+  if (standing_ == standing::output) {
+    throw error(std::errc::permission_denied,
+                "cannot map with " + name() +
+                    ": found it an output of the map that runs this kernel, expected another "
+                    "buffer, made or opened in the kernel");
+  }
+  if (rights == access::write && !may_write()) refuse_writing();
+}
+
+bool segment::same_memory(const segment& as) const {
+  if (this == &as) return true;
+  if (data_bytes() != as.data_bytes()) return false;
+  return memory::attempt("map", "open buffers", [&] {
+    return os::status(descriptor()).same_file(os::status(as.descriptor()));
+  });
 }
 
 memory::control* segment::attach() const {
@@ -100,7 +123,7 @@ std::vector<memory::live_segment> segment::live(const std::unique_lock<std::mute
   found.reserve(all().live.size());
   for (segment* each : all().live) {
     found.push_back({each->base(), each->length_bytes(), each->name(), each->data_offset(),
-                     each->element_bytes(), each->writable(), each});
+                     each->element_bytes(), each->may_write(), each});
   }
   return found;
 }

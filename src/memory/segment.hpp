@@ -33,7 +33,7 @@ struct live_segment {
   std::string name;
   std::size_t data_offset = 0;
   std::size_t element_bytes = 0;
-  bool writable = false;
+  bool may_be_written = false;
   detail::segment* self = nullptr;
 };
 
@@ -75,9 +75,17 @@ class segment {
   std::size_t data_bytes() const noexcept { return parts_.data_bytes; }
   bool writable() const noexcept { return parts_.writable; }
 
-  // From now on this process only reads it: what a worker does with what its kernel captured.
-  void demote() noexcept { demoted_ = true; }
-  bool may_write() const noexcept { return writable() && !demoted_; }
+  // From now on this process only reads it, or not even that, also by the maps that it calls: what
+  // a worker does with what its kernel captured. An output of an outer map stays one in inner ones.
+  enum class standing { own, captured, output };
+  void demote(standing to) noexcept {
+    if (standing_ != standing::output) standing_ = to;
+  }
+  bool may_write() const noexcept { return writable() && standing_ == standing::own; }
+  // Throws shard::error unless a map that this process calls may be granted it so.
+  void require(access rights) const;
+  // Whether both are handles of one file, or of one piece of memory. Throws shard::error.
+  bool same_memory(const segment& as) const;
 
   // The control area, attached by the first call. Any thread may call them. Throw shard::error.
   memory::control& own_words() {  // if this may not be written to, too
@@ -138,7 +146,7 @@ class segment {
 
   parts parts_;
   int owner_ = os::process_id();  // of this object, not of the file
-  std::atomic<bool> demoted_ = false;
+  std::atomic<standing> standing_ = standing::own;
   mutable std::mutex attaching_;
   mutable std::shared_ptr<memory::control> kept_;
   mutable std::atomic<memory::control*> attached_ = nullptr;
@@ -153,5 +161,13 @@ namespace shard::memory {
 // Maps a segment once more, over an open file description of its own that has only the rights asked
 // for: what a worker does with each buffer it was granted. Throws shard::error; needs /proc.
 os::mapping map_again(const detail::segment& of, detail::access rights);
+
+// Where this process has the elements of what was granted.
+template <class Grants>
+std::vector<std::byte*> data_here(const Grants& all) {
+  std::vector<std::byte*> data;
+  for (const auto& one : all) data.push_back(one.owner->data());
+  return data;
+}
 
 }  // namespace shard::memory

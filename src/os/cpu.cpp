@@ -13,6 +13,7 @@
 #include <thread>
 
 #include "os/cgroup.hpp"
+#include "os/sanitizers.hpp"
 
 namespace shard::os {
 namespace {
@@ -57,18 +58,7 @@ bool lives(const std::filesystem::path& stat) {
          (flags & exiting) == 0;
 }
 
-constexpr unsigned sanitizer_threads =
-#if defined(__SANITIZE_THREAD__)
-    1;
-#elif defined(__has_feature)
-#if __has_feature(thread_sanitizer)
-    1;
-#else
-    0;
-#endif
-#else
-    0;
-#endif
+constexpr unsigned sanitizer_threads = thread_sanitizer ? 1 : 0;
 
 }  // namespace
 

@@ -17,7 +17,7 @@ namespace {
 
 constexpr unsigned longest_handler_s = 2;
 
-void (*last_of_signal)(int, std::optional<const void*>, interruption) = nullptr;
+void (*last_of_signal)(int, std::optional<fault>, interruption) = nullptr;
 void (*last_of_exit)(int) = nullptr;
 
 // Large enough for any processor's saved registers (AVX-512, AMX), a handler's frames and the
@@ -47,9 +47,11 @@ void handle(int signal, siginfo_t* info, void* context) {
     return;
   }
   limit_own_life();
-  const bool has_address = info->si_code > 0 && (signal == SIGSEGV || signal == SIGBUS);
-  last_of_signal(signal, has_address ? std::optional<const void*>(info->si_addr) : std::nullopt,
-                 {context});
+  std::optional<fault> at;
+  if (info->si_code > 0 && (signal == SIGSEGV || signal == SIGBUS)) {
+    at = {info->si_addr, info->si_code != SI_KERNEL};
+  }
+  last_of_signal(signal, at, {context});
   ::alarm(0);
   // Takes effect once this handler returns, in the place that was interrupted.
   ::signal(signal, SIG_DFL);
@@ -112,7 +114,7 @@ _Unwind_Reason_Code step(_Unwind_Context* at, void* given) {
 
 }  // namespace
 
-void on_fatal_signal(void (*last)(int signal, std::optional<const void*> address,
+void on_fatal_signal(void (*last)(int signal, std::optional<fault> at,
                                   interruption where)) noexcept {
   last_of_signal = last;
   stack_t stack{};
@@ -152,10 +154,5 @@ void on_exit_called(void (*last)(int exit_status)) noexcept {
 }
 
 void on_fork_called(void (*first)()) noexcept { ::pthread_atfork(nullptr, nullptr, first); }
-
-const char* name_of_signal(int signal) noexcept {
-  const char* const name = ::sigabbrev_np(signal);
-  return name != nullptr ? name : "?";
-}
 
 }  // namespace shard::os

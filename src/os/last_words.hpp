@@ -14,13 +14,20 @@ struct interruption {
   void* context;
 };
 
+// The address of which a signal tells. Processors may keep one to themselves that no pointer can
+// have: x86 does.
+struct fault {
+  const void* address = nullptr;
+  bool is_told = false;
+};
+
 // Calls `last` before a fatal signal (SIGSEGV, SIGBUS, SIGFPE, SIGILL, SIGABRT, SIGSYS, SIGTRAP)
 // ends the process, on a stack of its own, so that a stack overflow is heard of, too (but for one
-// in a thread that the process started). `last` must be async-signal-safe. address: the one that
-// faulted, for SIGSEGV and SIGBUS that have one. The signal ends the process all the same, and if
+// in a thread that the process started). `last` must be async-signal-safe. at: for SIGSEGV and
+// SIGBUS that an access to memory has raised. The signal ends the process all the same, and if
 // `last` itself faults, or takes longer than 2 s, another one does. Of several threads that crash,
 // the first is heard.
-void on_fatal_signal(void (*last)(int signal, std::optional<const void*> address,
+void on_fatal_signal(void (*last)(int signal, std::optional<fault> at,
                                   interruption where)) noexcept;
 
 // The code addresses of an interrupted stack, innermost first, into `frames`, as many as it has
@@ -38,7 +45,5 @@ void on_exit_called(void (*last)(int exit_status)) noexcept;
 
 // Calls `first` in each child that a fork() in this process makes.
 void on_fork_called(void (*first)()) noexcept;
-
-const char* name_of_signal(int signal) noexcept;
 
 }  // namespace shard::os

@@ -5,6 +5,7 @@
 #include <sched.h>
 #include <sys/prctl.h>
 #include <sys/resource.h>
+#include <sys/signalfd.h>
 #include <sys/syscall.h>
 #include <sys/wait.h>
 #include <unistd.h>
@@ -94,6 +95,11 @@ std::vector<pid_t> children() {
 }
 
 }  // namespace
+
+const char* name_of_signal(int signal) noexcept {
+  const char* const name = ::sigabbrev_np(signal);
+  return name != nullptr ? name : "?";
+}
 
 void process::kill() const noexcept {
   ::syscall(SYS_pidfd_send_signal, pidfd_.get(), SIGKILL, nullptr, 0);
@@ -230,6 +236,26 @@ void end_all_children() noexcept {
       return;  // no memory for the list: init will take them
     }
     ::waitpid(-1, nullptr, __WALL);
+  }
+}
+
+descriptor hear_of_children() noexcept {
+  sigset_t children;
+  ::sigemptyset(&children);
+  ::sigaddset(&children, SIGCHLD);
+  ::sigprocmask(SIG_BLOCK, &children, nullptr);
+  return descriptor(above_standard_streams(::signalfd(-1, &children, SFD_CLOEXEC | SFD_NONBLOCK)));
+}
+
+bool reap_all_but(std::span<const pid_t> these, const descriptor& heard) noexcept {
+  signalfd_siginfo one;
+  while (::read(heard.get(), &one, sizeof one) > 0) continue;
+  for (;;) {
+    siginfo_t ended{};
+    if (::waitid(P_ALL, 0, &ended, WEXITED | WNOHANG | WNOWAIT | __WALL) != 0) return true;
+    if (ended.si_pid == 0) return true;
+    if (std::ranges::find(these, ended.si_pid) != these.end()) return false;
+    ::waitpid(ended.si_pid, nullptr, __WALL);
   }
 }
 

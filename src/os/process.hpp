@@ -22,6 +22,8 @@ struct ending {
   usage used = {};
 };
 
+const char* name_of_signal(int signal) noexcept;  // without its SIG; async-signal-safe
+
 // A child of this process, held by its pidfd: never confused with another that has its pid later.
 class process {
  public:
@@ -67,8 +69,8 @@ pid_t own_thread() noexcept;  // its id
 // ---- For a child that was just started. ----
 
 // As across exec: handlers go back to the default, and what is ignored stays so (but for SIGCHLD,
-// which reaping needs). SIGINT, SIGQUIT and SIGTTOU are ignored from now on: the terminal's keys
-// are the caller's business, and output to a terminal is never stopped.
+// which reaping needs). SIGINT, SIGQUIT, SIGTTIN and SIGTTOU are ignored from now on: the
+// terminal's keys are the caller's business, and who reads or prints there is never stopped.
 void reset_signal_handlers() noexcept;
 void unblock_signals(const sigset_t& mask) noexcept;
 sigset_t signal_mask() noexcept;
@@ -95,6 +97,13 @@ void reap_group(pid_t leader) noexcept;
 bool adopts_orphans() noexcept;
 // Kills and reaps every child of this process that is left, and theirs, which it inherits.
 void end_all_children() noexcept;
+
+// Blocks SIGCHLD, and makes it a descriptor that is readable once a child has ended; an empty one
+// if there can be none. signalfd(2).
+descriptor hear_of_children() noexcept;
+// Reaps every child that has ended, but for these, and makes the descriptor unreadable. False: one
+// of these is in the way, and must be reaped before.
+bool reap_all_but(std::span<const pid_t> these, const descriptor& heard) noexcept;
 
 // ---- Waiting. ----
 

@@ -14,12 +14,6 @@
 namespace shard::pool {
 namespace {
 
-std::vector<std::byte*> data_here(const crew& all) {
-  std::vector<std::byte*> data;
-  for (const granted& grant : all.grants) data.push_back(grant.owner->data());
-  return data;
-}
-
 board::policy without_parking(board::policy policy) {
   policy.park = false;
   return policy;
@@ -62,7 +56,7 @@ class finish_line {
 };
 
 void own(const crew& all, unsigned slot) {
-  const std::shared_ptr<const board::task> task = all.enter(data_here(all));
+  const std::shared_ptr<const board::task> task = all.enter(memory::data_here(all.grants));
   const os::anonymous_memory memory(board::owner::memory_bytes(all.board.size()),
                                     os::sharing::none);
   board::owner(all.board, slot, *task, without_parking(all.policy), memory.base()).work();
@@ -71,7 +65,7 @@ void own(const crew& all, unsigned slot) {
 }  // namespace
 
 void run_serial(const crew& all, const on_tick& report_progress) {
-  const std::shared_ptr<const board::task> task = all.enter(data_here(all));
+  const std::shared_ptr<const board::task> task = all.enter(memory::data_here(all.grants));
   const os::anonymous_memory memory(board::owner::memory_bytes(all.board.size()),
                                     os::sharing::none);
   board::owner worker(all.board, 0, *task, without_parking(all.policy), memory.base());

@@ -188,8 +188,10 @@ void run_in_processes(const crew& all, bool allow_threads, const on_tick& report
   }
   const board::board& on = all.board;
   if ((on.controls() & (board::finished | board::cancelled)) == 0 && *on.trouble() == '\0') {
+    const bool had_standby = on.leader(1).load(std::memory_order_relaxed) != 0;
     std::snprintf(on.trouble(), board::board::trouble_bytes,
-                  "the supervisor and its standby were both killed");
+                  had_standby ? "the supervisor and its standby were both killed"
+                              : "the supervisor was killed each time before it had a standby");
   }
 }
 

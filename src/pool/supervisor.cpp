@@ -78,12 +78,14 @@ class supervisor {
 
  private:
   bool prepare();
+  void forget();  // in a child: what is the supervisor's
   void keep_a_standby();
   void mend(unsigned slot);
   void staff(unsigned slot);
   bool has_work(unsigned slot) const;
   void fork_failed(const error& why);
   void watch();
+  void reap_orphans();
   void pass_on_the_rest();
   void look_at(unsigned slot);
   void worker_ended(unsigned slot, const os::ending& how);
@@ -100,6 +102,8 @@ class supervisor {
   os::pipe_ends life_;  // write ends: this process and its workers; read end: the standby
   std::vector<seat> seats_;
   relay relay_;
+  os::descriptor children_ = os::hear_of_children();  // those of dead kernels among them
+  bool orphans_ended_ = false;
   os::process standby_;
   bool standby_ended_ = false;  // but can't be reaped yet
   unsigned standbys_lost_ = 0;
@@ -128,6 +132,11 @@ bool supervisor::prepare() {
   return short_of_processes_ || in_state(seat::vacant) != seats_.size();
 }
 
+void supervisor::forget() {
+  relay_.forget();
+  children_ = {};
+}
+
 void supervisor::keep_a_standby() {
   if (standby_ || standbys_lost_ > deaths_borne) return;
   struct context {
@@ -141,7 +150,7 @@ void supervisor::keep_a_standby() {
         os::child_exit::signals_parent,
         [](void* given) {
           auto& from = *static_cast<context*>(given);
-          from.self->relay_.forget();
+          from.self->forget();
           be_standby(from.self->run_, from.ended, from.pid, from.self->life_);
         },
         &start);
@@ -189,7 +198,7 @@ void supervisor::staff(unsigned slot) {
   at.preparing.store(0, std::memory_order_relaxed);
   struct context {
     worker_start what;
-    relay* others;
+    supervisor* self;
   } start{{run_.all,
            slot,
            os::own_pid(),
@@ -197,13 +206,13 @@ void supervisor::staff(unsigned slot) {
            run_.mask,
            {life_.write.get(), run_.run_goes_on.get()},
            relay_.open(slot)},
-          &relay_};
+          this};
   try {
     seats_[slot].worker = os::start_process(
         os::child_exit::signals_parent,
         [](void* given) {
           auto& from = *static_cast<context*>(given);
-          from.others->forget();
+          from.self->forget();
           be_worker(from.what);
         },
         &start);
@@ -237,8 +246,11 @@ void supervisor::fork_failed(const error& why) {
 
 void supervisor::watch() {
   const bool standby_lives = standby_ && !standby_ended_;
-  std::vector<os::watched> all{
-      {run_.caller.get()}, {run_.called_off.get()}, {standby_lives ? standby_.pidfd() : -1}};
+  std::vector<os::watched> all{{run_.caller.get()},
+                               {run_.called_off.get()},
+                               {standby_lives ? standby_.pidfd() : -1},
+                               {children_.get()}};
+  const std::size_t seats_begin = all.size();
   for (const seat& one : seats_) {
     all.push_back({one.state == seat::working ? one.worker.pidfd() : -1});
   }
@@ -250,7 +262,7 @@ void supervisor::watch() {
   };
   if (short_of_processes_) look_again(later);
   const unsigned dead = short_of_processes_ ? 0 : in_state(seat::dead);
-  if (standby_ended_ || in_state(seat::ended) + dead != 0) look_again(soon);
+  if (standby_ended_ || orphans_ended_ || in_state(seat::ended) + dead != 0) look_again(soon);
   if (const auto due = enforce_timeouts()) {
     look_again(std::chrono::ceil<std::chrono::milliseconds>(*due));
   }
@@ -268,8 +280,18 @@ void supervisor::watch() {
     ++standbys_lost_;
   }
   for (unsigned slot = 0; slot < seats_.size(); ++slot) {
-    if (all[3 + slot].ready) look_at(slot);
+    if (all[seats_begin + slot].ready) look_at(slot);
   }
+  orphans_ended_ |= all[3].ready;
+  if (orphans_ended_) reap_orphans();
+}
+
+// What kernels have started and left behind ends as a child of ours: a run that is long enough
+// could have no more processes for its dead.
+void supervisor::reap_orphans() {
+  std::vector<pid_t> ours{standby_.pid()};
+  for (const seat& one : seats_) ours.push_back(one.worker.pid());
+  orphans_ended_ = !os::reap_all_but(ours, children_);
 }
 
 // Every worker has ended. What they printed is passed on before the caller goes on.
@@ -456,11 +478,15 @@ void supervisor::inherit() {
     if (again) self.inherit();
     self.supervise();
     self.end_all();
-    name_stacks(run.all.board);
   } catch (const std::exception& problem) {
     // Short of memory or descriptors. As if killed: the standby, if there is one, goes on.
     std::snprintf(run.all.board.trouble(), board::board::trouble_bytes, "%s", problem.what());
     os::leave(1);
+  }
+  try {
+    name_stacks(run.all.board);
+  } catch (const std::exception&) {
+    // Short of memory: the stacks that are left are told as addresses.
   }
   os::leave(0);
 }

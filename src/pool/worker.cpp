@@ -101,7 +101,9 @@ void name_place(writer& to, int signal, const std::byte* address) {
             "chunk is run again; read another buffer";
     }
     if (one.how == held::of_the_outer_kernel) {
-      to << ", which was granted to the kernel that called this map: grant the buffer to this one";
+      to << ", which was granted to the kernel that called this map: copy what this one is to "
+            "read, "
+            "and grant it a buffer of its own to write";
     }
     if (one.how == held::inherited) to << ", which was only captured: grant it with out() to write";
     if (one.how == held::granted_for_reading) to << ", which was granted for reading";
@@ -111,7 +113,7 @@ void name_place(writer& to, int signal, const std::byte* address) {
   to.number(reinterpret_cast<std::uintptr_t>(address), 16);
 }
 
-void crashed(int signal, std::optional<const void*> address, os::interruption where) {
+void crashed(int signal, std::optional<os::fault> at, os::interruption where) {
   board::last_words& words = *context.words;
   words.signal = signal;
   words.when = std::chrono::steady_clock::now().time_since_epoch();
@@ -120,7 +122,11 @@ void crashed(int signal, std::optional<const void*> address, os::interruption wh
     to << "signal ";
     to.number(static_cast<unsigned>(signal), 10);
     to << " (SIG" << os::name_of_signal(signal) << ")";
-    if (address) name_place(to, signal, static_cast<const std::byte*>(*address));
+    if (at && at->is_told) {
+      name_place(to, signal, static_cast<const std::byte*>(at->address));
+    } else if (at) {
+      to << " at an address that no pointer can have";
+    }
   }
   words.spoken.store(1, std::memory_order_release);
   os::walk_stack(where, words.stack, words.frames);
@@ -178,17 +184,18 @@ void print_to(const worker_streams& pipes) {
 // ---- Memory. ----
 
 void close_the_caller_s_doors(const worker_start& start) {
+  using standing = detail::segment::standing;
   for (const memory::live_segment& one : start.inherited) {
     const bool output = std::ranges::any_of(start.all.grants, [&](const granted& grant) {
-      return grant.output && grant.owner->base() == one.base;
+      return grant.output && grant.owner->same_memory(*one.self);
     });
     if (output) {
       os::make_unreadable(one.base, one.length_bytes);
-    } else if (one.writable) {
+    } else if (one.may_be_written) {
       os::make_read_only(one.base, one.length_bytes);
     }
     os::keep_from_dumps(one.base, one.length_bytes);  // of which they would be nearly all
-    one.self->demote();
+    one.self->demote(output ? standing::output : standing::captured);
     context.mappings.push_back({one.base, one.length_bytes, one.data_offset, one.element_bytes,
                                 one.name.c_str(),
                                 output ? held::inherited_output : held::inherited});

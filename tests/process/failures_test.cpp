@@ -6,13 +6,17 @@
 #include <signal.h>
 #include <stdio.h>
 #include <sys/mman.h>
+#include <sys/resource.h>
 #include <sys/wait.h>
 #include <unistd.h>
 
 #include <array>
+#include <cerrno>
 #include <cstdlib>
+#include <cstring>
 #include <exception>
 #include <filesystem>
+#include <fstream>
 #include <functional>
 #include <map>
 #include <numeric>
@@ -182,6 +186,40 @@ TEST_F(Failures, CutAVeryLongMessage) {
   ASSERT_THAT(what.run.failures(), SizeIs(1 + probes));
   EXPECT_THAT(what.run.failures()[0].what, HasSubstr("std::runtime_error: xxxxxxxx"));
   all_but_the_victim(what);
+}
+
+struct endless : std::exception {
+  explicit endless(const char* text) : text_(text) {}
+  const char* what() const noexcept override { return text_; }
+  const char* text_;
+};
+
+// There is no memory to say what was thrown.
+TEST_F(Failures, OfExceptionsThatCannotBeDescribedAreExceptions) {
+  if (shard_test::sanitized) GTEST_SKIP() << "sanitizers end the process when memory is short";
+  using enum shard::executor;
+  for (const shard::executor where : {processes, threads, serial}) {
+    SCOPED_TRACE(static_cast<int>(where));
+    EXPECT_TRUE(shard_test::holds_in_a_child([&] {
+      constexpr std::size_t bytes = std::size_t{256} << 20;
+      void* const text =
+          mmap(nullptr, bytes, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
+      if (text == MAP_FAILED) return false;
+      std::memset(text, 'x', bytes - 1);
+      const auto throw_it = [&](std::size_t) -> int {
+        std::size_t pages = 0;
+        std::ifstream("/proc/self/statm") >> pages;
+        const rlimit too_little{pages * 4096 + bytes / 2, RLIM_INFINITY};
+        setrlimit(RLIMIT_AS, &too_little);
+        throw endless(static_cast<const char*>(text));
+      };
+      shard::buffer<int> out(1);
+      const shard::report run =
+          shard::try_map({.workers = 1, .retries_error = 0, .run_on = where}, out, throw_it);
+      return run.failures().size() == 1 && run.failures()[0].kind == "exception" &&
+             run.failures()[0].what == "(out of memory)";
+    }));
+  }
 }
 
 TEST_F(Failures, RetryExceptionsAsOftenAsTold) {
@@ -602,6 +640,37 @@ TEST_F(Failures, AreNotMadeByKernelsThatOnlyMisbehave) {
     EXPECT_THAT(what.run.failures(), IsEmpty()) << what.run;
     EXPECT_THAT(relatives().living(), IsEmpty());
   }
+}
+
+// The run could have no more processes for its dead.
+TEST_F(Failures, AreNotMadeByChildrenWhoseParentsHaveEnded) {
+  constexpr std::size_t children = 100;
+  const tally pids;
+  shard::buffer<int> out(children + 1);
+  shard::map({.workers = 2, .grain = 1}, out, [&](std::size_t i) {
+    if (i < children) {
+      const pid_t parent = fork();
+      if (parent == 0) {
+        const pid_t orphan = fork();
+        if (orphan != 0) pids[i] = orphan;
+        _exit(0);
+      }
+      waitpid(parent, nullptr, 0);
+      return 1;
+    }
+    const auto gone = [&](std::size_t k) {
+      return pids[k] != 0 && kill(pids[k], 0) != 0 && errno == ESRCH;
+    };
+    return shard_test::eventually([&] {
+      for (std::size_t k = 0; k < children; ++k) {
+        if (!gone(k)) return false;
+      }
+      return true;
+    })
+               ? 1
+               : 0;
+  });
+  EXPECT_EQ(out[children], 1);
 }
 
 TEST_F(Failures, AfterMisbehaviourAreStillReportedAndRetried) {

@@ -11,6 +11,7 @@
 #include <cmath>
 #include <cstddef>
 #include <cstdint>
+#include <functional>
 #include <limits>
 #include <memory>
 #include <numeric>
@@ -676,6 +677,72 @@ TEST_F(Map, FaultsWhereAnInnerKernelTouchesAnOutputOfItsOuterOne) {
   EXPECT_THAT(elements(y), Each(0));
 }
 
+// A chunk that is run again would change them again; and a worker may only read them.
+TEST_F(Map, RefusesToChangeInAKernelWhatTheKernelOnlyCaptured) {
+  for (const executor inner : {executor::processes, executor::serial}) {
+    SCOPED_TRACE(static_cast<int>(inner));
+    const shard::options how{.workers = 1, .grain = 4, .run_on = inner};
+    shard::buffer<int> captured(4);
+    const auto change = [](std::size_t k, auto all) { all[k] += 1; };
+    const std::array<std::function<void()>, 4> maps{
+        [&] { shard::map(how, captured, [](std::size_t) { return 1; }); },
+        [&] { shard::map(how, 4, shard::out(captured), change); },
+        [&] { shard::map(how, 4, shard::inout(captured), change); },
+        [&] {
+          shard::map(how, 4, shard::shared(captured),
+                     [](std::size_t k, auto& all) { all.fetch_add(k, 1); });
+        }};
+    shard::buffer<int> out(maps.size());
+    const shard::report run =
+        shard::try_map({.workers = 2, .grain = 1, .retries_error = 0, .keep_going = true}, out,
+                       [&](std::size_t i) {
+                         maps[i]();
+                         return 1;
+                       });
+    EXPECT_THAT(run.completed(), IsEmpty());
+    for (const shard::failure& one : run.failures()) {
+      EXPECT_TRUE(mentions(one.what, {"shard::error", "only captured by the kernel"})) << one.what;
+    }
+    EXPECT_THAT(elements(captured), Each(0));
+  }
+}
+
+// What it would read depends on which chunks have been run, and how often.
+TEST_F(Map, RefusesToMapInAKernelWithAnOutputOfItsOwnMap) {
+  shard::buffer<int> out(3);
+  for (int& each : out) each = 5;
+  const std::array<std::function<void()>, 3> maps{
+      [&] { shard::map(out, [](std::size_t) { return 7; }); },
+      [&] { shard::map(3, shard::inout(out), [](std::size_t, auto) {}); },
+      [&] {
+        shard::sum<int> all;
+        shard::map(3, shard::in(out), shard::reduce(all),
+                   [](std::size_t k, shard::view<int> values, auto& sum) { sum += values[k]; });
+      }};
+  const shard::report run =
+      shard::try_map({.workers = 2, .grain = 1, .retries_error = 0, .keep_going = true}, 3,
+                     shard::out(out), [&](std::size_t i, shard::slice<int>) { maps[i](); });
+  EXPECT_THAT(run.completed(), IsEmpty());
+  ASSERT_THAT(run.failures(), Not(IsEmpty()));
+  for (const shard::failure& one : run.failures()) {
+    EXPECT_TRUE(mentions(one.what, {"an output of the map that runs this kernel"})) << one.what;
+  }
+  EXPECT_THAT(elements(out), Each(5));
+}
+
+TEST_F(Map, FaultsWhereAnInnerKernelReadsAnOutputOfItsOuterMap) {
+  shard::buffer<int> out(2);
+  const shard::report run =
+      shard::try_map({.workers = 2, .grain = 1, .keep_going = true}, out, [&](std::size_t i) {
+        shard::buffer<int> inner(1);
+        shard::map({.workers = 1, .retries = 0}, inner, [&](std::size_t) { return out[i]; });
+        return inner[0];
+      });
+  EXPECT_THAT(run.completed(), IsEmpty());
+  ASSERT_THAT(run.failures(), Not(IsEmpty()));
+  EXPECT_TRUE(mentions(run.failures()[0].what, {"SIGSEGV", "at element"}));
+}
+
 TEST_F(Map, MapsOnThreadsInsideKernelsOnThreads) {
   const shard::options on_threads{.workers = 3, .grain = 1, .run_on = shard::executor::threads};
   shard::buffer<int> out(20);
@@ -756,6 +823,28 @@ TEST_F(Map, RefusesAnOutputThatIsAlsoAnotherArgument) {
   });
 }
 
+TEST_F(Map, KnowsAnOutputByAnyOfItsHandles) {
+  const shard_test::folder here;
+  shard::save(here / "values.npy", shard::buffer<int>(10));
+  auto out = shard::open_writable<int>(here / "values.npy");
+  const auto again = shard::open<int>(here / "values.npy");
+  const auto frozen_view = out.read_only();
+  in_every_way([&](const shard::options& how) {
+    const auto zero = [](std::size_t, auto&&...) { return 0; };
+    for (const auto* other : {&again, &frozen_view}) {
+      EXPECT_TRUE(mentions(refusal([&] { shard::map(how, out, shard::in(*other), zero); }),
+                           {"argument 1 (", "values.npy", "is an output and another argument"}));
+    }
+  });
+  for (const auto* other : {&again, &frozen_view}) {
+    const shard::report run = shard::try_map({.workers = 1, .retries = 0}, out,
+                                             [&](std::size_t i) { return 2 * (*other)[i]; });
+    EXPECT_THAT(run.completed(), IsEmpty());
+    ASSERT_FALSE(run.failures().empty());
+    EXPECT_TRUE(mentions(run.failures()[0].what, {"at element 0", "an output of this map"}));
+  }
+}
+
 // Its chunk would read its own first try when it is run again.
 TEST_F(Map, FaultsWhereAKernelReadsItsOutputThroughACapture) {
   shard::buffer<int> both(100);
@@ -805,6 +894,11 @@ TEST_F(Map, AlignsStatesToLines) {
                [](std::size_t, auto& state, auto& count) { count += state.aligned() ? 1 : 0; });
     EXPECT_EQ(states.found, 0);
     EXPECT_EQ(kernels.value(), 100);
+    shard::sum<double> halves;  // beside partials of one word
+    shard::map(how, 100, shard::reduce(states), shard::reduce(halves),
+               [](std::size_t, auto&, auto& sum) { sum += 0.5; });
+    EXPECT_EQ(states.found, 0);
+    EXPECT_EQ(halves.value(), 50);
   });
 }
 

@@ -296,6 +296,24 @@ TEST_F(PostMortem, NamesWhoCalledANullOrWildPointer) {
   EXPECT_THAT(wild.stack[1], HasSubstr("call_wild_memory"));
 }
 
+// What the processor calls an address there is 0, as if it had been a null pointer.
+TEST_F(PostMortem, TellsAnAddressThatNoPointerCanHaveFromNull) {
+#if !defined(__x86_64__)
+  GTEST_SKIP() << "written for another machine";
+#else
+  if (shard_test::sanitized) GTEST_SKIP() << "sanitizers look at addresses before";
+  const auto read = [](std::uintptr_t address) {
+    return autopsy([=] {
+      int found = 0;
+      asm volatile("movl (%1), %0" : "=r"(found) : "r"(address));
+    });
+  };
+  EXPECT_EQ(read(0xdead'beef'dead'beef).what,
+            "signal 11 (SIGSEGV) at an address that no pointer can have");
+  EXPECT_EQ(read(0).what, "signal 11 (SIGSEGV) at address 0x0");
+#endif
+}
+
 TEST_F(PostMortem, NamesAFunctionInAThreadThatTheKernelStarted) {
   if (!shard::os::symbols_are_known) GTEST_SKIP() << "built without libbacktrace";
   const shard::failure one = autopsy([] { std::thread(on_the_way_down).join(); });
@@ -470,6 +488,15 @@ TEST_F(PostMortem, PrintsAParagraphForEachFailure) {
   // The program's own code first: raise() is the C library's.
   EXPECT_THAT(all, testing::ContainsRegex("SIGSEGV\\)\n    in [^\n]*in_the_depth[^\n]*\n"
                                           "    in [^\n]*on_the_way_down"));
+}
+
+TEST_F(PostMortem, PrintsOneLineAndNoCommandsToATerminal) {
+  const shard::report run = try_each({.workers = 1, .retries_error = 0}, 1, [](std::size_t) {
+    throw std::runtime_error("a\rb\x1b[2J\nc\td");
+  });
+  std::ostringstream text;
+  text << run;
+  EXPECT_THAT(text.str(), HasSubstr("std::runtime_error: a.b.[2J c.d"));
 }
 
 TEST_F(PostMortem, IsTheSameInJson) {

@@ -54,10 +54,10 @@ TEST(Segment, IsListedWhileItIsMapped) {
     EXPECT_EQ(first.base + first.data_offset, reinterpret_cast<std::byte*>(memory.begin()));
     EXPECT_EQ(first.length_bytes, 4096u + 80);
     EXPECT_EQ(first.element_bytes, 8u);
-    EXPECT_TRUE(first.writable);
+    EXPECT_TRUE(first.may_be_written);
     EXPECT_EQ(live[before + 1].name, (in / "x.npy").string());
     const auto view = shard::buffer<const double>::reopen(memory.descriptor());
-    EXPECT_FALSE(segment::live(segment::hold_live()).back().writable);
+    EXPECT_FALSE(segment::live(segment::hold_live()).back().may_be_written);
   }
   EXPECT_EQ(segment::live(segment::hold_live()).size(), before);
 }
@@ -120,7 +120,7 @@ TEST(Segment, FaultsOnceItsMappingIsMadeReadOnly) {
   shard::buffer<int> numbers(100);
   EXPECT_EQ(fatal_signal_of([&] {
               for (const auto& each : segment::live(segment::hold_live())) {
-                if (each.writable) shard::os::make_read_only(each.base, each.length_bytes);
+                if (each.may_be_written) shard::os::make_read_only(each.base, each.length_bytes);
               }
               *const_cast<volatile int*>(numbers.begin()) = 1;
             }),

@@ -1,0 +1,25 @@
+// What a map refuses before anything runs. All throw shard::error.
+#pragma once
+
+#include "board/board.hpp"
+#include "plan/partition.hpp"
+#include "shard/detail/job.hpp"
+
+namespace shard::mapping {
+
+// A board has a few bytes for each chunk and slot: beyond this, sizes would overflow.
+void check_chunks(const plan::partition& chunks);
+
+// Every buffer has memory that this process may use so, and every output a row for each index, and
+// no second role.
+void check_arguments(const detail::job& what);
+
+// States live in memory that is only touched as the run goes on: two published areas and a private
+// one for each worker, and a partial for each chunk. So do the old values of what is changed in
+// place.
+void check_headroom(const board::dimensions& size);
+
+// Does once what every worker will do with each buffer: one could only die of its failure.
+void check_mappings(const detail::job& what);
+
+}  // namespace shard::mapping
