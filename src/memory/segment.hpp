@@ -166,6 +166,7 @@ os::mapping map_again(const detail::segment& of, detail::access rights);
 template <class Grants>
 std::vector<std::byte*> data_here(const Grants& all) {
   std::vector<std::byte*> data;
+  data.reserve(all.size());
   for (const auto& one : all) data.push_back(one.owner->data());
   return data;
 }

@@ -121,12 +121,11 @@ std::shared_ptr<const stop_signals> catch_stop_signals() {
   return all.signals;
 }
 
-void release_stop_signals(const stop_signals& caught) noexcept {
+void release_stop_signals(const stop_signals& which) noexcept {
   switchboard& all = lines();
   const std::lock_guard lock(all.mutex);
-  if (--caught.catchers != 0) return;
-  if (all.signals.get() != &caught)
-    return;  // the program's that forked this one, which has its own
+  if (--which.catchers != 0) return;
+  if (all.signals.get() != &which) return;  // the program's that forked this one, which has its own
   restore_handlers(all);
   all.heard.store(nullptr);
   // One that runs in another thread may still write to the descriptors.
