@@ -7,7 +7,7 @@
 #include <cstddef>
 #include <cstdint>
 #include <deque>
-#include <set>
+#include <span>
 #include <string>
 #include <vector>
 
@@ -40,20 +40,18 @@ policy forgiving(unsigned errors) {
 
 // ---- Memory ----
 
-// Each part is written whole, with its own value: none may touch another.
 TEST(Board, HasRoomForEveryPartAndNoneOverlap) {
   for (const dimensions& of :
        {dimensions{1, 1, 0, 0, 0}, dimensions{3, 2, 16, 24, 8}, dimensions{1000, 9, 8, 100, 0},
         dimensions{5, 64, 4096, 5000, 640}}) {
     const shard::os::anonymous_memory memory(board::size_bytes(of), shard::os::sharing::none);
     const board on(memory.base(), of);
-    std::set<const void*> words;
-    std::size_t count = 0;
+    std::vector<std::span<const std::byte>> parts;
     const auto take = [&](const void* part, std::size_t bytes) {
       const auto first = static_cast<const std::byte*>(part);
       ASSERT_GE(first, memory.base());
       ASSERT_LE(first + bytes, memory.base() + memory.size_bytes());
-      for (std::size_t k = 0; k < bytes; k += 8, ++count) words.insert(first + k);
+      if (bytes != 0) parts.emplace_back(first, bytes);
     };
     take(&on.cursor(), 8);
     take(on.trouble(), board::trouble_bytes);
@@ -72,7 +70,11 @@ TEST(Board, HasRoomForEveryPartAndNoneOverlap) {
     take(on.failures().data(), board::failure_capacity * sizeof(shard::board::failure_record));
     take(on.condemned_parts().data(),
          board::condemned_capacity * sizeof(shard::board::condemned_part));
-    EXPECT_EQ(words.size(), count) << of.chunks << " chunks, " << of.slots << " slots";
+    std::ranges::sort(parts, {}, [](const auto& part) { return part.data(); });
+    const auto overlap = std::ranges::adjacent_find(parts, [](const auto& one, const auto& next) {
+      return one.data() + one.size() > next.data();
+    });
+    EXPECT_EQ(overlap, parts.end()) << of.chunks << " chunks, " << of.slots << " slots";
   }
 }
 
