@@ -9,6 +9,7 @@
 #include <string>
 
 #include "memory/malformed.hpp"
+#include "memory/name.hpp"
 #include "os/byte_lock.hpp"
 #include "os/calls.hpp"
 #include "os/headroom.hpp"
@@ -118,7 +119,8 @@ std::vector<range> torn_elements(std::span<const stripe> of, const control_plan&
 
 std::unique_ptr<control> control::for_writing(const place& where) {
   std::unique_ptr<control> made(new control(where, os::protection::write));
-  os::lock_byte(made->own_, attaching_byte, os::hold::exclusive);
+  const turn mine(made->own_);
+  os::byte_release if_it_fails(made->own_, writers_byte);
   const bool first = os::try_lock_byte(made->own_, writers_byte, os::hold::exclusive);
   made->make_room(first);
   made->map_lines();
@@ -126,7 +128,7 @@ std::unique_ptr<control> control::for_writing(const place& where) {
   made->cuttable_ = where.grows && made->lines_->header.permanent.load() == 0;
   if (first) made->lay_out();
   os::lock_byte(made->own_, writers_byte, os::hold::shared);
-  os::unlock_byte(made->own_, attaching_byte);
+  if_it_fails.cancel();
   return made;
 }
 
@@ -279,7 +281,9 @@ void control::cut_off() {
   os::descriptor again = os::open_again(own_.get(), os::protection::write);
   own_ = {};
   own_ = std::move(again);
-  os::lock_byte(own_, attaching_byte, os::hold::exclusive);
+  const turn mine(own_);
+  const os::byte_release writers(own_, writers_byte);
+  const os::byte_release readers(own_, readers_byte);
   if (!os::try_lock_byte(own_, writers_byte, os::hold::exclusive) ||
       !os::try_lock_byte(own_, readers_byte, os::hold::exclusive)) {
     return;

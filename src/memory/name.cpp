@@ -1,8 +1,6 @@
 #include "memory/name.hpp"
 
 #include "memory/control.hpp"
-#include "os/byte_lock.hpp"
-#include "os/calls.hpp"
 #include "os/file.hpp"
 
 namespace shard::memory {
@@ -19,16 +17,8 @@ bool names(const os::descriptor& folder, const std::string& name, const os::desc
 
 }  // namespace
 
-turn::turn(const os::descriptor& file) : file_(file) {
+turn::turn(const os::descriptor& file) : released_(file, attaching_byte) {
   os::lock_byte(file, attaching_byte, os::hold::exclusive);
-}
-
-turn::~turn() {
-  try {
-    os::unlock_byte(file_, attaching_byte);
-  } catch (const os::call_failed&) {
-    // It goes with the descriptor.
-  }
 }
 
 bool names(const std::filesystem::path& path, const os::descriptor& file) {
@@ -52,6 +42,7 @@ void hold(const os::descriptor& file) { os::lock_byte(file, named_byte, os::hold
 bool remove_unheld(const std::filesystem::path& path, const os::descriptor& file,
                    const turn& mine) {
   // Exclusive under the turn only: so whoever has the turn and can't get it knows of a true holder.
+  const os::byte_release released(file, named_byte);
   if (!os::try_lock_byte(file, named_byte, os::hold::exclusive)) return false;
   remove_name(path, file, mine);
   return true;

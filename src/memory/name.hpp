@@ -3,22 +3,20 @@
 
 #include <filesystem>
 
+#include "os/byte_lock.hpp"
 #include "os/descriptor.hpp"
 
 namespace shard::memory {
 
-// The right to decide about a file's name: one process has it at a time, for a moment. Given back
-// explicitly, since a child that was forked meanwhile shares the lock. Throws os::call_failed.
-// Requires: `file` is open for writing.
+// The right to decide about a file's name, and about its control area: one process has it at a
+// time, for a moment. Throws os::call_failed. Requires: `file` is open for writing, and outlives
+// it.
 class turn {
  public:
   explicit turn(const os::descriptor& file);
-  turn(const turn&) = delete;
-  turn& operator=(const turn&) = delete;
-  ~turn();
 
  private:
-  const os::descriptor& file_;
+  os::byte_release released_;
 };
 
 // Whether that is a file's name: what is there is this very file. Throws os::call_failed.

@@ -119,6 +119,15 @@ void unlock_byte(const descriptor& file, std::uint64_t byte) {
   if (error != 0) throw call_failed(error, "fcntl");
 }
 
+byte_release::~byte_release() {
+  if (file_ == nullptr) return;
+  try {
+    unlock_byte(*file_, byte_);
+  } catch (const call_failed&) {
+    // It goes with the descriptor.
+  }
+}
+
 bool byte_is_locked(const descriptor& file, std::uint64_t byte) {
   struct flock lock = lock_on(byte, F_WRLCK);
   if (calls().lock_file(file.get(), F_OFD_GETLK, &lock) != 0) fail("fcntl");

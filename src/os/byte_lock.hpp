@@ -19,6 +19,23 @@ void lock_byte(const descriptor& file, std::uint64_t byte, hold how);  // waits
 
 void unlock_byte(const descriptor& file, std::uint64_t byte);
 
+// Unlocks a byte at the end of a scope, whether it is locked then or not. Closing would not do: a
+// child that was forked meanwhile shares the description, and keeps the lock as long as it lives.
+class byte_release {
+ public:
+  byte_release(const descriptor& file, std::uint64_t byte) noexcept : file_(&file), byte_(byte) {}
+  byte_release(const byte_release&) = delete;
+  byte_release& operator=(const byte_release&) = delete;
+  ~byte_release();
+
+  // Leaves it as it is.
+  void cancel() noexcept { file_ = nullptr; }
+
+ private:
+  const descriptor* file_;
+  std::uint64_t byte_;
+};
+
 // Whether any other open file description holds it, either way.
 bool byte_is_locked(const descriptor& file, std::uint64_t byte);
 

@@ -18,6 +18,7 @@
 #include <filesystem>
 #include <functional>
 #include <memory>
+#include <optional>
 #include <set>
 #include <string>
 #include <string_view>
@@ -27,7 +28,10 @@
 
 #include "memory/control.hpp"
 #include "memory/segment.hpp"
+#include "neighbour.hpp"
+#include "os/byte_lock.hpp"
 #include "os/calls.hpp"
+#include "os/file.hpp"
 #include "refusal.hpp"
 #include "shard/named.hpp"
 #include "shard/npy.hpp"
@@ -543,6 +547,117 @@ TEST(Sharing, OnAFullDiskIsAnErrorAndLeavesTheFileAsItWas) {
   some.close();
   EXPECT_EQ(std::filesystem::file_size(in / "x.npy"), plain);
   EXPECT_EQ(shard::open<int>(in / "x.npy")[5], 7);
+}
+
+// ---- A child that another thread forks in the middle, and that lives on.
+
+// It has every description that is open then, and so every lock of theirs.
+struct forked_amid {
+  static inline call_table genuine;
+  static inline int countdown = 0;
+  static inline std::optional<shard_test::neighbour> child;
+
+  static void arm(int nth) {
+    genuine = calls();
+    countdown = nth;
+    calls().lock_file = [](int descriptor, int command, struct flock* lock) {
+      const int result = genuine.lock_file(descriptor, command, lock);
+      if (--countdown == 0) child.emplace([] { return true; });
+      return result;
+    };
+  }
+};
+
+// Forks one after the first call for a lock that `use` makes, after the second, …. In none of them
+// may a lock stay that keeps others out: shared ones say that the child has the handle, too.
+// `use` closes what it opens, and returns the file once more, which was opened without locks.
+void fork_everywhere(const std::function<shard::os::descriptor(const folder&)>& use) {
+  for (int nth = 1;; ++nth) {
+    SCOPED_TRACE("call " + std::to_string(nth));
+    const folder in;
+    const restored_calls after;
+    forked_amid::arm(nth);
+    const shard::os::descriptor file = use(in);
+    calls() = forked_amid::genuine;
+    using shard::os::hold;
+    const auto others_get = [&](std::uint64_t byte, hold how) {
+      const shard::os::descriptor others =
+          shard::os::open_again(file.get(), shard::os::protection::write);
+      return shard::os::try_lock_byte(others, byte, how);
+    };
+    EXPECT_TRUE(others_get(shard::memory::attaching_byte, hold::exclusive));
+    EXPECT_TRUE(others_get(shard::memory::writers_byte, hold::shared));
+    EXPECT_TRUE(others_get(shard::memory::readers_byte, hold::shared));
+    EXPECT_TRUE(others_get(shard::memory::named_byte, hold::shared));
+    if (!forked_amid::child) {
+      EXPECT_GT(nth, 4) << "too few calls to have shared anything";
+      return;
+    }
+    forked_amid::child.reset();
+  }
+}
+
+shard::os::descriptor once_more(int descriptor) {
+  return shard::os::open_again(descriptor, shard::os::protection::write);
+}
+
+TEST(AForkedChild, KeepsNobodyFromSharingAFile) {
+  fork_everywhere([](const folder& in) {
+    shard::save(in / "x.npy", shard::buffer<int>(1000));
+    auto some = shard::open_writable<int>(in / "x.npy");
+    some.fill({0, 5}, 1);
+    auto view = some.read_only();
+    std::vector<int> seen(5);
+    view.read({0, 5}, seen);
+    view.close();
+    return once_more(some.descriptor());
+  });
+}
+
+TEST(AForkedChild, KeepsNobodyFromAFileThatCannotBeShared) {
+  fork_everywhere([](const folder& in) {
+    shard::save(in / "x.npy", shard::buffer<int>(1000));
+    std::filesystem::resize_file(in / "x.npy", 20'000);
+    auto some = shard::open_writable<int>(in / "x.npy");
+    mentions(refusal([&] { some.fill({0, 5}, 1); }), {"cannot share", "20000 bytes"});
+    return once_more(some.descriptor());
+  });
+}
+
+TEST(AForkedChild, KeepsNobodyFromAFileOnAFullDisk) {
+  fork_everywhere([](const folder& in) {
+    shard::save(in / "x.npy", shard::buffer<int>(1000));
+    auto some = shard::open_writable<int>(in / "x.npy");
+    calls().fallocate = [](int, int, off_t, off_t) { return errno = ENOSPC, -1; };
+    mentions(refusal([&] { some.fill({0, 5}, 1); }), {"cannot share", "fallocate"});
+    return once_more(some.descriptor());
+  });
+}
+
+TEST(AForkedChild, KeepsNobodyFromANamedBuffer) {
+  fork_everywhere([](const folder&) {
+    const shard_test::shared_names names;
+    auto some = shard::named::create<int>("x", 1000);
+    shard::os::descriptor file = once_more(some.descriptor());
+    some.fill({0, 5}, 1);
+    auto other = shard::named::open<int>("x");
+    other.close();
+    some.close();
+    return file;
+  });
+}
+
+// Its name stays, and the next of that name takes it over.
+TEST(AForkedChild, KeepsNobodyFromANameThatCannotBeRemoved) {
+  fork_everywhere([](const folder&) {
+    const shard_test::shared_names names;
+    auto some = shard::named::create<int>("x", 1000);
+    shard::os::descriptor file = once_more(some.descriptor());
+    calls().unlinkat = [](int, const char*, int) { return errno = EACCES, -1; };
+    some.close();
+    calls().unlinkat = forked_amid::genuine.unlinkat;
+    return file;
+  });
 }
 
 TEST(Saving, SurvivesEveryFailingCall) {
