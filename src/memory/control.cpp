@@ -19,7 +19,6 @@ namespace {
 
 constexpr std::size_t fewest_stripe_bytes = 4096;
 constexpr std::size_t most_stripes = 128;
-constexpr unsigned longest_shift = 31;  // offsets inside a stripe are 32 bits
 
 // "SHARDCT1" as the bytes of a little-endian word.
 constexpr std::uint64_t magic = 0x3154'4344'5241'4853;
@@ -31,21 +30,10 @@ std::size_t stripes_of(std::size_t data_bytes, unsigned shift) noexcept {
   return std::max<std::size_t>(1, whole + ((whole << shift) < data_bytes));
 }
 
-// Makes a stripe of so many bytes one that a writer could have left, whatever a file says of it.
-// Every writer notes something before its sequence is odd: where that is nothing, all is meant.
-void confine(stripe& of, std::uint32_t bytes) noexcept {
-  if (of.sequence.load() % 2 != 0) {
-    of.noted_last.store(std::min(of.noted_last.load(), bytes));
-    if (of.noted_first.load() >= of.noted_last.load()) {
-      of.noted_last.store(bytes);
-      of.noted_first.store(0);
-    }
-  }
-  of.torn_last.store(std::min(of.torn_last.load(), bytes));
-  if (of.torn_first.load() >= of.torn_last.load()) {
-    of.torn_first.store(0);
-    of.torn_last.store(0);
-  }
+// Makes stripe `s` one that a writer could have left, whatever a file says of it.
+void confine(stripe& of, const control_plan& plan, std::size_t s) noexcept {
+  if (of.sequence.load() % 2 != 0) note(of, plan, noted_in(of, plan, s));
+  note_torn(of, plan, torn_in(of, plan, s));
 }
 
 }  // namespace
@@ -56,7 +44,7 @@ std::size_t control_plan::size_bytes() const noexcept {
 
 control_plan plan_control(std::size_t data_bytes) noexcept {
   unsigned shift = std::countr_zero(fewest_stripe_bytes);
-  while (shift < longest_shift && stripes_of(data_bytes, shift) > most_stripes) ++shift;
+  while (stripes_of(data_bytes, shift) > most_stripes) ++shift;
   return {data_bytes, static_cast<std::uint32_t>(stripes_of(data_bytes, shift)), shift};
 }
 
@@ -98,11 +86,10 @@ std::vector<range> torn_elements(std::span<const stripe> of, const control_plan&
   std::vector<range> found;
   for (std::size_t s = 0; s < of.size(); ++s) {
     const stripe& one = of[s];
-    const std::uint32_t length = length_of(plan, s);
-    bytes_in_stripe torn = torn_in(one, length);
+    bytes_in_stripe torn = torn_in(one, plan, s);
     // Acquire: pairs with the release that made it odd; who sees it odd sees what was noted.
     if (one.sequence.load(std::memory_order_acquire) % 2 != 0 && (dead || one.mutex.abandoned())) {
-      torn.include(noted_in(one, length));
+      torn.include(noted_in(one, plan, s));
     }
     if (torn.empty()) continue;
     const std::size_t start = s << plan.stripe_shift;
@@ -250,14 +237,11 @@ void control::lay_out() noexcept {
     slot.thread.store(0);
     new (&slot.mutex) os::robust_mutex;
   }
-  const std::size_t stripe_bytes = std::size_t{1} << plan_.stripe_shift;
-  std::size_t left = plan_.data_bytes;
-  for (stripe& each : stripes()) {
-    const std::size_t bytes = std::min(left, stripe_bytes);
-    confine(each, static_cast<std::uint32_t>(bytes));
+  for (std::size_t s = 0; s < stripes().size(); ++s) {
+    stripe& each = stripes()[s];
+    confine(each, plan_, s);
     if (each.sequence.load() % 2 != 0) settle(each);
     new (&each.mutex) os::robust_mutex;
-    left -= bytes;
   }
 
   all.header.plan = plan_;

@@ -40,7 +40,11 @@ struct control_plan {
 
   friend bool operator==(const control_plan&, const control_plan&) = default;
   std::size_t size_bytes() const noexcept;
+  // A place inside a stripe is a word of 32 bits, which counts units of 2^unit_shift() bytes.
+  unsigned unit_shift() const noexcept { return stripe_shift > 31 ? stripe_shift - 31 : 0; }
 };
+// Never more stripes than one transfer can lock: of a thread that dies the kernel hands on no more
+// than 2048 mutexes.
 control_plan plan_control(std::size_t data_bytes) noexcept;
 
 struct alignas(line_bytes) control_header {
@@ -73,7 +77,7 @@ struct alignas(line_bytes) shared_slot {
   std::atomic<std::uint32_t> thread;
 };
 
-// Offsets are in bytes from the start of the stripe; a pair that is equal means none.
+// Places are in units from the start of the stripe; a pair that is equal means none.
 struct alignas(line_bytes) stripe {
   std::atomic<std::uint64_t> sequence;
   std::atomic<std::uint32_t> noted_first, noted_last;
@@ -82,8 +86,8 @@ struct alignas(line_bytes) stripe {
 };
 
 struct bytes_in_stripe {
-  std::uint32_t first = 0;
-  std::uint32_t last = 0;
+  std::size_t first = 0;
+  std::size_t last = 0;
 
   bool empty() const noexcept { return first >= last; }
   bool overlaps(const bytes_in_stripe& other) const noexcept {
@@ -95,25 +99,51 @@ struct bytes_in_stripe {
   }
 };
 // How many bytes of the data stripe `s` has.
-inline std::uint32_t length_of(const control_plan& plan, std::size_t s) noexcept {
+inline std::size_t length_of(const control_plan& plan, std::size_t s) noexcept {
   const std::size_t left =
       plan.data_bytes - std::min<std::size_t>(plan.data_bytes, s << plan.stripe_shift);
-  return static_cast<std::uint32_t>(std::min(left, std::size_t{1} << plan.stripe_shift));
+  return std::min(left, std::size_t{1} << plan.stripe_shift);
 }
 
-// What is torn, and what its writer noted, both as far as a stripe of this length goes: who only
-// reads can't put right what a file says. Relaxed: under a mutex, or between two looks at a
-// sequence.
-inline bytes_in_stripe torn_in(const stripe& of, std::uint32_t length) noexcept {
-  const std::uint32_t first = of.torn_first.load(std::memory_order_relaxed);
-  const std::uint32_t last = std::min(of.torn_last.load(std::memory_order_relaxed), length);
-  return first < last ? bytes_in_stripe{first, last} : bytes_in_stripe{};
+// A pair of places as bytes, as far as there are data; and the other way round.
+using place_word = std::atomic<std::uint32_t>;
+inline bytes_in_stripe bytes_between(const place_word& first, const place_word& last,
+                                     const control_plan& plan, std::size_t s) noexcept {
+  constexpr auto relaxed = std::memory_order_relaxed;
+  const unsigned unit = plan.unit_shift();
+  const bytes_in_stripe found{
+      std::size_t{first.load(relaxed)} << unit,
+      std::min(std::size_t{last.load(relaxed)} << unit, length_of(plan, s))};
+  return found.empty() ? bytes_in_stripe{} : found;
+}
+inline void set_places(place_word& first, place_word& last, const control_plan& plan,
+                       bytes_in_stripe bytes) noexcept {
+  constexpr auto relaxed = std::memory_order_relaxed;
+  const unsigned unit = plan.unit_shift();
+  const std::size_t rounding = (std::size_t{1} << unit) - 1;
+  first.store(static_cast<std::uint32_t>(bytes.first >> unit), relaxed);
+  last.store(static_cast<std::uint32_t>((bytes.last + rounding) >> unit), relaxed);
+}
+
+// What is torn in stripe `s`, and what its writer noted, both as far as the data go: who only reads
+// can't put right what a file says. Relaxed: under a mutex, or between two looks at a sequence.
+inline bytes_in_stripe torn_in(const stripe& of, const control_plan& plan, std::size_t s) noexcept {
+  return bytes_between(of.torn_first, of.torn_last, plan, s);
 }
 // Where the writer noted nothing, all of it is meant. Requires: the sequence is odd.
-inline bytes_in_stripe noted_in(const stripe& of, std::uint32_t length) noexcept {
-  const std::uint32_t first = of.noted_first.load(std::memory_order_relaxed);
-  const std::uint32_t last = std::min(of.noted_last.load(std::memory_order_relaxed), length);
-  return first < last ? bytes_in_stripe{first, last} : bytes_in_stripe{0, length};
+inline bytes_in_stripe noted_in(const stripe& of, const control_plan& plan,
+                                std::size_t s) noexcept {
+  const bytes_in_stripe noted = bytes_between(of.noted_first, of.noted_last, plan, s);
+  return noted.empty() ? bytes_in_stripe{0, length_of(plan, s)} : noted;
+}
+
+// Note bytes that are about to be written, or are torn: whole units, and so neighbours where a unit
+// is more than a byte. Relaxed: a sequence says whether they are meant.
+inline void note(stripe& of, const control_plan& plan, bytes_in_stripe bytes) noexcept {
+  set_places(of.noted_first, of.noted_last, plan, bytes);
+}
+inline void note_torn(stripe& of, const control_plan& plan, bytes_in_stripe bytes) noexcept {
+  set_places(of.torn_first, of.torn_last, plan, bytes);
 }
 
 // Makes the sequence of a dead writer's stripe even: what it had noted is torn. May be repeated by

@@ -12,17 +12,12 @@
 namespace shard::memory {
 namespace {
 
-// More than any process can map, and so share, whatever a sparse file says: the words for it would
-// be a good deal of memory.
-constexpr std::size_t most_shared_bytes = std::size_t{1} << 48;
-
 // The words of an area as they were when they were read. They are aligned, and so the kernel copies
 // each in one piece.
 class copied_area {
  public:
   copied_area(const os::descriptor& file, const control::place& of)
       : plan_(plan_control(of.data_bytes)) {
-    if (of.data_bytes > most_shared_bytes) return;
     lines_.resize(plan_.size_bytes() / line_bytes);
     const auto bytes = std::as_writable_bytes(std::span(lines_));
     whole_ = os::read_some(file, bytes, control_offset(of.data_end)) == bytes.size();

@@ -18,6 +18,9 @@ namespace shard::detail {
 namespace {
 
 using memory::bytes_in_stripe;
+using memory::control_plan;
+using memory::note;
+using memory::note_torn;
 using memory::noted_in;
 using memory::stripe;
 using memory::torn_in;
@@ -33,8 +36,7 @@ bytes_in_stripe part_of(std::size_t stripe, unsigned shift, std::size_t first,
                         std::size_t last) noexcept {
   const std::size_t start = stripe << shift;
   const std::size_t size = std::size_t{1} << shift;
-  return {static_cast<std::uint32_t>(first > start ? first - start : 0),
-          static_cast<std::uint32_t>(std::min(last - start, size))};
+  return {first > start ? first - start : 0, std::min(last - start, size)};
 }
 
 // Both kinds of footprint have
@@ -42,26 +44,26 @@ bytes_in_stripe part_of(std::size_t stripe, unsigned shift, std::size_t first,
 //   until
 //                  one returns false; says whether none did
 //   each(visit)    the same for visit(stripe&), which is less work
-//   shift()
+//   plan()
 
 // The stripes of one run: the common case, which takes no memory.
 class one_run {
  public:
   one_run(const memory::control& of, const run& covered, std::size_t element_bytes) noexcept
       : all_(of.stripes().data()),
-        shift_(of.plan().stripe_shift),
+        plan_(of.plan()),
         first_byte_(covered.first * element_bytes),
         last_byte_(first_byte_ + covered.count * element_bytes) {
     if (covered.count == 0) return;
-    first_ = all_ + (first_byte_ >> shift_);
-    last_ = all_ + ((last_byte_ - 1) >> shift_) + 1;
+    first_ = all_ + (first_byte_ >> plan_.stripe_shift);
+    last_ = all_ + ((last_byte_ - 1) >> plan_.stripe_shift) + 1;
   }
 
   template <class Visit>
   bool every(Visit visit) const {
     return each([&](stripe& one) {
       const auto s = static_cast<std::size_t>(&one - all_);
-      return visit(one, part_of(s, shift_, first_byte_, last_byte_), s);
+      return visit(one, part_of(s, plan_.stripe_shift, first_byte_, last_byte_), s);
     });
   }
   template <class Visit>
@@ -71,11 +73,11 @@ class one_run {
     }
     return true;
   }
-  unsigned shift() const noexcept { return shift_; }
+  const control_plan& plan() const noexcept { return plan_; }
 
  private:
   stripe* all_;
-  unsigned shift_;
+  const control_plan& plan_;
   std::size_t first_byte_, last_byte_;  // of the data
   stripe* first_ = nullptr;
   stripe* last_ = nullptr;
@@ -84,7 +86,7 @@ class one_run {
 class many_runs {
  public:
   many_runs(const memory::control& of, std::span<const run> runs, std::size_t element_bytes)
-      : stripes_(of.stripes().data()), shift_(of.plan().stripe_shift) {
+      : stripes_(of.stripes().data()), plan_(of.plan()) {
     std::size_t low = ~std::size_t{0};
     std::size_t high = 0;
     for (const run& each : runs) {
@@ -93,8 +95,8 @@ class many_runs {
       high = std::max(high, (each.first + each.count) * element_bytes);
     }
     if (high == 0) return;
-    first_ = low >> shift_;
-    parts_.resize(((high - 1) >> shift_) + 1 - first_);
+    first_ = low >> plan_.stripe_shift;
+    parts_.resize(((high - 1) >> plan_.stripe_shift) + 1 - first_);
     for (const run& each : runs) {
       if (each.count > 0)
         add(each.first * element_bytes, (each.first + each.count) * element_bytes);
@@ -113,17 +115,18 @@ class many_runs {
   bool each(Visit visit) const {
     return every([&](stripe& one, bytes_in_stripe, std::size_t) { return visit(one); });
   }
-  unsigned shift() const noexcept { return shift_; }
+  const control_plan& plan() const noexcept { return plan_; }
 
  private:
   void add(std::size_t first, std::size_t last) {
-    for (std::size_t s = first >> shift_; s <= (last - 1) >> shift_; ++s) {
-      parts_[s - first_].include(part_of(s, shift_, first, last));
+    const unsigned shift = plan_.stripe_shift;
+    for (std::size_t s = first >> shift; s <= (last - 1) >> shift; ++s) {
+      parts_[s - first_].include(part_of(s, shift, first, last));
     }
   }
 
   stripe* stripes_;
-  unsigned shift_;
+  const control_plan& plan_;
   std::size_t first_ = 0;               // stripe
   std::vector<bytes_in_stripe> parts_;  // of the stripes from there on
 };
@@ -223,8 +226,8 @@ class locked_stripes {
     const bool all = touched_.every([&](stripe& one, bytes_in_stripe bytes, std::size_t s) {
       if (!lock(one, area, how)) return false;
       ++locked_;
-      const bytes_in_stripe torn = torn_in(one, memory::length_of(area.plan(), s));
-      if (torn.overlaps(bytes)) report(what, of, s << touched.shift(), torn);
+      const bytes_in_stripe torn = torn_in(one, area.plan(), s);
+      if (torn.overlaps(bytes)) report(what, of, s << area.plan().stripe_shift, torn);
       return true;
     });
     if (!all) what = {.state = transfer_state::busy};
@@ -254,9 +257,8 @@ transfer write_touched(const segment& of, memory::control& area, const Footprint
   const locked_stripes held(of, area, touched, how);
   if (!held.what) return held.what;
 
-  touched.every([](stripe& one, bytes_in_stripe bytes, std::size_t) {
-    one.noted_first.store(bytes.first, relaxed);
-    one.noted_last.store(bytes.last, relaxed);
+  touched.every([&](stripe& one, bytes_in_stripe bytes, std::size_t) {
+    note(one, area.plan(), bytes);
     // Release: whoever finds it odd, by our death, finds what was noted.
     one.sequence.store(one.sequence.load(relaxed) + 1, release);
     return true;
@@ -316,14 +318,13 @@ sight look(const segment& of, const Footprint& touched, bool dead) noexcept {
   touched.every([&](stripe& one, bytes_in_stripe bytes, std::size_t s) {
     // Acquire: pairs with the release that made it even, or odd.
     const std::uint64_t sequence = one.sequence.load(acquire);
-    const std::uint32_t length = memory::length_of({of.data_bytes(), 0, touched.shift()}, s);
-    bytes_in_stripe torn = torn_in(one, length);
+    bytes_in_stripe torn = torn_in(one, touched.plan(), s);
     if (sequence % 2 != 0) {
       if (!dead && !one.mutex.abandoned()) {
         seen.quiet = false;
         return false;
       }
-      torn.include(noted_in(one, length));
+      torn.include(noted_in(one, touched.plan(), s));
     }
     seen.sum += sequence;
     if (!torn.overlaps(bytes)) return true;
@@ -332,7 +333,7 @@ sight look(const segment& of, const Footprint& touched, bool dead) noexcept {
       seen.quiet = false;
       return false;
     }
-    report(seen.what, of, s << touched.shift(), torn);
+    report(seen.what, of, s << touched.plan().stripe_shift, torn);
     return true;
   });
   return seen;
@@ -523,7 +524,7 @@ void clear_torn(segment& of, range elements) {
   const one_run touched(area, all, of.element_bytes());
   touched.every([&](stripe& one, bytes_in_stripe bytes, std::size_t s) {
     lock(one, area, patience::waits);
-    const bytes_in_stripe torn = torn_in(one, memory::length_of(area.plan(), s));
+    const bytes_in_stripe torn = torn_in(one, area.plan(), s);
     if (!torn.overlaps(bytes)) {
       one.mutex.unlock();
       return true;
@@ -534,12 +535,10 @@ void clear_torn(segment& of, range elements) {
     if (bytes.last >= torn.last) left.last = std::min(torn.last, bytes.first);
     if (left.empty()) left = {};
     // If we die in this, all of it is torn still.
-    one.noted_first.store(torn.first, relaxed);
-    one.noted_last.store(torn.last, relaxed);
+    note(one, area.plan(), torn);
     one.sequence.store(one.sequence.load(relaxed) + 1, release);
     std::atomic_thread_fence(release);
-    one.torn_first.store(left.first, relaxed);
-    one.torn_last.store(left.last, relaxed);
+    note_torn(one, area.plan(), left);
     one.sequence.store(one.sequence.load(relaxed) + 1, release);
     one.mutex.unlock();
     return true;

@@ -6,6 +6,7 @@
 #include <fcntl.h>
 #include <gtest/gtest.h>
 #include <rapidcheck/gtest.h>
+#include <signal.h>
 #include <sys/resource.h>
 #include <sys/stat.h>
 #include <unistd.h>
@@ -18,12 +19,16 @@
 #include <filesystem>
 #include <fstream>
 #include <iterator>
+#include <span>
 #include <string>
 #include <vector>
 
 #include "os/calls.hpp"
+#include "os/file.hpp"
+#include "process/family.hpp"
 #include "refusal.hpp"
 #include "shard/buffer.hpp"
+#include "shard/detail/sharing.hpp"
 #include "shard/npy.hpp"
 
 namespace {
@@ -144,15 +149,94 @@ TEST(Control, IsWhereItsDocumentSays) {
 // The rule for stripes, for any size.
 RC_GTEST_PROP(ControlPlan, HasTheFewestStripesOf4096BytesOrMore, ()) {
   const auto bytes = *rc::gen::withSize(
-      [](int) { return rc::gen::inRange<std::size_t>(0, std::size_t{1} << 40); });
-  const auto small = bytes >> *rc::gen::inRange(0, 40);
+      [](int) { return rc::gen::inRange<std::size_t>(0, std::size_t{1} << 62); });
+  const auto small = bytes >> *rc::gen::inRange(0, 62);
   const shard::memory::control_plan plan = shard::memory::plan_control(small);
   const std::size_t stripe = std::size_t{1} << plan.stripe_shift;
   RC_ASSERT(plan.data_bytes == small);
   RC_ASSERT(plan.stripes == std::max<std::size_t>(1, (small + stripe - 1) / stripe));
   RC_ASSERT(stripe >= 4096u);
-  RC_ASSERT(plan.stripes <= 128u || plan.stripe_shift == 31);
+  RC_ASSERT(plan.stripes <= 128u);
   if (stripe > 4096) RC_ASSERT((small + stripe / 2 - 1) / (stripe / 2) > 128u);
+}
+
+// What is noted covers what was meant, and less than a unit more at either end: for any bytes of
+// any stripe, of data of any size.
+RC_GTEST_PROP(ControlPlan, NotesBytesInAnyStripe, ()) {
+  using shard::memory::bytes_in_stripe;
+  const auto bytes = *rc::gen::withSize(
+      [](int) { return rc::gen::inRange<std::size_t>(1, std::size_t{1} << 62); });
+  const auto plan =
+      shard::memory::plan_control(std::max<std::size_t>(1, bytes >> *rc::gen::inRange(0, 62)));
+  const auto s = *rc::gen::inRange<std::size_t>(0, plan.stripes);
+  const std::size_t length = shard::memory::length_of(plan, s);
+  RC_ASSERT(length > 0u);
+  const auto first =
+      *rc::gen::withSize([&](int) { return rc::gen::inRange<std::size_t>(0, length); });
+  const auto last =
+      *rc::gen::withSize([&](int) { return rc::gen::inRange<std::size_t>(first, length); }) + 1;
+  const std::size_t unit = std::size_t{1} << plan.unit_shift();
+  RC_ASSERT(unit == 1u || plan.data_bytes > std::size_t{1} << 38);
+  shard::memory::stripe one{};
+  shard::memory::note(one, plan, {first, last});
+  shard::memory::note_torn(one, plan, {first, last});
+  for (const bytes_in_stripe& found : {noted_in(one, plan, s), torn_in(one, plan, s)}) {
+    RC_ASSERT(found.first <= first);
+    RC_ASSERT(first - found.first < unit);
+    RC_ASSERT(found.last >= last);
+    RC_ASSERT(found.last - last < unit);
+    RC_ASSERT(found.last <= length);
+  }
+  shard::memory::note_torn(one, plan, {});
+  RC_ASSERT(torn_in(one, plan, s).empty());
+}
+
+// Numbers in memory of which nothing is ever touched but the header and a few pages.
+cells sparse(std::size_t length) {
+  const folder in;
+  shard::save(in / "x.npy", cells(0));
+  std::string header = bytes_of(in / "x.npy");
+  const std::string shape = "(" + std::to_string(length) + ",), }";
+  header.replace(header.find("(0,)"), shape.size(), shape);
+  const shard::os::descriptor file =
+      shard::os::memory_file("sparse", shard::memory::control_end(4096 + length * 8, length * 8));
+  shard::os::write_all(file, std::as_bytes(std::span(header)), 0);
+  return cells::reopen(file.get());
+}
+
+void die_writing(cells& some, const std::vector<shard::detail::run>& runs) {
+  shard::detail::segment& of = *shard::detail::owner_of(some);
+  const auto die = [](void*) { raise(SIGKILL); };
+  EXPECT_FALSE(
+      holds_in_a_child([&] { return bool(shard::detail::change_runs(of, runs, die, nullptr)); }));
+}
+
+// Of a writer that dies the kernel hands on so many mutexes, and no more.
+TEST(Control, OfManyTerabytesIsHandedOnByAWriterThatDies) {
+  if (shard_test::thread_sanitizer) GTEST_SKIP() << "ThreadSanitizer has no room for so much";
+  constexpr std::size_t many = std::size_t{5} << 37;  // 5 TiB: stripes of 2^36 bytes, units of 32
+  cells some = sparse(many);
+  die_writing(some, {{0, many}});
+  ASSERT_EQ(some.torn(), (ranges{{0, many}}));
+  EXPECT_EQ(some.try_write({many - 1, many}, std::vector<std::int64_t>{1}).state,
+            transfer_state::torn);
+  some.clear_torn({0, many});
+  ASSERT_TRUE(some.torn().empty());
+
+  constexpr std::size_t border = std::size_t{1} << 33;
+  die_writing(some, {{border - 3, 8}});
+  ASSERT_EQ(some.torn(), (ranges{{border - 4, border + 8}}));
+  std::vector<std::int64_t> seen(2);
+  const shard::transfer found = some.try_read({border + 4, border + 6}, seen);
+  EXPECT_EQ(found.state, transfer_state::torn);
+  EXPECT_EQ(found.torn, (range{border, border + 8}));
+  EXPECT_TRUE(some.try_read({border + 8, border + 10}, seen));
+  some.clear_torn({border, border + 5});
+  EXPECT_EQ(some.torn(), (ranges{{border - 4, border}, {border + 4, border + 8}}));
+  some.clear_torn({border - 4, border + 8});
+  some.write({border - 1, border + 1}, std::vector<std::int64_t>{7, 8});
+  some.read({border - 1, border + 1}, seen);
+  EXPECT_EQ(seen, (std::vector<std::int64_t>{7, 8}));
 }
 
 // Ranges of bytes as no writer leaves them, and the elements that they are taken for.
