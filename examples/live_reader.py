@@ -39,7 +39,8 @@ def snapshot(file, array, stripes):
         before = stripes["sequence"].copy()
         written = before % 2 != 0
         torn = stripes["torn"][:, 0] < stripes["torn"][:, 1]
-        dead = stripes["mutex"][:, 0] & 0x40000000 != 0  # the kernel's mark
+        word, owner = stripes["mutex"][:, 0], stripes["mutex"][:, 2]
+        dead = (word & 0x40000000 != 0) | ((owner != 0) & (owner != word & 0x3FFFFFFF))
         if written.any():  # by nobody, if no writer has the file open
             locked = struct.unpack("hhqqi4x", lock(file, fcntl.F_OFD_GETLK, fcntl.F_WRLCK, WRITERS))
             torn |= written & (dead | (locked[0] == fcntl.F_UNLCK))

@@ -282,10 +282,14 @@ void release_locks(const segment& of) noexcept {
 bool is_abandoned(const segment& of) {
   const control* area = of.words();
   if (area == nullptr || !area->laid_out()) return false;
-  // Of a holder that has just died nobody has said so yet.
   const exclusive_line& line = area->lines().exclusive;
-  return line.abandoned.load() != 0 ||
-         (line.writer.load() == writer_state::holding && line.mutex.abandoned());
+  const auto claimed = [&] { return line.writer.load() == writer_state::holding; };
+  // Of a holder that has just died nobody has said so yet. In this order: who finds it dead notes
+  // that before anything else that is looked at here changes.
+  if (claimed() && line.mutex.abandoned()) return true;
+  if (line.abandoned.load() != 0) return true;
+  // To a writer who attached no holder was left from before.
+  return !area->writable() && !of.has_writers() && claimed() && !of.has_writers();
 }
 
 void clear_abandoned(segment& of) { of.own_words().lines().exclusive.abandoned.store(0); }

@@ -81,29 +81,6 @@ bool laid_out(const control_header& of, const control_plan& plan) noexcept {
   return of.magic.load(std::memory_order_acquire) == magic && of.plan == plan;
 }
 
-std::vector<range> torn_elements(std::span<const stripe> of, const control_plan& plan,
-                                 std::size_t element_bytes, bool dead) {
-  std::vector<range> found;
-  for (std::size_t s = 0; s < of.size(); ++s) {
-    const stripe& one = of[s];
-    bytes_in_stripe torn = torn_in(one, plan, s);
-    // Acquire: pairs with the release that made it odd; who sees it odd sees what was noted.
-    if (one.sequence.load(std::memory_order_acquire) % 2 != 0 && (dead || one.mutex.abandoned())) {
-      torn.include(noted_in(one, plan, s));
-    }
-    if (torn.empty()) continue;
-    const std::size_t start = s << plan.stripe_shift;
-    const range elements{(start + torn.first) / element_bytes,
-                         (start + torn.last - 1) / element_bytes + 1};
-    if (!found.empty() && found.back().last >= elements.first) {
-      found.back().last = elements.last;
-    } else {
-      found.push_back(elements);
-    }
-  }
-  return found;
-}
-
 std::unique_ptr<control> control::for_writing(const place& where) {
   std::unique_ptr<control> made(new control(where, os::protection::write));
   const turn mine(made->own_);

@@ -150,11 +150,6 @@ inline void note_torn(stripe& of, const control_plan& plan, bytes_in_stripe byte
 // another process if this one dies in it. Requires: the sequence is odd, and nobody is writing.
 void settle(stripe& of) noexcept;
 
-// The elements that are torn; with `dead`, all writers are known to be gone. Bytes that are not
-// among the data are left out, whatever the stripes say.
-std::vector<range> torn_elements(std::span<const stripe> of, const control_plan& plan,
-                                 std::size_t element_bytes, bool dead);
-
 inline constexpr std::size_t shared_slots = 64;
 
 struct control_lines {

@@ -96,6 +96,11 @@ memory::control* segment::attach() const {
   return kept_.get();
 }
 
+bool segment::has_writers() const {
+  return memory::attempt("read " + name(), "a file system with locks",
+                         [&] { return attached()->has_writers(); });
+}
+
 int segment::event_descriptor(bool create) {
   const std::scoped_lock held(attaching_);
   if (!event_ && create) {

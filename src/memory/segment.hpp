@@ -101,6 +101,9 @@ class segment {
   const memory::control* attached() const noexcept {
     return attached_.load(std::memory_order_acquire);
   }
+  // Whether anyone is attached who could be writing. Throws shard::error. Requires: this is, and
+  // only reads.
+  bool has_writers() const;
   // A share in it, for who holds a lock. Requires: attached.
   const std::shared_ptr<memory::control>& attachment() const noexcept { return kept_; }
   // How many notifications this handle has seen.

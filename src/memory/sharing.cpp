@@ -1,7 +1,9 @@
 #include "memory/sharing.hpp"
 
 #include <array>
+#include <optional>
 #include <span>
+#include <utility>
 #include <vector>
 
 #include "os/byte_lock.hpp"
@@ -13,34 +15,88 @@ namespace shard::memory {
 namespace {
 
 // The words of an area as they were when they were read. They are aligned, and so the kernel copies
-// each in one piece.
+// each in one piece, but a stripe's not at one moment: of each there is a copy that was made while
+// its sequence stayed the same, unless that moved whenever it was looked at.
 class copied_area {
  public:
   copied_area(const os::descriptor& file, const control::place& of)
       : plan_(plan_control(of.data_bytes)) {
-    lines_.resize(plan_.size_bytes() / line_bytes);
-    const auto bytes = std::as_writable_bytes(std::span(lines_));
-    whole_ = os::read_some(file, bytes, control_offset(of.data_end)) == bytes.size();
+    std::optional<copy> before = read(file, of);
+    std::optional<copy> found = read(file, of);
+    std::optional<copy> after = read(file, of);
+    if (!before || !found || !after) return;
+    lines_ = *found;
+    std::vector<bool> settled(plan_.stripes);
+    for (int i = 0; i < most_looks; ++i) {
+      bool all = true;
+      for (std::size_t s = 0; s < plan_.stripes; ++s) {
+        if (settled[s]) continue;
+        settled[s] = stripe_in(*before, s).sequence.load() == stripe_in(*after, s).sequence.load();
+        all = all && settled[s];
+        line_of(lines_, s) = line_of(*found, s);
+      }
+      if (all) return;
+      before = std::exchange(found, std::exchange(after, read(file, of)));
+      if (!after) return;
+    }
   }
 
-  bool laid_out() const noexcept { return whole_ && memory::laid_out(lines().header, plan_); }
+  bool laid_out() const noexcept {
+    return !lines_.empty() && memory::laid_out(lines().header, plan_);
+  }
   const control_plan& plan() const noexcept { return plan_; }
   const control_lines& lines() const noexcept {
     return *reinterpret_cast<const control_lines*>(lines_.data());
   }
-  std::span<const stripe> stripes() const noexcept {
-    return {reinterpret_cast<const stripe*>(&lines() + 1), plan_.stripes};
-  }
+  const stripe& stripe_at(std::size_t s) const noexcept { return stripe_in(lines_, s); }
 
  private:
   struct alignas(line_bytes) line {
     std::array<std::byte, line_bytes> bytes;
   };
+  using copy = std::vector<line>;
+  static constexpr int most_looks = 8;
+
+  // Nothing: the file ends before the area does.
+  std::optional<copy> read(const os::descriptor& file, const control::place& of) const {
+    copy made(plan_.size_bytes() / line_bytes);
+    const auto bytes = std::as_writable_bytes(std::span(made));
+    if (os::read_some(file, bytes, control_offset(of.data_end)) < bytes.size()) return {};
+    return made;
+  }
+  static line& line_of(copy& in, std::size_t s) noexcept {
+    return in[sizeof(control_lines) / line_bytes + s];
+  }
+  static const stripe& stripe_in(const copy& in, std::size_t s) noexcept {
+    return reinterpret_cast<const stripe&>(in[sizeof(control_lines) / line_bytes + s]);
+  }
 
   control_plan plan_;
-  std::vector<line> lines_;
-  bool whole_ = false;
+  copy lines_;  // empty: there is none
 };
+
+// `dead`: all writers are known to be gone. Bytes that are not among the data are left out,
+// whatever the stripes say.
+std::vector<range> torn_elements(const copied_area& of, std::size_t element_bytes, bool dead) {
+  std::vector<range> found;
+  for (std::size_t s = 0; s < of.plan().stripes; ++s) {
+    const stripe& one = of.stripe_at(s);
+    bytes_in_stripe torn = torn_in(one, of.plan(), s);
+    if (one.sequence.load() % 2 != 0 && (dead || one.mutex.abandoned_or_passed_on())) {
+      torn.include(noted_in(one, of.plan(), s));
+    }
+    if (torn.empty()) continue;
+    const std::size_t start = s << of.plan().stripe_shift;
+    const range elements{(start + torn.first) / element_bytes,
+                         (start + torn.last - 1) / element_bytes + 1};
+    if (!found.empty() && found.back().last >= elements.first) {
+      found.back().last = elements.last;
+    } else {
+      found.push_back(elements);
+    }
+  }
+  return found;
+}
 
 // `dead`: nobody who may hold a lock is left, and what words say of one is from a life before.
 void describe_lock(buffer_stats& to, const control_lines& words, bool dead) {
@@ -48,7 +104,8 @@ void describe_lock(buffer_stats& to, const control_lines& words, bool dead) {
   const bool claimed = main.writer.load() == writer_state::holding;
   to.abandoned = main.abandoned.load() != 0 || (claimed && (dead || main.mutex.abandoned()));
   if (dead) return;
-  if (claimed && main.mutex.held()) to.exclusive_holder = static_cast<int>(main.thread.load());
+  if (claimed && main.mutex.held() && !main.mutex.abandoned())
+    to.exclusive_holder = static_cast<int>(main.thread.load());
   for (const shared_slot& slot : words.slots) {
     const auto thread = static_cast<int>(slot.thread.load());
     if (slot.occupied.load() != 0 && slot.mutex.held() && thread != 0) {
@@ -82,7 +139,7 @@ buffer_stats sharing_of(backing kind, const control::place& of, std::size_t elem
   found.recoveries = words.lines().header.recoveries.load();
   found.notifications = words.lines().notice.count.load();
   describe_lock(found, words.lines(), dead);
-  found.torn = torn_elements(words.stripes(), words.plan(), element_bytes, dead);
+  found.torn = torn_elements(words, element_bytes, dead);
   return found;
 }
 
@@ -92,7 +149,7 @@ std::vector<range> torn_elements(const os::descriptor& file, const control::plac
   const copied_area words(file, of);
   if (!words.laid_out()) return {};
   const bool dead = unwritten && !has_writers(file);
-  return torn_elements(words.stripes(), words.plan(), element_bytes, dead);
+  return torn_elements(words, element_bytes, dead);
 }
 
 void require_whole(const std::vector<range>& torn, const std::string& verb, const std::string& of) {

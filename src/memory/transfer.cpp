@@ -284,12 +284,6 @@ transfer written(segment& of, std::span<const run> runs, patience how, Change ch
 
 // ---- Readers.
 
-// Whether anyone could be writing. Requires: the handle only reads.
-bool has_writers(const segment& of, const memory::control& area) {
-  return memory::attempt("read " + of.name(), "a file system with locks",
-                         [&] { return area.has_writers(); });
-}
-
 // The sum of the sequences if no stripe is being written and none has torn bytes, as nearly always;
 // else an odd number.
 template <class Footprint>
@@ -320,7 +314,7 @@ sight look(const segment& of, const Footprint& touched, bool dead) noexcept {
     const std::uint64_t sequence = one.sequence.load(acquire);
     bytes_in_stripe torn = torn_in(one, touched.plan(), s);
     if (sequence % 2 != 0) {
-      if (!dead && !one.mutex.abandoned()) {
+      if (!dead && !one.mutex.abandoned_or_passed_on()) {
         seen.quiet = false;
         return false;
       }
@@ -386,15 +380,14 @@ constexpr std::chrono::microseconds between_slow_tries{200};
 // For a handle that only reads: what is odd though no writer is attached was left so by a dead one.
 // Nothing if there are writers, or if one came while we looked.
 template <class Footprint>
-std::optional<transfer> read_after_the_dead(const segment& of, const memory::control& area,
-                                            const Footprint& touched, std::span<const run> runs,
-                                            std::byte* to) {
-  if (has_writers(of, area)) return std::nullopt;
+std::optional<transfer> read_after_the_dead(const segment& of, const Footprint& touched,
+                                            std::span<const run> runs, std::byte* to) {
+  if (of.has_writers()) return std::nullopt;
   const sight before = look(of, touched, true);
   if (!before.quiet) return std::nullopt;
   if (before.what) copy_out(of, runs, to);
   // In this order: a sequence that has not moved since it was seen was odd while nobody wrote.
-  if (has_writers(of, area)) return std::nullopt;
+  if (of.has_writers()) return std::nullopt;
   std::atomic_thread_fence(acquire);
   if (sum_of(touched) != before.sum) return std::nullopt;
   return before.what;
@@ -427,7 +420,7 @@ transfer read_again(const segment& of, memory::control& area, const Footprint& t
     pause();
   }
   if (!area.writable()) {
-    if (const auto done = read_after_the_dead(of, area, touched, runs, to)) return *done;
+    if (const auto done = read_after_the_dead(of, touched, runs, to)) return *done;
   }
   if (how == patience::tries) return {.state = transfer_state::busy};
   return of.may_write() ? read_by_lock(of, area, touched, runs, to)
@@ -512,10 +505,7 @@ void refuse_transfer(const transfer& what, const segment& of) {
 }
 
 std::vector<range> torn_ranges(const segment& of) {
-  const memory::control* area = of.words();
-  if (area == nullptr || !area->laid_out()) return {};
-  const bool dead = !area->writable() && !has_writers(of, *area);
-  return memory::torn_elements(area->stripes(), area->plan(), of.element_bytes(), dead);
+  return memory::attempt("read " + of.name(), "an open file", [&] { return of.torn(); });
 }
 
 void clear_torn(segment& of, range elements) {

@@ -2,6 +2,7 @@
 
 #include <linux/futex.h>
 
+#include <atomic>
 #include <cerrno>
 #include <cstdint>
 #include <cstdlib>
@@ -16,6 +17,15 @@ namespace {
 std::uint32_t word_of(const pthread_mutex_t& mutex) noexcept {
   const auto* word = reinterpret_cast<const std::uint32_t*>(&mutex);
   return __atomic_load_n(word, __ATOMIC_ACQUIRE);
+}
+
+// The C library's own note of the owner: written once the word is the owner's, and 0 before the
+// word is given back. glibc's is a number that no thread has from owner_died until mend().
+constexpr std::uint32_t inconsistent = 0x7fff'ffff;
+
+std::uint32_t noted_owner_of(const pthread_mutex_t& mutex) noexcept {
+  const auto* owner = reinterpret_cast<const std::uint32_t*>(&mutex.__data.__owner);
+  return __atomic_load_n(owner, __ATOMIC_ACQUIRE);
 }
 
 }  // namespace
@@ -51,9 +61,24 @@ robust_mutex::outcome robust_mutex::try_lock_until(
   return outcome_of(::pthread_mutex_clocklock(&mutex_, CLOCK_MONOTONIC, &until));
 }
 
-void robust_mutex::mend() noexcept { ::pthread_mutex_consistent(&mutex_); }
+void robust_mutex::mend() noexcept {
+  // Release: pairs with the acquire in noted_owner_of(); who sees it mended sees what was put
+  // right.
+  std::atomic_thread_fence(std::memory_order_release);
+  ::pthread_mutex_consistent(&mutex_);
+}
 
-bool robust_mutex::abandoned() const noexcept { return (word_of(mutex_) & FUTEX_OWNER_DIED) != 0; }
+bool robust_mutex::abandoned() const noexcept {
+  return (word_of(mutex_) & FUTEX_OWNER_DIED) != 0 || noted_owner_of(mutex_) == inconsistent;
+}
+
+// The next owner takes the word before it notes that: meanwhile the dead one is still noted.
+bool robust_mutex::abandoned_or_passed_on() const noexcept {
+  const std::uint32_t word = word_of(mutex_);
+  if ((word & FUTEX_OWNER_DIED) != 0) return true;
+  const std::uint32_t owner = noted_owner_of(mutex_);
+  return owner != 0 && owner != (word & FUTEX_TID_MASK);
+}
 
 bool robust_mutex::held() const noexcept {
   const std::uint32_t word = word_of(mutex_);

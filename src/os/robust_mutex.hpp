@@ -24,9 +24,12 @@ class robust_mutex {
   void mend() noexcept;
   void unlock() noexcept { ::pthread_mutex_unlock(&mutex_); }
 
-  // Whether its owner has died, and nobody has locked it since. Only reads, and so may miss a
-  // change that is just being made.
+  // Whether its owner has died, and nobody has mended it since. Only reads, and misses the moment
+  // in which the next owner takes it.
   bool abandoned() const noexcept;
+  // The same, and misses nothing; but it may also say so if living owners pass the mutex on while
+  // it looks: for who finds out about that otherwise.
+  bool abandoned_or_passed_on() const noexcept;
   // Whether a living thread holds it. As above.
   bool held() const noexcept;
 

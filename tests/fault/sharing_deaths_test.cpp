@@ -656,13 +656,13 @@ TEST_F(SharingDeaths, OfTheFirstToShareAFileLeaveItUsable) {
 
 // ---- Stopped is not dead.
 
-// Stops a child at every other instruction of `steps`; `look` is called while it is stopped, and
-// `after` when it has gone on and ended.
+// Stops a child at every other instruction of `steps`, or at each; `look` is called while it is
+// stopped, and `after` when it has gone on and ended.
 void stop_everywhere(const std::function<void()>& steps, const std::function<void()>& look,
-                     const std::function<void()>& after) {
+                     const std::function<void()>& after, std::size_t step = 2) {
   const std::vector<moment> all_moments = moments(steps);
   after();
-  for (std::size_t at = 0; at < all_moments.size(); at += 2) {
+  for (std::size_t at = 0; at < all_moments.size(); at += step) {
     const pid_t child = fork();
     if (child == 0) leave_after([&] { counting::interrupt(steps, all_moments[at], SIGSTOP); });
     int status = 0;
@@ -819,6 +819,62 @@ TEST_F(SharingDeaths, MakeReadOnlyHandlesSayBusyForTheStopped) {
                   },
                   [] {});
   EXPECT_TRUE(was_busy);
+}
+
+// Whoever puts right what the dead left may be stopped in that, at any instruction: what was torn
+// before is so all the time, for all who look.
+TEST_F(SharingDeaths, AreReportedWhileWhoPutsThemRightIsStopped) {
+  cells some(all);
+  some.fill({0, all}, 1);
+  tear(some);
+  const auto watching = shard::buffer<const std::int64_t>::reopen(some.descriptor());
+  std::vector<std::int64_t> seen(10);
+  EXPECT_EQ(watching.try_read({500, 510}, seen).state, transfer_state::torn);
+  const auto zeros = values(part.size(), 0);
+  const std::vector<range> torn{{400, 800}};
+  std::size_t looks = 0;
+  stop_everywhere([&] { static_cast<void>(some.try_write(part, zeros)); },
+                  [&] {
+                    ++looks;
+                    EXPECT_EQ(some.torn(), torn);
+                    EXPECT_EQ(watching.torn(), torn);
+                    EXPECT_EQ(watching.try_read({500, 510}, seen).state, transfer_state::torn);
+                    EXPECT_EQ(some.try_read({520, 530}, seen).state, transfer_state::torn);
+                  },
+                  [&] {
+                    EXPECT_EQ(some.torn(), torn);
+                    some.clear_torn({0, all});
+                    tear(some);
+                  },
+                  1);
+  EXPECT_GT(looks, 100u);
+}
+
+TEST_F(SharingDeaths, OfAHolderAreReportedWhileItsSuccessorIsStopped) {
+  cells some(1);
+  use_once(some);
+  die_holding(some, true);
+  const auto watching = some.read_only();
+  std::size_t looks = 0;
+  std::size_t missed = 0;
+  stop_everywhere(
+      [&] {
+        some.lock();
+        some.unlock();
+      },
+      [&] {
+        ++looks;
+        if (!watching.abandoned()) ++missed;
+        EXPECT_EQ(watching.stats().abandoned, watching.abandoned());
+      },
+      [&] {
+        EXPECT_TRUE(some.abandoned());
+        some.clear_abandoned();
+        die_holding(some, true);
+      },
+      1);
+  EXPECT_GT(looks, 100u);
+  EXPECT_LE(missed, 4u) << "more than the instructions of the C library in which it changes hands";
 }
 
 }  // namespace

@@ -8,6 +8,7 @@
 #include <unistd.h>
 
 #include <cstddef>
+#include <cstdint>
 #include <cstdlib>
 #include <filesystem>
 #include <fstream>
@@ -113,6 +114,18 @@ except RuntimeError as e:
   EXPECT_TRUE(reader_agrees(in, "assert reader.snapshot(*reader.attach('x.npy'))[0] == 1"));
   tear(in / "x.npy");
   EXPECT_TRUE(reader_agrees(in, reports)) << "while another writer has it open";
+  // As they are while that one is about to put it right.
+  for (const std::uint32_t noted : {std::uint32_t{0x7fffffff}, std::uint32_t{4711}}) {
+    std::fstream file(in / "x.npy", std::ios::in | std::ios::out | std::ios::binary);
+    for (const std::size_t s : {1, 2}) {
+      const std::uint32_t words[3] = {static_cast<std::uint32_t>(gettid()), 1, noted};
+      const std::size_t stripes = shard::memory::control_offset(4096 + count * 8) + 4288;
+      file.seekp(static_cast<std::streamoff>(stripes + 64 * s + 24));
+      file.write(reinterpret_cast<const char*>(words), sizeof words);
+    }
+    file.close();
+    EXPECT_TRUE(reader_agrees(in, reports)) << "while it is being taken over";
+  }
 }
 
 // The file is not cut under its mapping, and it changes nothing itself.

@@ -1,5 +1,6 @@
 // What stats() says of who shares a buffer, and of what the dead have left.
 
+#include <fcntl.h>
 #include <gtest/gtest.h>
 #include <sys/mman.h>
 #include <sys/resource.h>
@@ -23,6 +24,7 @@
 #include "memory/sharing.hpp"
 #include "neighbour.hpp"
 #include "os/byte_lock.hpp"
+#include "os/calls.hpp"
 #include "os/file.hpp"
 #include "refusal.hpp"
 #include "shard/shard.hpp"
@@ -218,6 +220,8 @@ TEST(Stats, CountHandlesInAllProcesses) {
     second->notify();
     auto view = std::make_optional(some.read_only());
     EXPECT_TRUE(view->torn().empty());
+    EXPECT_EQ(view->stats().handles, named ? 3u : 2u) << "looking is not using";
+    EXPECT_FALSE(view->abandoned());
     EXPECT_EQ(some.stats().handles, 3u);
     EXPECT_EQ(some.stats().writers, 2u);
     {
@@ -265,6 +269,8 @@ TEST(Stats, KnowThatNobodyHoldsACopy) {
   EXPECT_TRUE(nobody_holds(seen));
   EXPECT_EQ(seen.handles, 0u);
   EXPECT_TRUE(seen.abandoned);
+  EXPECT_TRUE(shard::open<int>(in / "copy.npy").abandoned());
+  EXPECT_FALSE(shard::open<int>(in / "x.npy").abandoned());
   EXPECT_EQ(seen.notifications, 1u);
   EXPECT_EQ(bytes_of(in / "copy.npy"), before);
   EXPECT_EQ(some.stats().exclusive_holder, gettid());
@@ -336,6 +342,90 @@ TEST(Stats, RaiseNoFalseAlarmWhileOthersGoOn) {
   over = true;
   for (std::thread& each : others) each.join();
   EXPECT_TRUE(nobody_holds(view.stats()));
+}
+
+// Replaces one of the calls by `call`, and puts it back at the end.
+template <class Call>
+class replaced_call {
+ public:
+  replaced_call(Call shard::os::call_table::*entry, Call call) : entry_(entry) {
+    genuine = shard::os::calls();
+    shard::os::calls().*entry_ = call;
+  }
+  replaced_call(const replaced_call&) = delete;
+  replaced_call& operator=(const replaced_call&) = delete;
+  ~replaced_call() { shard::os::calls() = genuine; }
+
+  static inline shard::os::call_table genuine;
+
+ private:
+  Call shard::os::call_table::*entry_;
+};
+using locking = decltype(shard::os::call_table::lock_file);
+using reading = decltype(shard::os::call_table::pread);
+
+// Begins to write elements [0, 3), and goes no further.
+std::unique_ptr<shard::buffer<int>> begin_to_write(const fs::path& path) {
+  auto writing = std::make_unique<shard::buffer<int>>(shard::open_writable<int>(path));
+  static std::atomic<bool> begun = false;
+  std::thread([of = shard::detail::owner_of(*writing)] {
+    const shard::detail::run all{0, 3};
+    const auto stay = [](void*) {
+      begun = true;
+      for (;;) pause();
+    };
+    static_cast<void>(shard::detail::change_runs(*of, {&all, 1}, stay, nullptr));
+  }).detach();
+  while (!begun) std::this_thread::yield();
+  return writing;
+}
+
+// Nobody writes when one begins to look, and somebody does before one has looked.
+TEST(Torn, IsNothingThatAWriterHasBegunMeanwhile) {
+  static const folder in;
+  const fs::path path = in / "x.npy";
+  shard::save(path, shard::buffer<int>(3));
+  shard::open_writable<int>(path).fill({0, 3}, 1);
+  const auto view = shard::open<int>(path);
+  std::vector<int> seen(3);
+  view.read({0, 3}, seen);
+  static std::optional<neighbour> writer;
+  const replaced_call<locking> hooked(
+      &shard::os::call_table::lock_file, [](int descriptor, int command, struct flock* lock) {
+        const int result = replaced_call<locking>::genuine.lock_file(descriptor, command, lock);
+        if (command == F_OFD_GETLK && !writer) {
+          writer.emplace([] { return begin_to_write(in / "x.npy"); });
+        }
+        return result;
+      });
+  EXPECT_TRUE(view.torn().empty());
+  EXPECT_TRUE(writer);
+  EXPECT_TRUE(view.torn().empty());
+  writer->die();
+  EXPECT_EQ(view.torn(), (std::vector<range>{{0, 3}}));
+  writer.reset();
+}
+
+// Another process puts right what a dead writer left, before any of the reads that one takes.
+TEST(Torn, IsFoundHoweverOftenOthersPutItRight) {
+  static shard::buffer<int> some(4096);
+  static int countdown = 0;
+  const std::vector<range> torn{{0, 1024}};
+  for (int nth = 1; nth < 6; ++nth) {
+    tear(some);
+    countdown = nth;
+    const replaced_call<reading> hooked(&shard::os::call_table::pread, [](int file, void* to,
+                                                                          std::size_t bytes,
+                                                                          off_t from) {
+      if (--countdown == 0) {
+        EXPECT_EQ(some.try_write({5, 6}, std::vector<int>{1}).state, shard::transfer_state::torn);
+      }
+      return replaced_call<reading>::genuine.pread(file, to, bytes, from);
+    });
+    EXPECT_EQ(some.torn(), torn);
+    some.clear_torn({0, 1024});
+  }
+  some.close();
 }
 
 TEST(Stats, LeaveNoDescriptorBehind) {
