@@ -37,14 +37,16 @@ struct buffer_stats {
   std::size_t page_bytes = 0;       // size of the pages it is made of
 
   // Who shares it, and what deaths have left. A handle that its forked copies have, too, is one;
-  // threads go by their number in the kernel (gettid(2)), as in their own PID namespace. Without
-  // control words, which the first transfer, lock or notification of a handle that can write makes,
-  // nobody holds the lock, and nothing is torn.
+  // threads go by their number in the kernel (gettid(2)), as in the PID namespace that all who
+  // write and lock must share. Without control words, which the first transfer, lock or
+  // notification of a handle that can write makes, nobody holds the lock, and nothing is torn. What
+  // is counted is so since they were made: a file's go with its last writer, unless something is
+  // torn or abandoned.
   bool control_words = false;
   std::size_t handles = 0;     // all of a named buffer; of others, those attached to control words
   std::size_t writers = 0;     // handles that can write and are attached
   std::size_t recoveries = 0;  // how often locks of the dead were put right
-  std::size_t notifications = 0;  // ever, modulo 2^32
+  std::size_t notifications = 0;  // modulo 2^32
   int exclusive_holder = 0;       // the thread that holds the lock; 0: none does exclusively
   std::vector<int> shared_holders;
   bool abandoned = false;   // by an exclusive holder that died

@@ -212,7 +212,9 @@ class buffer : public detail::owner_atomics<buffer<T, Rank>, T, Rank> {
   // elements; shard::error(device_or_resource_busy) if others were writing at every try, which
   // happens to read-only handles alone: one that can write waits. Accesses to elements are no
   // transfers, and wait for none.
-  // Requires: values don't lie in these elements through another handle either.
+  // Requires: values don't lie in these elements through another handle either; all processes that
+  // write by bulk or lock are in one PID namespace (a container may have one of its own), or else a
+  // living one can be taken for dead.
 
   void read(range elements, std::span<value_type> to) const;
   void write(range elements, std::span<const value_type> from)
@@ -274,7 +276,8 @@ class buffer : public detail::owner_atomics<buffer<T, Rank>, T, Rank> {
   // holds nothing. A holder that dies, by whatever signal, is succeeded at once. Throws
   // shard::error(resource_deadlock_would_occur) if the thread holds it already, either way,
   // shard::error(no_lock_available) if it holds 1900 others, and
-  // shard::error(operation_not_permitted) if it unlocks what it doesn't hold.
+  // shard::error(operation_not_permitted) if it unlocks what it doesn't hold. Requires: as above,
+  // one PID namespace.
 
   void lock()
     requires(!std::is_const_v<T>)
@@ -349,9 +352,9 @@ class buffer : public detail::owner_atomics<buffer<T, Rank>, T, Rank> {
   {
     detail::notify(open_owner());
   }
-  // How many notifications there were since this handle last waited (at first: since the buffer was
-  // made), as soon as there is one; 0 after `limit` without any. Of threads that share a handle one
-  // gets each notification, and the others wait on.
+  // How many notifications there were since this handle last waited (at first: since there
+  // are control words), as soon as there is one; 0 after `limit` without any. Of threads that share
+  // a handle one gets each notification, and the others wait on.
   std::size_t wait()
     requires(!std::is_const_v<T>)
   {

@@ -4,7 +4,8 @@
 // A named buffer is there complete or not at all, and lives as long as any handle of it in any
 // process; the last to go removes the name. What a kill leaves is taken over by the next create or
 // open_or_create, and reclaim() removes it. Names have 1 to 200 letters, digits, '.', '_' or '-',
-// and belong to one user. Each function throws shard::error if it can't do what it says.
+// and belong to one user. Who writes by bulk or locks has to be in one PID namespace with all
+// others who do (buffer.hpp). Each function throws shard::error if it can't do what it says.
 #pragma once
 
 #include <array>

@@ -119,7 +119,9 @@ void copy_one(std::byte*& to, const std::byte*& from) noexcept {
 // (total store order) does the rest. Fast strings may store in any order among themselves, but not
 // across the stores before and after (Intel SDM, volume 3, "Fast-String Operation and Out-of-Order
 // Stores"), which is all that a sequence number needs. What is wider than a word and crosses a line
-// may be seen in parts, which meet where the lines do: not inside an aligned word.
+// may be seen in parts, which meet where the lines do: not inside an aligned word. Only fast
+// strings may take an aligned word in parts, if it is not as far from the next multiple of its size
+// on the other side.
 void copy(std::byte* to, const std::byte* from, std::size_t bytes) noexcept {
   if (bytes >= long_bytes && runs_well(to, from)) {
     asm volatile("rep movsb" : "+D"(to), "+S"(from), "+c"(bytes) : : "memory");
