@@ -56,12 +56,17 @@ void segment::replace() {
   parts_.unfinished.reset();
 }
 
+os::descriptor segment::readable() const {
+  os::descriptor own = os::open_again(descriptor(), os::protection::read);
+  if (parts_.kind == backing::named) memory::hold(own);
+  return own;
+}
+
 std::shared_ptr<segment> segment::read_only() const {
   return attempt("open " + name() + " read-only",
                  "a file that this user may open, /proc mounted, and room for the mapping", [&] {
                    parts made{.name = name(), .element_bytes = element_bytes()};
-                   made.file = os::open_again(descriptor(), os::protection::read);
-                   if (parts_.kind == backing::named) memory::hold(made.file);
+                   made.file = readable();
                    made.mapped = os::mapping(made.file.get(), length_bytes(), os::protection::read);
                    made.data_offset = data_offset();
                    made.data_bytes = data_bytes();
@@ -182,7 +187,7 @@ void send(const std::shared_ptr<segment>& of, int socket, access rights) {
     if (rights == access::write || !it.writable()) {
       os::send_descriptor(socket, it.descriptor());
     } else {
-      os::send_descriptor(socket, os::open_again(it.descriptor(), os::protection::read).get());
+      os::send_descriptor(socket, it.readable().get());
     }
   });
 }

@@ -120,6 +120,10 @@ class segment {
   // The same, in the place of whatever has the name, in one step.
   void replace();
 
+  // The same file by an open file description of its own, for reading alone, which holds the name
+  // of a named one. Throws os::call_failed.
+  os::descriptor readable() const;
+
   // See buffer.
   std::shared_ptr<segment> read_only() const;
   void freeze();

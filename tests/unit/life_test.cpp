@@ -233,6 +233,33 @@ TEST(SendDescriptor, OfAReadOnlyHandleGivesNoRightToWrite) {
   EXPECT_EQ(shard::buffer<const int>::receive(to.there()).size(), 3u);
 }
 
+// Its name goes with the last who has it, and so may a receiver be.
+TEST(SendDescriptor, KeepsTheNameOfANamedBufferOnItsWay) {
+  const shared_names names;
+  const auto is_held = [] {
+    const auto found = shard::named::list();
+    return found.size() == 1 && found[0].held;
+  };
+  for (const bool writable : {false, true}) {
+    const connection to;
+    auto numbers = shard::named::create<int>("x", 3);
+    if (writable) {
+      numbers.send_descriptor(to.here());
+      numbers.close();
+    } else {
+      shard::buffer<const int> view = std::move(numbers);
+      view.send_descriptor(to.here());
+      view.close();
+    }
+    EXPECT_TRUE(is_held());
+    auto received = shard::buffer<const int>::receive(to.there());
+    EXPECT_TRUE(is_held());
+    EXPECT_EQ(shard::named::open<int>("x").size(), 3u);
+    received.close();
+    EXPECT_TRUE(shard::named::list().empty());
+  }
+}
+
 TEST(Receive, SaysWhatItReceivedInsteadAndKeepsNoneOfIt) {
   connection to;
   const shard::buffer<int> numbers(3);
