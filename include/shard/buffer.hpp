@@ -353,8 +353,8 @@ class buffer : public detail::owner_atomics<buffer<T, Rank>, T, Rank> {
     detail::notify(open_owner());
   }
   // How many notifications there were since this handle last waited (at first: since there
-  // are control words), as soon as there is one; 0 after `limit` without any. Of threads that share
-  // a handle one gets each notification, and the others wait on.
+  // have been control words), as soon as there is one; 0 after `limit` without any. Of threads that
+  // share a handle one gets each notification, and the others wait on.
   std::size_t wait()
     requires(!std::is_const_v<T>)
   {

@@ -2,14 +2,17 @@
 
 #include <algorithm>
 #include <memory>
+#include <optional>
 #include <string>
 #include <utility>
 #include <vector>
 
+#include "memory/attempt.hpp"
 #include "memory/control.hpp"
 #include "memory/segment.hpp"
 #include "os/last_words.hpp"
 #include "os/process.hpp"
+#include "os/thread_end.hpp"
 
 namespace shard::detail {
 namespace {
@@ -41,22 +44,24 @@ thread_local this_thread* known = nullptr;
 
 void abandon(const held_lock& lock) noexcept;
 
-// The end of a thread, the main one's aside. What it still holds it leaves as a death would, but at
-// once: the kernel comes when the words may be mapped no more.
-struct thread_end {
-  ~thread_end() {
-    std::ranges::for_each(known->held, abandon);
-    delete known;
-    known = nullptr;
-  }
-};
+// The end of a thread. What it still holds it leaves as a death would, but at once: the kernel
+// comes when the words may be mapped no more.
+void abandon_all(void* left) {
+  const std::unique_ptr<this_thread> ending(static_cast<this_thread*>(left));
+  std::ranges::for_each(ending->held, abandon);
+  known = nullptr;
+}
 
-this_thread& mine() {
+// Of the calling thread, which is about to lock.
+this_thread& mine(const segment& of) {
   if (known == nullptr) {
-    known = new this_thread;
-    if (os::own_thread() != os::own_pid()) {
-      [[maybe_unused]] thread_local const thread_end last;
-    }
+    memory::attempt("lock " + of.name(), "room for what each thread knows of its locks", [] {
+      static const os::thread_end last(abandon_all);
+      auto made = std::make_unique<this_thread>();
+      // What the main one leaves goes with the process.
+      if (os::own_thread() != os::own_pid()) last.leave(made.get());
+      known = made.release();
+    });
   }
   return *known;
 }
@@ -69,9 +74,18 @@ this_thread& mine() {
   return true;
 }();
 
-auto found_by(std::vector<held_lock>& held, const segment& handle) {
-  return std::ranges::find_if(
-      held, [&](const held_lock& one) { return one.area.get() == handle.attached(); });
+// Takes from the list what the calling thread holds by this handle, in this way if that is asked
+// for. Nothing: it does not.
+std::optional<held_lock> taken_back(const segment& handle, std::optional<bool> shared) {
+  if (known == nullptr) return {};
+  const auto found = std::ranges::find_if(known->held, [&](const held_lock& one) {
+    return one.area.get() == handle.attached() &&
+           shared.value_or(one.slot != nullptr) == (one.slot != nullptr);
+  });
+  if (found == known->held.end()) return {};
+  held_lock lock = std::move(*found);
+  known->held.erase(found);
+  return lock;
 }
 
 [[noreturn]] void refuse_second(const segment& of, const held_lock& first) {
@@ -186,6 +200,18 @@ void vacate(shared_slot& slot) {
   slot.mutex.unlock();
 }
 
+void release(const held_lock& lock) {
+  if (lock.slot != nullptr) {
+    lock.slot->thread.store(0, std::memory_order_relaxed);
+    return vacate(*lock.slot);
+  }
+  exclusive_line& line = lock.area->lines().exclusive;
+  line.thread.store(0, std::memory_order_relaxed);
+  // Release: pairs with the load in lock_shared(); who sees no writer sees what we wrote.
+  line.writer.store(writer_state::none, std::memory_order_release);
+  line.mutex.unlock();
+}
+
 // As whoever finds its owner dead would put it right.
 void abandon(const held_lock& lock) noexcept {
   if (lock.slot != nullptr) return vacate(*lock.slot);
@@ -204,7 +230,7 @@ void abandon(const held_lock& lock) noexcept {
 
 bool lock_exclusively(segment& of, deadline until) {
   control& area = of.own_words();
-  this_thread& me = mine();
+  this_thread& me = mine(of);
   prepare(me.held, of, area);
   exclusive_line& line = area.lines().exclusive;
   if (!take_main(area, until)) return false;
@@ -228,7 +254,7 @@ bool lock_exclusively(segment& of, deadline until) {
 
 bool lock_shared(segment& of, deadline until) {
   control& area = of.own_words();
-  this_thread& me = mine();
+  this_thread& me = mine(of);
   prepare(me.held, of, area);
   exclusive_line& line = area.lines().exclusive;
   shared_slot* slot = take_any_slot(area, me.slot, until);
@@ -248,35 +274,19 @@ bool lock_shared(segment& of, deadline until) {
 }
 
 void unlock_exclusively(segment& of) {
-  std::vector<held_lock>& held = mine().held;
-  const auto found = found_by(held, of);
-  if (found == held.end() || found->slot != nullptr) refuse_unlock(of);
-  const std::shared_ptr<control> area = std::move(found->area);
-  held.erase(found);
-  exclusive_line& line = area->lines().exclusive;
-  line.thread.store(0, std::memory_order_relaxed);
-  // Release: pairs with the load in lock_shared(); who sees no writer sees what we wrote.
-  line.writer.store(writer_state::none, std::memory_order_release);
-  line.mutex.unlock();
+  const auto lock = taken_back(of, false);
+  if (!lock) refuse_unlock(of);
+  release(*lock);
 }
 
 void unlock_shared(segment& of) {
-  std::vector<held_lock>& held = mine().held;
-  const auto found = found_by(held, of);
-  if (found == held.end() || found->slot == nullptr) refuse_unlock(of);
-  const std::shared_ptr<control> area = std::move(found->area);
-  shared_slot& slot = *found->slot;
-  held.erase(found);
-  slot.thread.store(0, std::memory_order_relaxed);
-  vacate(slot);
+  const auto lock = taken_back(of, true);
+  if (!lock) refuse_unlock(of);
+  release(*lock);
 }
 
 void release_locks(const segment& of) noexcept {
-  std::vector<held_lock>& held = mine().held;
-  const auto found = found_by(held, of);
-  if (found == held.end()) return;
-  auto& handle = const_cast<segment&>(of);
-  found->slot == nullptr ? unlock_exclusively(handle) : unlock_shared(handle);
+  if (const auto lock = taken_back(of, {})) release(*lock);
 }
 
 bool is_abandoned(const segment& of) {

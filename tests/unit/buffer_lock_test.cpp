@@ -163,6 +163,28 @@ TEST(Lock, MayBeTakenInDestructorsOfStaticVariables) {
   EXPECT_EQ(status, 0);
 }
 
+// They are destroyed in the reverse order of their making, which may be before the first lock.
+TEST(Lock, MayBeHeldByThreadLocalVariables) {
+  for (const bool locks : {true, false}) {
+    EXPECT_TRUE(holds_in_a_child([locks] {
+      static shard::buffer<int> some(10);
+      static shard::buffer<int> another(10);
+      std::thread([locks] {
+        thread_local std::unique_lock<shard::buffer<int>> lasting(some, std::defer_lock);
+        thread_local std::shared_lock<shard::buffer<int>> lasting_too(another, std::defer_lock);
+        thread_local auto handle = shard::buffer<int>::reopen(some.descriptor());
+        if (locks) {
+          lasting.lock();
+          lasting_too.lock();
+        } else {
+          handle.lock();
+        }
+      }).join();
+      return free_for_all(some) && free_for_all(another) && !some.abandoned();
+    }));
+  }
+}
+
 TEST(Lock, IsRefusedToAThreadThatHoldsAsManyAsCanBeHandedOn) {
   if (shard_test::thread_sanitizer) GTEST_SKIP() << "ThreadSanitizer has no room for so many";
   EXPECT_TRUE(holds_in_a_child([] {
