@@ -102,19 +102,27 @@ class buffer : public detail::owner_atomics<buffer<T, Rank>, T, Rank> {
   // the one that sent it. The descriptor stays the caller's. Throws shard::error unless it holds an
   // array of this type and rank; of memory, unless that is sealed against shrinking. A file has no
   // such seal: who may write to it can cut it (docs/buffers.md).
-  static buffer reopen(int descriptor);
+  static buffer reopen(int descriptor) {
+    return buffer(detail::reopen(descriptor, detail::type_of<value_type>(), Rank, rights));
+  }
 
   // Gives up the elements; others that have them keep them. A file made by create() that has not
   // got its final name yet is gone with its last user. Requires, like any end of a handle: no other
   // thread uses it. What another one has locked by it stays so until that thread ends.
-  void close() noexcept;
+  void close() noexcept {
+    data_ = nullptr;
+    shape_ = {};
+    owner_.reset();
+  }
   bool is_open() const noexcept { return owner_ != nullptr; }
   // Sends the descriptor over a connected Unix domain socket, and takes the next one that was sent:
   // checked as in reopen, with rights for reading only where T is const. Both wait. The errors of
   // receive tell the end of the connection, a message without a descriptor, and one with several,
   // all of which are then closed.
-  void send_descriptor(int socket) const;
-  static buffer receive(int socket);
+  void send_descriptor(int socket) const { detail::send(open_owner(), socket, rights); }
+  static buffer receive(int socket) {
+    return buffer(detail::receive(socket, detail::type_of<value_type>(), Rank, rights));
+  }
 
   std::size_t size() const noexcept { return detail::volume(shape_); }
   bool empty() const noexcept { return size() == 0; }
@@ -183,13 +191,13 @@ class buffer : public detail::owner_atomics<buffer<T, Rank>, T, Rank> {
   template <class... Part>
     requires detail::selects<Rank, Part...>
   strided_view<T, Rank> slab(const Part&... part) {
-    if (!owner_) detail::refuse_closed();
+    require_open();
     return strided_view<T, Rank>(data_, shape_).sub(part...);
   }
   template <class... Part>
     requires detail::selects<Rank, Part...>
   strided_view<const T, Rank> slab(const Part&... part) const {
-    if (!owner_) detail::refuse_closed();
+    require_open();
     return strided_view<const T, Rank>(data_, shape_).sub(part...);
   }
 
@@ -208,19 +216,31 @@ class buffer : public detail::owner_atomics<buffer<T, Rank>, T, Rank> {
   // sees or leaves half of it, and those of other elements don't wait for it, unless they are
   // neighbours (docs/buffers.md). Elements are numbered in row-major order. Nothing is transferred,
   // and shard::error thrown, if an index is outside, a length differs, or values lie in the very
-  // elements that they are read from or written to; torn_error if a writer died half-way in these
-  // elements; shard::error(device_or_resource_busy) if others were writing at every try, which
-  // happens to read-only handles alone: one that can write waits. Accesses to elements are no
+  // elements that they are read from, written or added to; torn_error if a writer died half-way in
+  // these elements; shard::error(device_or_resource_busy) if others were writing at every try,
+  // which happens to read-only handles alone: one that can write waits. Accesses to elements are no
   // transfers, and wait for none.
   // Requires: values don't lie in these elements through another handle either; all processes that
   // write by bulk or lock are in one PID namespace (a container may have one of its own), or else a
   // living one can be taken for dead.
 
-  void read(range elements, std::span<value_type> to) const;
+  void read(range elements, std::span<value_type> to) const {
+    const detail::run all = run_of(elements, to.size(), "read");
+    read_runs({&all, 1}, to.data());
+  }
   void write(range elements, std::span<const value_type> from)
-    requires(!std::is_const_v<T>);
+    requires(!std::is_const_v<T>)
+  {
+    const detail::run all = run_of(elements, from.size(), "write");
+    write_runs({&all, 1}, from.data());
+  }
   void fill(range elements, const value_type& value)
-    requires(!std::is_const_v<T>);
+    requires(!std::is_const_v<T>)
+  {
+    const detail::run all = run_of(elements, elements.size(), "fill");
+    detail::require_done(detail::fill_run(*owner_, all, reinterpret_cast<const std::byte*>(&value)),
+                         *owner_);
+  }
   // Adds deltas[k] to element elements.first + k; integers wrap. No fetch_add is lost.
   void add(range elements, std::span<const value_type> deltas)
     requires(!std::is_const_v<T> && atomic_number<value_type>)
@@ -232,12 +252,11 @@ class buffer : public detail::owner_atomics<buffer<T, Rank>, T, Rank> {
             .fetch_add(deltas[k], std::memory_order_relaxed);
       }
     };
-    detail::segment& of = open_owner();
+    const auto apply = [](void* context) { (*static_cast<decltype(each)*>(context))(); };
     detail::require_done(
-        detail::change_runs(
-            of, {&all, 1}, [](void* context) { (*static_cast<decltype(each)*>(context))(); },
-            &each),
-        of);
+        detail::add_run(*owner_, all, reinterpret_cast<const std::byte*>(deltas.data()), apply,
+                        &each),
+        *owner_);
   }
   // to[k] = element indices[k]
   void gather(std::span<const std::size_t> indices, std::span<value_type> to) const {
@@ -260,16 +279,29 @@ class buffer : public detail::owner_atomics<buffer<T, Rank>, T, Rank> {
   }
 
   // As read and write, but they don't wait, and say what became of them.
-  transfer try_read(range elements, std::span<value_type> to) const;
+  transfer try_read(range elements, std::span<value_type> to) const {
+    const detail::run all = run_of(elements, to.size(), "read");
+    return detail::read_runs(*owner_, {&all, 1}, reinterpret_cast<std::byte*>(to.data()),
+                             detail::patience::tries);
+  }
   transfer try_write(range elements, std::span<const value_type> from)
-    requires(!std::is_const_v<T>);
+    requires(!std::is_const_v<T>)
+  {
+    const detail::run all = run_of(elements, from.size(), "write");
+    return detail::write_runs(*owner_, {&all, 1}, reinterpret_cast<const std::byte*>(from.data()),
+                              detail::patience::tries);
+  }
 
   // The elements that writers who died may have left half written, and no one has cleared since.
   std::vector<range> torn() const { return detail::torn_ranges(open_owner()); }
   // Whatever is in these elements now is right from now on. (Of a torn range with these in its
   // middle, all stays torn.)
   void clear_torn(range elements)
-    requires(!std::is_const_v<T>);
+    requires(!std::is_const_v<T>)
+  {
+    const detail::run all = run_of(elements, elements.size(), "clear");
+    if (all.count > 0) detail::clear_torn(*owner_, elements);
+  }
 
   // ---- The lock, for whatever its users agree on: it excludes those who lock, not accesses and
   // transfers. Usable with std::unique_lock and std::shared_lock. Held by a thread; a forked child
@@ -378,7 +410,9 @@ class buffer : public detail::owner_atomics<buffer<T, Rank>, T, Rank> {
 
   // One more handle of the same elements, which can't be written through: not even by a cast, which
   // faults. It outlives this one. Throws shard::error.
-  buffer<const value_type, Rank> read_only() const;
+  buffer<const value_type, Rank> read_only() const {
+    return buffer<const value_type, Rank>(detail::read_only(open_owner(), shape_));
+  }
 
   // Ends writing for good, in all processes: memory alone can promise that, other backings are
   // refused. So it is while any other process or handle can write, this thread holds its lock, or a
@@ -388,14 +422,14 @@ class buffer : public detail::owner_atomics<buffer<T, Rank>, T, Rank> {
 
   // Returns when what was written here is in the file, and on its disk. In memory there is nothing
   // to wait for. Throws shard::error.
-  void sync() const { detail::sync(owner_); }
+  void sync() const { detail::sync(open_owner()); }
 
   // Removes the name of a file, or of a named buffer. The elements stay until the last handle goes.
   // Throws shard::error if there is no name, or if it has become another file's; a symlink is.
-  void unlink() { detail::unlink(owner_); }
+  void unlink() { detail::unlink(open_owner()); }
 
   // What it takes, now. Throws shard::error; takes a moment for each mapping of the process.
-  buffer_stats stats() const { return detail::stats(owner_, shape_); }
+  buffer_stats stats() const { return detail::stats(open_owner(), shape_); }
 
   // Gives a file made by create() its final name, at once and complete; a map that fills it does
   // this by itself. For any other buffer, and the second time, it does nothing.
@@ -409,6 +443,8 @@ class buffer : public detail::owner_atomics<buffer<T, Rank>, T, Rank> {
   friend class buffer;
 
   explicit buffer(detail::array made) noexcept;
+
+  static constexpr auto rights = std::is_const_v<T> ? detail::access::read : detail::access::write;
 
   template <class... I>
   std::size_t place(I... indices) const noexcept(!detail::checked) {
@@ -428,16 +464,21 @@ class buffer : public detail::owner_atomics<buffer<T, Rank>, T, Rank> {
   T& cell(const detail::position<Rank>& at) const { return data_[checked_place(at)]; }
   // Closed buffers have no extents, so that only what is refused asks whether this is one.
   [[noreturn]] void refuse(std::size_t dimension, std::size_t found) const {
-    if (!owner_) detail::refuse_closed();
+    require_open();
     detail::refuse_index(dimension, found, shape_[dimension]);
   }
 
-  // The segment of an open buffer. Throws shard::error(bad_file_descriptor).
-  detail::segment& open_owner() const {
+  // Throws shard::error(bad_file_descriptor).
+  void require_open() const {
     if (!owner_) detail::refuse_closed();
+  }
+  // The segment of an open buffer. Throws as above.
+  detail::segment& open_owner() const {
+    require_open();
     return *owner_;
   }
-  // The elements as what a transfer takes. Throws unless they are inside, and `length` as many.
+  // The elements as what a transfer takes. Throw unless the buffer is open, they are inside, and
+  // `length` as many.
   detail::run run_of(range elements, std::size_t length, const char* operation) const;
   std::vector<detail::run> runs_of_indices(std::span<const std::size_t> indices, std::size_t length,
                                            const char* operation) const;
@@ -543,14 +584,6 @@ buffer<T, Rank>& buffer<T, Rank>::operator=(buffer&& from) noexcept {
 
 template <class T, std::size_t Rank>
   requires detail::fits_buffer<T, Rank>
-void buffer<T, Rank>::close() noexcept {
-  data_ = nullptr;
-  shape_ = {};
-  owner_.reset();
-}
-
-template <class T, std::size_t Rank>
-  requires detail::fits_buffer<T, Rank>
 buffer<T, Rank>::buffer(detail::array made) noexcept
     : data_(reinterpret_cast<T*>(made.data)), owner_(std::move(made.owner)) {
   std::ranges::copy(made.shape, shape_.begin());
@@ -558,35 +591,10 @@ buffer<T, Rank>::buffer(detail::array made) noexcept
 
 template <class T, std::size_t Rank>
   requires detail::fits_buffer<T, Rank>
-buffer<T, Rank> buffer<T, Rank>::reopen(int descriptor) {
-  constexpr auto rights = std::is_const_v<T> ? detail::access::read : detail::access::write;
-  return buffer(detail::reopen(descriptor, detail::type_of<value_type>(), Rank, rights));
-}
-
-template <class T, std::size_t Rank>
-  requires detail::fits_buffer<T, Rank>
-void buffer<T, Rank>::send_descriptor(int socket) const {
-  detail::send(owner_, socket, std::is_const_v<T> ? detail::access::read : detail::access::write);
-}
-
-template <class T, std::size_t Rank>
-  requires detail::fits_buffer<T, Rank>
-buffer<T, Rank> buffer<T, Rank>::receive(int socket) {
-  constexpr auto rights = std::is_const_v<T> ? detail::access::read : detail::access::write;
-  return buffer(detail::receive(socket, detail::type_of<value_type>(), Rank, rights));
-}
-
-template <class T, std::size_t Rank>
-  requires detail::fits_buffer<T, Rank>
-buffer<const std::remove_const_t<T>, Rank> buffer<T, Rank>::read_only() const {
-  return detail::buffer_access::make<const value_type, Rank>(detail::read_only(owner_, shape_));
-}
-
-template <class T, std::size_t Rank>
-  requires detail::fits_buffer<T, Rank>
            buffer<const std::remove_const_t<T>, Rank> buffer<T, Rank>::freeze() &&
              requires(!std::is_const_v<T>)
 {
+  require_open();
   detail::freeze(owner_);
   return std::move(*this);
 }
@@ -595,6 +603,7 @@ template <class T, std::size_t Rank>
   requires detail::fits_buffer<T, Rank>
 detail::run buffer<T, Rank>::run_of(range elements, std::size_t length,
                                     const char* operation) const {
+  require_open();
   if (elements.first > elements.last || elements.last > size()) {
     detail::refuse_elements(operation, elements, size());
   }
@@ -607,12 +616,13 @@ template <class T, std::size_t Rank>
 std::vector<detail::run> buffer<T, Rank>::runs_of_indices(std::span<const std::size_t> indices,
                                                           std::size_t length,
                                                           const char* operation) const {
+  require_open();
   if (indices.size() != length) detail::refuse_length(operation, length, indices.size());
   std::vector<detail::run> runs;
   runs.reserve(indices.size());
-  for (const std::size_t i : indices) {
-    if (i >= size()) detail::refuse_elements(operation, {i, i + 1}, size());
-    runs.push_back({i, 1});
+  for (std::size_t k = 0; k < indices.size(); ++k) {
+    if (indices[k] >= size()) detail::refuse_listed_index(operation, k, indices[k], size());
+    runs.push_back({indices[k], 1});
   }
   return runs;
 }
@@ -622,11 +632,8 @@ template <class T, std::size_t Rank>
 std::vector<detail::run> buffer<T, Rank>::runs_of_part(const std::array<range, Rank>& part,
                                                        std::size_t length,
                                                        const char* operation) const {
-  for (std::size_t d = 0; d < Rank; ++d) {
-    if (part[d].first > part[d].last || part[d].last > shape_[d]) {
-      detail::refuse_elements(operation, part[d], shape_[d]);
-    }
-  }
+  require_open();
+  detail::require_within<Rank>(detail::part_of<Rank>(shape_), part);
   std::vector<detail::run> runs = detail::runs_of(shape_, part);
   std::size_t elements = 0;
   for (const detail::run& each : runs) elements += each.count;
@@ -649,62 +656,6 @@ void buffer<T, Rank>::write_runs(std::span<const detail::run> runs, const value_
   detail::require_done(detail::write_runs(of, runs, reinterpret_cast<const std::byte*>(from),
                                           detail::patience::waits),
                        of);
-}
-
-template <class T, std::size_t Rank>
-  requires detail::fits_buffer<T, Rank>
-void buffer<T, Rank>::read(range elements, std::span<value_type> to) const {
-  const detail::run all = run_of(elements, to.size(), "read");
-  read_runs({&all, 1}, to.data());
-}
-
-template <class T, std::size_t Rank>
-  requires detail::fits_buffer<T, Rank>
-void buffer<T, Rank>::write(range elements, std::span<const value_type> from)
-  requires(!std::is_const_v<T>)
-{
-  const detail::run all = run_of(elements, from.size(), "write");
-  write_runs({&all, 1}, from.data());
-}
-
-template <class T, std::size_t Rank>
-  requires detail::fits_buffer<T, Rank>
-transfer buffer<T, Rank>::try_read(range elements, std::span<value_type> to) const {
-  const detail::run all = run_of(elements, to.size(), "read");
-  return detail::read_runs(open_owner(), {&all, 1}, reinterpret_cast<std::byte*>(to.data()),
-                           detail::patience::tries);
-}
-
-template <class T, std::size_t Rank>
-  requires detail::fits_buffer<T, Rank>
-transfer buffer<T, Rank>::try_write(range elements, std::span<const value_type> from)
-  requires(!std::is_const_v<T>)
-{
-  const detail::run all = run_of(elements, from.size(), "write");
-  return detail::write_runs(open_owner(), {&all, 1},
-                            reinterpret_cast<const std::byte*>(from.data()),
-                            detail::patience::tries);
-}
-
-template <class T, std::size_t Rank>
-  requires detail::fits_buffer<T, Rank>
-void buffer<T, Rank>::fill(range elements, const value_type& value)
-  requires(!std::is_const_v<T>)
-{
-  const detail::run all = run_of(elements, elements.size(), "fill");
-  detail::segment& of = open_owner();
-  detail::require_done(detail::fill_runs(of, {&all, 1}, reinterpret_cast<const std::byte*>(&value)),
-                       of);
-}
-
-template <class T, std::size_t Rank>
-  requires detail::fits_buffer<T, Rank>
-void buffer<T, Rank>::clear_torn(range elements)
-  requires(!std::is_const_v<T>)
-{
-  const detail::run all = run_of(elements, elements.size(), "clear");
-  detail::segment& of = open_owner();
-  if (all.count > 0) detail::clear_torn(of, elements);
 }
 
 }  // namespace shard

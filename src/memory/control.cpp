@@ -148,10 +148,15 @@ void control::make_room(bool first) {
     throw malformed(std::to_string(size) + " bytes, and memory that can't grow",
                     std::to_string(end) + ", with room for control words");
   }
-  if (!first || size != where_.data_end) {
+  if (size != where_.data_end) {
     throw malformed(
         std::to_string(size) + " bytes",
         std::to_string(where_.data_end) + ", or " + std::to_string(end) + " with control words");
+  }
+  if (!first) {
+    throw malformed(
+        "no control words, and byte " + std::to_string(writers_byte) + " locked by somebody else",
+        "nobody else to lock it before there are some");
   }
   append();
 }

@@ -23,12 +23,6 @@ using memory::malformed;
   throw error(code, "cannot " + what + ": found " + found + ", expected " + expected);
 }
 
-segment& required(const std::shared_ptr<segment>& of, const std::string& verb) {
-  if (of) return *of;
-  refuse(std::errc::invalid_argument, verb + " a buffer", "one that was moved from",
-         "one that has elements");
-}
-
 os::descriptor only_of(os::delivery received) {
   if (received.truncated) {
     throw malformed("more descriptors than this process may open",
@@ -79,7 +73,9 @@ std::shared_ptr<segment> segment::read_only() const {
 void segment::freeze() {
   const std::string what = "freeze " + name();
   if (parts_.kind != backing::memory) {
-    refuse(std::errc::invalid_argument, what, "a file", "memory, which alone can be sealed");
+    refuse(std::errc::invalid_argument, what,
+           parts_.kind == backing::named ? "a named buffer" : "a file",
+           "memory, which alone can be sealed");
   }
   if (kept_.use_count() > 1) {
     refuse(std::errc::device_or_resource_busy, what, "it locked by a thread of this program",
@@ -166,28 +162,26 @@ void segment::let_go_of_name() noexcept try {
   // It stays as a leftover, for the next who creates one of that name.
 }
 
-array read_only(const std::shared_ptr<segment>& of, std::span<const std::size_t> shape) {
-  std::shared_ptr<segment> made = required(of, "read").read_only();
+array read_only(const segment& of, std::span<const std::size_t> shape) {
+  std::shared_ptr<segment> made = of.read_only();
   std::byte* const data = made->data();
   return {std::move(made), data, {shape.begin(), shape.end()}};
 }
 
 void freeze(const std::shared_ptr<segment>& only) {
-  segment& it = required(only, "freeze");
   if (only.use_count() > 1) {
-    refuse(std::errc::device_or_resource_busy, "freeze " + it.name(),
+    refuse(std::errc::device_or_resource_busy, "freeze " + only->name(),
            "it in use as the argument of a map", "no map that could write to it");
   }
-  it.freeze();
+  only->freeze();
 }
 
-void send(const std::shared_ptr<segment>& of, int socket, access rights) {
-  const segment& it = required(of, "send");
-  attempt("send " + it.name(), "a connected Unix domain socket, and /proc mounted", [&] {
-    if (rights == access::write || !it.writable()) {
-      os::send_descriptor(socket, it.descriptor());
+void send(const segment& of, int socket, access rights) {
+  attempt("send " + of.name(), "a connected Unix domain socket, and /proc mounted", [&] {
+    if (rights == access::write || !of.writable()) {
+      os::send_descriptor(socket, of.descriptor());
     } else {
-      os::send_descriptor(socket, it.readable().get());
+      os::send_descriptor(socket, of.readable().get());
     }
   });
 }
@@ -199,15 +193,14 @@ array receive(int socket, const element_type& type, std::size_t rank, access rig
   });
 }
 
-void sync(const std::shared_ptr<segment>& of) { required(of, "sync").sync(); }
+void sync(const segment& of) { of.sync(); }
 
-void unlink(const std::shared_ptr<segment>& of) { required(of, "unlink").unlink(); }
+void unlink(segment& of) { of.unlink(); }
 
-buffer_stats stats(const std::shared_ptr<segment>& of, std::span<const std::size_t> shape) {
-  const segment& it = required(of, "measure");
-  buffer_stats found = it.stats();
+buffer_stats stats(const segment& of, std::span<const std::size_t> shape) {
+  buffer_stats found = of.stats();
   found.shape.assign(shape.begin(), shape.end());
-  found.data_bytes = it.data_bytes();
+  found.data_bytes = of.data_bytes();
   return found;
 }
 

@@ -13,6 +13,15 @@ std::string text_of(range r) {
   return "[" + std::to_string(r.first) + ", " + std::to_string(r.last) + ")";
 }
 
+// No extent is so large as to be negative.
+std::string signed_text(std::size_t index) {
+  return std::to_string(static_cast<std::ptrdiff_t>(index));
+}
+std::string allowed_index(std::size_t found, const char* limit, std::size_t extent) {
+  if (static_cast<std::ptrdiff_t>(found) < 0) return "0 or more";
+  return std::string("less than its ") + limit + " " + std::to_string(extent);
+}
+
 [[noreturn]] void refuse(const std::string& message) {
   throw error(std::errc::argument_out_of_domain, message);
 }
@@ -20,11 +29,14 @@ std::string text_of(range r) {
 }  // namespace
 
 void refuse_index(std::size_t dimension, std::size_t found, std::size_t extent) {
-  const auto number =
-      static_cast<std::ptrdiff_t>(found);  // no extent is so large as to be negative
-  refuse("cannot access an element: found index " + std::to_string(number) + " in dimension " +
-         std::to_string(dimension) + ", expected " +
-         (number < 0 ? "0 or more" : "less than its extent " + std::to_string(extent)));
+  refuse("cannot access an element: found index " + signed_text(found) + " in dimension " +
+         std::to_string(dimension) + ", expected " + allowed_index(found, "extent", extent));
+}
+
+void refuse_listed_index(const char* operation, std::size_t k, std::size_t found,
+                         std::size_t size) {
+  refuse(std::string("cannot ") + operation + ": found index " + signed_text(found) +
+         " at indices[" + std::to_string(k) + "], expected " + allowed_index(found, "size", size));
 }
 
 void refuse_outside_chunk(const char* dimension, std::size_t found, range chunk) {

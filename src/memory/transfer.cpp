@@ -474,26 +474,26 @@ transfer write_runs(segment& of, std::span<const run> runs, const std::byte* fro
   });
 }
 
-transfer fill_runs(segment& of, std::span<const run> runs, const std::byte* element) {
+transfer fill_run(segment& of, const run& elements, const std::byte* element) {
   constexpr std::size_t block_bytes = 4096;
   const std::size_t size = of.element_bytes();
-  std::size_t longest = 0;
-  for (const run& each : runs) longest = std::max(longest, each.count);
-  const std::size_t elements = std::min(longest, std::max<std::size_t>(1, block_bytes / size));
-  std::vector<std::byte> block(elements * size);
-  for (std::size_t i = 0; i < elements; ++i) std::memcpy(block.data() + i * size, element, size);
-  return written(of, runs, patience::waits, [&] {
-    for (const run& each : runs) {
-      for (std::size_t done = 0; done < each.count; done += elements) {
-        const std::size_t count = std::min(elements, each.count - done);
-        memory::copy_to_shared(of.data() + (each.first + done) * size, block.data(), count * size);
-      }
+  const std::size_t longest =
+      std::min(elements.count, std::max<std::size_t>(1, block_bytes / size));
+  std::vector<std::byte> block(longest * size);
+  for (std::size_t i = 0; i < longest; ++i) std::memcpy(block.data() + i * size, element, size);
+  return written(of, {&elements, 1}, patience::waits, [&] {
+    for (std::size_t done = 0; done < elements.count; done += longest) {
+      const std::size_t count = std::min(longest, elements.count - done);
+      memory::copy_to_shared(of.data() + (elements.first + done) * size, block.data(),
+                             count * size);
     }
   });
 }
 
-transfer change_runs(segment& of, std::span<const run> runs, void (*apply)(void*), void* context) {
-  return written(of, runs, patience::waits, [&] { apply(context); });
+transfer add_run(segment& of, const run& elements, const std::byte* deltas, void (*apply)(void*),
+                 void* context) {
+  require_apart(of, {&elements, 1}, deltas, "add to");
+  return written(of, {&elements, 1}, patience::waits, [&] { apply(context); });
 }
 
 void refuse_transfer(const transfer& what, const segment& of) {

@@ -324,7 +324,27 @@ TEST(Buffer, RefusesEveryOperationOnceItIsClosed) {
       [&](auto& b) { b.sync(); },
       [&](auto& b) { b.unlink(); },
       [&](auto& b) { b.send_descriptor(0); },
-      [&](auto& b) { static_cast<void>(shard::buffer<int>::reopen(b.descriptor())); },
+      [&](auto& b) {
+        static_cast<void>(b.slab(range{0, 1}));
+      },
+      [&](auto& b) {
+        b.read({0, 4}, {});
+      },
+      [&](auto& b) { b.gather(index, {}); },
+      [&](auto& b) {
+        b.read_slab({range{0, 2}}, one);
+      },
+  };
+  // In the same words, whatever else is wrong with it.
+  const auto says_so = [](auto operation) {
+    try {
+      operation();
+    } catch (const shard::error& e) {
+      EXPECT_EQ(e.code(), std::errc::bad_file_descriptor) << e.what();
+      mentions(e.what(), {"cannot use a buffer: found it closed"});
+      return;
+    }
+    ADD_FAILURE() << "it did something";
   };
   for (std::size_t k = 0; k < operations.size(); ++k) {
     SCOPED_TRACE(k);
@@ -332,11 +352,12 @@ TEST(Buffer, RefusesEveryOperationOnceItIsClosed) {
     gone.lock();
     gone.fill({0, 3}, 1);
     gone.close();
-    EXPECT_NE(refusal([&] { operations[k](gone); }), "");
+    says_so([&] { operations[k](gone); });
     shard::buffer<int> from(3);
     const shard::buffer<int> taken(std::move(from));
-    EXPECT_NE(refusal([&] { operations[k](from); }), "");  // NOLINT: its state is documented
+    says_so([&] { operations[k](from); });  // NOLINT: its state is documented
   }
+  EXPECT_NE(refusal([] { shard::buffer<int>::reopen(-1); }), "");
 }
 
 TEST(Buffer, OfNothingReopensInEveryBacking) {

@@ -23,6 +23,7 @@
 #include <string>
 #include <vector>
 
+#include "os/byte_lock.hpp"
 #include "os/calls.hpp"
 #include "os/file.hpp"
 #include "process/family.hpp"
@@ -204,11 +205,11 @@ cells sparse(std::size_t length) {
   return cells::reopen(file.get());
 }
 
-void die_writing(cells& some, const std::vector<shard::detail::run>& runs) {
+void die_writing(cells& some, const shard::detail::run& elements) {
   shard::detail::segment& of = *shard::detail::owner_of(some);
   const auto die = [](void*) { raise(SIGKILL); };
-  EXPECT_FALSE(
-      holds_in_a_child([&] { return bool(shard::detail::change_runs(of, runs, die, nullptr)); }));
+  EXPECT_FALSE(holds_in_a_child(
+      [&] { return bool(shard::detail::add_run(of, elements, nullptr, die, nullptr)); }));
 }
 
 // Of a writer that dies the kernel hands on so many mutexes, and no more.
@@ -216,7 +217,7 @@ TEST(Control, OfManyTerabytesIsHandedOnByAWriterThatDies) {
   if (shard_test::thread_sanitizer) GTEST_SKIP() << "ThreadSanitizer has no room for so much";
   constexpr std::size_t many = std::size_t{5} << 37;  // 5 TiB: stripes of 2^36 bytes, units of 32
   cells some = sparse(many);
-  die_writing(some, {{0, many}});
+  die_writing(some, {0, many});
   ASSERT_EQ(some.torn(), (ranges{{0, many}}));
   EXPECT_EQ(some.try_write({many - 1, many}, std::vector<std::int64_t>{1}).state,
             transfer_state::torn);
@@ -224,7 +225,7 @@ TEST(Control, OfManyTerabytesIsHandedOnByAWriterThatDies) {
   ASSERT_TRUE(some.torn().empty());
 
   constexpr std::size_t border = std::size_t{1} << 33;
-  die_writing(some, {{border - 3, 8}});
+  die_writing(some, {border - 3, 8});
   ASSERT_EQ(some.torn(), (ranges{{border - 4, border + 8}}));
   std::vector<std::int64_t> seen(2);
   const shard::transfer found = some.try_read({border + 4, border + 6}, seen);
@@ -413,6 +414,18 @@ TEST(Control, IsRefusedWhereOtherBytesAreBehindTheData) {
       EXPECT_EQ(seen, std::vector<std::int64_t>(count));
     }
   }
+}
+
+TEST(Control, IsRefusedWhereSomebodyElseLocksItsByte) {
+  const folder in;
+  shard::save(in / "x.npy", cells(count));
+  const auto others = shard::os::open(in / "x.npy", shard::os::protection::write);
+  shard::os::lock_byte(others, shard::memory::writers_byte, shard::os::hold::shared);
+  auto some = shard::open_writable<std::int64_t>(in / "x.npy");
+  mentions(refusal([&] {
+             some.fill({0, 1}, 1);
+           }),
+           {"cannot share", "no control words", "locked by somebody else"});
 }
 
 TEST(Control, IsNotAppendedBeyondTheLimitOfFileSizes) {

@@ -374,7 +374,7 @@ std::unique_ptr<shard::buffer<int>> begin_to_write(const fs::path& path) {
       begun = true;
       for (;;) pause();
     };
-    static_cast<void>(shard::detail::change_runs(*of, {&all, 1}, stay, nullptr));
+    static_cast<void>(shard::detail::add_run(*of, all, nullptr, stay, nullptr));
   }).detach();
   while (!begun) std::this_thread::yield();
   return writing;

@@ -174,7 +174,11 @@ TEST(Transfer, IsAllOrNothingOnBounds) {
   mentions(refusal([&] { five.add({3, 6}, three); }), {"add", "[3, 6)"});
   mentions(refusal([&] { five.fill({4, 6}, 9); }), {"fill", "[4, 6)"});
   const std::vector<std::size_t> outside{1, 2, 5};
-  mentions(refusal([&] { five.scatter(outside, three); }), {"scatter", "[5, 6)"});
+  mentions(refusal([&] { five.scatter(outside, three); }),
+           {"cannot scatter: found index 5 at indices[2]", "less than its size 5"});
+  const std::vector<std::size_t> negative{1, std::size_t(-1), 2};
+  mentions(refusal([&] { five.scatter(negative, three); }),
+           {"cannot scatter: found index -1 at indices[1]", "0 or more"});
   EXPECT_EQ(contents(five), std::vector<std::int64_t>(5)) << "something was written";
 }
 
@@ -194,7 +198,8 @@ TEST(Transfer, RefusesReadsAsWellAndGivesNothing) {
   std::vector<int> into(3, 7);
   const std::vector<int> before = into;
   const std::vector<std::size_t> outside{1, 2, 5};
-  mentions(refusal([&] { some.gather(outside, into); }), {"gather", "[5, 6)", "[0, 5)"});
+  mentions(refusal([&] { some.gather(outside, into); }),
+           {"cannot gather: found index 5 at indices[2]"});
   mentions(refusal([&] { some.read({3, 6}, into); }), {"read", "[3, 6)"});
   mentions(refusal([&] { some.read({3, 1}, into); }), {"read", "[3, 1)"});
   mentions(refusal([&] { static_cast<void>(some.try_read({3, 6}, into)); }), {"[3, 6)"});
@@ -202,9 +207,15 @@ TEST(Transfer, RefusesReadsAsWellAndGivesNothing) {
   const std::vector<std::size_t> two{0, 1};
   mentions(refusal([&] { some.gather(two, into); }), {"3 elements", "expected 2"});
   shard::buffer<int, 2> square(3, 4);
-  mentions(refusal([&] { square.read_slab({range{0, 1}, range{2, 5}}, into); }), {"[2, 5)"});
+  mentions(refusal([&] {
+             square.read_slab({range{0, 1}, range{2, 5}}, into);
+           }),
+           {"[2, 5) in dimension 1", "[0, 4)"});
   mentions(refusal([&] { square.read_slab({range{0, 1}, range{0, 4}}, into); }), {"expected 4"});
-  mentions(refusal([&] { square.write_slab({range{2, 4}, range{0, 1}}, into); }), {"[2, 4)"});
+  mentions(refusal([&] {
+             square.write_slab({range{2, 4}, range{0, 1}}, into);
+           }),
+           {"[2, 4) in dimension 0", "[0, 3)"});
   EXPECT_EQ(into, before);
   EXPECT_TRUE(std::ranges::all_of(square, [](int x) { return x == 0; }));
 }
@@ -256,6 +267,8 @@ TEST(Transfer, RefusesValuesInTheElementsThemselves) {
   mentions(refusal([&] { static_cast<void>(some.try_write({0, 40}, some.span())); }), {"[0, 40)"});
   mentions(refusal([&] { some.read({1, 40}, part(0, 39)); }), {"cannot read elements [1, 40)"});
   mentions(refusal([&] { static_cast<void>(some.try_read({0, 2}, part(1, 2))); }), {"[0, 2)"});
+  mentions(refusal([&] { some.add({0, 40}, some.span()); }), {"cannot add to elements [0, 40)"});
+  mentions(refusal([&] { some.add({1, 3}, part(2, 2)); }), {"[1, 3)", "expected them elsewhere"});
   const std::vector<std::size_t> indices{30, 5, 20};
   mentions(refusal([&] { some.scatter(indices, part(3, 3)); }), {"write", "[5, 6)"});
   mentions(refusal([&] { some.gather(indices, part(18, 3)); }), {"read", "[20, 21)"});
@@ -268,6 +281,7 @@ TEST(Transfer, RefusesValuesInTheElementsThemselves) {
   EXPECT_TRUE(std::ranges::all_of(square, [](int x) { return x == 0; }));
 
   // Beside each other they are as good as any.
+  some.add({0, 10}, part(10, 10));
   some.write({0, 10}, part(10, 10));
   some.read({20, 30}, part(10, 10));
   some.scatter(indices, part(6, 3));

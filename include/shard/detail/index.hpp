@@ -80,6 +80,9 @@ class position {
 
 // Each throws shard::error(argument_out_of_domain) naming the index and what was allowed.
 [[noreturn]] void refuse_index(std::size_t dimension, std::size_t found, std::size_t extent);
+// The same of indices[k] in a list.
+[[noreturn]] void refuse_listed_index(const char* operation, std::size_t k, std::size_t found,
+                                      std::size_t size);
 [[noreturn]] void refuse_outside_chunk(const char* dimension, std::size_t found, range chunk);
 [[noreturn]] void refuse_range(range found, std::size_t extent);
 [[noreturn]] void refuse_elements(const char* operation, range found, std::size_t extent);

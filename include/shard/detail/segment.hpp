@@ -76,14 +76,14 @@ void save_file(const std::filesystem::path& path, const element_type& type,
                std::span<const std::size_t> shape, const std::shared_ptr<segment>& from);
 void finish(segment& file);  // gives a created file its final name; nothing for other segments
 
-// Of a handle's segment, see buffer. Those of a null pointer, a handle that was moved from, throw.
-array read_only(const std::shared_ptr<segment>& of, std::span<const std::size_t> shape);
+// Of a handle's segment, see buffer.
+array read_only(const segment& of, std::span<const std::size_t> shape);
 void freeze(const std::shared_ptr<segment>& only);
-void send(const std::shared_ptr<segment>& of, int socket, access rights);
+void send(const segment& of, int socket, access rights);
 array receive(int socket, const element_type& type, std::size_t rank, access rights);
-void sync(const std::shared_ptr<segment>& of);
-void unlink(const std::shared_ptr<segment>& of);
-buffer_stats stats(const std::shared_ptr<segment>& of, std::span<const std::size_t> shape);
+void sync(const segment& of);
+void unlink(segment& of);
+buffer_stats stats(const segment& of, std::span<const std::size_t> shape);
 
 int descriptor_of(const segment& of) noexcept;
 

@@ -21,10 +21,11 @@ enum class patience { tries, waits };
 
 transfer read_runs(const segment& of, std::span<const run> runs, std::byte* to, patience how);
 transfer write_runs(segment& of, std::span<const run> runs, const std::byte* from, patience how);
-transfer fill_runs(segment& of, std::span<const run> runs, const std::byte* element);
-// Calls apply(context) while the runs are being written by nobody else. It must not throw.
-transfer change_runs(segment& of, std::span<const run> runs, void (*apply)(void* context),
-                     void* context);
+transfer fill_run(segment& of, const run& elements, const std::byte* element);
+// Calls apply(context), which adds the deltas, while the elements are being written by nobody else.
+// It must not throw.
+transfer add_run(segment& of, const run& elements, const std::byte* deltas,
+                 void (*apply)(void* context), void* context);
 // Throws torn_error, or shard::error(device_or_resource_busy).
 [[noreturn]] void refuse_transfer(const transfer& what, const segment& of);
 inline void require_done(const transfer& what, const segment& of) {
