@@ -6,7 +6,7 @@
 
 #include "memory/conversion.hpp"
 #include "memory/named.hpp"
-#include "memory/sharing.hpp"
+#include "memory/observed.hpp"
 #include "os/file.hpp"
 
 namespace shard::command {

@@ -12,7 +12,7 @@
 #include "command/output.hpp"
 #include "command/values.hpp"
 #include "memory/dtype.hpp"
-#include "memory/sharing.hpp"
+#include "memory/observed.hpp"
 #include "os/file.hpp"
 #include "os/mapping.hpp"
 

@@ -9,9 +9,9 @@
 #include "memory/dtype.hpp"
 #include "memory/name.hpp"
 #include "memory/npy_header.hpp"
+#include "memory/observed.hpp"
 #include "memory/output_file.hpp"
 #include "memory/segment.hpp"
-#include "memory/sharing.hpp"
 #include "os/file.hpp"
 #include "os/headroom.hpp"
 #include "shard/detail/index.hpp"
@@ -176,24 +176,6 @@ void save_file(const std::filesystem::path& path, const element_type& type,
 }  // namespace shard::detail
 
 namespace shard::memory {
-
-location file_location(const std::filesystem::path& path) {
-  const std::string name = path.string();
-  const std::size_t end = name.find('\0');
-  if (name.empty() || end != std::string::npos) {
-    throw error(std::errc::invalid_argument, "cannot name a file: found '" + name.substr(0, end) +
-                                                 "' of " + std::to_string(name.size()) +
-                                                 " bytes, expected 1 or more without a NUL");
-  }
-  return {name, path, backing::file};
-}
-
-std::filesystem::path absolute_path(const std::filesystem::path& path) {
-  std::error_code failed;
-  std::filesystem::path found = std::filesystem::absolute(path, failed);
-  if (failed) throw os::call_failed(failed.value(), "getcwd");
-  return found;
-}
 
 detail::array unpublished(const location& at, const detail::element_type& type,
                           std::span<const std::size_t> shape) {

@@ -6,9 +6,9 @@
 #include "memory/buffer_lock.hpp"
 #include "memory/malformed.hpp"
 #include "memory/name.hpp"
+#include "memory/observed.hpp"
 #include "memory/open.hpp"
 #include "memory/segment.hpp"
-#include "memory/sharing.hpp"
 #include "os/byte_lock.hpp"
 #include "os/socket.hpp"
 

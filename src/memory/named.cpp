@@ -10,6 +10,7 @@
 #include <utility>
 
 #include "memory/control.hpp"
+#include "memory/create.hpp"
 #include "memory/dtype.hpp"
 #include "memory/name.hpp"
 #include "memory/npy_header.hpp"

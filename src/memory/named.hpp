@@ -7,7 +7,7 @@
 #include <string>
 #include <vector>
 
-#include "memory/create.hpp"
+#include "memory/location.hpp"
 #include "os/file.hpp"
 
 namespace shard::memory {

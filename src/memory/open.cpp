@@ -9,9 +9,9 @@
 #include "memory/name.hpp"
 #include "memory/named.hpp"
 #include "memory/npy_file.hpp"
+#include "memory/observed.hpp"
 #include "memory/open.hpp"
 #include "memory/segment.hpp"
-#include "memory/sharing.hpp"
 #include "os/file.hpp"
 
 namespace shard::detail {

@@ -8,8 +8,8 @@
 #include <vector>
 
 #include "memory/attempt.hpp"
-#include "memory/create.hpp"
 #include "memory/dtype.hpp"
+#include "memory/location.hpp"
 #include "memory/malformed.hpp"
 #include "os/descriptor.hpp"
 #include "os/mapping.hpp"

@@ -1,7 +1,8 @@
-// The cold half of the accessors in public headers.
+// The cold half of the accessors in public headers, and the error that transfers end with.
 
 #include <string>
 
+#include "shard/bulk.hpp"
 #include "shard/detail/index.hpp"
 #include "shard/error.hpp"
 #include "shard/text.hpp"
@@ -102,3 +103,15 @@ void refuse_long_text(std::size_t found, std::size_t width) {
 }
 
 }  // namespace shard::detail
+
+namespace shard {
+
+torn_error::torn_error(const std::string& verb, range elements, const std::string& of)
+    : error(std::errc::state_not_recoverable,
+            "cannot " + verb + " elements [" + std::to_string(elements.first) + ", " +
+                std::to_string(elements.last) + ") of " + of +
+                ": found them torn by a writer that died, expected them whole; write them again "
+                "after clear_torn()"),
+      elements_(elements) {}
+
+}  // namespace shard

@@ -134,9 +134,9 @@ class segment {
   std::vector<range> torn() const;
 
   // Every segment that this process has mapped, in the order of their creation; in a forked child,
-  // the inherited ones. Any thread may call it. A child that was cloned while other threads ran
-  // must use a list from before the clone: another thread may have held the lock then.
-  // Those that live, of this process. While `held` holds, no other thread makes or drops one.
+  // the inherited ones. While `held` holds, no other thread makes or drops one. Any thread may call
+  // them, but a child that was cloned while other threads ran must use a list from before the
+  // clone: another thread may have held the lock then.
   static std::unique_lock<std::mutex> hold_live();
   static std::vector<memory::live_segment> live(const std::unique_lock<std::mutex>& held);
 

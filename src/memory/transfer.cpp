@@ -10,6 +10,7 @@
 
 #include "memory/attempt.hpp"
 #include "memory/control.hpp"
+#include "memory/footprint.hpp"
 #include "memory/segment.hpp"
 #include "memory/word_copy.hpp"
 #include "shard/detail/sharing.hpp"
@@ -18,7 +19,6 @@ namespace shard::detail {
 namespace {
 
 using memory::bytes_in_stripe;
-using memory::control_plan;
 using memory::note;
 using memory::note_torn;
 using memory::noted_in;
@@ -28,108 +28,6 @@ using memory::torn_in;
 constexpr auto relaxed = std::memory_order_relaxed;
 constexpr auto acquire = std::memory_order_acquire;
 constexpr auto release = std::memory_order_release;
-
-// ---- Where a transfer touches the stripes.
-
-// The bytes of one stripe that are in [first, last) of the data. Requires: some are.
-bytes_in_stripe part_of(std::size_t stripe, unsigned shift, std::size_t first,
-                        std::size_t last) noexcept {
-  const std::size_t start = stripe << shift;
-  const std::size_t size = std::size_t{1} << shift;
-  return {first > start ? first - start : 0, std::min(last - start, size)};
-}
-
-// Both kinds of footprint have
-//   every(visit)   visit(stripe&, bytes_in_stripe, index) for each stripe, in ascending order,
-//   until
-//                  one returns false; says whether none did
-//   each(visit)    the same for visit(stripe&), which is less work
-//   plan()
-
-// The stripes of one run: the common case, which takes no memory.
-class one_run {
- public:
-  one_run(const memory::control& of, const run& covered, std::size_t element_bytes) noexcept
-      : all_(of.stripes().data()),
-        plan_(of.plan()),
-        first_byte_(covered.first * element_bytes),
-        last_byte_(first_byte_ + covered.count * element_bytes) {
-    if (covered.count == 0) return;
-    first_ = all_ + (first_byte_ >> plan_.stripe_shift);
-    last_ = all_ + ((last_byte_ - 1) >> plan_.stripe_shift) + 1;
-  }
-
-  template <class Visit>
-  bool every(Visit visit) const {
-    return each([&](stripe& one) {
-      const auto s = static_cast<std::size_t>(&one - all_);
-      return visit(one, part_of(s, plan_.stripe_shift, first_byte_, last_byte_), s);
-    });
-  }
-  template <class Visit>
-  bool each(Visit visit) const {
-    for (stripe* one = first_; one != last_; ++one) {
-      if (!visit(*one)) return false;
-    }
-    return true;
-  }
-  const control_plan& plan() const noexcept { return plan_; }
-
- private:
-  stripe* all_;
-  const control_plan& plan_;
-  std::size_t first_byte_, last_byte_;  // of the data
-  stripe* first_ = nullptr;
-  stripe* last_ = nullptr;
-};
-
-class many_runs {
- public:
-  many_runs(const memory::control& of, std::span<const run> runs, std::size_t element_bytes)
-      : stripes_(of.stripes().data()), plan_(of.plan()) {
-    std::size_t low = ~std::size_t{0};
-    std::size_t high = 0;
-    for (const run& each : runs) {
-      if (each.count == 0) continue;
-      low = std::min(low, each.first * element_bytes);
-      high = std::max(high, (each.first + each.count) * element_bytes);
-    }
-    if (high == 0) return;
-    first_ = low >> plan_.stripe_shift;
-    parts_.resize(((high - 1) >> plan_.stripe_shift) + 1 - first_);
-    for (const run& each : runs) {
-      if (each.count > 0)
-        add(each.first * element_bytes, (each.first + each.count) * element_bytes);
-    }
-  }
-
-  template <class Visit>
-  bool every(Visit visit) const {
-    for (std::size_t k = 0; k < parts_.size(); ++k) {
-      if (parts_[k].empty()) continue;
-      if (!visit(stripes_[first_ + k], parts_[k], first_ + k)) return false;
-    }
-    return true;
-  }
-  template <class Visit>
-  bool each(Visit visit) const {
-    return every([&](stripe& one, bytes_in_stripe, std::size_t) { return visit(one); });
-  }
-  const control_plan& plan() const noexcept { return plan_; }
-
- private:
-  void add(std::size_t first, std::size_t last) {
-    const unsigned shift = plan_.stripe_shift;
-    for (std::size_t s = first >> shift; s <= (last - 1) >> shift; ++s) {
-      parts_[s - first_].include(part_of(s, shift, first, last));
-    }
-  }
-
-  stripe* stripes_;
-  const control_plan& plan_;
-  std::size_t first_ = 0;               // stripe
-  std::vector<bytes_in_stripe> parts_;  // of the stripes from there on
-};
 
 // The elements that have any of these bytes.
 range elements_of(const segment& of, std::size_t start, bytes_in_stripe bytes) noexcept {
@@ -277,9 +175,9 @@ transfer write_touched(const segment& of, memory::control& area, const Footprint
 template <class Change>
 transfer written(segment& of, std::span<const run> runs, patience how, Change change) {
   memory::control& area = of.own_words();
-  const std::size_t size = of.element_bytes();
-  if (runs.size() == 1) return write_touched(of, area, one_run(area, runs[0], size), how, change);
-  return write_touched(of, area, many_runs(area, runs, size), how, change);
+  return memory::with_footprint(area, runs, of.element_bytes(), [&](const auto& touched) {
+    return write_touched(of, area, touched, how, change);
+  });
 }
 
 // ---- Readers.
@@ -437,11 +335,9 @@ transfer read_touched(const segment& of, memory::control& area, const Footprint&
 
 transfer read_guarded(const segment& of, memory::control& area, std::span<const run> runs,
                       std::byte* to, patience how) {
-  const std::size_t size = of.element_bytes();
-  if (runs.size() == 1) {
-    return read_touched(of, area, one_run(area, runs[0], size), runs, to, how);
-  }
-  return read_touched(of, area, many_runs(area, runs, size), runs, to, how);
+  return memory::with_footprint(area, runs, of.element_bytes(), [&](const auto& touched) {
+    return read_touched(of, area, touched, runs, to, how);
+  });
 }
 
 // Nobody has ever written by bulk. If that is still so afterwards, nobody did meanwhile: a writer
@@ -511,7 +407,7 @@ std::vector<range> torn_ranges(const segment& of) {
 void clear_torn(segment& of, range elements) {
   memory::control& area = of.own_words();
   const run all{elements.first, elements.size()};
-  const one_run touched(area, all, of.element_bytes());
+  const memory::one_run touched(area, all, of.element_bytes());
   touched.every([&](stripe& one, bytes_in_stripe bytes, std::size_t s) {
     lock(one, area, patience::waits);
     const bytes_in_stripe torn = torn_in(one, area.plan(), s);
@@ -536,15 +432,3 @@ void clear_torn(segment& of, range elements) {
 }
 
 }  // namespace shard::detail
-
-namespace shard {
-
-torn_error::torn_error(const std::string& verb, range elements, const std::string& of)
-    : error(std::errc::state_not_recoverable,
-            "cannot " + verb + " elements [" + std::to_string(elements.first) + ", " +
-                std::to_string(elements.last) + ") of " + of +
-                ": found them torn by a writer that died, expected them whole; write them again "
-                "after clear_torn()"),
-      elements_(elements) {}
-
-}  // namespace shard

@@ -21,7 +21,7 @@
 
 #include "backings.hpp"
 #include "memory/control.hpp"
-#include "memory/sharing.hpp"
+#include "memory/observed.hpp"
 #include "neighbour.hpp"
 #include "os/byte_lock.hpp"
 #include "os/calls.hpp"

@@ -1,4 +1,4 @@
-#include "memory/sharing.hpp"
+#include "memory/observed.hpp"
 
 #include <array>
 #include <optional>

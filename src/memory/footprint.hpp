@@ -1,0 +1,119 @@
+// Where a transfer touches the stripes: those of one run, or of many. Both kinds have
+//   every(visit)  calls visit(stripe&, bytes_in_stripe, index) for each stripe, in ascending order,
+//                 until one returns false; says whether none did
+//   each(visit)   the same with visit(stripe&), which is less work
+//   plan()        how the stripes divide the data
+#pragma once
+
+#include <algorithm>
+#include <cstddef>
+#include <span>
+#include <vector>
+
+#include "memory/control.hpp"
+#include "shard/detail/index.hpp"
+
+namespace shard::memory {
+
+// The bytes of one stripe that are in [first, last) of the data. Requires: some are.
+inline bytes_in_stripe part_of(std::size_t stripe, unsigned shift, std::size_t first,
+                               std::size_t last) noexcept {
+  const std::size_t start = stripe << shift;
+  const std::size_t size = std::size_t{1} << shift;
+  return {first > start ? first - start : 0, std::min(last - start, size)};
+}
+
+// The stripes of one run: the common case, which takes no memory.
+class one_run {
+ public:
+  one_run(const control& of, const detail::run& covered, std::size_t element_bytes) noexcept
+      : all_(of.stripes().data()),
+        plan_(of.plan()),
+        first_byte_(covered.first * element_bytes),
+        last_byte_(first_byte_ + covered.count * element_bytes) {
+    if (covered.count == 0) return;
+    first_ = all_ + (first_byte_ >> plan_.stripe_shift);
+    last_ = all_ + ((last_byte_ - 1) >> plan_.stripe_shift) + 1;
+  }
+
+  template <class Visit>
+  bool every(Visit visit) const {
+    return each([&](stripe& one) {
+      const auto s = static_cast<std::size_t>(&one - all_);
+      return visit(one, part_of(s, plan_.stripe_shift, first_byte_, last_byte_), s);
+    });
+  }
+  template <class Visit>
+  bool each(Visit visit) const {
+    for (stripe* one = first_; one != last_; ++one) {
+      if (!visit(*one)) return false;
+    }
+    return true;
+  }
+  const control_plan& plan() const noexcept { return plan_; }
+
+ private:
+  stripe* all_;
+  const control_plan& plan_;
+  std::size_t first_byte_, last_byte_;  // of the data
+  stripe* first_ = nullptr;
+  stripe* last_ = nullptr;
+};
+
+class many_runs {
+ public:
+  many_runs(const control& of, std::span<const detail::run> runs, std::size_t element_bytes)
+      : stripes_(of.stripes().data()), plan_(of.plan()) {
+    std::size_t low = ~std::size_t{0};
+    std::size_t high = 0;
+    for (const detail::run& each : runs) {
+      if (each.count == 0) continue;
+      low = std::min(low, each.first * element_bytes);
+      high = std::max(high, (each.first + each.count) * element_bytes);
+    }
+    if (high == 0) return;
+    first_ = low >> plan_.stripe_shift;
+    parts_.resize(((high - 1) >> plan_.stripe_shift) + 1 - first_);
+    for (const detail::run& each : runs) {
+      if (each.count > 0)
+        add(each.first * element_bytes, (each.first + each.count) * element_bytes);
+    }
+  }
+
+  template <class Visit>
+  bool every(Visit visit) const {
+    for (std::size_t k = 0; k < parts_.size(); ++k) {
+      if (parts_[k].empty()) continue;
+      if (!visit(stripes_[first_ + k], parts_[k], first_ + k)) return false;
+    }
+    return true;
+  }
+  template <class Visit>
+  bool each(Visit visit) const {
+    return every([&](stripe& one, bytes_in_stripe, std::size_t) { return visit(one); });
+  }
+  const control_plan& plan() const noexcept { return plan_; }
+
+ private:
+  void add(std::size_t first, std::size_t last) {
+    const unsigned shift = plan_.stripe_shift;
+    for (std::size_t s = first >> shift; s <= (last - 1) >> shift; ++s) {
+      parts_[s - first_].include(part_of(s, shift, first, last));
+    }
+  }
+
+  stripe* stripes_;
+  const control_plan& plan_;
+  std::size_t first_ = 0;               // stripe
+  std::vector<bytes_in_stripe> parts_;  // of the stripes from there on
+};
+
+// Calls use(footprint) with that of these runs.
+template <class Use>
+auto with_footprint(const control& area, std::span<const detail::run> runs,
+                    std::size_t element_bytes, Use use) {
+  if (runs.size() == 1) return use(one_run(area, runs[0], element_bytes));
+  return use(many_runs(area, runs, element_bytes));
+}
+
+}  // namespace shard::memory
