@@ -2,7 +2,6 @@
 
 #include <algorithm>
 #include <span>
-#include <string_view>
 
 #include "memory/conversion.hpp"
 #include "memory/named.hpp"
@@ -11,9 +10,6 @@
 
 namespace shard::command {
 namespace {
-
-// Where named buffers are: docs/buffers.md.
-constexpr std::string_view names = "/dev/shm/shard.";
 
 constexpr std::size_t most_element_bytes = std::size_t{64} << 20;
 // Of a struct with arrays inside: each is a column.
@@ -33,7 +29,7 @@ os::descriptor open_either(array_file& to) {
       throw;
     }
   }
-  to.path = std::string(names) + to.argument;
+  to.path = memory::shared_path(to.argument);
   return os::open(to.path, os::protection::read);
 }
 

@@ -6,13 +6,11 @@
 #include <string>
 #include <vector>
 
-#include "memory/attempt.hpp"
 #include "memory/layout.hpp"
 #include "memory/malformed.hpp"
 #include "memory/npy_file.hpp"
 #include "os/descriptor.hpp"
 #include "shard/backing.hpp"
-#include "shard/error.hpp"
 #include "shard/range.hpp"
 
 namespace shard::command {
@@ -37,11 +35,8 @@ const char* word(backing kind) noexcept;  // "file", as JSON has it
 
 // Runs `steps`, and reports what fails in them as "cannot <what>: found …, expected …".
 template <class Steps>
-auto checked(const std::string& what, Steps steps) try {
-  return memory::attempt(what, "a readable .npy file, or the name of a buffer", steps);
-} catch (const memory::malformed& e) {
-  throw error(std::errc::invalid_argument,
-              "cannot " + what + ": found " + e.what() + ", expected " + e.expected());
+auto checked(const std::string& what, Steps steps) {
+  return memory::checked(what, "a readable .npy file, or the name of a buffer", steps);
 }
 
 // Opens a path, or, where there is no such file, the named buffer of that name. Throws

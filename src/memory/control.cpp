@@ -120,7 +120,7 @@ control::control(const place& where, os::protection rights)
       plan_(plan_control(where.data_bytes)),
       rights_(rights),
       own_(os::open_again(where.descriptor, rights)),
-      identity_(os::identity(own_.get())),
+      identity_(os::status(own_.get()).identity),
       creator_(os::process_id()) {}
 
 control::~control() {

@@ -5,6 +5,9 @@
 #include <string>
 #include <utility>
 
+#include "memory/attempt.hpp"
+#include "shard/error.hpp"
+
 namespace shard::memory {
 
 class malformed : public std::runtime_error {
@@ -17,5 +20,14 @@ class malformed : public std::runtime_error {
  private:
   std::string expected_;
 };
+
+// Runs `steps`, with a failed call, and what is malformed, as an error.
+template <class Steps>
+auto checked(const std::string& what, const std::string& expected, Steps steps) try {
+  return attempt(what, expected, steps);
+} catch (const malformed& e) {
+  throw error(std::errc::invalid_argument,
+              "cannot " + what + ": found " + e.what() + ", expected " + e.expected());
+}
 
 }  // namespace shard::memory

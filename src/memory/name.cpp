@@ -12,7 +12,7 @@ os::descriptor folder_of(const std::filesystem::path& path) {
 
 bool names(const os::descriptor& folder, const std::string& name, const os::descriptor& file) {
   const auto found = os::status_at(folder, name);
-  return found && found->same_file(os::status(file.get()));
+  return found && found->identity == os::status(file.get()).identity;
 }
 
 }  // namespace

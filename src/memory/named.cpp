@@ -181,6 +181,10 @@ fs::path& folder_of_names() noexcept {
   return folder;
 }
 
+fs::path shared_path(const std::string& name) {
+  return folder_of_names() / (std::string(prefix) + name);
+}
+
 location shared_location(const std::string& name) {
   if (!is_name(name)) {
     throw error(std::errc::invalid_argument,
@@ -188,15 +192,15 @@ location shared_location(const std::string& name) {
                     std::to_string(name.size()) +
                     " bytes, expected 1 to 200 letters, digits, '.', '_' or '-'");
   }
-  return {name, folder_of_names() / (std::string(prefix) + name), backing::named};
+  return {name, shared_path(name), backing::named};
 }
 
 std::optional<std::string> name_of_shared(const os::file_status& file) try {
   const os::descriptor folder = os::open_directory(folder_of_names().string());
-  if (os::status(folder.get()).device != file.device) return std::nullopt;
+  if (os::status(folder.get()).identity.device != file.identity.device) return std::nullopt;
   for (const std::string& name : all_names()) {
     const auto found = os::status_at(folder, std::string(prefix) + name);
-    if (found && found->same_file(file)) return name;
+    if (found && found->identity == file.identity) return name;
   }
   return std::nullopt;
 } catch (const os::call_failed& e) {

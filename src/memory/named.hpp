@@ -15,7 +15,8 @@ namespace shard::memory {
 // /dev/shm. Only tests write to it, while one thread runs.
 std::filesystem::path& folder_of_names() noexcept;
 
-// Throws shard::error if the name can't be one.
+// The file of that name; and the same if it can be one, or else shard::error is thrown.
+std::filesystem::path shared_path(const std::string& name);
 location shared_location(const std::string& name);
 
 // The name under which a file is there, if it is a named buffer. (A file that had no name when it

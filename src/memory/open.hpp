@@ -46,13 +46,4 @@ std::optional<malformed> obstacle(const image& found, const detail::element_type
 // Checks an open file and maps it. Throws malformed and os::call_failed.
 detail::array mapped(const location& at, os::descriptor file, const wanted& want);
 
-// Runs `steps`, with a failed call, and what is malformed, as an error.
-template <class Steps>
-auto checked(const std::string& what, const std::string& expected, Steps steps) try {
-  return attempt(what, expected, steps);
-} catch (const malformed& e) {
-  throw error(std::errc::invalid_argument,
-              "cannot " + what + ": found " + e.what() + ", expected " + e.expected());
-}
-
 }  // namespace shard::memory

@@ -68,7 +68,7 @@ bool segment::same_memory(const segment& as) const {
   if (this == &as) return true;
   if (data_bytes() != as.data_bytes()) return false;
   return memory::attempt("map", "open buffers", [&] {
-    return os::status(descriptor()).same_file(os::status(as.descriptor()));
+    return os::status(descriptor()).identity == os::status(as.descriptor()).identity;
   });
 }
 
@@ -76,21 +76,15 @@ memory::control* segment::attach() const {
   const std::scoped_lock held(attaching_);
   const memory::control::place where{descriptor(), data_offset() + data_bytes(), data_bytes(),
                                      parts_.kind == backing::file};
-  const std::string what = "share " + name();
-  try {
-    const bool found = memory::attempt(
-        what, "room behind its data, a file system with locks, and /proc mounted", [&] {
-          if (kept_ == nullptr) {
-            kept_ = may_write() ? memory::control::for_writing(where)
-                                : memory::control::for_reading(where);
-          }
-          return kept_ != nullptr && kept_->find_lines();
-        });
-    if (!found) return nullptr;
-  } catch (const memory::malformed& e) {
-    throw error(std::errc::invalid_argument,
-                "cannot " + what + ": found " + e.what() + ", expected " + e.expected());
-  }
+  const bool found = memory::checked(
+      "share " + name(), "room behind its data, a file system with locks, and /proc mounted", [&] {
+        if (kept_ == nullptr) {
+          kept_ = may_write() ? memory::control::for_writing(where)
+                              : memory::control::for_reading(where);
+        }
+        return kept_ != nullptr && kept_->find_lines();
+      });
+  if (!found) return nullptr;
   // Release: pairs with the acquire in words().
   attached_.store(kept_.get(), std::memory_order_release);
   return kept_.get();

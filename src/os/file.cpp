@@ -60,8 +60,7 @@ file_status status_of(const struct stat& found) {
           .size_bytes = static_cast<std::size_t>(found.st_size),
           .allocated_bytes = static_cast<std::size_t>(found.st_blocks) * block_bytes,
           .mode = found.st_mode & 07777u,
-          .device = found.st_dev,
-          .inode = found.st_ino,
+          .identity = {found.st_dev, found.st_ino},
           .ours = found.st_uid == geteuid()};
 }
 
@@ -161,12 +160,6 @@ file_status status(int descriptor) {
   struct stat found {};
   if (calls().fstat(descriptor, &found) != 0) fail("fstat");
   return status_of(found);
-}
-
-file_identity identity(int descriptor) {
-  struct stat found {};
-  if (calls().fstat(descriptor, &found) != 0) fail("fstat");
-  return {found.st_dev, found.st_ino};
 }
 
 std::optional<file_status> status_at(const descriptor& directory, const std::string& name) {

@@ -48,6 +48,13 @@ void write_all(const descriptor& file, std::span<const std::byte> bytes, std::si
 // Returns how many bytes there were: fewer than asked for at the end of the file.
 std::size_t read_some(const descriptor& file, std::span<std::byte> bytes, std::size_t offset);
 
+// Tells files apart, whatever they are called and however often they are open.
+struct file_identity {
+  std::uint64_t device = 0;
+  std::uint64_t inode = 0;
+  friend bool operator==(const file_identity&, const file_identity&) = default;
+};
+
 struct file_status {
   std::string kind;  // "a directory", "a FIFO or pipe", …: for messages
   bool regular = false;
@@ -55,24 +62,12 @@ struct file_status {
   bool unnamed = false;
   std::size_t size_bytes = 0;
   std::size_t allocated_bytes = 0;
-  unsigned mode = 0;         // of the permissions, as chmod takes them
-  std::uint64_t device = 0;  // with inode: which file it is
-  std::uint64_t inode = 0;
+  unsigned mode = 0;  // of the permissions, as chmod takes them
+  file_identity identity{};
   bool ours = false;  // belongs to this process's effective user
-
-  bool same_file(const file_status& as) const noexcept {
-    return device == as.device && inode == as.inode;
-  }
 };
 file_status status(int descriptor);
 
-// Tells files apart, whatever they are called and however often they are open.
-struct file_identity {
-  std::uint64_t device = 0;
-  std::uint64_t inode = 0;
-  friend bool operator==(const file_identity&, const file_identity&) = default;
-};
-file_identity identity(int descriptor);
 // Of what has that name, itself where it is a symlink; nothing where the name is free.
 std::optional<file_status> status_at(const descriptor& directory, const std::string& name);
 
