@@ -117,7 +117,7 @@ except RuntimeError as e:
   // As they are while that one is about to put it right.
   for (const std::uint32_t noted : {std::uint32_t{0x7fffffff}, std::uint32_t{4711}}) {
     std::fstream file(in / "x.npy", std::ios::in | std::ios::out | std::ios::binary);
-    for (const std::size_t s : {1, 2}) {
+    for (const std::size_t s : {1u, 2u}) {
       const std::uint32_t words[3] = {static_cast<std::uint32_t>(gettid()), 1, noted};
       const std::size_t stripes = shard::memory::control_offset(4096 + count * 8) + 4288;
       file.seekp(static_cast<std::streamoff>(stripes + 64 * s + 24));
