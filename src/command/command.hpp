@@ -1,8 +1,13 @@
-// What every subcommand of `shard` is made of. Each is one source file, which adds itself to the
-// program: its options, its help, and what it does when it was asked for.
+// What every subcommand of `shard` does, once the command line has been read. Each is one source
+// file.
 #pragma once
 
-#include <CLI/CLI.hpp>
+#include <cstddef>
+#include <limits>
+#include <optional>
+#include <string>
+#include <string_view>
+#include <vector>
 
 namespace shard::command {
 
@@ -13,12 +18,26 @@ enum class status : int {
   usage = 2,   // the command line makes no sense
 };
 
-// `result` is set by the subcommand that runs, if it does not throw.
-void add_info(CLI::App& program, status& result);
-void add_head(CLI::App& program, status& result);
-void add_cat(CLI::App& program, status& result);
-void add_stats(CLI::App& program, status& result);
-void add_gc(CLI::App& program, status& result);
-void add_doctor(CLI::App& program, status& result);
+// Several arrays, one after the other.
+struct listing {
+  std::vector<std::string> files{};
+  bool as_json = false;
+};
+
+// Rows as a slice of Python's has them: what is not there is left out.
+struct row_ends {
+  std::size_t first = 0;
+  std::size_t last = std::numeric_limits<std::size_t>::max();
+};
+// A:B, of which each may be missing. Nothing where that is not what it says.
+std::optional<row_ends> row_ends_of(std::string_view text);
+
+// All throw shard::error.
+status info(const listing& asked);
+status head(const std::string& file, std::size_t rows);
+status cat(const std::string& file, const std::string& format, const row_ends& rows);
+status stats(const listing& asked);
+status gc(bool dry_run, bool as_json);
+status doctor(const std::string& path, bool as_json);
 
 }  // namespace shard::command

@@ -306,31 +306,13 @@ void put_findings(output& to, const std::vector<finding>& all) {
 
 }  // namespace
 
-void add_doctor(CLI::App& program, status& result) {
-  struct request {
-    std::string path = ".";
-    bool as_json = false;
-  };
-  CLI::App* const doctor =
-      program.add_subcommand("doctor", "Check what this machine means for a job");
-  const auto asked = std::make_shared<request>();
-  doctor->add_option("PATH", asked->path, "The folder for outputs; the current one if not given");
-  doctor->add_flag("--json", asked->as_json, "As a JSON array, with an object for each check");
-  doctor->footer(
-      "Each line is ok, a note (good to know), or a problem; the exit status is 1 if there is "
-      "one.\n"
-      "Needs no rights, and leaves nothing behind.\n\n"
-      "Examples:\n"
-      "  shard doctor /scratch/results\n"
-      "  shard doctor --json | jq -r '.[] | select(.verdict != \"ok\") | .subject'");
-  doctor->callback([asked, &result] {
-    const std::vector<finding> all = check_all(asked->path);
-    output to;
-    asked->as_json ? put_findings(to, all) : put_text(to, all);
-    to.flush();
-    const auto bad = [](const finding& each) { return each.judged == verdict::problem; };
-    result = std::ranges::any_of(all, bad) ? status::failed : status::ok;
-  });
+status doctor(const std::string& path, bool as_json) {
+  const std::vector<finding> all = check_all(path);
+  output to;
+  as_json ? put_findings(to, all) : put_text(to, all);
+  to.flush();
+  const auto bad = [](const finding& each) { return each.judged == verdict::problem; };
+  return std::ranges::any_of(all, bad) ? status::failed : status::ok;
 }
 
 }  // namespace shard::command

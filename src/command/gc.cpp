@@ -1,7 +1,6 @@
 // shard gc: removes named buffers that killed processes have left.
 
 #include <algorithm>
-#include <memory>
 #include <nlohmann/json.hpp>
 #include <string>
 #include <vector>
@@ -39,33 +38,13 @@ void put_objects(output& to, const std::vector<leftover>& all, bool dry_run) {
 
 }  // namespace
 
-void add_gc(CLI::App& program, status& result) {
-  struct request {
-    bool dry_run = false;
-    bool as_json = false;
-  };
-  CLI::App* const gc =
-      program.add_subcommand("gc", "Remove named buffers that killed processes have left");
-  const auto asked = std::make_shared<request>();
-  gc->add_flag("-n,--dry-run", asked->dry_run, "Only show what would be removed");
-  gc->add_flag("--json", asked->as_json, "As a JSON array, with an object for each");
-  gc->footer(
-      "A named buffer (/dev/shm/shard.NAME) goes with its last handle, unless that was killed.\n"
-      "Whether anyone holds it is told by a lock that the kernel drops, never by a process's\n"
-      "number. What is held, another user's, or no buffer is left alone.\n\n"
-      "Examples:\n"
-      "  shard gc --dry-run\n"
-      "  shard gc --json | jq 'map(.bytes) | add'");
-  gc->callback([asked, &result] {
-    const memory::leftovers found =
-        asked->dry_run ? memory::find_leftovers() : memory::remove_leftovers();
-    output to;
-    asked->as_json ? put_objects(to, found.all, asked->dry_run)
-                   : put_text(to, found.all, asked->dry_run);
-    to.flush();
-    for (const std::string& why : found.failures) complain(why);
-    result = found.failures.empty() ? status::ok : status::failed;
-  });
+status gc(bool dry_run, bool as_json) {
+  const memory::leftovers found = dry_run ? memory::find_leftovers() : memory::remove_leftovers();
+  output to;
+  as_json ? put_objects(to, found.all, dry_run) : put_text(to, found.all, dry_run);
+  to.flush();
+  for (const std::string& why : found.failures) complain(why);
+  return found.failures.empty() ? status::ok : status::failed;
 }
 
 }  // namespace shard::command

@@ -153,25 +153,9 @@ void put_text(output& to, const array_file& of) {
 
 }  // namespace
 
-void add_info(CLI::App& program, status& result) {
-  CLI::App* const info =
-      program.add_subcommand("info", "Show type, shape and order of arrays, and how to open them");
-  const auto asked = add_listing(*info);
-  info->footer(
-      "Reads no elements, only headers (of version 1 to 3 and any type but Python objects) and "
-      "the\n"
-      "marks of writers who died: elements that they may have left half written are torn. "
-      "`access`\n"
-      "says whether shard::open maps the file in place, or shard::load has to convert it, and "
-      "why.\n"
-      "\n"
-      "Examples:\n"
-      "  shard info *.npy\n"
-      "  shard info --json delay.npy | jq '.[0].shape'");
-  info->callback([asked, &result] {
-    result = tell_of_each(*asked, "describe", [](const array_file& of) {
-      return said{as_json(of), [&of](output& to) { put_text(to, of); }};
-    });
+status info(const listing& asked) {
+  return tell_of_each(asked, "describe", [](const array_file& of) {
+    return said{as_json(of), [&of](output& to) { put_text(to, of); }};
   });
 }
 

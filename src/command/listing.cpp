@@ -6,13 +6,6 @@ namespace shard::command {
 
 using json = nlohmann::ordered_json;
 
-std::shared_ptr<listing> add_listing(CLI::App& subcommand) {
-  auto asked = std::make_shared<listing>();
-  subcommand.add_option("FILE", asked->files, "A .npy file, or the name of a buffer")->required();
-  subcommand.add_flag("--json", asked->as_json, "As a JSON array, with an object for each");
-  return asked;
-}
-
 status tell_of_each(const listing& asked, const std::string& verb,
                     const std::function<said(const array_file&)>& tell) {
   output to;

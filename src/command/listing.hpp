@@ -1,9 +1,7 @@
 // What a subcommand says of several arrays, one after the other.
 #pragma once
 
-#include <CLI/CLI.hpp>
 #include <functional>
-#include <memory>
 #include <nlohmann/json.hpp>
 #include <string>
 #include <vector>
@@ -14,14 +12,6 @@
 #include "shard/range.hpp"
 
 namespace shard::command {
-
-struct listing {
-  std::vector<std::string> files{};
-  bool as_json = false;
-};
-
-// Adds the files and --json to a subcommand; they are filled in once the command line is read.
-std::shared_ptr<listing> add_listing(CLI::App& subcommand);
 
 // An array's object in the JSON array, and what people read instead.
 struct said {

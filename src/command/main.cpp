@@ -1,7 +1,10 @@
-// The program `shard`: looks into arrays and at the machine, without a line of code.
+// The program `shard`: looks into arrays and at the machine, without a line of code. All that it
+// can be asked for, and its help.
 
+#include <CLI/CLI.hpp>
 #include <csignal>
 #include <exception>
+#include <memory>
 #include <sstream>
 #include <string>
 
@@ -9,14 +12,171 @@
 #include "command/output.hpp"
 #include "shard/version.hpp"
 
+namespace shard::command {
 namespace {
 
-using shard::command::complain;
-using shard::command::output;
-using shard::command::reader_gone;
-using shard::command::status;
-
 int ended(status how) { return static_cast<int>(how); }
+
+// ---- Subcommands ----
+
+constexpr const char* torn_help =
+    "Elements that a writer who died may have left half written are printed as they are; then "
+    "standard\n"
+    "error says which those are, and the exit status is 1.";
+
+constexpr const char* formats_help =
+    "Formats:\n"
+    "  text  for people: like csv with tabs; of texts, bytes that are not printable ASCII as "
+    "\\xNN\n"
+    "  csv   one element a line; a matrix: one row a line. Structs: a column for each field, and "
+    "a\n"
+    "        header. More dimensions (structs: two or more): columns for the indices, and a "
+    "header.\n"
+    "        Quotes as in RFC 4180, lines end with \\n; texts are the bytes that are there\n"
+    "  json  arrays in arrays, structs as objects, complex numbers as [real, imaginary]; NaN and\n"
+    "        infinities are null; bytes that are not UTF-8 become U+FFFD; no elements: []\n"
+    "Floats are the shortest decimals that read back as the same bits. Opaque bytes are "
+    "hexadecimal.\n"
+    "Padding of structs is left out.";
+
+// The files and --json of a subcommand; they are filled in once the command line is read.
+std::shared_ptr<listing> add_listing(CLI::App& subcommand) {
+  auto asked = std::make_shared<listing>();
+  subcommand.add_option("FILE", asked->files, "A .npy file, or the name of a buffer")->required();
+  subcommand.add_flag("--json", asked->as_json, "As a JSON array, with an object for each");
+  return asked;
+}
+
+void add_info(CLI::App& program, status& result) {
+  CLI::App* const info =
+      program.add_subcommand("info", "Show type, shape and order of arrays, and how to open them");
+  const auto asked = add_listing(*info);
+  info->footer(
+      "Reads no elements, only headers (of version 1 to 3 and any type but Python objects) and "
+      "the\n"
+      "marks of writers who died: elements that they may have left half written are torn. "
+      "`access`\n"
+      "says whether shard::open maps the file in place, or shard::load has to convert it, and "
+      "why.\n"
+      "\n"
+      "Examples:\n"
+      "  shard info *.npy\n"
+      "  shard info --json delay.npy | jq '.[0].shape'");
+  info->callback([asked, &result] { result = command::info(*asked); });
+}
+
+void add_head(CLI::App& program, status& result) {
+  struct request {
+    std::string file;
+    std::size_t rows = 10;
+  };
+  CLI::App* const head = program.add_subcommand("head", "Print the first rows of an array as text");
+  const auto asked = std::make_shared<request>();
+  head->add_option("FILE", asked->file, "A .npy file, or the name of a buffer")->required();
+  head->add_option("-n,--rows", asked->rows, "How many rows; 10 if not given")
+      ->check([](const std::string& text) {
+        const bool digits = text.find_first_not_of("0123456789") == std::string::npos;
+        return digits && !text.empty() ? "" : "found '" + text + "', expected a number from 0 on";
+      })
+      ->type_name("ROWS");
+  head->footer(
+      std::string("A row is one index of the first dimension. `shard cat --help` says how values "
+                  "are printed.\n") +
+      torn_help +
+      "\n\nExamples:\n"
+      "  shard head delay.npy\n"
+      "  shard head prices.npy -n 3");
+  head->callback([asked, &result] { result = command::head(asked->file, asked->rows); });
+}
+
+void add_cat(CLI::App& program, status& result) {
+  struct request {
+    std::string file;
+    std::string as = "text";
+    std::string rows = ":";
+  };
+  CLI::App* const cat = program.add_subcommand("cat", "Print an array as CSV, JSON or text");
+  const auto asked = std::make_shared<request>();
+  cat->add_option("FILE", asked->file, "A .npy file, or the name of a buffer")->required();
+  cat->add_option("-f,--format", asked->as, "csv, json or text; text if not given")
+      ->check(CLI::IsMember({"csv", "json", "text"}).description(""))
+      ->type_name("FORMAT");
+  cat->add_option("-r,--rows", asked->rows,
+                  "Only rows A to B - 1, counted from 0 in the first dimension; A:, :B")
+      ->check([](const std::string& text) {
+        return row_ends_of(text) ? "" : "found '" + text + "', expected A:B, two numbers from 0 on";
+      })
+      ->type_name("A:B");
+  cat->footer(std::string(formats_help) + "\n" + torn_help +
+              "\n\nExamples:\n"
+              "  shard cat score.npy --format csv > score.csv\n"
+              "  shard cat trades.npy -f json --rows 100:200 | jq '.[].price'");
+  cat->callback([asked, &result] {
+    result = command::cat(asked->file, asked->as, *row_ends_of(asked->rows));
+  });
+}
+
+void add_stats(CLI::App& program, status& result) {
+  CLI::App* const stats = program.add_subcommand(
+      "stats", "Show what arrays take, who holds them, and what the dead have left");
+  const auto asked = add_listing(*stats);
+  stats->footer(
+      "Of arrays of any type, and without changing or waiting for anything. Threads go by their\n"
+      "number in the kernel (ps -L). A handle is an open file: one that was inherited by a fork\n"
+      "counts once. A buffer in memory is /proc/PID/fd/N of a process that has it.\n\n"
+      "  handles        in all processes: all of a named buffer; of others, those attached\n"
+      "  control words  what the first transfer, lock or notification adds; writers attach\n"
+      "  abandoned      an exclusive holder died: what it was changing may be half changed\n"
+      "  torn           writers died there; transfers refuse it until clear_torn\n"
+      "  recoveries     how often locks of the dead were put right\n\n"
+      "Examples:\n"
+      "  shard stats tally\n"
+      "  shard stats --json *.npy | jq '.[] | select(.torn != []) | .name'\n"
+      "  shard stats /proc/4711/fd/5");
+  stats->callback([asked, &result] { result = command::stats(*asked); });
+}
+
+void add_gc(CLI::App& program, status& result) {
+  struct request {
+    bool dry_run = false;
+    bool as_json = false;
+  };
+  CLI::App* const gc =
+      program.add_subcommand("gc", "Remove named buffers that killed processes have left");
+  const auto asked = std::make_shared<request>();
+  gc->add_flag("-n,--dry-run", asked->dry_run, "Only show what would be removed");
+  gc->add_flag("--json", asked->as_json, "As a JSON array, with an object for each");
+  gc->footer(
+      "A named buffer (/dev/shm/shard.NAME) goes with its last handle, unless that was killed.\n"
+      "Whether anyone holds it is told by a lock that the kernel drops, never by a process's\n"
+      "number. What is held, another user's, or no buffer is left alone.\n\n"
+      "Examples:\n"
+      "  shard gc --dry-run\n"
+      "  shard gc --json | jq 'map(.bytes) | add'");
+  gc->callback([asked, &result] { result = command::gc(asked->dry_run, asked->as_json); });
+}
+
+void add_doctor(CLI::App& program, status& result) {
+  struct request {
+    std::string path = ".";
+    bool as_json = false;
+  };
+  CLI::App* const doctor =
+      program.add_subcommand("doctor", "Check what this machine means for a job");
+  const auto asked = std::make_shared<request>();
+  doctor->add_option("PATH", asked->path, "The folder for outputs; the current one if not given");
+  doctor->add_flag("--json", asked->as_json, "As a JSON array, with an object for each check");
+  doctor->footer(
+      "Each line is ok, a note (good to know), or a problem; the exit status is 1 if there is "
+      "one.\n"
+      "Needs no rights, and leaves nothing behind.\n\n"
+      "Examples:\n"
+      "  shard doctor /scratch/results\n"
+      "  shard doctor --json | jq -r '.[] | select(.verdict != \"ok\") | .subject'");
+  doctor->callback([asked, &result] { result = command::doctor(asked->path, asked->as_json); });
+}
+
+// ---- The program ----
 
 void describe(CLI::App& program, status& result) {
   program.set_version_flag("--version", fmt::format("shard {}.{}.{}", SHARD_VERSION_MAJOR,
@@ -25,12 +185,12 @@ void describe(CLI::App& program, status& result) {
   program.footer(
       "Exit status: 0 done; 1 failed, or a problem was found; 2 the command line makes no sense.\n"
       "`shard SUBCOMMAND --help` says more, with examples.");
-  shard::command::add_info(program, result);
-  shard::command::add_head(program, result);
-  shard::command::add_cat(program, result);
-  shard::command::add_stats(program, result);
-  shard::command::add_gc(program, result);
-  shard::command::add_doctor(program, result);
+  add_info(program, result);
+  add_head(program, result);
+  add_cat(program, result);
+  add_stats(program, result);
+  add_gc(program, result);
+  add_doctor(program, result);
 }
 
 // Help and versions go to standard output, and are no errors.
@@ -78,11 +238,12 @@ int run(int argc, char** argv) try {
 }
 
 }  // namespace
+}  // namespace shard::command
 
 int main(int argc, char** argv) {
   // A reader that has seen enough, such as `head`, is an end like any other, also under pipefail.
   std::signal(SIGPIPE, SIG_IGN);
   // Output that grows beyond `ulimit -f` is an error to report, and no reason to die.
   std::signal(SIGXFSZ, SIG_IGN);
-  return run(argc, argv);
+  return shard::command::run(argc, argv);
 }

@@ -204,26 +204,6 @@ class json_array {
 
 }  // namespace
 
-const char* const torn_help =
-    "Elements that a writer who died may have left half written are printed as they are; then "
-    "standard\n"
-    "error says which those are, and the exit status is 1.";
-
-const char* const formats_help =
-    "Formats:\n"
-    "  text  for people: like csv with tabs; of texts, bytes that are not printable ASCII as "
-    "\\xNN\n"
-    "  csv   one element a line; a matrix: one row a line. Structs: a column for each field, and "
-    "a\n"
-    "        header. More dimensions (structs: two or more): columns for the indices, and a "
-    "header.\n"
-    "        Quotes as in RFC 4180, lines end with \\n; texts are the bytes that are there\n"
-    "  json  arrays in arrays, structs as objects, complex numbers as [real, imaginary]; NaN and\n"
-    "        infinities are null; bytes that are not UTF-8 become U+FFFD; no elements: []\n"
-    "Floats are the shortest decimals that read back as the same bits. Opaque bytes are "
-    "hexadecimal.\n"
-    "Padding of structs is left out.";
-
 status print(const array_file& array, range rows, format as) {
   output to;
   if (as == format::json) {

@@ -13,8 +13,4 @@ namespace shard::command {
 // may be, and the result is `failed`. Throws shard::error. Requires: the array has these rows.
 status print(const array_file& array, range rows, format as);
 
-// What `--help` says of the formats, and of such elements.
-extern const char* const formats_help;
-extern const char* const torn_help;
-
 }  // namespace shard::command

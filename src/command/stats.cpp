@@ -137,28 +137,10 @@ void put_text(output& to, const array_file& of, const measured& found) {
 
 }  // namespace
 
-void add_stats(CLI::App& program, status& result) {
-  CLI::App* const stats = program.add_subcommand(
-      "stats", "Show what arrays take, who holds them, and what the dead have left");
-  const auto asked = add_listing(*stats);
-  stats->footer(
-      "Of arrays of any type, and without changing or waiting for anything. Threads go by their\n"
-      "number in the kernel (ps -L). A handle is an open file: one that was inherited by a fork\n"
-      "counts once. A buffer in memory is /proc/PID/fd/N of a process that has it.\n\n"
-      "  handles        in all processes: all of a named buffer; of others, those attached\n"
-      "  control words  what the first transfer, lock or notification adds; writers attach\n"
-      "  abandoned      an exclusive holder died: what it was changing may be half changed\n"
-      "  torn           writers died there; transfers refuse it until clear_torn\n"
-      "  recoveries     how often locks of the dead were put right\n\n"
-      "Examples:\n"
-      "  shard stats tally\n"
-      "  shard stats --json *.npy | jq '.[] | select(.torn != []) | .name'\n"
-      "  shard stats /proc/4711/fd/5");
-  stats->callback([asked, &result] {
-    result = tell_of_each(*asked, "measure", [](const array_file& of) {
-      const measured found = measure(of);
-      return said{as_json(of, found), [&of, found](output& to) { put_text(to, of, found); }};
-    });
+status stats(const listing& asked) {
+  return tell_of_each(asked, "measure", [](const array_file& of) {
+    const measured found = measure(of);
+    return said{as_json(of, found), [&of, found](output& to) { put_text(to, of, found); }};
   });
 }
 
