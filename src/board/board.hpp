@@ -50,6 +50,8 @@ struct budgets {
   unsigned kills = 100;
   bool isolates_timeouts =
       false;  // false: a chunk that takes too long too often is condemned whole
+  std::size_t max_timeouts = 0;  // of a run; what would need one more is not tried. 0: no limit
+  std::size_t max_failures = 0;  // indices that a run may give up; more end it. 0: no limit
 };
 
 // Of the two out of memory the first befell one of several workers, and says little about the
