@@ -39,8 +39,9 @@ struct options {
   // SHARD_WORKERS
   unsigned workers = 0;
 
-  // Indices in a chunk. 0: up to 4096 chunks, each a multiple of 64 bytes of every output (of 4096,
-  // if one has 64 MiB or more) where that leaves 64 chunks or more (256). SHARD_GRAIN
+  // Indices in a chunk. 0: up to 4096 chunks, and 1024 or more (or one for each index). Where that
+  // leaves room, a chunk is a multiple of 64 bytes of every output, or else of 32, 16, 8, 4 or 2;
+  // of 4096 bytes, if an output has 64 MiB or more. SHARD_GRAIN
   std::size_t grain = 0;
 
   // How often a whole chunk is run again after its worker died in it (default 2; at most 200), and

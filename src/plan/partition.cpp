@@ -1,6 +1,7 @@
 #include "plan/partition.hpp"
 
 #include <algorithm>
+#include <array>
 #include <cmath>
 #include <numeric>
 #include <string>
@@ -14,13 +15,13 @@ namespace {
 constexpr std::size_t target_chunks = 4096;
 
 // Constants, never the machine's own: plans must not differ between machines.
-constexpr std::size_t line_bytes = 64;
 constexpr std::size_t page_bytes = 4096;
+constexpr std::array<std::size_t, 6> blocks_bytes{64, 32, 16, 8, 4, 2};  // a cache line, and less
 constexpr std::size_t large_output_bytes = std::size_t{64} << 20;
 
-// Below these many chunks, alignment gives way: balance between workers is worth more.
-constexpr std::size_t enough_chunks_for_pages = 256;
-constexpr std::size_t enough_chunks_for_lines = 64;
+// With fewer chunks than these, a few costly indices side by side could serialise a run. Alignment
+// gives way before that: a line that two chunks share costs nanoseconds.
+constexpr std::size_t enough_chunks = 1024;
 
 std::string text(range r) {
   return "[" + std::to_string(r.first) + ", " + std::to_string(r.last) + ")";
@@ -122,17 +123,17 @@ range partition::operator[](std::size_t chunk) const noexcept {
 
 std::size_t default_grain(std::size_t indices, std::span<const std::size_t> row_bytes) noexcept {
   const std::size_t even = std::max<std::size_t>(1, ceil_div(indices, target_chunks));
-  const auto rounded = [&](std::size_t block) {
-    const std::size_t run = aligned_run(row_bytes, block);
-    return ceil_div(even, run) * run;
-  };
   const bool large = std::ranges::any_of(row_bytes, [&](std::size_t bytes) {
     return bytes != 0 && indices >= large_output_bytes / bytes;
   });
-  const std::size_t pages = rounded(page_bytes);
-  if (large && indices / pages >= enough_chunks_for_pages) return pages;
-  const std::size_t lines = rounded(line_bytes);
-  if (indices / lines >= enough_chunks_for_lines) return lines;
+  std::size_t grain = even;
+  const auto aligns_to = [&](std::size_t block) {
+    const std::size_t run = aligned_run(row_bytes, block);
+    grain = ceil_div(even, run) * run;
+    return ceil_div(indices, grain) >= std::min(indices, enough_chunks);
+  };
+  if ((large && aligns_to(page_bytes)) || std::ranges::any_of(blocks_bytes, aligns_to))
+    return grain;
   return even;
 }
 

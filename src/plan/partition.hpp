@@ -41,9 +41,10 @@ class partition {
   std::vector<range> parts_;
 };
 
-// The grain of a map that names none: about 4096 chunks, rounded up so that chunk borders of every
-// output fall on cache lines (on pages, for large outputs), as long as enough chunks are left.
-// row_bytes: for each output, the bytes that one index owns.
+// The grain of a map that names none. It gives about 4096 chunks, and never fewer than 1024, unless
+// there are fewer indices. Within that, the chunk borders of every output fall on the largest
+// blocks possible: on pages if an output is large, else on cache lines, else on halves of them, and
+// so on. row_bytes: for each output, the bytes that one index owns.
 std::size_t default_grain(std::size_t indices, std::span<const std::size_t> row_bytes) noexcept;
 
 }  // namespace shard::plan

@@ -263,7 +263,6 @@ TEST(DefaultGrain, PutsBordersOfEveryOutputOnCacheLines) {
        {bytes{8}, bytes{4, 8}, bytes{1, 2}, bytes{3}, bytes{12, 8}, bytes{100}, bytes{64}}) {
     const std::size_t grain = default_grain(500'000, rows);
     for (const std::size_t row : rows) EXPECT_EQ(grain * row % 64, 0u) << row;
-    EXPECT_GE(500'000 / grain, 64u);
   }
 }
 
@@ -272,28 +271,83 @@ TEST(DefaultGrain, PutsBordersOfLargeOutputsOnPages) {
   for (const bytes& rows : {bytes{8}, bytes{4, 8}, bytes{1, 2}, bytes{3}, bytes{12}}) {
     const std::size_t grain = default_grain(n, rows);
     for (const std::size_t row : rows) EXPECT_EQ(grain * row % 4096, 0u) << row;
-    EXPECT_GE(n / grain, 256u);
   }
 }
 
 TEST(DefaultGrain, GivesWayWhereFewChunksWouldBeLeft) {
   EXPECT_EQ(default_grain(100, bytes{1}), 1u) << "a line of bytes would be one of two chunks";
+  EXPECT_EQ(default_grain(4095, bytes{1}), 4u);
+  EXPECT_EQ(default_grain(4096, bytes{1}), 4u) << "a line of bytes would be one of 64 chunks";
+  EXPECT_EQ(default_grain(20'000, bytes{8000}), 5u) << "lines; a page would be one of 40 chunks";
   const bytes rows{1 << 20};  // a picture for each index
   EXPECT_EQ(default_grain(100, rows), 1u);
-  const bytes odd{(1 << 20) + 1};  // lines would take 64 pictures, pages 4096
+  const bytes odd{(1 << 20) + 1};  // a line would take 64 pictures, a page 4096
   EXPECT_EQ(default_grain(300, odd), 1u);
-  EXPECT_EQ(default_grain(10'000, odd), 64u);
+  EXPECT_EQ(default_grain(10'000, odd), 8u);
 }
 
-RC_GTEST_PROP(DefaultGrain, IsAlwaysAGrainThatTheFewestChunksBear, ()) {
+constexpr std::size_t chunks_of(std::size_t n, std::size_t grain) {
+  return n / grain + (n % grain != 0);
+}
+
+bool is_balanced(std::size_t n, std::size_t grain) {
+  return chunks_of(n, grain) >= std::min<std::size_t>(n, 1024);
+}
+
+// The smallest grain of at least `even` whose borders fall on blocks in every output. Counted, not
+// computed. No more than `block` steps, since a block of indices is a block of bytes.
+std::size_t aligned(std::size_t even, const bytes& rows, std::size_t block) {
+  const auto fits = [&](std::size_t grain) {
+    return std::ranges::all_of(rows, [&](std::size_t row) { return grain * row % block == 0; });
+  };
+  std::size_t grain = even;
+  while (!fits(grain)) ++grain;
+  return grain;
+}
+
+void expect_the_largest_blocks_that_balance_allows(std::size_t n, const bytes& rows) {
+  const std::size_t grain = default_grain(n, rows);
+  const std::size_t even = std::max<std::size_t>(1, chunks_of(n, 4096));
+  ASSERT_GE(grain, even) << n;
+  ASSERT_TRUE(is_balanced(n, grain)) << n << " by " << grain;
+  const bool large = std::ranges::any_of(
+      rows, [&](std::size_t row) { return row != 0 && n >= (std::size_t{64} << 20) / row; });
+  for (const std::size_t block : {4096u, 64u, 32u, 16u, 8u, 4u, 2u}) {
+    if (block == 4096 && !large) continue;
+    const std::size_t wanted = aligned(even, rows, block);
+    if (!is_balanced(n, wanted)) continue;
+    ASSERT_EQ(grain, wanted) << n << ", blocks of " << block;
+    return;
+  }
+  ASSERT_EQ(grain, even) << n;
+}
+
+TEST(DefaultGrain, TakesTheLargestBlocksThatBalanceAllowsAtEverySize) {
+  for (const bytes& rows : {bytes{1}, bytes{2}, bytes{3}, bytes{4}, bytes{8}, bytes{24}, bytes{64},
+                            bytes{1, 8}, bytes{0}, bytes{0, 5}, bytes{}}) {
+    for (std::size_t n = 0; n < 9000; ++n) expect_the_largest_blocks_that_balance_allows(n, rows);
+    for (std::size_t n = 9000; n < 2'000'000; n += 4099)
+      expect_the_largest_blocks_that_balance_allows(n, rows);
+    if (HasFatalFailure()) return;
+  }
+}
+
+RC_GTEST_PROP(DefaultGrain, TakesTheLargestBlocksThatBalanceAllows, ()) {
   const auto n = *rc::gen::inRange<std::size_t>(0, 1'000'000'000);
   const auto rows = *rc::gen::container<bytes>(rc::gen::inRange<std::size_t>(0, 5000));
+  expect_the_largest_blocks_that_balance_allows(n, rows);
+  RC_ASSERT(!testing::Test::HasFailure());
+}
+
+// At the ends of what can be counted nothing overflows.
+RC_GTEST_PROP(DefaultGrain, LeavesEnoughChunksWhateverThereIs, ()) {
+  const auto n = *rc::gen::arbitrary<std::uint64_t>();
+  const auto rows = *rc::gen::container<bytes>(rc::gen::arbitrary<std::size_t>());
   const std::size_t grain = default_grain(n, rows);
   RC_ASSERT(grain >= 1u);
   RC_ASSERT(grain == default_grain(n, rows));
-  // Never many more chunks than wanted, and fewer than 64 only if the indices are fewer.
-  RC_ASSERT(n / grain <= 4096u);
-  RC_ASSERT(n / grain >= std::min<std::size_t>(n, 64));
+  RC_ASSERT(is_balanced(n, grain));
+  RC_ASSERT(chunks_of(n, grain) <= 4096u);
 }
 
 }  // namespace
