@@ -86,7 +86,7 @@ struct options {
   std::optional<bool> allow_threads = {};
 
   // Put "[worker K] " before each line that a kernel prints to stdout or stderr, where it runs in a
-  // worker process. Default false. SHARD_PREFIX_OUTPUT=0|1
+  // worker process. "\r" ends a line, too. Default false. SHARD_PREFIX_OUTPUT=0|1
   std::optional<bool> prefix_output = {};
 
   // Called in the caller's thread about ten times a second and once at the end. What it throws ends

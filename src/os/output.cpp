@@ -2,6 +2,7 @@
 
 #include <fcntl.h>
 #include <poll.h>
+#include <stdio_ext.h>
 #include <sys/ioctl.h>
 #include <sys/socket.h>
 #include <sys/stat.h>
@@ -91,6 +92,10 @@ void become(standard_stream which, const descriptor& pipe) noexcept {
   // With a buffer of its own: without, what a fully buffered stream has prepared stays as it is.
   static char room[BUFSIZ];
   std::setvbuf(stdout, room, _IOLBF, sizeof room);
+}
+
+void flush_unfinished_output() noexcept {
+  if (::__fpending(stdout) != 0) std::fflush(stdout);
 }
 
 }  // namespace shard::os

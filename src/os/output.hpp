@@ -60,4 +60,8 @@ std::size_t unread_bytes(int pipe) noexcept;
 // to a terminal.
 void become(standard_stream which, const descriptor& pipe) noexcept;
 
+// Writes what was printed to stdout and is not written yet, such as a line that has not ended.
+// Costs next to nothing if there is nothing.
+void flush_unfinished_output() noexcept;
+
 }  // namespace shard::os

@@ -9,18 +9,21 @@
 namespace shard::pool {
 namespace {
 
-constexpr std::size_t read_at_once = 64 * 1024;
-// A longer line is passed on in parts, and others wait for its end.
+constexpr std::size_t read_at_once = 64 * 1024;  // all that a pipe can hold
+// A longer line comes out in parts, and others wait for its end.
 constexpr std::size_t longest_held = 64 * 1024;
 constexpr std::size_t most_waiting = 1024 * 1024;  // for one stream
-// It may never come: it is ended for it when it has stood still for so long, and somebody who waits
-// can't print any more.
-constexpr std::chrono::milliseconds longest_pause{1000};
+constexpr std::string_view line_ends = "\n\r";
+
+// Where the last line that has ended does so; 0: none has.
+std::size_t end_of_lines(std::string_view text) { return text.find_last_of(line_ends) + 1; }
+
+bool ends_a_line(char last) { return line_ends.find(last) != std::string_view::npos; }
 
 }  // namespace
 
-relay::relay(const board::board& on, bool prefix, std::chrono::milliseconds patience)
-    : board_(on), prefix_(prefix), patience_(patience), buffer_(read_at_once, '\0') {
+relay::relay(const board::board& on, bool prefix, const patience& with)
+    : board_(on), prefix_(prefix), patience_(with), buffer_(read_at_once, '\0') {
   if (sinks_[0].to.same_as(sinks_[1].to)) errors_sink_ = 0;
   for (unsigned slot = 0; slot < on.size().slots; ++slot) {
     sources_.push_back({.slot = slot, .errors = false});
@@ -36,8 +39,8 @@ worker_streams relay::open(unsigned slot) noexcept {
     os::pipe_ends errors = os::make_pipe();
     os::never_wait(output.read);
     os::never_wait(errors.read);
-    sources_[2 * slot].pipe = std::move(output.read);
-    sources_[2 * slot + 1].pipe = std::move(errors.read);
+    begin(sources_[2 * slot], std::move(output.read));
+    begin(sources_[2 * slot + 1], std::move(errors.read));
     return {std::move(output.write), std::move(errors.write)};
   } catch (const std::exception&) {
     return {};
@@ -53,7 +56,7 @@ void relay::close(unsigned slot) {
       if (found == 0) break;
       left -= std::min(left, found);
     }
-    end(*from);
+    from->pipe = {};
     pass_on(*from);
   }
 }
@@ -73,8 +76,10 @@ void relay::serve(std::span<const os::watched> found) {
   for (std::size_t k = 0; k < sinks_.size(); ++k) {
     sink& to = sinks_[k];
     if (to.waiting() == 0) continue;
+    if (full(to)) stop_the_clocks(to);
     if (found[sources_.size() + k].ready) push(to);
-    const bool hopeless = !to.to.terminal() && clock::now() - to.took_last >= patience_;
+    const bool hopeless =
+        !to.to.terminal() && clock::now() - to.took_last >= patience_.with_readers;
     if (to.waiting() != 0 && hopeless) lose(to);
   }
   for (std::size_t k = 0; k < sources_.size(); ++k) {
@@ -83,7 +88,9 @@ void relay::serve(std::span<const os::watched> found) {
     pass_on(sources_[k]);
   }
   for (sink& to : sinks_) {
-    if (holds_up(to) && clock::now() - to.went_on >= longest_pause) end_line(to);
+    if (full(to)) continue;
+    pass_on_all(to);
+    if (holds_up(to) && clock::now() - to.held_since >= patience_.with_an_open_line) release(to);
   }
 }
 
@@ -95,8 +102,13 @@ std::optional<std::chrono::milliseconds> relay::due() const {
     soonest = std::min(soonest.value_or(left), left);
   };
   for (const sink& to : sinks_) {
-    if (to.waiting() != 0 && !to.to.terminal()) at(to.took_last + patience_);
-    if (holds_up(to)) at(to.went_on + longest_pause);
+    if (to.waiting() != 0 && !to.to.terminal()) at(to.took_last + patience_.with_readers);
+    if (!full(to) && holds_up(to)) at(to.held_since + patience_.with_an_open_line);
+  }
+  for (const source& from : sources_) {
+    const sink& to = sink_of(from);
+    const bool must_wait = full(to) || (to.holder != nullptr && to.holder != &from);
+    if (!from.held.empty() && !must_wait) at(from.since + patience_.with_a_line);
   }
   return soonest;
 }
@@ -106,8 +118,16 @@ bool relay::holds_any() const {
          std::ranges::any_of(sources_, [](const source& from) { return !from.held.empty(); });
 }
 
+bool relay::full(const sink& to) { return to.waiting() >= most_waiting; }
+
 bool relay::may_read(const source& from) const {
-  return from.pipe && from.held.size() < longest_held && sink_of(from).waiting() < most_waiting;
+  return from.pipe && from.held.size() < longest_held && !full(sink_of(from));
+}
+
+// The next worker writes to it.
+void relay::begin(source& from, os::descriptor pipe) {
+  from.pipe = std::move(pipe);
+  from.writes_records = from.inside_line = from.overdue = false;
 }
 
 // Returns how much there was. At the end, when nobody can print any more, the pipe is closed.
@@ -120,69 +140,94 @@ std::size_t relay::read(source& from) {
     tail.append(text);
     tail.leave();
   }
+  from.read_at = clock::now();
+  if (from.held.empty()) from.since = from.read_at;
   from.held += text;
-  if (found == 0) end(from);
+  from.writes_records = from.writes_records || text.find('\0') != std::string_view::npos;
+  if (found == 0) from.pipe = {};
   return text.size();
 }
 
-// Nothing more will come: what is there ends with a whole line.
-void relay::end(source& from) {
-  from.pipe = {};
-  const bool unfinished = from.held.empty() ? from.inside_line : from.held.back() != '\n';
-  if (unfinished) from.held += '\n';
+// A reader that is slow, or has stopped, must not be a reason to tear lines.
+void relay::stop_the_clocks(sink& to) {
+  to.held_since = clock::now();
+  for (source& from : sources_) {
+    if (&sink_of(from) == &to) from.since = from.read_at = to.held_since;
+  }
 }
 
-// As much as can be: whole lines, unless another worker's is not finished.
+// How much of what is held comes out now, if nobody else's line is open.
+std::size_t relay::due_bytes(const source& from) const {
+  const bool waited = clock::now() - from.since >= patience_.with_a_line;
+  if (!from.pipe || waited) return from.held.size();
+  const std::size_t lines = from.writes_records ? 0 : end_of_lines(from.held);
+  const bool goes_on = lines == 0 && sink_of(from).holder == &from;
+  const bool long_line = from.held.size() - lines >= longest_held;
+  return goes_on || long_line ? from.held.size() : lines;
+}
+
 void relay::pass_on(source& from) {
   sink& to = sink_of(from);
   if (to.holder != nullptr && to.holder != &from) return;
-  std::size_t end = from.held.rfind('\n') + 1;  // 0: none
-  if (from.held.size() - end >= longest_held || (end == 0 && from.inside_line)) {
-    end = from.held.size();
+  const clock::time_point now = clock::now();
+  const std::size_t length = due_bytes(from);
+  if (length != 0) {
+    const std::string_view text = std::string_view(from.held).substr(0, length);
+    const bool new_line = end_of_lines(text) != 0;
+    emit(from, text);
+    // Who has waited so long for others makes nobody wait: each of many such would do so in turn.
+    const bool late = now - from.since >= patience_.with_an_open_line;
+    from.overdue = from.inside_line && (late || (from.overdue && !new_line));
+    if (new_line || to.holder == nullptr) to.held_since = now;
+    from.held.erase(0, length);
+    from.since = from.read_at;
   }
-  if (end == 0) return;
-  emit(from, std::string_view(from.held).substr(0, end));
-  from.inside_line = from.held[end - 1] != '\n';
-  from.held.erase(0, end);
   const bool others_waited = to.holder != nullptr;
-  to.holder = from.inside_line ? &from : nullptr;
-  to.went_on = clock::now();
-  if (others_waited) pass_on_others(to);
+  const bool holds = from.inside_line && from.pipe && !from.writes_records && !from.overdue;
+  to.holder = holds ? &from : nullptr;
+  if (others_waited && !holds) pass_on_all(to);
 }
 
-void relay::pass_on_others(const sink& to) {
+void relay::pass_on_all(const sink& to) {
   for (source& from : sources_) {
-    if (to.holder != nullptr) return;
     if (&sink_of(from) == &to && !from.held.empty()) pass_on(from);
   }
 }
 
+// Somebody waits for the end of a line.
 bool relay::holds_up(const sink& to) const {
   return to.holder != nullptr && std::ranges::any_of(sources_, [&](const source& from) {
-           return &sink_of(from) == &to && &from != to.holder && from.held.size() >= longest_held;
+           return &sink_of(from) == &to && &from != to.holder && !from.held.empty();
          });
 }
 
-void relay::end_line(sink& to) {
-  put(to, "\n");
-  std::exchange(to.holder, nullptr)->inside_line = false;
-  pass_on_others(to);
+// Nobody waits for it any longer.
+void relay::release(sink& to) {
+  std::exchange(to.holder, nullptr)->overdue = true;
+  pass_on_all(to);
 }
 
+// A prefix where one of its lines begins; and where its line goes on at the beginning of a line,
+// since somebody else's has come between.
 void relay::emit(source& from, std::string_view text) {
   sink& to = sink_of(from);
-  if (!prefix_) return put(to, text);
-  const std::string prefix = "[worker " + std::to_string(from.slot) + "] ";
   std::string prefixed;
-  bool inside = from.inside_line;
-  while (!text.empty()) {
-    const std::size_t length = std::min(text.find('\n'), text.size() - 1) + 1;
-    if (!inside) prefixed += prefix;
+  const std::string prefix = prefix_ ? "[worker " + std::to_string(from.slot) + "] " : "";
+  const std::string_view all = text;
+  while (prefix_ && !text.empty()) {
+    const std::size_t length = std::min(text.find_first_of(line_ends), text.size() - 1) + 1;
+    // What ends before it begins is no line: "\r" before a text that overwrites another, or "\r\n".
+    const bool no_line =
+        text.front() == '\r' || (text.front() == '\n' && from.after_return && !from.inside_line);
+    if (!no_line && (!from.inside_line || to.at_line_start)) prefixed += prefix;
     prefixed += text.substr(0, length);
-    inside = text[length - 1] != '\n';
+    from.after_return = text[length - 1] == '\r';
+    from.inside_line = !ends_a_line(text[length - 1]);
+    to.at_line_start = !from.inside_line;
     text.remove_prefix(length);
   }
-  put(to, prefixed);
+  from.inside_line = !ends_a_line(all.back());
+  put(to, prefix_ ? prefixed : all);
 }
 
 void relay::put(sink& to, std::string_view text) {

@@ -237,6 +237,12 @@ bool takes_too_much() {
   return over;
 }
 
+// Asked between chunks.
+bool takes_a_break() {
+  os::flush_unfinished_output();
+  return private_limit_bytes != 0 && takes_too_much();
+}
+
 void work(const worker_start& start) {
   const crew& all = start.all;
   context.signs_of_life = start.signs_of_life;
@@ -258,7 +264,7 @@ void work(const worker_start& start) {
                                     os::sharing::none);
   board::policy policy = all.policy;
   private_limit_bytes = all.worker_limits.memory_bytes;
-  if (private_limit_bytes != 0) policy.tired = takes_too_much;
+  policy.tired = takes_a_break;
   if (start.streams.errors) policy.before_record = wait_to_be_read;
   board::owner(all.board, start.slot, *task, policy, memory.base()).work();
   task.reset();  // before the flush: what it has made may print in its end

@@ -1,5 +1,5 @@
-// What workers print: passed on line by line, all of it, and without a run that waits for ever
-// where nobody takes it.
+// What workers print: passed on byte for byte, in whole lines where that is possible, soon, and
+// without a run that waits for ever where nobody takes it.
 
 #include <fcntl.h>
 #include <gmock/gmock.h>
@@ -110,7 +110,7 @@ TEST_F(Output, NamesItsWorkerIfToldTo) {
   EXPECT_EQ(empty, 6u);
 }
 
-TEST_F(Output, EndsALineThatAWorkerDidNot) {
+TEST_F(Output, HasNoLineEndThatNoWorkerWrote) {
   printed output(STDOUT_FILENO);
   const tally tries;
   shard::for_each({.workers = 1, .grain = 1}, 3, [&](std::size_t i) {
@@ -119,7 +119,7 @@ TEST_F(Output, EndsALineThatAWorkerDidNot) {
     fflush(stdout);
     std::abort();
   });
-  EXPECT_EQ(output.text(), "index 0index 1\nindex 1index 2\n");
+  EXPECT_EQ(output.text(), "index 0index 1index 1index 2");
 }
 
 TEST_F(Output, KeepsEveryByte) {
@@ -132,6 +132,31 @@ TEST_F(Output, KeepsEveryByte) {
   std::string expected;
   for (int k = 0; k < 100; ++k) expected += bytes;
   EXPECT_EQ(output.text(), expected);
+}
+
+TEST_F(Output, OfRecordsIsTheirBytesAlone) {
+  constexpr std::size_t count = 400;
+  using record = std::array<char, 8>;
+  const auto record_of = [](std::size_t i) {  // with line ends among its bytes
+    return record{0, '\r', '\n', '\xff', static_cast<char>(i), static_cast<char>(i / 256), 7, 10};
+  };
+  for (const int stream : {STDOUT_FILENO, STDERR_FILENO}) {
+    printed output(stream);
+    shard::for_each({.workers = 4, .grain = 1}, count, [&](std::size_t i) {
+      const record one = record_of(i);
+      EXPECT_EQ(write(stream, one.data(), one.size()), 8);
+    });
+    const std::string all = output.text();
+    ASSERT_EQ(all.size(), 8 * count);
+    std::multiset<std::string> found;
+    std::multiset<std::string> expected;
+    for (std::size_t i = 0; i < count; ++i) {
+      const record one = record_of(i);
+      expected.emplace(one.data(), one.size());
+      found.insert(all.substr(8 * i, 8));
+    }
+    EXPECT_EQ(found, expected);
+  }
 }
 
 TEST_F(Output, OfManyMegabytesIsAllThere) {
@@ -203,6 +228,37 @@ TEST_F(Output, ArrivesWhileTheKernelStillRuns) {
   EXPECT_EQ(heard.value(), 1);
   output.stream.restore();
   EXPECT_TRUE(reader.succeeded());
+}
+
+// Dots, and lines that overwrite each other: none of them ends as a line does.
+TEST_F(Output, ArrivesWithoutALineEnd) {
+  for (const char* const text : {".", "\r1/10", "50%\r"}) {
+    for (const int stream : {STDOUT_FILENO, STDERR_FILENO}) {
+      const tally arrived;
+      watched_stream output(stream);
+      bystander reader([&] {
+        close(stream);
+        std::string all;
+        while (all != text) {
+          std::array<char, 64> some{};
+          const ssize_t found = read(output.ends[0], some.data(), some.size());
+          if (found <= 0) return false;
+          all.append(some.data(), static_cast<std::size_t>(found));
+        }
+        ++arrived[0];
+        return true;
+      });
+      shard::counter heard;
+      shard::for_each({.workers = 1, .grain = 1}, 2, shard::reduce(heard),
+                      [&](std::size_t i, auto& count) {
+                        if (i == 0) fputs(text, stream == STDOUT_FILENO ? stdout : stderr);
+                        if (i == 1 && eventually([&] { return arrived[0] == 1; })) ++count;
+                      });
+      EXPECT_EQ(heard.value(), 1) << text;
+      output.stream.restore();
+      EXPECT_TRUE(reader.succeeded());
+    }
+  }
 }
 
 TEST_F(Output, ToAStreamThatIsClosedIsCountedAsLost) {
@@ -341,7 +397,8 @@ TEST_F(Output, OfALineWithoutEndHoldsUpNoOtherWorker) {
 
 class Relay : public shard_test::leaves_nothing {
  protected:
-  static constexpr shard::board::dimensions size{1, 2, 0, 0};
+  static constexpr shard::board::dimensions size{1, 3, 0, 0};
+  static constexpr std::chrono::milliseconds never = std::chrono::hours(1);
 
   void print(const shard::pool::worker_streams& to, std::string_view text) {
     ASSERT_EQ(write(to.output.get(), text.data(), text.size()), static_cast<ssize_t>(text.size()));
@@ -352,6 +409,14 @@ class Relay : public shard_test::leaves_nothing {
     std::vector<shard::os::watched> all;
     of.watch(all);
     shard::os::wait_ready(all, of.due().value_or(std::chrono::milliseconds(0)));
+    of.serve(all);
+  }
+
+  // The same without waiting for a moment that is to come.
+  static void turn_at_once(shard::pool::relay& of) {
+    std::vector<shard::os::watched> all;
+    of.watch(all);
+    shard::os::wait_ready(all, std::chrono::milliseconds(0));
     of.serve(all);
   }
 
@@ -388,19 +453,16 @@ TEST_F(Relay, LetsOthersWaitWhileALongLineIsNotFinished) {
 }
 
 // Who waits for it would else do so for ever, if that one waits for nothing but the end of the run.
-TEST_F(Relay, EndsALongLineThatStandsStillBeforeSomebodyWhoCannotPrint) {
+TEST_F(Relay, LetsOthersGoOnInTheMiddleOfALineThatStaysOpen) {
   printed output(STDOUT_FILENO);
   {
-    shard::pool::relay both(board_, false);
+    shard::pool::relay both(board_, false, {.with_an_open_line = std::chrono::milliseconds(50)});
     const auto one = both.open(0);
     const auto other = both.open(1);
     begin_long_line(both, one, 4);
-    for (int k = 0; k < 4; ++k) {
-      print(other, std::string(19'999, 'b') + "\n");
-      turn(both);
-    }
-    EXPECT_TRUE(both.holds_any());
-    EXPECT_TRUE(shard_test::eventually([&] {
+    print(other, "other\n");
+    turn(both);
+    EXPECT_TRUE(eventually([&] {
       turn(both);
       return !both.holds_any();
     }));
@@ -409,27 +471,185 @@ TEST_F(Relay, EndsALongLineThatStandsStillBeforeSomebodyWhoCannotPrint) {
     both.close(0);
     both.close(1);
   }
-  std::string expected = std::string(80'000, 'a') + "\n";
-  for (int k = 0; k < 4; ++k) expected += std::string(19'999, 'b') + "\n";
-  EXPECT_EQ(output.text(), expected + "end\n");
+  EXPECT_EQ(output.text(), std::string(80'000, 'a') + "other\nend\n");
 }
 
-TEST_F(Relay, EndsTheLongLineOfAWorkerThatDies) {
+// Not after a second for each of them, one by one.
+TEST_F(Relay, WaitsForOneOpenLineOnly) {
   printed output(STDOUT_FILENO);
   {
-    shard::pool::relay both(board_, true);
+    shard::pool::relay all(board_, false,
+                           {.with_a_line = std::chrono::milliseconds(20),
+                            .with_an_open_line = std::chrono::milliseconds(300)});
+    const std::array<shard::pool::worker_streams, 3> streams{all.open(0), all.open(1), all.open(2)};
+    for (const auto& each : streams) print(each, ".");
+    int long_waits = 0;
+    for (int turns = 0; turns < 1000; ++turns) {
+      const auto due = all.due();
+      if (due > std::chrono::milliseconds(200)) ++long_waits;
+      turn(all);
+      if (turns > 2 && !all.holds_any()) break;
+    }
+    // Two of them have waited for the first one's end, and neither for the other's.
+    EXPECT_FALSE(all.holds_any());
+    EXPECT_LE(long_waits, 1);
+    for (int k = 0; k < 10; ++k) {
+      for (const auto& each : streams) print(each, ",");
+      turn(all);
+    }
+    for (unsigned slot = 0; slot < 3; ++slot) all.close(slot);
+  }
+  EXPECT_EQ(output.text().size(), 33u);
+}
+
+TEST_F(Relay, PassesOnTheOpenLineOfAWorkerThatDies) {
+  printed output(STDOUT_FILENO);
+  {
+    shard::pool::relay both(board_, true, {.with_a_line = never, .with_an_open_line = never});
     const auto other = both.open(1);
     {
       const auto one = both.open(0);
       begin_long_line(both, one, 5);
     }
     print(other, "other\n");
-    turn(both);
+    turn_at_once(both);
     both.close(0);
     both.close(1);
     EXPECT_FALSE(both.holds_any());
   }
-  EXPECT_EQ(output.text(), "[worker 0] " + std::string(100'000, 'a') + "\n[worker 1] other\n");
+  EXPECT_EQ(output.text(), "[worker 0] " + std::string(100'000, 'a') + "[worker 1] other\n");
+}
+
+TEST_F(Relay, PutsAPrefixOnlyWhereALineBegins) {
+  struct {
+    std::vector<std::pair<unsigned, const char*>> printed;  // by whom
+    const char* expected;
+  } const cases[] = {
+      {{{0, "a\nb\n"}, {1, "c\n"}}, "[worker 0] a\n[worker 0] b\n[worker 1] c\n"},
+      {{{0, "\n\n"}}, "[worker 0] \n[worker 0] \n"},
+      {{{0, "a\r\nb\r\n"}}, "[worker 0] a\r\n[worker 0] b\r\n"},
+      {{{0, "a\r"}, {0, "\n"}, {0, "b\r\n"}}, "[worker 0] a\r\n[worker 0] b\r\n"},
+      {{{0, "\r1/2"}, {0, "\r2/2"}}, "\r[worker 0] 1/2\r[worker 0] 2/2"},
+      {{{0, "."}, {0, "."}, {0, ".\n"}}, "[worker 0] ...\n"},
+      // In the middle of another's line; and after it.
+      {{{0, "."}, {1, ","}, {0, "."}}, "[worker 0] .[worker 1] ,."},
+      {{{0, "."}, {1, "whole\n"}, {0, "end\n"}}, "[worker 0] .[worker 1] whole\n[worker 0] end\n"},
+  };
+  for (const auto& [pieces, expected] : cases) {
+    printed output(STDOUT_FILENO);
+    {
+      const std::chrono::milliseconds none{0};
+      shard::pool::relay both(board_, true, {.with_a_line = none, .with_an_open_line = none});
+      const std::array<shard::pool::worker_streams, 2> streams{both.open(0), both.open(1)};
+      for (const auto& [worker, text] : pieces) {
+        print(streams[worker], text);
+        turn_at_once(both);
+      }
+      both.close(0);
+      both.close(1);
+    }
+    EXPECT_EQ(output.text(), expected);
+  }
+}
+
+// Whether a text is these others, each in its order, in any interleaving.
+bool interleaves(const std::string& text, const std::array<std::string, 3>& of) {
+  using place = std::array<std::size_t, 3>;
+  std::set<place> places{{0, 0, 0}};
+  for (const char c : text) {
+    std::set<place> next;
+    for (const place& at : places) {
+      for (std::size_t k = 0; k < 3; ++k) {
+        if (at[k] == of[k].size() || of[k][at[k]] != c) continue;
+        place after = at;
+        ++after[k];
+        next.insert(after);
+      }
+    }
+    places = std::move(next);
+  }
+  return places.contains({of[0].size(), of[1].size(), of[2].size()});
+}
+
+// A letter of one of them, a line end of all of them; a zero byte if `records`.
+char any_byte(std::minstd_rand& random, std::size_t by, bool records) {
+  const auto dice = random() % 20;
+  if (dice == 0) return '\r';
+  if (dice < 3) return '\n';
+  if (dice == 3 && records) return '\0';
+  return static_cast<char>('a' + 8 * by + random() % 8);
+}
+
+TEST_F(Relay, PassesOnExactlyWhatEachWorkerWroteInItsOrder) {
+  for (unsigned seed = 0; seed < 80; ++seed) {
+    SCOPED_TRACE(seed);
+    std::minstd_rand random(seed + 1);
+    const auto either = [&](std::chrono::milliseconds one) {
+      return random() % 2 == 0 ? one : never;
+    };
+    const std::chrono::milliseconds soon(random() % 3);
+    const bool records = random() % 3 == 0;
+    printed output(STDOUT_FILENO);
+    std::array<std::string, 3> written;
+    {
+      shard::pool::relay all(board_, false,
+                             {.with_a_line = either(soon), .with_an_open_line = either(soon)});
+      std::array<shard::pool::worker_streams, 3> streams{all.open(0), all.open(1), all.open(2)};
+      for (int step = 0; step < 200; ++step) {
+        const std::size_t by = random() % 3;
+        std::string piece;
+        // Seldom more than the relay holds of one line.
+        for (auto n = random() % 40; n != 0; --n) piece += any_byte(random, by, records);
+        if (random() % 100 == 0) piece.append(30'000, static_cast<char>('a' + 8 * by));
+        print(streams[by], piece);
+        written[by] += piece;
+        if (random() % 2 == 0) turn_at_once(all);
+        if (random() % 20 != 0) continue;
+        streams[by] = {};  // dead
+        all.close(static_cast<unsigned>(by));
+        streams[by] = all.open(static_cast<unsigned>(by));
+      }
+      for (unsigned slot = 0; slot < 3; ++slot) {
+        streams[slot] = {};
+        all.close(slot);
+      }
+      EXPECT_FALSE(all.holds_any());
+    }
+    ASSERT_TRUE(interleaves(output.text(), written));
+  }
+}
+
+TEST_F(Relay, KeepsLinesWholeThatEndInTime) {
+  for (unsigned seed = 0; seed < 30; ++seed) {
+    SCOPED_TRACE(seed);
+    std::minstd_rand random(seed + 1);
+    printed output(STDOUT_FILENO);
+    lines expected;
+    {
+      const std::chrono::milliseconds none{0};
+      shard::pool::relay all(
+          board_, false, {.with_a_line = seed % 2 == 0 ? none : never, .with_an_open_line = never});
+      const std::array<shard::pool::worker_streams, 3> streams{all.open(0), all.open(1),
+                                                               all.open(2)};
+      std::array<std::string, 3> left;
+      for (int step = 0; step < 400 || !(left[0] + left[1] + left[2]).empty(); ++step) {
+        const std::size_t by = random() % 3;
+        if (left[by].empty() && step < 400) {
+          const bool is_long = random() % 100 == 0;
+          left[by] = std::string(is_long ? 90'000 : random() % 30, static_cast<char>('a' + by));
+          expected.insert(left[by]);
+          left[by] += '\n';
+        }
+        const std::string piece = left[by].substr(0, random() % 20'000);
+        left[by].erase(0, piece.size());
+        if (!piece.empty()) print(streams[by], piece);
+        // Who can't be read any more could not write any more: its pipe may be full.
+        turn_at_once(all);
+      }
+      for (unsigned slot = 0; slot < 3; ++slot) all.close(slot);
+    }
+    ASSERT_EQ(output.lines(), expected);
+  }
 }
 
 TEST_F(Relay, GivesUpOnAStreamThatTakesNothingAndComesBackToIt) {
@@ -437,7 +657,7 @@ TEST_F(Relay, GivesUpOnAStreamThatTakesNothingAndComesBackToIt) {
   std::size_t lost = 0;
   std::string found;
   {
-    shard::pool::relay both(board_, false, std::chrono::milliseconds(20));
+    shard::pool::relay both(board_, false, {.with_readers = std::chrono::milliseconds(20)});
     const auto one = both.open(0);
     const std::string line = std::string(999, 'x') + "\n";
     for (int k = 0; k < 200; ++k) {  // 200 kB, of which the pipe takes 64 KiB
