@@ -34,15 +34,33 @@ struct progress {
   seconds remaining{};  // an estimate from the pace so far; 0 before the first index is done
 };
 
+// C++ wants designated initialisers in the order of the members below: first how many workers run
+// what, then how much each piece of work may take, then what follows when one fails, then where it
+// runs, and at last who hears of it: {.workers = 8, .timeout = 200ms, .keep_going = true}.
 struct options {
   // Worker processes or threads. 0: the CPUs that affinity and cgroup quota grant this process.
   // SHARD_WORKERS
-  unsigned workers = 0;
+  std::optional<unsigned> workers = {};
 
   // Indices in a chunk. 0: up to 4096 chunks, and 1024 or more (or one for each index). Where that
   // leaves room, a chunk is a multiple of 64 bytes of every output, or else of 32, 16, 8, 4 or 2;
   // of 4096 bytes, if an output has 64 MiB or more. SHARD_GRAIN
-  std::size_t grain = 0;
+  std::optional<std::size_t> grain = {};
+
+  // How long one chunk may take; 0 (default): as long as it wants. A worker that takes longer is
+  // killed, and the chunk run again, as often as after a crash (`retries`). In processes only.
+  // SHARD_TIMEOUT, in seconds
+  std::optional<seconds> timeout = {};
+
+  // The same, as a multiple of the median of the chunks so far, once there are five, and at least
+  // one second; 0 (default): no such limit. Of two limits the shorter holds. SHARD_TIMEOUT_FACTOR
+  std::optional<double> timeout_factor = {};
+
+  // Memory of its own that a worker may have written to (not buffers, which are shared; nor what it
+  // has of the caller's and only reads). One with more is replaced by a fresh process at the next
+  // border of a chunk: for kernels that leak. 0 (default): no limit. In processes only.
+  // SHARD_MEMORY_LIMIT_BYTES
+  std::optional<std::size_t> memory_limit_bytes = {};
 
   // How often a whole chunk is run again after its worker died in it (default 2; at most 200), and
   // after its kernel threw (default 0; at most 100). Then ever smaller parts of it are, until it is
@@ -58,21 +76,6 @@ struct options {
   // What happens when an index is given up: true, the other chunks are still run; false (default),
   // the chunks that are running finish and no more are started. SHARD_KEEP_GOING=0|1
   std::optional<bool> keep_going = {};
-
-  // How long one chunk may take; 0: as long as it wants. A worker that takes longer is killed, and
-  // the chunk run again, as often as after a crash (`retries`). In processes only. SHARD_TIMEOUT,
-  // in seconds
-  seconds timeout{};
-
-  // The same, as a multiple of the median of the chunks so far, once there are five, and at least
-  // one second; 0: no such limit. Of two limits the shorter holds. SHARD_TIMEOUT_FACTOR
-  double timeout_factor = 0;
-
-  // Memory of its own that a worker may have written to (not buffers, which are shared; nor what it
-  // has of the caller's and only reads). One with more is replaced by a fresh process at the next
-  // border of a chunk: for kernels that leak. 0: no limit. In processes only.
-  // SHARD_MEMORY_LIMIT_BYTES
-  std::size_t memory_limit_bytes = 0;
 
   // Default: executor::processes. SHARD_EXECUTOR=processes|threads|serial, of which serial wins
   // even over code, so that any program can be taken into a debugger.

@@ -46,9 +46,9 @@ std::vector<std::size_t> output_row_bytes(const job& what) {
 
 plan::partition partition_of(const job& what, const options& given, std::size_t grain) {
   const space& where = what.where;
-  if (where.own_grain && given.grain != 0) {
+  if (where.own_grain && given.grain.value_or(0) != 0) {
     throw error(std::errc::invalid_argument,
-                "cannot use the option grain: found " + std::to_string(given.grain) +
+                "cannot use the option grain: found " + std::to_string(*given.grain) +
                     " for a space that says itself how it is cut, expected 0");
   }
   switch (where.by) {

@@ -101,20 +101,22 @@ std::optional<replayed> replay_variable() {
       "LAST is the first index that isn't run");
 }
 
-unsigned budget(const char* option, std::optional<unsigned> code, const char* name, unsigned most,
-                unsigned otherwise) {
-  if (code) return checked(std::string("the option ") + option, *code, 0u, most);
-  return number(name, 0u, most).value_or(otherwise);
+// What the code says; else the variable, else the default.
+template <class T>
+T chosen(const char* option, std::optional<T> code, const char* name, T least, T most,
+         T otherwise) {
+  if (code) return checked(std::string("the option ") + option, *code, T{}, most);
+  return number(name, least, most).value_or(otherwise);
 }
 
 // Not negative, and not beyond what clocks can say.
-double amount(const char* option, double code, const char* name) {
+double amount(const char* option, std::optional<double> code, const char* name) {
   constexpr double most = 1e9;
   const auto checked_amount = [](const std::string& of, double value) {
     if (value >= 0 && value <= most) return value;
     refuse(of, printed(value), "a number from 0 to 1e9");
   };
-  if (code != 0) return checked_amount(std::string("the option ") + option, code);
+  if (code) return checked_amount(std::string("the option ") + option, *code);
   const auto text = variable(name);
   if (!text) return 0;
   double value = 0;
@@ -125,34 +127,37 @@ double amount(const char* option, double code, const char* name) {
   return checked_amount(name, value);
 }
 
+std::optional<double> in_seconds(std::optional<seconds> time) {
+  if (!time) return std::nullopt;
+  return time->count();
+}
+
+bool wish(std::optional<bool> code, const char* name) {
+  return code ? *code : flag(name).value_or(false);
+}
+
 }  // namespace
 
 settings resolve(const options& given) {
-  constexpr std::size_t any = std::numeric_limits<std::size_t>::max();
+  // Beyond it there is no array, and a negative number that was made unsigned.
+  constexpr std::size_t most = std::numeric_limits<std::ptrdiff_t>::max();
+  constexpr std::size_t none = 0;
   settings decided;
-  decided.workers = given.workers != 0
-                        ? checked("the option workers", given.workers, 1u, most_workers)
-                        : number("SHARD_WORKERS", 1u, most_workers).value_or(0);
-  decided.grain =
-      given.grain != 0 ? given.grain : number<std::size_t>("SHARD_GRAIN", 1, any).value_or(0);
-  decided.retries =
-      budget("retries", given.retries, "SHARD_RETRIES", most_retries, decided.retries);
-  decided.retries_error = budget("retries_error", given.retries_error, "SHARD_RETRIES_ERROR",
-                                 most_retries_error, decided.retries_error);
-  decided.retries_kill = budget("retries_kill", given.retries_kill, "SHARD_RETRIES_KILL",
-                                most_retries_kill, decided.retries_kill);
-  decided.timeout = seconds(amount("timeout", given.timeout.count(), "SHARD_TIMEOUT"));
+  decided.workers = chosen("workers", given.workers, "SHARD_WORKERS", 1u, most_workers, 0u);
+  decided.grain = chosen("grain", given.grain, "SHARD_GRAIN", std::size_t{1}, most, none);
+  decided.timeout = seconds(amount("timeout", in_seconds(given.timeout), "SHARD_TIMEOUT"));
   decided.timeout_factor = amount("timeout_factor", given.timeout_factor, "SHARD_TIMEOUT_FACTOR");
-  decided.memory_limit_bytes =
-      given.memory_limit_bytes != 0
-          ? given.memory_limit_bytes
-          : number<std::size_t>("SHARD_MEMORY_LIMIT_BYTES", 0, any).value_or(0);
-  decided.keep_going =
-      given.keep_going ? *given.keep_going : flag("SHARD_KEEP_GOING").value_or(false);
-  decided.allow_threads =
-      given.allow_threads ? *given.allow_threads : flag("SHARD_ALLOW_THREADS").value_or(false);
-  decided.prefix_output =
-      given.prefix_output ? *given.prefix_output : flag("SHARD_PREFIX_OUTPUT").value_or(false);
+  decided.memory_limit_bytes = chosen("memory_limit_bytes", given.memory_limit_bytes,
+                                      "SHARD_MEMORY_LIMIT_BYTES", none, most, none);
+  decided.retries =
+      chosen("retries", given.retries, "SHARD_RETRIES", 0u, most_retries, decided.retries);
+  decided.retries_error = chosen("retries_error", given.retries_error, "SHARD_RETRIES_ERROR", 0u,
+                                 most_retries_error, decided.retries_error);
+  decided.retries_kill = chosen("retries_kill", given.retries_kill, "SHARD_RETRIES_KILL", 0u,
+                                most_retries_kill, decided.retries_kill);
+  decided.keep_going = wish(given.keep_going, "SHARD_KEEP_GOING");
+  decided.allow_threads = wish(given.allow_threads, "SHARD_ALLOW_THREADS");
+  decided.prefix_output = wish(given.prefix_output, "SHARD_PREFIX_OUTPUT");
   const std::optional<executor> wished = executor_variable();
   decided.run_on = wished == executor::serial
                        ? executor::serial

@@ -19,13 +19,13 @@ struct replayed {
 struct settings {
   unsigned workers = 0;
   std::size_t grain = 0;
+  seconds timeout{};                   // 0: none
+  double timeout_factor = 0;           // 0: none
+  std::size_t memory_limit_bytes = 0;  // 0: none
   unsigned retries = 2;
   unsigned retries_error = 0;
   unsigned retries_kill = 100;
   bool keep_going = false;
-  seconds timeout{};          // 0: none
-  double timeout_factor = 0;  // 0: none
-  std::size_t memory_limit_bytes = 0;
   bool allow_threads = false;
   bool prefix_output = false;
   executor run_on = executor::processes;

@@ -124,7 +124,7 @@ TEST_F(Isolation, FindsTheIndicesThatExit) {
 TEST_F(Isolation, FindsTheIndicesThatHang) {
   const std::set<std::size_t> one{1234};
   const results what =
-      run({.workers = 2, .retries = 0, .keep_going = true, .timeout = 100ms}, one, [] {
+      run({.workers = 2, .timeout = 100ms, .retries = 0, .keep_going = true}, one, [] {
         for (;;) pause();
       });
   all_but(one, what);
@@ -188,7 +188,7 @@ TEST_F(Isolation, TellsTheIndexBeforeTheRunStops) {
 // Each probe would cost a whole timeout.
 TEST_F(Isolation, IsNotTriedByTimeoutsWhereTheRunStops) {
   const std::set<std::size_t> one{1234};
-  const results what = run({.workers = 1, .retries = 0, .timeout = 100ms}, one, [] {
+  const results what = run({.workers = 1, .timeout = 100ms, .retries = 0}, one, [] {
     for (;;) pause();
   });
   EXPECT_THAT(what.run.completed(), ElementsAre(shard::range{0, 1000}));

@@ -40,7 +40,7 @@ using MemoryLimit = shard_test::leaves_nothing;
 TEST_F(Timeout, EndsAChunkThatTakesTooLong) {
   shard::buffer<int> out(20);
   const shard::report run =
-      shard::try_map({.workers = 2, .grain = 1, .retries = 1, .keep_going = true, .timeout = 50ms},
+      shard::try_map({.workers = 2, .grain = 1, .timeout = 50ms, .retries = 1, .keep_going = true},
                      out, [](std::size_t i) {
                        if (i == 13) hang();
                        return 1;

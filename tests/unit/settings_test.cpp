@@ -2,6 +2,7 @@
 
 #include <gtest/gtest.h>
 
+#include <chrono>
 #include <cstdlib>
 #include <map>
 #include <optional>
@@ -12,6 +13,7 @@
 
 namespace {
 
+using namespace std::chrono_literals;
 using shard::executor;
 using shard::options;
 using shard::mapping::resolve;
@@ -23,9 +25,11 @@ using shard_test::refusal;
 class Settings : public testing::Test {
  protected:
   void SetUp() override {
-    for (const char* name : {"SHARD_WORKERS", "SHARD_GRAIN", "SHARD_RETRIES", "SHARD_RETRIES_ERROR",
-                             "SHARD_RETRIES_KILL", "SHARD_KEEP_GOING", "SHARD_ALLOW_THREADS",
-                             "SHARD_PREFIX_OUTPUT", "SHARD_EXECUTOR", "SHARD_REPLAY"}) {
+    for (const char* name :
+         {"SHARD_WORKERS", "SHARD_GRAIN", "SHARD_RETRIES", "SHARD_RETRIES_ERROR",
+          "SHARD_RETRIES_KILL", "SHARD_KEEP_GOING", "SHARD_TIMEOUT", "SHARD_TIMEOUT_FACTOR",
+          "SHARD_MEMORY_LIMIT_BYTES", "SHARD_ALLOW_THREADS", "SHARD_PREFIX_OUTPUT",
+          "SHARD_EXECUTOR", "SHARD_REPLAY"}) {
       const char* const value = std::getenv(name);
       before_[name] = value == nullptr ? std::nullopt : std::optional<std::string>(value);
       ::unsetenv(name);
@@ -47,6 +51,9 @@ TEST_F(Settings, HaveTheirDefaults) {
   const settings decided = resolve({});
   EXPECT_EQ(decided.workers, 0u);
   EXPECT_EQ(decided.grain, 0u);
+  EXPECT_EQ(decided.timeout, 0s);
+  EXPECT_EQ(decided.timeout_factor, 0);
+  EXPECT_EQ(decided.memory_limit_bytes, 0u);
   EXPECT_EQ(decided.retries, 2u);
   EXPECT_EQ(decided.retries_error, 0u);
   EXPECT_EQ(decided.retries_kill, 100u);
@@ -59,6 +66,9 @@ TEST_F(Settings, HaveTheirDefaults) {
 void set_all() {
   ::setenv("SHARD_WORKERS", "3", 1);
   ::setenv("SHARD_GRAIN", "4096", 1);
+  ::setenv("SHARD_TIMEOUT", "2.5", 1);
+  ::setenv("SHARD_TIMEOUT_FACTOR", "20", 1);
+  ::setenv("SHARD_MEMORY_LIMIT_BYTES", "1000000", 1);
   ::setenv("SHARD_RETRIES", "0", 1);
   ::setenv("SHARD_RETRIES_ERROR", "5", 1);
   ::setenv("SHARD_RETRIES_KILL", "7", 1);
@@ -73,6 +83,9 @@ TEST_F(Settings, OfTheEnvironmentWinOverDefaults) {
   const settings decided = resolve({});
   EXPECT_EQ(decided.workers, 3u);
   EXPECT_EQ(decided.grain, 4096u);
+  EXPECT_EQ(decided.timeout, 2500ms);
+  EXPECT_EQ(decided.timeout_factor, 20);
+  EXPECT_EQ(decided.memory_limit_bytes, 1'000'000u);
   EXPECT_EQ(decided.retries, 0u);
   EXPECT_EQ(decided.retries_error, 5u);
   EXPECT_EQ(decided.retries_kill, 7u);
@@ -87,6 +100,9 @@ TEST_F(Settings, OfTheCodeWinOverTheEnvironment) {
   set_all();
   const settings decided = resolve({.workers = 8,
                                     .grain = 10,
+                                    .timeout = 3min,
+                                    .timeout_factor = 7,
+                                    .memory_limit_bytes = 4096,
                                     .retries = 2,
                                     .retries_error = 0,
                                     .retries_kill = 100,
@@ -96,14 +112,44 @@ TEST_F(Settings, OfTheCodeWinOverTheEnvironment) {
                                     .prefix_output = false});
   EXPECT_EQ(decided.workers, 8u);
   EXPECT_EQ(decided.grain, 10u);
+  EXPECT_EQ(decided.timeout, 3min);
+  EXPECT_EQ(decided.timeout_factor, 7);
+  EXPECT_EQ(decided.memory_limit_bytes, 4096u);
   EXPECT_EQ(decided.retries, 2u);
   EXPECT_EQ(decided.retries_error, 0u);
   EXPECT_EQ(decided.retries_kill, 100u);
   EXPECT_FALSE(decided.keep_going);
   EXPECT_FALSE(decided.allow_threads);
   EXPECT_FALSE(decided.prefix_output);
-  EXPECT_FALSE(decided.prefix_output);
   EXPECT_EQ(decided.run_on, executor::processes);
+}
+
+// "As many as there are processors", "no limit", "not once": zeros are said in code, too.
+TEST_F(Settings, OfTheCodeWinOverTheEnvironmentWhereTheyAreZero) {
+  set_all();
+  const settings decided = resolve({.workers = 0,
+                                    .grain = 0,
+                                    .timeout = 0s,
+                                    .timeout_factor = 0,
+                                    .memory_limit_bytes = 0,
+                                    .retries = 0,
+                                    .retries_error = 0,
+                                    .retries_kill = 0});
+  EXPECT_EQ(decided.workers, 0u);
+  EXPECT_EQ(decided.grain, 0u);
+  EXPECT_EQ(decided.timeout, 0s);
+  EXPECT_EQ(decided.timeout_factor, 0);
+  EXPECT_EQ(decided.memory_limit_bytes, 0u);
+  EXPECT_EQ(decided.retries, 0u);
+  EXPECT_EQ(decided.retries_error, 0u);
+  EXPECT_EQ(decided.retries_kill, 0u);
+}
+
+// Any unit of std::chrono, as it stands.
+TEST_F(Settings, OfTimeAreGivenInAnyUnit) {
+  EXPECT_EQ(resolve({.timeout = 200ms}).timeout, 200ms);
+  EXPECT_EQ(resolve({.timeout = 2h}).timeout, 2h);
+  EXPECT_EQ(resolve({.timeout = shard::seconds(0.25)}).timeout, 250ms);
 }
 
 TEST_F(Settings, OfSerialInTheEnvironmentWinEvenOverTheCode) {
@@ -124,10 +170,14 @@ TEST_F(Settings, OfEveryExecutorAreUnderstood) {
 
 TEST_F(Settings, OfAnEmptyVariableAreAsIfItWereNotSet) {
   set_all();
-  for (const char* name : {"SHARD_WORKERS", "SHARD_RETRIES", "SHARD_KEEP_GOING", "SHARD_EXECUTOR"})
+  for (const char* name : {"SHARD_WORKERS", "SHARD_TIMEOUT", "SHARD_MEMORY_LIMIT_BYTES",
+                           "SHARD_RETRIES", "SHARD_KEEP_GOING", "SHARD_EXECUTOR"}) {
     set(name, "");
+  }
   const settings decided = resolve({});
   EXPECT_EQ(decided.workers, 0u);
+  EXPECT_EQ(decided.timeout, 0s);
+  EXPECT_EQ(decided.memory_limit_bytes, 0u);
   EXPECT_EQ(decided.retries, 2u);
   EXPECT_FALSE(decided.keep_going);
   EXPECT_EQ(decided.run_on, executor::processes);
@@ -164,6 +214,12 @@ INSTANTIATE_TEST_SUITE_P(
         bad{"SHARD_RETRIES", "201", "from 0 to 200"}, bad{"SHARD_RETRIES", "2.5", "from 0 to 200"},
         bad{"SHARD_RETRIES_ERROR", "101", "from 0 to 100"},
         bad{"SHARD_RETRIES_KILL", "10001", "from 0 to 10000"},
+        bad{"SHARD_TIMEOUT", "-1", "from 0 to 1e9"}, bad{"SHARD_TIMEOUT", "nan", "from 0 to 1e9"},
+        bad{"SHARD_TIMEOUT", "2s", "from 0 to 1e9"},
+        bad{"SHARD_TIMEOUT_FACTOR", "1e+10", "from 0 to 1e9"},
+        bad{"SHARD_TIMEOUT_FACTOR", "ten", "from 0 to 1e9"},
+        bad{"SHARD_MEMORY_LIMIT_BYTES", "1G", "a number from 0"},
+        bad{"SHARD_MEMORY_LIMIT_BYTES", "-1", "a number from 0"},
         bad{"SHARD_KEEP_GOING", "yes", "0 or 1"}, bad{"SHARD_ALLOW_THREADS", "2", "0 or 1"},
         bad{"SHARD_PREFIX_OUTPUT", "true", "0 or 1"},
         bad{"SHARD_EXECUTOR", "Serial", "processes, threads or serial"},
@@ -182,7 +238,14 @@ TEST_F(Settings, OfAReplayAreAMapAndItsIndices) {
 
 TEST_F(Settings, OfTheCodeThatCannotBeHonouredAreNamed) {
   mentions(refusal([] { resolve({.workers = 4097}); }),
-           {"the option workers", "4097", "from 1 to 4096"});
+           {"the option workers", "4097", "from 0 to 4096"});
+  mentions(refusal([] { resolve({.grain = static_cast<std::size_t>(-1)}); }),
+           {"the option grain", "18446744073709551615"});
+  mentions(refusal([] { resolve({.timeout = -1s}); }), {"the option timeout:", "-1", "from 0"});
+  mentions(refusal([] { resolve({.timeout_factor = 1e300}); }),
+           {"the option timeout_factor", "1e+300"});
+  mentions(refusal([] { resolve({.memory_limit_bytes = static_cast<std::size_t>(-1)}); }),
+           {"the option memory_limit_bytes", "18446744073709551615"});
   mentions(refusal([] { resolve({.retries = 201}); }),
            {"the option retries:", "201", "from 0 to 200"});
   mentions(refusal([] { resolve({.retries_error = 101}); }), {"the option retries_error", "101"});
