@@ -169,6 +169,8 @@ sigset_t signal_mask() noexcept {
 
 void unblock_signals(const sigset_t& mask) noexcept { ::sigprocmask(SIG_SETMASK, &mask, nullptr); }
 
+void call_itself(const char* name) noexcept { ::prctl(PR_SET_NAME, name, 0, 0, 0); }
+
 void close_inherited(int descriptor) noexcept { ::close(descriptor); }
 
 void lead_own_group() noexcept { ::setpgid(0, 0); }

@@ -75,6 +75,9 @@ void reset_signal_handlers() noexcept;
 void unblock_signals(const sigset_t& mask) noexcept;
 sigset_t signal_mask() noexcept;
 
+// What ps and top call this process and those it forks: at most 15 bytes.
+void call_itself(const char* name) noexcept;
+
 void close_inherited(int descriptor) noexcept;
 void lead_own_group() noexcept;
 void let_lead_own_group(pid_t child) noexcept;  // done in the parent: at once

@@ -467,6 +467,7 @@ void supervisor::inherit() {
 }
 
 [[noreturn]] void supervise(const supervision& run, bool again) noexcept {
+  os::call_itself("shard sup");
   os::lead_own_group();
   os::become_subreaper();
   os::reset_signal_handlers();
@@ -494,6 +495,7 @@ void supervisor::inherit() {
 // Waits for the supervisor's death, makes sure that nothing of it is left, and takes its place.
 void be_standby(const supervision& run, const os::descriptor& supervisor_ended, pid_t supervisor,
                 os::pipe_ends& life) {
+  os::call_itself("shard standby");
   os::lead_own_group();
   const board::board& on = run.all.board;
   on.leader(on.takeovers().load(std::memory_order_relaxed) + 1)

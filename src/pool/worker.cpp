@@ -1,6 +1,7 @@
 #include "pool/worker.hpp"
 
 #include <algorithm>
+#include <array>
 #include <atomic>
 #include <chrono>
 #include <csignal>
@@ -287,6 +288,9 @@ void close_the_outer_worker_s_doors() noexcept {
 void be_worker(const worker_start& start) noexcept {
   // If the supervisor died before we asked to die with it, nobody waits for us.
   if (!os::die_with_parent(start.supervisor)) os::leave(1);
+  std::array<char, 16> name{};
+  std::snprintf(name.data(), name.size(), "shard wk %u", start.slot);
+  os::call_itself(name.data());
   os::reset_signal_handlers();
   os::volunteer_for_memory_kills();
   os::restore_descriptor_limit();

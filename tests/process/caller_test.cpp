@@ -15,6 +15,7 @@
 #include <unistd.h>
 
 #include <algorithm>
+#include <array>
 #include <atomic>
 #include <barrier>
 #include <cerrno>
@@ -23,6 +24,7 @@
 #include <cstring>
 #include <mutex>
 #include <optional>
+#include <set>
 #include <stdexcept>
 #include <string>
 #include <thread>
@@ -280,6 +282,28 @@ void map_for_ever(const tally& running, const shard::options& how) {
     ++running[0];
     for (;;) pause();
   });
+}
+
+// In ps and top.
+TEST_F(Caller, HasProcessesThatSayWhatTheyAre) {
+  const std::multiset<std::string> expected{"shard sup", "shard standby", "shard wk 0",
+                                            "shard wk 1"};
+  const pid_t caller = getpid();
+  shard::counter seen;
+  shard::for_each({.workers = 2, .grain = 1}, 2, shard::reduce(seen), [&](std::size_t, auto& sees) {
+    const bool all_there = eventually([&] {
+      std::multiset<std::string> names;
+      for (const shard_test::relative& one : relatives().living()) {
+        if (one.pid != caller) names.insert(one.name);
+      }
+      std::array<char, 16> own{};
+      prctl(PR_GET_NAME, own.data());
+      names.insert(own.data());
+      return names == expected;
+    });
+    if (all_there) ++sees;
+  });
+  EXPECT_EQ(seen.value(), 2);
 }
 
 TEST_F(Caller, KilledTakesEveryProcessWithIt) {
