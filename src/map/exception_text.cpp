@@ -4,6 +4,7 @@
 
 #include <algorithm>
 #include <cstdlib>
+#include <cstring>
 #include <exception>
 #include <memory>
 #include <typeinfo>
@@ -12,6 +13,8 @@ namespace shard::mapping {
 namespace {
 
 constexpr int deepest = 16;  // exceptions nested in each other that are still told
+// Of one exception's text. The report has less room; the rest could be gigabytes.
+constexpr std::size_t longest = 4096;
 
 std::string type_name(const std::type_info& type) {
   int status = 0;
@@ -20,17 +23,33 @@ std::string type_name(const std::type_info& type) {
   return name ? name.get() : type.name();
 }
 
+// What an exception says is the program's own code, and may be nothing at all.
+std::string text_of(const std::exception& problem) {
+  const char* const text = problem.what();
+  if (text == nullptr) return "(what() is null)";
+  return std::string(text, ::strnlen(text, longest));
+}
+
+std::string chain(int depth);
+
+// An exception that nests another one, or what was thrown outside of any handler: nothing.
+std::string because_of(const std::nested_exception* outer, int depth) {
+  if (outer == nullptr || outer->nested_ptr() == nullptr) return {};
+  try {
+    outer->rethrow_nested();
+  } catch (...) {
+    return ", because " + (depth < deepest ? chain(depth + 1) : std::string("…"));
+  }
+}
+
 std::string chain(int depth) {
   try {
     throw;
   } catch (const std::exception& problem) {
-    std::string text = type_name(typeid(problem)) + ": " + problem.what();
-    try {
-      std::rethrow_if_nested(problem);
-    } catch (...) {
-      text += ", because " + (depth < deepest ? chain(depth + 1) : std::string("…"));
-    }
-    return text;
+    return type_name(typeid(problem)) + ": " + text_of(problem) +
+           because_of(dynamic_cast<const std::nested_exception*>(&problem), depth);
+  } catch (const std::nested_exception& outer) {
+    return type_name(typeid(outer)) + because_of(&outer, depth);
   } catch (...) {
     const std::type_info* const type = abi::__cxa_current_exception_type();
     return type != nullptr ? type_name(*type) : std::string("an exception of a foreign language");

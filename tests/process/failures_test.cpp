@@ -19,11 +19,14 @@
 #include <fstream>
 #include <functional>
 #include <map>
+#include <nlohmann/json.hpp>
 #include <numeric>
 #include <ostream>
+#include <sstream>
 #include <stdexcept>
 #include <string>
 #include <thread>
+#include <utility>
 #include <vector>
 
 #include "process/leftovers.hpp"
@@ -188,34 +191,161 @@ TEST_F(Failures, CutAVeryLongMessage) {
   all_but_the_victim(what);
 }
 
-struct endless : std::exception {
-  explicit endless(const char* text) : text_(text) {}
-  const char* what() const noexcept override { return text_; }
-  const char* text_;
+// What a program may throw and still be wrong about.
+struct says_nothing : std::exception {
+  const char* what() const noexcept override { return nullptr; }
+};
+struct says_too_much : std::exception {
+  const char* what() const noexcept override {
+    static const std::string text(std::size_t{32} << 20, 'x');
+    return text.c_str();
+  }
 };
 
-// There is no memory to say what was thrown.
+// What a kernel throws, and parts of what the report then says of it.
+struct oddity {
+  const char* name;
+  deed how;
+  const char* exception;
+  std::vector<const char*> what;
+};
+
+void throw_around(const deed& inner) {
+  try {
+    inner();
+  } catch (...) {
+    std::throw_with_nested(std::runtime_error("outer"));
+  }
+}
+
+const std::vector<oddity>& oddities() {
+  static const std::vector<oddity> all{
+      {"null", [] { throw says_nothing(); }, "says_nothing", {"says_nothing: (what() is null)"}},
+      {"null, nested",
+       [] { throw_around([] { throw says_nothing(); }); },
+       "runtime_error",
+       {": outer, because ", "says_nothing: (what() is null)"}},
+      {"null, around another",
+       [] {
+         try {
+           throw 7;
+         } catch (...) {
+           std::throw_with_nested(says_nothing());
+         }
+       },
+       "says_nothing",
+       {": (what() is null), because int"}},
+      {"nests nothing",
+       [] { std::throw_with_nested(std::runtime_error("alone")); },
+       "runtime_error",
+       {"runtime_error", ": alone"}},
+      {"nests, but is no std::exception",
+       [] {
+         try {
+           throw 7;
+         } catch (...) {
+           std::throw_with_nested(odd_mood());
+         }
+       },
+       "odd_mood",
+       {"odd_mood", ", because int"}},
+      {"too much", [] { throw says_too_much(); }, "says_too_much", {"says_too_much: xxxxxxxx"}},
+      {"too much, nested",
+       [] { throw_around([] { throw says_too_much(); }); },
+       "runtime_error",
+       {": outer, because ", "says_too_much: xxxxxxxx"}},
+      {"nothing at all", [] { throw std::runtime_error(""); }, "std::runtime_error", {": "}},
+      {"no text",
+       [] { throw std::runtime_error("\xff\xfe \xc3( \xed\xa0\x80 \xf4\x90\x80\x80 \xe2\x82"); },
+       "std::runtime_error",
+       {": \xff\xfe \xc3("}},
+      // Cut in the middle of a character, whatever is before it.
+      {"cut",
+       [] {
+         throw std::runtime_error([] {
+           std::string text = "x";
+           while (text.size() < 5000) text += "€";
+           return text;
+         }());
+       },
+       "std::runtime_error",
+       {": x€€"}},
+      {"commands and lines",
+       [] { throw std::runtime_error("a\rb\nc\x1b[2J\x01\x7f\"\\"); },
+       "std::runtime_error",
+       {"a\rb c\x1b[2J"}},
+  };
+  return all;
+}
+
+TEST_F(Failures, TellWhateverIsThrown) {
+  for (const shard::executor where :
+       {shard::executor::processes, shard::executor::threads, shard::executor::serial}) {
+    for (const oddity& one : oddities()) {
+      SCOPED_TRACE(one.name);
+      const outcome what = suffer({.workers = 2, .keep_going = true, .run_on = where}, one.how);
+      all_but_the_victim(what);
+      ASSERT_FALSE(what.run.failures().empty());
+      const shard::failure& first = what.run.failures()[0];
+      EXPECT_EQ(first.kind, "exception");
+      EXPECT_THAT(first.exception, HasSubstr(one.exception));
+      for (const char* part : one.what) EXPECT_THAT(first.what, HasSubstr(part));
+      const std::string json = what.run.json();
+      EXPECT_TRUE(nlohmann::json::accept(json)) << json;
+      std::ostringstream text;
+      text << what.run << shard::map_error(what.run).what();
+      EXPECT_THAT(text.str(), testing::Not(HasSubstr("\x1b")));
+    }
+  }
+}
+
+// Not only in kernels.
+TEST_F(Failures, ToMakeAStateTellWhatSaysNothing) {
+  shard::buffer<int> out(1);
+  const shard::report run = shard::try_map(
+      {.workers = 1}, out, shard::worker_state([]() -> int { throw says_nothing(); }),
+      [](std::size_t, int&) { return 1; });
+  EXPECT_FALSE(run.complete());
+  EXPECT_THAT(run.trouble(), HasSubstr("says_nothing: (what() is null)"));
+}
+
+// Leaves no memory to say what was thrown.
+struct greedy : std::exception {
+  ~greedy() override {
+    const rlimit all{RLIM_INFINITY, RLIM_INFINITY};
+    setrlimit(RLIMIT_AS, &all);
+    while (taken_ != nullptr) std::free(std::exchange(taken_, *static_cast<void**>(taken_)));
+  }
+  const char* what() const noexcept override {
+    std::size_t pages = 0;
+    std::ifstream("/proc/self/statm") >> pages;
+    const rlimit no_more{pages * 4096, RLIM_INFINITY};
+    setrlimit(RLIMIT_AS, &no_more);
+    for (std::size_t bytes = std::size_t{1} << 20; bytes > 1024; bytes /= 2) take_all(bytes);
+    for (std::size_t bytes = 1024; bytes >= 16; bytes -= 16) take_all(bytes);
+    return "a text that is too long to need no memory";
+  }
+
+ private:
+  void take_all(std::size_t bytes) const noexcept {
+    while (void* const part = std::malloc(bytes)) {
+      *static_cast<void**>(part) = taken_;
+      taken_ = part;
+    }
+  }
+
+  mutable void* taken_ = nullptr;
+};
+
 TEST_F(Failures, OfExceptionsThatCannotBeDescribedAreExceptions) {
   if (shard_test::sanitized) GTEST_SKIP() << "sanitizers end the process when memory is short";
   using enum shard::executor;
   for (const shard::executor where : {processes, threads, serial}) {
     SCOPED_TRACE(static_cast<int>(where));
     EXPECT_TRUE(shard_test::holds_in_a_child([&] {
-      constexpr std::size_t bytes = std::size_t{256} << 20;
-      void* const text =
-          mmap(nullptr, bytes, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
-      if (text == MAP_FAILED) return false;
-      std::memset(text, 'x', bytes - 1);
-      const auto throw_it = [&](std::size_t) -> int {
-        std::size_t pages = 0;
-        std::ifstream("/proc/self/statm") >> pages;
-        const rlimit too_little{pages * 4096 + bytes / 2, RLIM_INFINITY};
-        setrlimit(RLIMIT_AS, &too_little);
-        throw endless(static_cast<const char*>(text));
-      };
       shard::buffer<int> out(1);
-      const shard::report run =
-          shard::try_map({.workers = 1, .retries_error = 0, .run_on = where}, out, throw_it);
+      const shard::report run = shard::try_map({.workers = 1, .retries_error = 0, .run_on = where},
+                                               out, [](std::size_t) -> int { throw greedy(); });
       return run.failures().size() == 1 && run.failures()[0].kind == "exception" &&
              run.failures()[0].what == "(out of memory)";
     }));
