@@ -5,7 +5,7 @@
 // One variable more is for debuggers: SHARD_REPLAY=MAP:FIRST-LAST runs of one map of the program,
 // MAP counted from 1 and without maps inside kernels, only the indices [FIRST, LAST), inline in the
 // calling process. What the kernel throws leaves map; if it doesn't fail, the report is that of a
-// map that was stopped. on_progress and stop are not looked at.
+// map that was stopped. on_progress, on_failure and stop are not looked at.
 #pragma once
 
 #include <chrono>
@@ -15,6 +15,8 @@
 #include <stop_token>
 
 namespace shard {
+
+struct failure;
 
 using seconds = std::chrono::duration<double>;
 
@@ -28,8 +30,11 @@ enum class executor {
 
 // A moment of a run. Counts are indices; tiles for a tiled space.
 struct progress {
-  std::size_t done = 0;  // settled: final, or given up
+  std::size_t done = 0;    // settled: final, or given up
+  std::size_t failed = 0;  // given up
   std::size_t total = 0;
+  std::size_t failures = 0;  // attempts that failed; the ones that were run again count, too
+  std::size_t deaths = 0;    // workers that ended before their work did
   seconds elapsed{};
   seconds remaining{};  // an estimate from the pace so far; 0 before the first index is done
 };
@@ -73,9 +78,19 @@ struct options {
   // SHARD_RETRIES_KILL
   std::optional<unsigned> retries_kill = {};
 
-  // What happens when an index is given up: true, the other chunks are still run; false (default),
-  // the chunks that are running finish and no more are started. SHARD_KEEP_GOING=0|1
+  // What happens when an index is given up: true, the other chunks are still run; false, the chunks
+  // that are running finish and no more are started. Default: true where max_failures is set, else
+  // false. SHARD_KEEP_GOING=0|1
   std::optional<bool> keep_going = {};
+
+  // The run ends when more indices than this are given up. The report's trouble() then says so.
+  // 0 (default): no limit. SHARD_MAX_FAILURES
+  std::optional<std::size_t> max_failures = {};
+
+  // After so many timeouts in a run, shard no longer looks for the indices that take too long: each
+  // attempt would cost the whole timeout. What would need another attempt is not tried
+  // (report::not_tried). Default 256; 0: no limit. SHARD_MAX_TIMEOUTS
+  std::optional<std::size_t> max_timeouts = {};
 
   // Default: executor::processes. SHARD_EXECUTOR=processes|threads|serial, of which serial wins
   // even over code, so that any program can be taken into a debugger.
@@ -95,6 +110,12 @@ struct options {
   // Called in the caller's thread about ten times a second and once at the end. What it throws ends
   // the run and leaves map.
   std::function<void(const progress&)> on_progress = {};
+
+  // Called with each failure that the report will have, in the caller's thread, within about a
+  // tenth of a second; with the last ones at the end. It is the report's own but for the stack,
+  // whose functions get their names and lines at the end of the run only: report::failures() has
+  // them. What it throws ends the run and leaves map.
+  std::function<void(const failure&)> on_failure = {};
 
   // When a stop is requested, by any thread or by on_progress, the chunks that run are finished and
   // no more are started. If indices are missing then, map throws map_error, whose result() says

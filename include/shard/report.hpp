@@ -40,6 +40,10 @@ struct failure {
   seconds user_time = {};         // that the worker had used, with all its chunks
   seconds system_time = {};       //
   std::size_t max_rss_bytes = 0;  // its memory at most, with what it had inherited
+
+  // The kernel is not to blame: SIGKILL came from outside, or memory ran out while several workers
+  // ran.
+  bool from_outside = false;
 };
 
 // Counts of one run.
@@ -56,22 +60,40 @@ struct run_counts {
   std::size_t output_lost = 0;    // bytes that workers printed and nobody took
 };
 
+// Every index of a map, each in one of three sets.
+struct index_sets {
+  std::vector<range> completed = {};
+  std::vector<range> failed = {};
+  std::vector<range> not_tried = {};
+};
+
 class report {
  public:
   report() = default;
-  report(std::size_t indices, std::vector<range> completed, std::vector<failure> failures,
-         run_counts counts, seconds elapsed, std::string trouble = {});
+  report(index_sets indices, std::vector<failure> failures, run_counts counts,
+                  seconds elapsed, std::string trouble = {});
 
   // Every index is final.
-  bool complete() const noexcept;
+  bool complete() const noexcept { return missing_.empty(); }
 
   // How many indices were mapped, or were to be.
-  std::size_t indices() const noexcept { return indices_; }
+  std::size_t indices() const noexcept;
 
-  // The final indices: ascending, disjoint, not adjacent. Their outputs and their part in every
-  // reduction are exactly what a serial loop gives; those of other indices are unspecified
-  // (outputs) or absent (reductions).
-  std::span<const range> completed() const noexcept { return completed_; }
+  // Each index of the map is in exactly one of the next three. In each the ranges are ascending,
+  // disjoint and not adjacent.
+
+  // The final indices. Their outputs and their part in every reduction are exactly what a serial
+  // loop gives. Outputs of all other indices are unspecified. Reductions have nothing of them.
+  std::span<const range> completed() const noexcept { return sets_.completed; }
+
+  // The indices that were given up: the kernel failed there too often.
+  std::span<const range> failed() const noexcept { return sets_.failed; }
+
+  // The indices that are neither: the run ended before it was known whether the kernel fails there.
+  std::span<const range> not_tried() const noexcept { return sets_.not_tried; }
+
+  // failed() and not_tried() together, for a map that is to do the rest.
+  std::span<const range> missing() const noexcept { return missing_; }
 
   // In order of chunk and attempt; the ones that blame no chunk come last.
   std::span<const failure> failures() const noexcept { return failures_; }
@@ -81,7 +103,8 @@ class report {
 
   // The variable with which the program, run again, runs of this map nothing but what failed here,
   // in the calling process, for a debugger: "SHARD_REPLAY=2:613-614". Empty for a failure that
-  // blames no chunk, and for a map inside a kernel, which fails with its chunk.
+  // blames no chunk or came from outside, and for a map inside a kernel, which fails with its
+  // chunk.
   std::string replay(const failure& one) const;
 
   // Why the run ended early, where no chunk is to blame; else empty.
@@ -92,19 +115,20 @@ class report {
   std::string json() const;
 
  private:
-  std::size_t indices_ = 0;
-  std::vector<range> completed_;
+  index_sets sets_;
+  std::vector<range> missing_;
   std::vector<failure> failures_;
   run_counts counts_;
   seconds elapsed_{};
   std::string trouble_;
 };
 
-// One line of counts, a paragraph for each of the first 20 failures that tell something new (of a
-// chunk that was searched for what fails in it: the first attempt, and each single index), and a
-// line that counts the others. A paragraph says what failed and why; then the stack from the
-// program's own code on, if it is not the same as in the paragraph before; then the end of the
-// worker's stderr; then how to run it in a debugger.
+// One line of counts (how many indices failed and how many were not tried, unless none), a
+// paragraph for each of the first 20 failures that tell something new (of a chunk that was searched
+// for what fails in it: the first attempt, and each single index), and a line that counts the
+// others. A paragraph says what failed and why; then the stack from the program's own code on, if
+// it is not the same as in the paragraph before; then the end of the worker's stderr; then how to
+// run it in a debugger.
 std::ostream& operator<<(std::ostream&, const report&);
 
 // Thrown by map when an index is missing at the end. The outputs keep what was completed; of a

@@ -4,6 +4,7 @@
 #include <cstddef>
 #include <cstdio>
 #include <memory>
+#include <set>
 #include <stop_token>
 #include <string>
 #include <utility>
@@ -13,6 +14,7 @@
 #include "map/checks.hpp"
 #include "map/chunk_runner.hpp"
 #include "map/exception_text.hpp"
+#include "map/failures.hpp"
 #include "map/nesting.hpp"
 #include "map/old_values.hpp"
 #include "map/outcome.hpp"
@@ -100,18 +102,47 @@ pool::limits limits_of(const settings& how) {
 }
 
 board::policy policy_of(const settings& how) {
-  return {.allowed = {how.retries_error, how.retries, how.retries_kill, how.keep_going},
+  return {.allowed = {.errors = how.retries_error,
+                      .crashes = how.retries,
+                      .kills = how.retries_kill,
+                      .isolates_timeouts = how.keep_going,
+                      .max_timeouts = how.max_timeouts,
+                      .max_failures = how.max_failures},
           .keep_going = how.keep_going,
           .little_to_copy_bytes = 256,  // a few reductions of one number each
           .timed = limits_of(how).timed(),
           .keeps_times = how.timeout_factor != 0};
 }
 
+// Parts of chunks, and chunks that are given up as a whole.
+std::size_t given_up_so_far(const board::board& on, const plan::partition& chunks) {
+  if (on.failures().empty()) return 0;
+  std::size_t sum = 0;
+  std::set<std::uint64_t> parted;
+  for (const board::condemned_part& part : on.condemned_parts()) {
+    const std::uint64_t chunk = part.chunk.load(std::memory_order_acquire);
+    if (chunk == 0) continue;
+    sum += part.last - part.first;
+    parted.insert(chunk - 1);
+  }
+  for (std::size_t chunk = 0; chunk < chunks.chunks(); ++chunk) {
+    const bool whole = on.verdict_on(chunk).load(std::memory_order_relaxed).condemned();
+    if (whole && !parted.contains(chunk)) sum += chunks[chunk].size();
+  }
+  return sum;
+}
+
 progress progress_now(const board::board& on, const plan::partition& chunks,
                       clock::time_point began) {
   const std::size_t settled = on.settled();
   const std::size_t total = chunks.indices();
-  progress now{.total = total, .elapsed = clock::now() - began};
+  progress now{.failed = given_up_so_far(on, chunks),
+               .total = total,
+               .failures = on.failures().size() + on.failures_lost(),
+               .elapsed = clock::now() - began};
+  for (unsigned slot = 0; slot < on.size().slots; ++slot) {
+    now.deaths += on.at(slot).deaths.load(std::memory_order_relaxed);
+  }
   if (settled == chunks.chunks()) {
     now.done = total;
   } else {
@@ -120,8 +151,22 @@ progress progress_now(const board::board& on, const plan::partition& chunks,
     now.done = chunks.grain() != 0 ? std::min(total, settled * chunks.grain())
                                    : static_cast<std::size_t>(share * static_cast<double>(total));
     if (settled != 0) now.remaining = now.elapsed * ((1 - share) / share);
+    now.done = std::max(now.done, now.failed);  // those of chunks that are not settled
   }
   return now;
+}
+
+// What the caller hears while the run goes on, and once more at the end. Nothing, if it doesn't
+// listen.
+pool::on_tick teller(const options& given, const board::board& on, const plan::partition& chunks,
+                     clock::time_point began) {
+  if (!given.on_failure && !given.on_progress) return {};
+  return [&given, &on, &chunks, began, unheard = std::make_shared<new_failures>(on, chunks)] {
+    if (given.on_failure) {
+      for (const failure& one : unheard->take()) given.on_failure(one);
+    }
+    if (given.on_progress) given.on_progress(progress_now(on, chunks, began));
+  };
 }
 
 void run(const pool::crew& all, const settings& how, const pool::on_tick& report_progress) {
@@ -217,10 +262,7 @@ report execute(const job& what, const options& given) {
       throw error(std::errc::operation_canceled, describe_current_exception());
     }
   };
-  pool::on_tick report_progress;
-  if (given.on_progress) {
-    report_progress = [&] { given.on_progress(progress_now(on, chunks, began)); };
-  }
+  const pool::on_tick report_progress = teller(given, on, chunks, began);
   // A map inside a kernel is a part of a chunk, which is finished when the program is to stop.
   if (number != 0) all.signals = os::caught_stop_signals();
   {

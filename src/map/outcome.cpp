@@ -2,66 +2,12 @@
 
 #include <algorithm>
 #include <cstring>
-#include <iterator>
-#include <map>
-#include <sstream>
 #include <utility>
 
-#include "map/exception_text.hpp"
-#include "os/symbols.hpp"
+#include "map/failures.hpp"
+#include "map/ranges.hpp"
 
 namespace shard::mapping {
-namespace {
-
-const char* name_of(board::failure_kind kind) {
-  switch (kind) {
-    case board::failure_kind::exception: return "exception";
-    case board::failure_kind::signal: return "signal";
-    case board::failure_kind::exit: return "exit";
-    case board::failure_kind::killed: return "killed";
-    case board::failure_kind::timeout: return "timeout";
-    case board::failure_kind::out_of_memory:
-    case board::failure_kind::out_of_memory_alone: return "oom";
-  }
-  return "?";
-}
-
-// By name, or where nobody came to name it, by place.
-std::vector<std::string> stack_of(const board::failure_record& record) {
-  std::vector<std::string> frames;
-  if (record.named.load(std::memory_order_acquire) != 0) {
-    std::istringstream names(record.names);
-    for (std::string line; std::getline(names, line);) frames.push_back(std::move(line));
-    return frames;
-  }
-  for (std::uint32_t k = 0; k < record.frames; ++k) {
-    frames.push_back(os::text_of(os::place_of(record.stack[k]), 0));
-  }
-  return frames;
-}
-
-// Of no chunk yet.
-failure told_by(const board::failure_record& record) {
-  const board::failure_facts& facts = record.facts;
-  failure one{.kind = name_of(facts.kind),
-              .what = record.what,
-              .signal = facts.signal,
-              .exit_status = facts.exit_status,
-              .attempt = facts.attempt,
-              .worker = facts.worker,
-              .stack = stack_of(record),
-              .stderr_tail = std::string(record.errors, record.error_bytes),
-              .pid = facts.pid,
-              .elapsed = facts.elapsed,
-              .user_time = facts.used.user,
-              .system_time = facts.used.system,
-              .max_rss_bytes = facts.used.max_rss_bytes};
-  if (facts.kind == board::failure_kind::exception) one.exception = type_in(one.what);
-  return one;
-}
-
-}  // namespace
-
 outcome::outcome(const board::board& on, const plan::partition& chunks)
     : board_(on), chunks_(chunks) {
   complete_ = on.settled() == chunks.chunks() && on.failures().empty();
@@ -179,8 +125,7 @@ report outcome::report_on(std::size_t map, seconds elapsed, unsigned workers) co
     const board::verdict judged = board_.verdict_on(chunk).load(std::memory_order_relaxed);
     counts.retries += judged.attempts() - last_failures(chunk);
   }
-  return {chunks_.indices(), completed_ranges(),        failures(), counts,
-          elapsed,           complete_ ? "" : trouble()};
+  return report(sets(), all_failures(board_, chunks_), counts, elapsed, complete_ ? "" : trouble());
 }
 
 // Of a run whose processes all died together, whatever ran then may be to blame.
@@ -209,51 +154,34 @@ std::size_t outcome::last_failures(std::size_t chunk) const {
   return judged.condemned() || (unfinished && judged.attempts() != 0) ? 1 : 0;
 }
 
-std::vector<range> outcome::completed_ranges() const {
-  std::vector<range> completed;
-  const auto add = [&](range part) {
-    if (!completed.empty() && completed.back().last == part.first) {
-      completed.back().last = part.last;
-    } else if (!part.empty()) {
-      completed.push_back(part);
-    }
-  };
-  if (complete_ && chunks_.indices() == chunks_.all().size()) {
-    add(chunks_.all());
-  } else {
-    for (std::size_t chunk = 0; chunk < chunks_.chunks(); ++chunk) {
-      for (const range part : completed_in(chunk)) add(part);
-    }
+// What was given up, whether all of it had been come to or not.
+std::vector<range> outcome::failed_in(std::size_t chunk) const {
+  const range all = chunks_[chunk];
+  if (complete_) return {};
+  if (board_.verdict_on(chunk).load(std::memory_order_relaxed).condemned()) {
+    return without(std::vector{all}, completed_in(chunk));
   }
-  return completed;
+  std::vector<range> failed;
+  if (const auto lost = given_up_.find(chunk); lost != given_up_.end()) {
+    for (const range part : lost->second)
+      append(failed, {all.first + part.first, all.first + part.last});
+  }
+  return failed;
 }
 
-// Each attempt once: whoever recorded it may have died before the verdict, and it was then made,
-// and recorded, again.
-std::vector<failure> outcome::failures() const {
-  std::map<std::pair<std::size_t, unsigned>, failure> of_chunks;
-  std::vector<failure> of_none;
-  for (const board::failure_record& record : board_.failures()) {
-    if (record.ready.load(std::memory_order_acquire) == 0) continue;
-    const board::failure_facts& facts = record.facts;
-    failure one = told_by(record);
-    if (facts.chunk == board::no_chunk) {
-      of_none.push_back(std::move(one));
-      continue;
-    }
-    const auto judged = board_.verdict_on(facts.chunk).load(std::memory_order_relaxed);
-    if (facts.attempt > judged.attempts()) continue;
-    one.chunk = facts.chunk;
-    one.indices = chunks_[facts.chunk];
-    if (facts.first != facts.last) {
-      one.indices = {one.indices.first + facts.first, one.indices.first + facts.last};
-    }
-    of_chunks[{one.chunk, one.attempt}] = std::move(one);
+index_sets outcome::sets() const {
+  index_sets all;
+  if (complete_ && chunks_.indices() == chunks_.all().size()) {
+    append(all.completed, chunks_.all());
+    return all;
   }
-  std::vector<failure> all;
-  all.reserve(of_chunks.size() + of_none.size());
-  for (auto& [key, one] : of_chunks) all.push_back(std::move(one));
-  std::ranges::move(of_none, std::back_inserter(all));
+  std::vector<range> every;
+  for (std::size_t chunk = 0; chunk < chunks_.chunks(); ++chunk) {
+    append(every, chunks_[chunk]);
+    for (const range part : completed_in(chunk)) append(all.completed, part);
+    for (const range part : failed_in(chunk)) append(all.failed, part);
+  }
+  all.not_tried = without(every, joined(all.completed, all.failed));
   return all;
 }
 

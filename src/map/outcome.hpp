@@ -39,8 +39,8 @@ class outcome {
   void find_committed();
   void find_given_up();
   std::vector<range> completed_in(std::size_t chunk) const;
-  std::vector<range> completed_ranges() const;
-  std::vector<failure> failures() const;
+  std::vector<range> failed_in(std::size_t chunk) const;
+  index_sets sets() const;
   std::size_t last_failures(std::size_t chunk) const;
   std::string trouble() const;
 

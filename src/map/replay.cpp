@@ -8,6 +8,7 @@
 
 #include "map/chunk_runner.hpp"
 #include "map/nesting.hpp"
+#include "map/ranges.hpp"
 #include "memory/segment.hpp"
 #include "os/anonymous.hpp"
 #include "shard/error.hpp"
@@ -50,6 +51,12 @@ std::vector<range> parts_of(const plan::partition& whole, const replayed& wanted
                   std::to_string(whole.indices()) + " that it maps in " + text_of(whole.all()));
 }
 
+std::vector<range> all_of(const plan::partition& whole) {
+  std::vector<range> all;
+  for (std::size_t chunk = 0; chunk < whole.chunks(); ++chunk) append(all, whole[chunk]);
+  return all;
+}
+
 void run_all(const detail::job& what, const plan::partition& chunks) {
   const state_layout states(what.reductions);
   const os::anonymous_memory partial(states.partial_bytes, os::sharing::none);
@@ -76,14 +83,14 @@ report replay(const detail::job& what, const plan::partition& whole, const repla
   const auto began = std::chrono::steady_clock::now();
   const std::vector<range> parts = parts_of(whole, wanted);
   run_all(what, plan::partition::listed({whole.all(), parts}));
-  return {whole.indices(),
-          {wanted.indices},
-          {},
-          {.map = wanted.map, .chunks = whole.chunks(), .grain = whole.grain(), .workers = 1},
-          std::chrono::steady_clock::now() - began,
-          whole.indices() == wanted.indices.size()
-              ? ""
-              : "SHARD_REPLAY has run the indices " + text_of(wanted.indices) + " and no others"};
+  const std::vector<range> completed{wanted.indices};
+  return report(
+      {.completed = completed, .not_tried = without(all_of(whole), completed)}, {},
+      {.map = wanted.map, .chunks = whole.chunks(), .grain = whole.grain(), .workers = 1},
+      std::chrono::steady_clock::now() - began,
+      whole.indices() == wanted.indices.size()
+          ? ""
+          : "SHARD_REPLAY has run the indices " + text_of(wanted.indices) + " and no others");
 }
 
 }  // namespace shard::mapping

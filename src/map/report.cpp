@@ -8,8 +8,12 @@
 #include <utility>
 #include <vector>
 
+#include "map/ranges.hpp"
+
 namespace shard {
 namespace {
+
+using mapping::indices_in;
 
 // What a printed report tells: failures, and of each of them frames and lines of stderr.
 constexpr std::size_t most_shown = 20;
@@ -17,12 +21,6 @@ constexpr std::size_t most_frames = 8;
 constexpr std::size_t longest_frame = 240;
 constexpr std::size_t most_lines = 5;
 constexpr std::size_t longest_line = 200;
-
-std::size_t indices_in(std::span<const range> ranges) {
-  std::size_t sum = 0;
-  for (const range part : ranges) sum += part.size();
-  return sum;
-}
 
 std::string plural(std::size_t count, const char* noun) {
   return std::to_string(count) + " " + noun + (count == 1 ? "" : "s");
@@ -135,12 +133,22 @@ std::vector<const failure*> telling(std::span<const failure> all) {
   return found;
 }
 
+// ", 2 failed, 30 not tried"; empty if all are completed.
+std::string missing_from(const report& result) {
+  std::string text;
+  if (const std::size_t count = indices_in(result.failed()); count != 0)
+    text += ", " + std::to_string(count) + " failed";
+  if (const std::size_t count = indices_in(result.not_tried()); count != 0)
+    text += ", " + std::to_string(count) + " not tried";
+  return text;
+}
+
 // The one line that a map_error says: what is missing, and the first reason, as closely as it is
 // known.
 std::string summary(const report& result) {
   std::ostringstream text;
   text << "cannot complete the map: found " << indices_in(result.completed()) << " of "
-       << result.indices() << " indices done, expected all";
+       << result.indices() << " indices done" << missing_from(result) << "; expected all";
   if (!result.trouble().empty()) text << "; " << result.trouble();
   if (!result.failures().empty()) {
     text << "; ";
@@ -152,21 +160,33 @@ std::string summary(const report& result) {
   return text.str();
 }
 
+// How to debug the k-th of the failures that are told: after the last one of each chunk that has
+// something to debug.
+std::string hint_after(const report& result, std::span<const failure* const> all, std::size_t k) {
+  std::string hint = result.replay(*all[k]);
+  for (std::size_t next = k + 1; next < all.size() && same_chunk(*all[k], *all[next]); ++next) {
+    if (!result.replay(*all[next]).empty()) return {};
+  }
+  return hint;
+}
+
 }  // namespace
 
-report::report(std::size_t indices, std::vector<range> completed, std::vector<failure> failures,
-               run_counts counts, seconds elapsed, std::string trouble)
-    : indices_(indices),
-      completed_(std::move(completed)),
+report::report(index_sets indices, std::vector<failure> failures, run_counts counts,
+               seconds elapsed, std::string trouble)
+    : sets_(std::move(indices)),
+      missing_(mapping::joined(sets_.failed, sets_.not_tried)),
       failures_(std::move(failures)),
       counts_(counts),
       elapsed_(elapsed),
       trouble_(std::move(trouble)) {}
 
-bool report::complete() const noexcept { return indices_in(completed_) == indices_; }
+std::size_t report::indices() const noexcept {
+  return indices_in(sets_.completed) + indices_in(missing_);
+}
 
 std::string report::replay(const failure& one) const {
-  if (counts_.map == 0 || one.indices.empty()) return {};
+  if (counts_.map == 0 || one.indices.empty() || one.from_outside) return {};
   return "SHARD_REPLAY=" + std::to_string(counts_.map) + ":" + std::to_string(one.indices.first) +
          "-" + std::to_string(one.indices.last);
 }
@@ -174,8 +194,10 @@ std::string report::replay(const failure& one) const {
 std::ostream& operator<<(std::ostream& to, const report& result) {
   const run_counts& counts = result.counts();
   std::ostringstream line;
-  line << indices_in(result.completed()) << " of " << result.indices() << " indices in "
-       << plural(counts.chunks, "chunk") << " on " << plural(counts.workers, "worker") << ", ";
+  const std::string missing = missing_from(result);
+  line << indices_in(result.completed()) << " of " << result.indices() << " indices" << missing
+       << (missing.empty() ? " in " : ", in ") << plural(counts.chunks, "chunk") << " on "
+       << plural(counts.workers, "worker") << ", ";
   line << brief(result.elapsed());
   if (counts.retries != 0)
     line << ", " << counts.retries << (counts.retries == 1 ? " retry" : " retries");
@@ -192,9 +214,8 @@ std::ostream& operator<<(std::ostream& to, const report& result) {
   for (std::size_t k = 0; k < shown; ++k) {
     to << "\n  ";
     print(to, *all[k], k == 0 ? nullptr : all[k - 1]);
-    const bool last = k + 1 == all.size() || !same_chunk(*all[k], *all[k + 1]);
-    const std::string hint = last ? result.replay(*all[k]) : "";
-    if (!hint.empty()) to << "\n    to debug it: " << hint;
+    if (const std::string hint = hint_after(result, all, k); !hint.empty())
+      to << "\n    to debug it: " << hint;
   }
   const std::size_t more = all.size() - shown + counts.failures_lost;
   if (more != 0) to << "\n  and " << plural(more, "failure") << " more";

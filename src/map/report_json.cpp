@@ -9,6 +9,12 @@ using nlohmann::ordered_json;
 
 ordered_json as_json(range of) { return {of.first, of.last}; }
 
+ordered_json as_json(std::span<const range> of) {
+  ordered_json all = ordered_json::array();
+  for (const range part : of) all.push_back(as_json(part));
+  return all;
+}
+
 ordered_json as_json(const failure& one) {
   return {{"kind", one.kind},
           {"what", one.what},
@@ -24,6 +30,7 @@ ordered_json as_json(const failure& one) {
           {"user_time", one.user_time.count()},
           {"system_time", one.system_time.count()},
           {"max_rss_bytes", one.max_rss_bytes},
+          {"from_outside", one.from_outside},
           {"stack", one.stack},
           {"stderr_tail", one.stderr_tail}};
 }
@@ -44,13 +51,14 @@ ordered_json as_json(const run_counts& counts) {
 }  // namespace
 
 std::string report::json() const {
-  ordered_json completed = ordered_json::array();
-  for (const range part : completed_) completed.push_back(as_json(part));
   ordered_json failures = ordered_json::array();
   for (const failure& one : failures_) failures.push_back(as_json(one));
   const ordered_json whole{{"complete", complete()},
-                           {"indices", indices_},
-                           {"completed", std::move(completed)},
+                           {"indices", indices()},
+                           {"completed", as_json(completed())},
+                           {"failed", as_json(failed())},
+                           {"not_tried", as_json(not_tried())},
+                           {"missing", as_json(missing())},
                            {"counts", as_json(counts_)},
                            {"elapsed", elapsed_.count()},
                            {"trouble", trouble_},

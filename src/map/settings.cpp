@@ -132,8 +132,8 @@ std::optional<double> in_seconds(std::optional<seconds> time) {
   return time->count();
 }
 
-bool wish(std::optional<bool> code, const char* name) {
-  return code ? *code : flag(name).value_or(false);
+bool wish(std::optional<bool> code, const char* name, bool otherwise = false) {
+  return code ? *code : flag(name).value_or(otherwise);
 }
 
 }  // namespace
@@ -155,7 +155,12 @@ settings resolve(const options& given) {
                                  most_retries_error, decided.retries_error);
   decided.retries_kill = chosen("retries_kill", given.retries_kill, "SHARD_RETRIES_KILL", 0u,
                                 most_retries_kill, decided.retries_kill);
-  decided.keep_going = wish(given.keep_going, "SHARD_KEEP_GOING");
+  decided.max_failures =
+      chosen("max_failures", given.max_failures, "SHARD_MAX_FAILURES", none, most, none);
+  decided.max_timeouts = chosen("max_timeouts", given.max_timeouts, "SHARD_MAX_TIMEOUTS", none,
+                                most, decided.max_timeouts);
+  // Who says how many indices may fail doesn't want the run to end at the first one.
+  decided.keep_going = wish(given.keep_going, "SHARD_KEEP_GOING", decided.max_failures != 0);
   decided.allow_threads = wish(given.allow_threads, "SHARD_ALLOW_THREADS");
   decided.prefix_output = wish(given.prefix_output, "SHARD_PREFIX_OUTPUT");
   const std::optional<executor> wished = executor_variable();

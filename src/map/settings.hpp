@@ -26,6 +26,8 @@ struct settings {
   unsigned retries_error = 0;
   unsigned retries_kill = 100;
   bool keep_going = false;
+  std::size_t max_failures = 0;    // 0: no limit
+  std::size_t max_timeouts = 256;  // 0: no limit
   bool allow_threads = false;
   bool prefix_output = false;
   executor run_on = executor::processes;

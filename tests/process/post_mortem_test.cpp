@@ -545,7 +545,8 @@ TEST_F(PostMortem, IsTheSameInJson) {
     EXPECT_THAT(one.stderr_tail, EndsWith("index " + std::to_string(one.chunk) + " \xff\n"));
     EXPECT_THAT(found["stderr_tail"].get<std::string>(),
                 EndsWith("index " + std::to_string(one.chunk) + " \xef\xbf\xbd\n"));
-    EXPECT_EQ(found.size(), 16u) << "a member is not compared here";
+    EXPECT_EQ(found["from_outside"], one.from_outside);
+    EXPECT_EQ(found.size(), 17u) << "a member is not compared here";
   }
   EXPECT_EQ(told["failures"][0]["what"], "std::runtime_error: in \"words\"\xef\xbf\xbd");
   EXPECT_EQ(told["failures"][1]["what"], run.failures()[1].what);

@@ -28,8 +28,8 @@ class Settings : public testing::Test {
     for (const char* name :
          {"SHARD_WORKERS", "SHARD_GRAIN", "SHARD_RETRIES", "SHARD_RETRIES_ERROR",
           "SHARD_RETRIES_KILL", "SHARD_KEEP_GOING", "SHARD_TIMEOUT", "SHARD_TIMEOUT_FACTOR",
-          "SHARD_MEMORY_LIMIT_BYTES", "SHARD_ALLOW_THREADS", "SHARD_PREFIX_OUTPUT",
-          "SHARD_EXECUTOR", "SHARD_REPLAY"}) {
+          "SHARD_MEMORY_LIMIT_BYTES", "SHARD_MAX_FAILURES", "SHARD_MAX_TIMEOUTS",
+          "SHARD_ALLOW_THREADS", "SHARD_PREFIX_OUTPUT", "SHARD_EXECUTOR", "SHARD_REPLAY"}) {
       const char* const value = std::getenv(name);
       before_[name] = value == nullptr ? std::nullopt : std::optional<std::string>(value);
       ::unsetenv(name);
@@ -58,6 +58,8 @@ TEST_F(Settings, HaveTheirDefaults) {
   EXPECT_EQ(decided.retries_error, 0u);
   EXPECT_EQ(decided.retries_kill, 100u);
   EXPECT_FALSE(decided.keep_going);
+  EXPECT_EQ(decided.max_failures, 0u);
+  EXPECT_EQ(decided.max_timeouts, 256u);
   EXPECT_FALSE(decided.allow_threads);
   EXPECT_FALSE(decided.prefix_output);
   EXPECT_EQ(decided.run_on, executor::processes);
@@ -73,6 +75,8 @@ void set_all() {
   ::setenv("SHARD_RETRIES_ERROR", "5", 1);
   ::setenv("SHARD_RETRIES_KILL", "7", 1);
   ::setenv("SHARD_KEEP_GOING", "1", 1);
+  ::setenv("SHARD_MAX_FAILURES", "11", 1);
+  ::setenv("SHARD_MAX_TIMEOUTS", "12", 1);
   ::setenv("SHARD_ALLOW_THREADS", "1", 1);
   ::setenv("SHARD_PREFIX_OUTPUT", "1", 1);
   ::setenv("SHARD_EXECUTOR", "threads", 1);
@@ -90,6 +94,8 @@ TEST_F(Settings, OfTheEnvironmentWinOverDefaults) {
   EXPECT_EQ(decided.retries_error, 5u);
   EXPECT_EQ(decided.retries_kill, 7u);
   EXPECT_TRUE(decided.keep_going);
+  EXPECT_EQ(decided.max_failures, 11u);
+  EXPECT_EQ(decided.max_timeouts, 12u);
   EXPECT_TRUE(decided.allow_threads);
   EXPECT_TRUE(decided.prefix_output);
   EXPECT_EQ(decided.run_on, executor::threads);
@@ -107,6 +113,8 @@ TEST_F(Settings, OfTheCodeWinOverTheEnvironment) {
                                     .retries_error = 0,
                                     .retries_kill = 100,
                                     .keep_going = false,
+                                    .max_failures = 3,
+                                    .max_timeouts = 4,
                                     .run_on = executor::processes,
                                     .allow_threads = false,
                                     .prefix_output = false});
@@ -119,6 +127,8 @@ TEST_F(Settings, OfTheCodeWinOverTheEnvironment) {
   EXPECT_EQ(decided.retries_error, 0u);
   EXPECT_EQ(decided.retries_kill, 100u);
   EXPECT_FALSE(decided.keep_going);
+  EXPECT_EQ(decided.max_failures, 3u);
+  EXPECT_EQ(decided.max_timeouts, 4u);
   EXPECT_FALSE(decided.allow_threads);
   EXPECT_FALSE(decided.prefix_output);
   EXPECT_EQ(decided.run_on, executor::processes);
@@ -134,7 +144,9 @@ TEST_F(Settings, OfTheCodeWinOverTheEnvironmentWhereTheyAreZero) {
                                     .memory_limit_bytes = 0,
                                     .retries = 0,
                                     .retries_error = 0,
-                                    .retries_kill = 0});
+                                    .retries_kill = 0,
+                                    .max_failures = 0,
+                                    .max_timeouts = 0});
   EXPECT_EQ(decided.workers, 0u);
   EXPECT_EQ(decided.grain, 0u);
   EXPECT_EQ(decided.timeout, 0s);
@@ -143,6 +155,20 @@ TEST_F(Settings, OfTheCodeWinOverTheEnvironmentWhereTheyAreZero) {
   EXPECT_EQ(decided.retries, 0u);
   EXPECT_EQ(decided.retries_error, 0u);
   EXPECT_EQ(decided.retries_kill, 0u);
+  EXPECT_EQ(decided.max_failures, 0u);
+  EXPECT_EQ(decided.max_timeouts, 0u);
+}
+
+// Who says how many indices may fail doesn't want the run to end at the first.
+TEST_F(Settings, OfALimitOfFailuresKeepARunGoingUnlessToldOtherwise) {
+  EXPECT_TRUE(resolve({.max_failures = 1}).keep_going);
+  EXPECT_FALSE(resolve({.max_failures = 0}).keep_going);
+  EXPECT_FALSE(resolve({.keep_going = false, .max_failures = 1}).keep_going);
+  set("SHARD_MAX_FAILURES", "1");
+  EXPECT_TRUE(resolve({}).keep_going);
+  EXPECT_FALSE(resolve({.keep_going = false}).keep_going);
+  set("SHARD_KEEP_GOING", "0");
+  EXPECT_FALSE(resolve({}).keep_going);
 }
 
 // Any unit of std::chrono, as it stands.
@@ -170,8 +196,9 @@ TEST_F(Settings, OfEveryExecutorAreUnderstood) {
 
 TEST_F(Settings, OfAnEmptyVariableAreAsIfItWereNotSet) {
   set_all();
-  for (const char* name : {"SHARD_WORKERS", "SHARD_TIMEOUT", "SHARD_MEMORY_LIMIT_BYTES",
-                           "SHARD_RETRIES", "SHARD_KEEP_GOING", "SHARD_EXECUTOR"}) {
+  for (const char* name :
+       {"SHARD_WORKERS", "SHARD_TIMEOUT", "SHARD_MEMORY_LIMIT_BYTES", "SHARD_RETRIES",
+        "SHARD_KEEP_GOING", "SHARD_MAX_FAILURES", "SHARD_EXECUTOR"}) {
     set(name, "");
   }
   const settings decided = resolve({});
@@ -220,6 +247,8 @@ INSTANTIATE_TEST_SUITE_P(
         bad{"SHARD_TIMEOUT_FACTOR", "ten", "from 0 to 1e9"},
         bad{"SHARD_MEMORY_LIMIT_BYTES", "1G", "a number from 0"},
         bad{"SHARD_MEMORY_LIMIT_BYTES", "-1", "a number from 0"},
+        bad{"SHARD_MAX_FAILURES", "many", "a number from 0"},
+        bad{"SHARD_MAX_TIMEOUTS", "-1", "a number from 0"},
         bad{"SHARD_KEEP_GOING", "yes", "0 or 1"}, bad{"SHARD_ALLOW_THREADS", "2", "0 or 1"},
         bad{"SHARD_PREFIX_OUTPUT", "true", "0 or 1"},
         bad{"SHARD_EXECUTOR", "Serial", "processes, threads or serial"},
@@ -246,6 +275,10 @@ TEST_F(Settings, OfTheCodeThatCannotBeHonouredAreNamed) {
            {"the option timeout_factor", "1e+300"});
   mentions(refusal([] { resolve({.memory_limit_bytes = static_cast<std::size_t>(-1)}); }),
            {"the option memory_limit_bytes", "18446744073709551615"});
+  mentions(refusal([] { resolve({.max_failures = static_cast<std::size_t>(-1)}); }),
+           {"the option max_failures", "18446744073709551615"});
+  mentions(refusal([] { resolve({.max_timeouts = static_cast<std::size_t>(-1)}); }),
+           {"the option max_timeouts", "18446744073709551615"});
   mentions(refusal([] { resolve({.retries = 201}); }),
            {"the option retries:", "201", "from 0 to 200"});
   mentions(refusal([] { resolve({.retries_error = 101}); }), {"the option retries_error", "101"});
