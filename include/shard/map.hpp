@@ -1,8 +1,8 @@
-// The call: map a kernel over an index space, in supervised worker processes.
+// The call: maps a kernel over an index space, in supervised worker processes.
 //
 //   map([options,] space, arguments…, kernel)
 //
-// The space says what is mapped, and what the kernel is called with:
+// The space says which indices are mapped, and with what the kernel is called:
 //
 //   count, range, chunks,          kernel(range chunk, …) once for each chunk, or
 //   chunk_list, weighted           kernel(std::size_t i, …) once for each index; returns nothing
@@ -11,26 +11,27 @@
 //   std::tie(buffer<T>&, …)        kernel(std::size_t i, …) -> std::tuple<T, …>, likewise
 //   buffer<T, 2>&                  kernel(std::size_t i, std::size_t j, …) -> T, or
 //                                  kernel(std::size_t i, std::span<T> row, …) once for each row;
-//                                  returns nothing. Write the row's type: an `auto` is taken for j
+//                                  returns nothing. Write the row's type: shard takes `auto` for j
 //
-// Each argument gives the kernel one more parameter, in order. A kernel runs in a worker: it sees
-// the caller's variables as they were when map was called (captured buffers, too, read-only), and
-// what it assigns to them is lost. Its output may depend on nothing but its indices and inputs,
-// since a chunk is run again when its worker dies. It is called as const.
+// Each argument gives the kernel one more parameter, in order.
+//
+// A kernel runs in a worker process. It sees the caller's variables as they were when map was
+// called. What it assigns to them is lost. Captured buffers are read-only there. The kernel is
+// called as const. When a worker dies, shard runs its chunk again: the output of a kernel may
+// therefore depend on nothing but its indices and inputs.
 //
 // A kernel must not read what the same map writes: not through a capture, not through another
-// argument, and not from the slice of an out() before writing there. A chunk that is run again
-// would read what its own first try wrote. Read one buffer and write another, or use inout(). map
-// refuses an output that is also another argument, by whichever of its handles; reading a captured
-// output faults in a worker process, and the report says so.
+// argument, and not from the slice of an out() before it has written there. A chunk that is run
+// again would read what its own first attempt wrote. Read one buffer and write another, or use
+// inout(). map refuses an output that is also another argument, through whichever handle. In a
+// worker process, reading a captured output faults, and the report says so.
 //
-// A kernel may call map, with buffers that it has made or opened, and to read, with any but the
-// outputs of its own map.
+// A kernel may call map. It may write to buffers that it made or opened itself. It may read any
+// buffer except the outputs of its own map.
 //
-// When a chunk has failed too often (options::retries), the indices that fail in it are found by
-// running the kernel on ever smaller parts of it: a kernel(range chunk, …) is then called with
-// parts of a chunk, in ascending order, and what it adds to ordered reductions goes on from part to
-// part.
+// When a chunk has failed too often (options::retries), shard looks for the indices that fail. It
+// then calls a kernel(range chunk, …) with parts of a chunk. What the kernel adds to ordered
+// reductions goes on from part to part, in ascending order.
 #pragma once
 
 #include <array>
@@ -52,35 +53,37 @@
 
 namespace shard {
 
-// The whole buffer, read-only: the kernel receives view<T, Rank>. Any number of chunks may read it.
+// The kernel receives view<T, Rank>: the whole buffer, read-only. Any number of chunks may read the
+// buffer.
 template <class T, std::size_t Rank>
 auto in(const buffer<T, Rank>& from);
 
-// The chunk's own rows, to write: slice<T, Rank>. What is in them before is unspecified: the kernel
-// must not read an element that it has not written, nor `to` in any other way. A buffer made by
-// create() gets its final name when a map that covers all of it completes.
+// The kernel receives slice<T, Rank>: the chunk's own rows, to write. What the rows hold before is
+// unspecified: the kernel must not read an element before it has written that element, and must not
+// read `to` in any other way. If create() made the buffer, its file gets the final name when a map
+// that covers the whole buffer completes.
 template <class T, std::size_t Rank>
 auto out(buffer<T, Rank>& to);
 template <class T, std::size_t Rank>
 void out(const buffer<T, Rank>&& temporary) = delete;  // its elements would be gone with it
 
-// The chunk's own rows, to change in place: slice<T, Rank>, holding the old values, which are
-// brought back before a chunk is run again: each index counts once. What is not completed in the
-// end holds its old values. Costs a copy of each chunk's rows.
+// The kernel receives slice<T, Rank>: the chunk's own rows with their old values, to change in
+// place. shard brings the old values back before it runs a chunk again, so each index counts once.
+// Rows that are not completed in the end hold their old values. Costs a copy of each chunk's rows.
 template <class T, std::size_t Rank>
 auto inout(buffer<T, Rank>& both);
 template <class T, std::size_t Rank>
 void inout(const buffer<T, Rank>&& temporary) = delete;
 
-// Atomic operations on any element, from any chunk: shared_view<T, Rank>. At least once: a chunk
-// that is run again repeats them.
+// The kernel receives shared_view<T, Rank>: atomic operations on any element, from any chunk. They
+// happen at least once: a chunk that is run again repeats them.
 template <class T, std::size_t Rank>
 auto shared(buffer<T, Rank>& both);
 template <class T, std::size_t Rank>
 void shared(const buffer<T, Rank>&& temporary) = delete;
 
-// The kernel receives R::accumulator&, adds to it, and each chunk's additions count exactly once.
-// The reducer must live until the map returns.
+// The kernel receives R::accumulator& and adds to the accumulator. The additions of each chunk
+// count exactly once. The reducer must live until the map returns.
 template <reducer R>
 auto reduce(R& into);
 
@@ -88,39 +91,42 @@ auto reduce(R& into);
 template <class X>
 auto value(X x);
 
-// The kernel receives State&: what make(arguments…) returns, in each worker a state of its own. It
-// is made when the worker enters, before its first chunk, and made anew in one that replaces it;
-// destroyed when the worker leaves (not when it dies). For what is costly to make, such as scratch
-// memory, a plan of a transform, or a connection. It is a cache, and must not change results: which
-// chunks a worker runs, and how many, differs from run to run. What a kernel that threw has left in
-// it stays there. make and its arguments are copied; make is called as const.
+// The kernel receives State&: what make(arguments…) returns. Each worker has a state of its own.
+// shard calls make when a worker enters, before its first chunk, and again in each worker that
+// replaces another. shard destroys the state when the worker leaves, but not when the worker dies.
+// Use worker_state for what is costly to make: scratch memory, a plan of a transform, a connection.
 //
-// A make that throws or crashes blames no chunk. In worker processes it is tried again, until more
-// than 100 workers have died outside of chunks: the run then ends with map_error, which names it.
-// In threads and inline, what it throws leaves map.
+// The state is a cache, and must not change results: which chunks a worker runs, and how many,
+// differs from run to run. If a kernel throws, the state stays as the kernel left it. shard copies
+// make and its arguments, and calls make as const.
+//
+// A make that throws or crashes blames no chunk. In worker processes shard tries again until more
+// than 100 workers have died outside of chunks. The run then ends with map_error, which names the
+// cause. In threads and inline, what make throws leaves map.
 template <class F, class... V>
 auto worker_state(F make, V... arguments);
 
-// Runs the kernel on every index and returns when all outputs and reductions are final. Throws
-// map_error if an index is missing at the end, and shard::error if the run can't be started, before
-// anything has run, or if an output that create() has made can't get its name at the end (its
-// elements and the reductions are then final). Requires an output (a buffer space, out, inout), a
-// reducer, or a shared buffer.
+// Runs the kernel on every index, and returns when all outputs and reductions are final. Requires
+// an output (a buffer space, out, inout), a reducer, or a shared buffer.
+//
+// Throws map_error if an index is missing at the end. Throws shard::error, before anything has run,
+// if the run can't be started. Throws shard::error at the end if a file that create() made can't
+// get its final name: the elements and the reductions are final then.
 template <class Space, class... Rest>
 report map(const options& how, Space&& space, Rest&&... arguments_then_kernel);
 template <class Space, class... Rest>
   requires(!std::same_as<std::remove_cvref_t<Space>, options>)
 report map(Space&& space, Rest&&... arguments_then_kernel);
 
-// The same, but what failed is only in the report.
+// As map, but throws no map_error: the report says what failed and what is missing.
 template <class Space, class... Rest>
 [[nodiscard]] report try_map(const options& how, Space&& space, Rest&&... arguments_then_kernel);
 template <class Space, class... Rest>
   requires(!std::same_as<std::remove_cvref_t<Space>, options>)
 [[nodiscard]] report try_map(Space&& space, Rest&&... arguments_then_kernel);
 
-// map for kernels that are called for their effects outside the program, on files for example, and
-// need no output. Such effects happen at least once for each index.
+// As map, for kernels that need no output, since they are called for their effects outside of the
+// program, for example on files. Such effects happen at least once for each index.
 template <class Space, class... Rest>
 report for_each(const options& how, Space&& space, Rest&&... arguments_then_kernel);
 template <class Space, class... Rest>

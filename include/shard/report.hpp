@@ -1,4 +1,5 @@
-// What a map did: which indices are final, and every failure as data.
+// What a map did: which indices are final, which failed, which were not tried; and every failure as
+// data.
 #pragma once
 
 #include <cstddef>
@@ -13,54 +14,57 @@
 
 namespace shard {
 
-// One failed attempt at one chunk, or a death that blames no chunk.
+// One failed attempt at a chunk or at a part of a chunk; or the death of a worker outside of any
+// chunk.
 struct failure {
   std::size_t chunk = 0;  // number of the chunk in the plan
-  range indices = {};     // its indices; empty: the worker was not inside a kernel
+  range indices = {};     // the indices of the attempt; empty: the worker was not inside a kernel
   std::string kind = {};  // "exception", "signal", "exit", "killed", "timeout", "oom"
-  std::string what = {};  // one line: the exception's type and text, the signal and address, …
-  int signal = 0;         // that ended the worker; 0: none
-  int exit_status = 0;    // that the worker ended with, for kind "exit"
-  unsigned attempt = 0;   // counts from 1 within the chunk
-  unsigned worker = 0;    // number of the worker, from 0; its replacement has the same
+  std::string what = {};  // one line: the exception's type and text, or the signal and address, …
+  int signal = 0;         // the signal that ended the worker; 0: none
+  int exit_status = 0;    // the worker's exit status, for kind "exit"
+  unsigned attempt = 0;   // number of the attempt, from 1 in each chunk
+  unsigned worker = 0;    // number of the worker, from 0; a replacement keeps the number
 
-  // The type of the exception; what it nests follows its own text in `what`.
+  // The type of the exception. `what` also has the exceptions that this exception nests.
   std::string exception = {};
 
-  // Where a signal met the worker: the innermost function first, the kernel last. Each is "function
-  // at file:line" as far as the program was built with -g, else "function in program+0x1234". Empty
-  // for other kinds, and for a signal that no handler gets to see.
+  // The stack of the worker when the signal came: the innermost function first, the kernel last.
+  // Each is "function at file:line" where the program was built with -g, else
+  // "function in program+0x1234". Empty for other kinds, and for signals that no handler sees.
   std::vector<std::string> stack = {};
 
-  // The last lines that the worker had written to stderr, up to 2 KiB, as they were: any bytes.
+  // The last lines that the worker had written to stderr, at most 2 KiB. Can have any bytes.
   std::string stderr_tail = {};
 
-  int pid = 0;                    // of the worker
-  seconds elapsed = {};           // that the chunk had been running
-  seconds user_time = {};         // that the worker had used, with all its chunks
-  seconds system_time = {};       //
-  std::size_t max_rss_bytes = 0;  // its memory at most, with what it had inherited
+  int pid = 0;                    // process id of the worker
+  seconds elapsed = {};           // how long the attempt had been running
+  seconds user_time = {};         // processor time of the worker, for all its chunks
+  seconds system_time = {};       // the same, in the operating system
+  std::size_t max_rss_bytes = 0;  // peak memory of the worker, with what it had inherited
 
-  // The kernel is not to blame: SIGKILL came from outside, or memory ran out while several workers
-  // ran.
+  // true: the kernel is not to blame. Either SIGKILL came from outside, or memory ran out while
+  // several workers ran.
   bool from_outside = false;
 };
 
 // Counts of one run.
 struct run_counts {
-  std::size_t map = 0;            // number of the map in its process, from 1; 0: inside a kernel
-  std::size_t chunks = 0;         // in the plan
-  std::size_t grain = 0;          // indices in a chunk; 0: they differ
-  unsigned workers = 0;           // that ran at a time
-  std::size_t retries = 0;        // chunks run again after a failure that was theirs
-  std::size_t deaths = 0;         // workers that ended before their work did
-  std::size_t replacements = 0;   // workers that took more memory than the limit
-  std::size_t takeovers = 0;      // supervisors that died and were replaced
-  std::size_t failures_lost = 0;  // beyond what the report has room for
-  std::size_t output_lost = 0;    // bytes that workers printed and nobody took
+  std::size_t map = 0;      // number of the map in its process, from 1; 0: inside a kernel
+  std::size_t chunks = 0;   // chunks in the plan
+  std::size_t grain = 0;    // indices in a chunk; 0: chunks differ
+  unsigned workers = 0;     // workers that ran at the same time
+  std::size_t retries = 0;  // attempts that followed a failure of the same chunk
+  std::size_t deaths = 0;   // workers that ended before their work did
+  std::size_t replacements =
+      0;                      // workers that were replaced since they were above the memory limit
+  std::size_t takeovers = 0;  // supervisors that died and were replaced
+  std::size_t failures_lost = 0;  // failures for which the report has no room: it has 1024
+  std::size_t output_lost = 0;    // bytes that workers printed and that nobody read
 };
 
-// Every index of a map, each in one of three sets.
+// The indices of a map, each in exactly one of three sets. In each set the ranges are ascending,
+// disjoint and not adjacent.
 struct index_sets {
   std::vector<range> completed = {};
   std::vector<range> failed = {};
@@ -70,8 +74,8 @@ struct index_sets {
 class report {
  public:
   report() = default;
-  report(index_sets indices, std::vector<failure> failures, run_counts counts,
-                  seconds elapsed, std::string trouble = {});
+  report(index_sets indices, std::vector<failure> failures, run_counts counts, seconds elapsed,
+         std::string trouble = {});
 
   // Every index is final.
   bool complete() const noexcept { return missing_.empty(); }
@@ -79,39 +83,42 @@ class report {
   // How many indices were mapped, or were to be.
   std::size_t indices() const noexcept;
 
-  // Each index of the map is in exactly one of the next three. In each the ranges are ascending,
-  // disjoint and not adjacent.
+  // completed(), failed() and not_tried() add up to all indices of the map. In each the ranges are
+  // ascending, disjoint and not adjacent.
 
   // The final indices. Their outputs and their part in every reduction are exactly what a serial
-  // loop gives. Outputs of all other indices are unspecified. Reductions have nothing of them.
+  // loop gives. The outputs of all other indices are unspecified, and no reduction has anything of
+  // these indices.
   std::span<const range> completed() const noexcept { return sets_.completed; }
 
-  // The indices that were given up: the kernel failed there too often.
+  // The indices that were given up, since the kernel failed there too often.
   std::span<const range> failed() const noexcept { return sets_.failed; }
 
-  // The indices that are neither: the run ended before it was known whether the kernel fails there.
+  // All other indices: the run ended before shard knew whether the kernel fails there.
   std::span<const range> not_tried() const noexcept { return sets_.not_tried; }
 
-  // failed() and not_tried() together, for a map that is to do the rest.
+  // The indices that are not completed: failed() and not_tried() together. To map the rest later,
+  // pass them to a chunk_list.
   std::span<const range> missing() const noexcept { return missing_; }
 
-  // In order of chunk and attempt; the ones that blame no chunk come last.
+  // In the order of chunks and attempts. Failures outside of any chunk come last.
   std::span<const failure> failures() const noexcept { return failures_; }
 
   const run_counts& counts() const noexcept { return counts_; }
   seconds elapsed() const noexcept { return elapsed_; }
 
-  // The variable with which the program, run again, runs of this map nothing but what failed here,
-  // in the calling process, for a debugger: "SHARD_REPLAY=2:613-614". Empty for a failure that
-  // blames no chunk or came from outside, and for a map inside a kernel, which fails with its
-  // chunk.
+  // How to debug a failure: "SHARD_REPLAY=2:613-614". If the program runs again with this variable,
+  // this map runs only the indices that failed here, in the calling process. Empty if there is
+  // nothing to debug: for a failure outside of any chunk, for a failure that came from outside, and
+  // for a map inside a kernel (debug the outer map).
   std::string replay(const failure& one) const;
 
-  // Why the run ended early, where no chunk is to blame; else empty.
+  // Why the run ended early, if no single chunk is to blame; else empty.
   const std::string& trouble() const noexcept { return trouble_; }
 
-  // All of this as one JSON object on one line, its members named as the functions and members
-  // here; ranges are [first, last], durations seconds. Bytes that are not UTF-8 become U+FFFD.
+  // All of this as one JSON object on one line. Its members have the names of the functions and
+  // members here. A range is [first, last], a duration a number of seconds. Bytes that are not
+  // UTF-8 become U+FFFD.
   std::string json() const;
 
  private:
@@ -123,16 +130,16 @@ class report {
   std::string trouble_;
 };
 
-// One line of counts (how many indices failed and how many were not tried, unless none), a
-// paragraph for each of the first 20 failures that tell something new (of a chunk that was searched
-// for what fails in it: the first attempt, and each single index), and a line that counts the
-// others. A paragraph says what failed and why; then the stack from the program's own code on, if
-// it is not the same as in the paragraph before; then the end of the worker's stderr; then how to
-// run it in a debugger.
+// The report as text. The first line has the counts; how many indices failed and how many were not
+// tried, it says only if there are any. Then comes a paragraph for each of the first 20 failures
+// that tell something new. Of a chunk that was searched for the indices that fail, these are the
+// first attempt and each single index. A last line counts the other failures. A paragraph says what
+// failed and why, the stack from the program's own code on (unless the paragraph before has the
+// same), the end of the worker's stderr, and how to run the failure in a debugger.
 std::ostream& operator<<(std::ostream&, const report&);
 
-// Thrown by map when an index is missing at the end. The outputs keep what was completed; of a
-// file made by create(), nothing is left unless its finish() is called.
+// map throws this if an index is missing at the end. The outputs keep what was completed. Of a file
+// that create() made nothing is left, unless its finish() is called.
 class map_error : public error {
  public:
   explicit map_error(report result);

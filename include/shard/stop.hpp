@@ -1,12 +1,12 @@
-// Ctrl-C and kill(1) as a wish instead of the program's end. Nothing is installed without one of
-// these:
+// Lets Ctrl-C and kill(1) stop a map instead of ending the program. shard installs no handler for
+// these signals unless the program makes a stop_on_signals:
 //
 //   shard::stop_on_signals guard;
 //   try {
 //     shard::map(out, kernel);
 //   } catch (const shard::map_error& e) {
 //     if (guard.signal() == 0) throw;
-//     keep(e.result().completed());
+//     save_what_is_there(e.result().completed());
 //   }
 #pragma once
 
@@ -18,34 +18,37 @@ class stop_signals;
 
 namespace shard {
 
-// While one lives, SIGINT and SIGTERM stop the maps that begin in its life, as options::stop does:
+// While a guard lives, SIGINT and SIGTERM stop the maps that begin in its life, as options::stop
+// does. Both signals count together:
 //
-//   the first    chunks that run are finished, no more are started; later maps start none. map
-//                throws map_error, try_map returns the report, with what was completed.
-//   the second   the same, at once: the workers are killed. Not in threads or inline, where nobody
-//                can be killed alone: the map still waits for the chunks that run.
-//   any other    nothing.
+//   the first    The chunks that are running finish, and shard starts no more. Later maps start no
+//                chunk at all. map throws map_error and try_map returns the report, with what was
+//                completed.
+//   the second   The same at once: shard kills the workers. In threads or inline, shard cannot kill
+//                a kernel: the map still waits for the chunks that are running.
+//   any other    Nothing.
 //
-// Both kinds count together. It makes no difference which thread a signal comes to, or whether a
-// map runs just then. Maps inside a kernel belong to its chunk, and don't hear of it.
+// A signal counts whichever thread it comes to, and whether or not a map is running. Maps inside a
+// kernel are a part of the kernel's chunk: signals do not stop them.
 //
-// A signal that is ignored when the guard is made (by nohup, or a shell that starts a job in the
-// background) stays so. Other signals are left alone. At the end each signal has the action that it
-// had before, unless another was set since. In a child that the program forks the signals do at
-// once what they did before.
+// If a signal is ignored when the guard is made, the guard leaves it ignored. (nohup ignores
+// signals, and so does a shell for a job in the background.) The guard leaves all other signals
+// alone. When the guard ends, each signal gets back the action that it had before, unless the
+// program has set another one since. In a child that the program forks, the signals have their
+// former actions at once.
 //
-// Guards may live at the same time, in any thread and order: they are one, which begins with the
-// first and ends with the last. A map that runs goes on to listen when the last guard ends, but no
-// more signals come.
+// Several guards may live at the same time, in any threads, and end in any order. They act as one
+// guard that begins with the first and ends with the last. If the last guard ends while a map runs,
+// the map still listens, but no more signals come.
 class stop_on_signals {
  public:
-  // Throws shard::error if there are no descriptors left for it.
+  // Throws shard::error if the process has no free descriptors.
   stop_on_signals();
   stop_on_signals(const stop_on_signals&) = delete;
   stop_on_signals& operator=(const stop_on_signals&) = delete;
   ~stop_on_signals();
 
-  // SIGINT or SIGTERM, whichever came first; 0: none did.
+  // The signal that came first: SIGINT or SIGTERM. 0: none has come.
   int signal() const noexcept;
 
  private:
