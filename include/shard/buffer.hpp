@@ -212,6 +212,11 @@ class buffer : public detail::owner_atomics<buffer<T, Rank>, T, Rank> {
   // For reopen(), here or in a process it is sent to; closed with the buffer. -1 after a move.
   int descriptor() const noexcept { return owner_ ? detail::descriptor_of(*owner_) : -1; }
 
+  // Whether the call that made this handle made the array, too, and did not find it there: how to
+  // tell what open_or_create did. True of buffers in memory and of copies; false of what was
+  // opened, reopened or received, of read_only() handles, and of closed buffers.
+  bool was_created() const noexcept { return owner_ && detail::was_created(*owner_); }
+
   // ---- Bulk transfers, between all processes that have the buffer. Each is one transfer: no other
   // sees or leaves half of it, and those of other elements don't wait for it, unless they are
   // neighbours (docs/buffers.md). Elements are numbered in row-major order. Nothing is transferred,

@@ -36,7 +36,7 @@ os::descriptor open_either(array_file& to) {
 // Whatever path led to it.
 backing kind_of(const os::descriptor& file) {
   if (os::sealed(file.get())) return backing::memory;
-  return memory::name_of_shared(os::status(file.get())) ? backing::named : backing::file;
+  return memory::name_of_shared(file.get()) ? backing::named : backing::file;
 }
 
 void require_printable(const array_file& of) {

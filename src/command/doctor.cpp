@@ -139,7 +139,7 @@ finding check_shared_memory() try {
   return {"/dev/shm", verdict::problem, e.code().message(), "named buffers need it mounted"};
 }
 
-finding check_names() {
+finding check_names() try {
   const std::vector<named::entry> all = named::list();
   std::size_t held = 0;
   std::size_t left = 0;
@@ -152,6 +152,8 @@ finding check_names() {
   if (left == 0) return {"named buffers", verdict::ok, found, "nothing to tidy up"};
   return {"named buffers", verdict::note, found,
           fmt::format("{} of memory are taken for nothing: shard gc", size(left_bytes))};
+} catch (const error& e) {
+  return {"named buffers", verdict::problem, "not known", printable(e.what())};
 }
 
 finding check_huge_pages() {

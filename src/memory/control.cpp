@@ -1,10 +1,12 @@
 #include "memory/control.hpp"
 
 #include <algorithm>
+#include <array>
 #include <bit>
 #include <cerrno>
 #include <cstddef>
 #include <cstring>
+#include <exception>
 #include <new>
 #include <string>
 
@@ -83,6 +85,7 @@ bool laid_out(const control_header& of, const control_plan& plan) noexcept {
 
 std::unique_ptr<control> control::for_writing(const place& where) {
   std::unique_ptr<control> made(new control(where, os::protection::write));
+  if (where.grows) made->spare_ = os::open_again(where.descriptor, os::protection::write);
   const turn mine(made->own_);
   os::byte_release if_it_fails(made->own_, writers_byte);
   const bool first = os::try_lock_byte(made->own_, writers_byte, os::hold::exclusive);
@@ -90,8 +93,9 @@ std::unique_ptr<control> control::for_writing(const place& where) {
   made->map_lines();
   made->require_ours();
   made->cuttable_ = where.grows && made->lines_->header.permanent.load() == 0;
+  if (!made->cuttable_) made->spare_ = {};
   if (first) made->lay_out();
-  os::lock_byte(made->own_, writers_byte, os::hold::shared);
+  os::join_byte(made->own_, writers_byte);
   if_it_fails.cancel();
   return made;
 }
@@ -99,8 +103,9 @@ std::unique_ptr<control> control::for_writing(const place& where) {
 std::unique_ptr<control> control::for_reading(const place& where) {
   std::unique_ptr<control> made(new control(where, os::protection::read));
   try {
-    os::lock_byte(made->own_, readers_byte, os::hold::shared);
-  } catch (const os::call_failed&) {
+    os::join_byte(made->own_, readers_byte);
+  } catch (const os::call_failed& e) {
+    if (!os::without_locks(e.code())) throw;
     return nullptr;
   }
   made->find_lines();
@@ -127,7 +132,7 @@ control::~control() {
   if (!cuttable_ || creator_ != os::process_id()) return;
   try {
     cut_off();
-  } catch (const os::call_failed&) {
+  } catch (const std::exception&) {
     // The area stays behind the data, where readers ignore it: there is no one to tell.
   }
 }
@@ -171,6 +176,7 @@ void control::append() {
     os::cut(own_, where_.data_end);
     throw;
   }
+  cuttable_ = true;  // whatever fails from here on
 }
 
 // Mappings start on a page: with the last bytes of the data, if need be.
@@ -232,10 +238,18 @@ void control::lay_out() noexcept {
 }
 
 // What a death has left is not for us to forget: then the area stays, and the next opener finds it.
-bool control::has_marks() const noexcept {
-  const exclusive_line& all = lines_->exclusive;
-  if (all.abandoned.load() != 0 || all.writer.load() == writer_state::holding) return true;
-  return std::ranges::any_of(stripes(), [](const stripe& each) {
+// The words are read from the file: there may be no room for a mapping any more.
+bool control::has_marks() const {
+  struct alignas(line_bytes) words {
+    std::array<std::byte, sizeof(control_lines) + most_stripes * sizeof(stripe)> bytes;
+  } copied{};
+  const auto all = std::span(copied.bytes).first(plan_.size_bytes());
+  if (os::read_some(own_, all, control_offset(where_.data_end)) < all.size()) return true;
+  const auto& lines = *reinterpret_cast<const control_lines*>(all.data());
+  if (lines.exclusive.abandoned.load() != 0) return true;
+  if (lines.exclusive.writer.load() == writer_state::holding) return true;
+  const std::span found(reinterpret_cast<const stripe*>(&lines + 1), plan_.stripes);
+  return std::ranges::any_of(found, [](const stripe& each) {
     return each.sequence.load() % 2 != 0 || each.torn_first.load() < each.torn_last.load();
   });
 }
@@ -244,9 +258,8 @@ void control::cut_off() {
   mapped_ = {};
   // Another description: the locks of our own may be shared by a forked child, and go only with the
   // last of its descriptors.
-  os::descriptor again = os::open_again(own_.get(), os::protection::write);
   own_ = {};
-  own_ = std::move(again);
+  own_ = std::move(spare_);
   const turn mine(own_);
   const os::byte_release writers(own_, writers_byte);
   const os::byte_release readers(own_, readers_byte);
@@ -255,7 +268,6 @@ void control::cut_off() {
     return;
   }
   if (os::status(own_.get()).size_bytes != control_end(where_.data_end, where_.data_bytes)) return;
-  map_lines();
   if (!has_marks()) os::cut(own_, where_.data_end);
 }
 

@@ -13,6 +13,7 @@
 #include <span>
 #include <vector>
 
+#include "os/byte_lock.hpp"
 #include "os/descriptor.hpp"
 #include "os/file.hpp"
 #include "os/mapping.hpp"
@@ -23,7 +24,7 @@ namespace shard::memory {
 
 // ---- The bytes that handles lock, far behind the end of any file.
 
-inline constexpr std::uint64_t attaching_byte = std::uint64_t{1} << 62;
+inline constexpr std::uint64_t attaching_byte = os::first_lock_byte;
 inline constexpr std::uint64_t writers_byte = attaching_byte + 1;
 inline constexpr std::uint64_t readers_byte = attaching_byte + 2;
 inline constexpr std::uint64_t named_byte = attaching_byte + 3;
@@ -226,13 +227,17 @@ class control {
   void require_ours() const;
   bool is_empty() const noexcept;
   void lay_out() noexcept;
-  bool has_marks() const noexcept;
+  bool has_marks() const;
   void cut_off();
 
   place where_;
   control_plan plan_;
   os::protection rights_;
   os::descriptor own_;  // an open file description of its own, that holds the byte locks
+  // One more, that holds none: what cut_off() needs is there from the start, since at the end the
+  // process may be able to open nothing, or have become another user's. Only where it may be
+  // needed.
+  os::descriptor spare_{};
   os::file_identity identity_;
   int creator_;            // a forked child's copy detaches from nothing
   bool cuttable_ = false;  // what is behind the data is an area, which goes with its last writer

@@ -139,6 +139,7 @@ array create_memory(const element_type& type, std::span<const std::size_t> shape
                    parts.data_bytes = size.data_bytes;
                    parts.writable = true;
                    parts.made_in_memory = true;
+                   parts.created = true;
                    const auto header = memory::written(type.description, shape);
                    if (made_of == pages::normal || !made_of_huge_pages(parts, size, header)) {
                      parts.file = os::memory_file("shard", size.file_bytes());
@@ -193,12 +194,14 @@ detail::array unpublished(const location& at, const detail::element_type& type,
     detail::write_header(parts.file, type, shape);
     if (at.kind == backing::named) {
       make_permanent(parts.file, size.mapped_bytes());
+      parts.kept_name = keep_name(parts.path, parts.file);
       hold(parts.file);
     }
     parts.mapped = os::mapping(parts.file.get(), size.mapped_bytes(), os::protection::write);
     parts.data_offset = header_bytes;
     parts.data_bytes = size.data_bytes;
     parts.writable = true;
+    parts.created = true;
     parts.unfinished.emplace(std::move(output));
     return detail::array_of(std::move(parts), shape);
   });

@@ -26,15 +26,18 @@ using memory::malformed;
 os::descriptor only_of(os::delivery received) {
   if (received.truncated) {
     throw malformed("more descriptors than this process may open",
-                    "room for one (ulimit -n), and a message with one");
+                    "room for one (ulimit -n), and a message with one",
+                    std::errc::too_many_files_open);
   }
   if (received.descriptors.size() == 1) return std::move(received.descriptors.front());
-  if (received.bytes == 0) throw malformed("the end of the connection", "a buffer's descriptor");
+  if (received.bytes == 0) {
+    throw malformed("the end of the connection", "a buffer's descriptor", std::errc::not_connected);
+  }
   if (received.descriptors.empty()) {
-    throw malformed("a message without a descriptor", "a buffer's");
+    throw malformed("a message without a descriptor", "a buffer's", std::errc::bad_message);
   }
   throw malformed(std::to_string(received.descriptors.size()) + " descriptors in a message",
-                  "a buffer's alone");
+                  "a buffer's alone", std::errc::bad_message);
 }
 
 }  // namespace
@@ -66,6 +69,9 @@ std::shared_ptr<segment> segment::read_only() const {
                    made.data_bytes = data_bytes();
                    made.kind = parts_.kind;
                    made.path = parts_.path;
+                   if (parts_.kept_name) {
+                     made.kept_name = memory::keep_name(made.path, made.file);
+                   }
                    return std::make_shared<segment>(std::move(made));
                  });
 }
@@ -105,6 +111,20 @@ void segment::sync() const {
   });
 }
 
+bool segment::remove_kept_name(const std::string& what) const {
+  const memory::kept_name& kept = *parts_.kept_name;
+  return attempt(what, "a folder that can be written to",
+                 [&] { return memory::remove_name(kept.at, kept.file); });
+}
+
+bool segment::remove_path(const std::string& what) const {
+  const os::descriptor file = attempt(
+      what, "one that this user may write to (its name is locked meanwhile), and /proc mounted",
+      [&] { return os::open_again(descriptor(), os::protection::write); });
+  return attempt(what, "a folder that can be written to",
+                 [&] { return memory::remove_name(memory::name_at(parts_.path), file); });
+}
+
 void segment::unlink() {
   const std::string what = "unlink " + name();
   if (parts_.kind == backing::memory) {
@@ -116,12 +136,9 @@ void segment::unlink() {
   if (parts_.path.empty()) {
     refuse(std::errc::no_such_file_or_directory, what, "no name any more", "one to remove");
   }
-  const os::descriptor file = attempt(
-      what, "one that this user may write to (its name is locked meanwhile), and /proc mounted",
-      [&] { return os::open_again(descriptor(), os::protection::write); });
-  const bool removed = attempt(what, "a folder that can be written to",
-                               [&] { return memory::remove_name(parts_.path, file); });
+  const bool removed = parts_.kept_name ? remove_kept_name(what) : remove_path(what);
   parts_.path.clear();
+  parts_.kept_name.reset();
   if (!removed) {
     refuse(std::errc::no_such_file_or_directory, what, "another file, or none, of that name",
            "this one");
@@ -151,13 +168,10 @@ std::vector<range> segment::torn() const {
 // forked child shares it, and would lose it if it were unlocked): the descriptor and the mapping,
 // which keeps the description open as well.
 void segment::let_go_of_name() noexcept try {
-  if (parts_.kind != backing::named || parts_.path.empty() || parts_.unfinished) return;
-  if (os::process_id() != owner_) return;
-  const os::descriptor file = os::open_again(descriptor(), os::protection::write);
+  if (!parts_.kept_name || parts_.unfinished || os::process_id() != owner_) return;
   parts_.mapped = os::mapping();
   parts_.file = os::descriptor();
-  const memory::turn mine(file);
-  if (memory::names(parts_.path, file)) memory::remove_unheld(parts_.path, file, mine);
+  memory::let_go(*parts_.kept_name);
 } catch (const std::exception&) {
   // It stays as a leftover, for the next who creates one of that name.
 }

@@ -30,19 +30,17 @@ constexpr std::string_view prefix = "shard.";
 constexpr int most_rounds = 1000;
 
 [[noreturn]] void refuse_another_users() {
-  throw malformed("another user's file", "one of this user's");
+  throw malformed("another user's file", "one of this user's", std::errc::permission_denied);
 }
 
-// What has that name now, no symlink followed; empty where the name is free.
-os::descriptor open_name(const location& at) {
-  const os::descriptor folder = os::open_directory(at.path.parent_path().string());
-  const std::string name = at.path.filename();
+// What has a name now, no symlink followed; empty where the name is free.
+os::descriptor open_name(const name_in_folder& at, backing kind, os::protection rights) {
   try {
-    return os::open_at(folder, name, os::protection::write);
+    return os::open_at(*at.folder, at.name, rights);
   } catch (const os::call_failed& e) {
     if (e.code() == std::errc::no_such_file_or_directory) return {};
-    if (at.kind == backing::named && e.code() == std::errc::permission_denied) {
-      const auto found = os::status_at(folder, name);
+    if (kind == backing::named && e.code() == std::errc::permission_denied) {
+      const auto found = os::status_at(*at.folder, at.name);
       if (found && !found->ours) refuse_another_users();
     }
     throw;
@@ -57,6 +55,19 @@ void require_array(const location& at, const os::descriptor& file) {
   if (!found.ours) refuse_another_users();
   std::array<std::byte, longest_prologue_bytes> first{};
   read_prologue(std::span(first).first(os::read_some(file, first, 0)));
+}
+
+// Calls use(name, file, turn) if the location's name is there and is still that file's once it is
+// this process's turn. Says whether there is anything of the name.
+template <class Use>
+bool with_turn(const location& at, Use use) {
+  const name_in_folder name = name_at(at.path);
+  const os::descriptor file = open_name(name, at.kind, os::protection::write);
+  if (!file) return false;
+  require_array(at, file);
+  const turn mine(file);
+  if (names(name, file)) use(name, file, mine);
+  return true;
 }
 
 // Requires: the file's turn.
@@ -101,22 +112,19 @@ array open_or_publish(const location& at, on_mismatch then, const element_type& 
     bool obsolete = false;
     bool replaced = false;
     checked(what, "a file that can be written to, and is no symlink", [&] {
-      const os::descriptor file = open_name(at);
-      if (!file) return;
-      require_array(at, file);
-      const turn mine(file);
-      if (!names(at.path, file)) return;
-      if (at.kind == backing::named && remove_unheld(at.path, file, mine)) return;
-      obsolete = !open_usable(found, at, file, then, type, shape);
-      if (!obsolete || !made.owner) return;
-      // A file in one step: a kill leaves the old one or the new. That takes a temporary name,
-      // under which a kill could leave memory that no one reclaims.
-      if (at.kind == backing::named) {
-        remove_name(at.path, file, mine);
-      } else {
-        made.owner->replace();
-        replaced = true;
-      }
+      with_turn(at, [&](const name_in_folder& name, const os::descriptor& file, const turn& mine) {
+        if (at.kind == backing::named && remove_unheld(name, file, mine)) return;
+        obsolete = !open_usable(found, at, file, then, type, shape);
+        if (!obsolete || !made.owner) return;
+        // A file in one step: a kill leaves the old one or the new. That takes a temporary name,
+        // under which a kill could leave memory that no one reclaims.
+        if (at.kind == backing::named) {
+          remove_name(name, file, mine);
+        } else {
+          made.owner->replace();
+          replaced = true;
+        }
+      });
     });
     if (replaced) return made;
     if (found && !obsolete) return std::move(*found);
@@ -135,6 +143,16 @@ array open_or_publish(const location& at, on_mismatch then, const element_type& 
               "cannot create " + label(at) + ": found " + found + ", expected a free name");
 }
 
+[[noreturn]] void refuse_missing() {
+  throw malformed("no such name", "one that somebody holds", std::errc::no_such_file_or_directory);
+}
+
+[[noreturn]] void refuse_leftover() {
+  throw malformed("that nobody holds it, since its owner was killed",
+                  "one that somebody holds; create and open_or_create take it over",
+                  std::errc::owner_dead);
+}
+
 bool is_name(std::string_view text) {
   constexpr std::string_view allowed =
       "ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789._-";
@@ -142,12 +160,11 @@ bool is_name(std::string_view text) {
          text.find_first_not_of(allowed) == std::string_view::npos;
 }
 
-// The names there are, whoever owns them.
-std::vector<std::string> all_names() {
-  std::error_code none;
+// The names there are, whoever owns them. A system without the folder has none. Throws
+// os::call_failed.
+std::vector<std::string> all_names() try {
   std::vector<std::string> found;
-  for (const auto& each : fs::directory_iterator(folder_of_names(), none)) {
-    const std::string file = each.path().filename();
+  for (const std::string& file : os::names_in(folder_of_names().string())) {
     if (!file.starts_with(prefix)) continue;
     if (std::string name = file.substr(prefix.size()); is_name(name)) {
       found.push_back(std::move(name));
@@ -155,23 +172,78 @@ std::vector<std::string> all_names() {
   }
   std::ranges::sort(found);
   return found;
+} catch (const os::call_failed& e) {
+  if (e.code() != std::errc::no_such_file_or_directory) throw;
+  return {};
 }
 
-// Calls `use` with each named buffer of this user's. What vanishes meanwhile, or is none, is left
-// out.
+// What has the name, open for reading, if it is a named buffer of this user's. Empty: it is none,
+// or is there no more. Throws os::call_failed where that can't be found out.
+os::descriptor open_if_buffer(const location& at, const name_in_folder& name) try {
+  const auto found = os::status_at(*name.folder, name.name);
+  if (!found || !found->regular || !found->ours) return {};
+  os::descriptor file = open_name(name, at.kind, os::protection::read);
+  if (file) require_array(at, file);
+  return file;
+} catch (const malformed&) {
+  return {};
+}
+
+// An error that would come at the next name as well.
+bool is_of_the_process(const error& why) { return !os::remedy_for(why.code().value()).empty(); }
+
+// Calls `use` with each named buffer of this user's, and returns what kept it from looking at
+// others. Throws shard::error where the names can't be read.
 template <class Use>
-void for_each_name(Use use) {
-  for (const std::string& name : all_names()) {
+std::vector<error> for_each_name(const std::string& verb, Use use) {
+  std::vector<error> failures;
+  const std::string folder = folder_of_names().string();
+  const auto all = attempt(verb + " named buffers", folder + " to be a readable folder", all_names);
+  name_in_folder name;
+  for (const std::string& each : all) {
+    const location at = shared_location(each);
     try {
-      const location at = shared_location(name);
-      const os::descriptor file = open_name(at);
-      if (!file) continue;
-      require_array(at, file);
-      use(at, file);
-    } catch (const malformed&) {
-    } catch (const os::call_failed&) {
+      attempt(verb + " " + label(at), "a file and a folder that this user may change", [&] {
+        if (!name.folder) name = name_at(at.path);
+        name.name = at.path.filename();
+        if (const os::descriptor file = open_if_buffer(at, name)) use(at, name, file);
+      });
+    } catch (const error& e) {
+      failures.push_back(e);
+      if (is_of_the_process(e)) break;
     }
   }
+  return failures;
+}
+
+bool is_held(const os::descriptor& file) { return os::byte_is_locked(file, named_byte); }
+
+leftover leftover_of(const location& at, const os::descriptor& file) {
+  return {at.name, os::status(file.get()).size_bytes};
+}
+
+// A file whose only name is the one that /proc tells is a named buffer by that name, or none.
+// (Nothing is said of a file that had no name when it was opened.)
+struct told_name {
+  bool only = false;
+  std::optional<std::string> name;
+};
+told_name told_name_of(int descriptor, const os::file_status& file,
+                       const name_in_folder& folder) try {
+  const fs::path told = os::name_of(descriptor);
+  if (!told.is_absolute() || !told.has_filename()) return {};
+  const name_in_folder at = name_at(told);
+  const auto found = os::status_at(*at.folder, at.name);
+  if (!found || found->identity != file.identity) return {};
+  const bool inside = at.folder_identity == folder.folder_identity;
+  if (inside && at.name.starts_with(prefix) && is_name(at.name.substr(prefix.size()))) {
+    return {true, at.name.substr(prefix.size())};
+  }
+  return {file.names == 1, std::nullopt};
+} catch (const os::call_failed& e) {
+  // Where the name leads nowhere, or into what this user may not see, nothing is told.
+  if (!os::remedy_for(e.code().value()).empty()) throw;
+  return {};
 }
 
 }  // namespace
@@ -195,11 +267,13 @@ location shared_location(const std::string& name) {
   return {name, shared_path(name), backing::named};
 }
 
-std::optional<std::string> name_of_shared(const os::file_status& file) try {
-  const os::descriptor folder = os::open_directory(folder_of_names().string());
-  if (os::status(folder.get()).identity.device != file.identity.device) return std::nullopt;
+std::optional<std::string> name_of_shared(int descriptor) try {
+  const os::file_status file = os::status(descriptor);
+  const name_in_folder folder = name_at(shared_path(""));
+  if (folder.folder_identity.device != file.identity.device) return std::nullopt;
+  if (const told_name told = told_name_of(descriptor, file, folder); told.only) return told.name;
   for (const std::string& name : all_names()) {
-    const auto found = os::status_at(folder, std::string(prefix) + name);
+    const auto found = os::status_at(*folder.folder, std::string(prefix) + name);
     if (found && found->identity == file.identity) return name;
   }
   return std::nullopt;
@@ -210,30 +284,27 @@ std::optional<std::string> name_of_shared(const os::file_status& file) try {
 
 leftovers find_leftovers() {
   leftovers found;
-  for_each_name([&](const location& at, const os::descriptor& file) {
-    if (os::byte_is_locked(file, named_byte)) return;
-    found.all.push_back({at.name, os::status(file.get()).size_bytes});
-  });
+  found.failures =
+      for_each_name("look at", [&](const location& at, const name_in_folder&, const auto& file) {
+        if (!is_held(file)) found.all.push_back(leftover_of(at, file));
+      });
   return found;
 }
 
 leftovers remove_leftovers() {
   leftovers removed;
-  for_each_name([&](const location& at, const os::descriptor& file) {
-    // What somebody holds is none of our business, and its turn may be a stopped process's.
-    if (os::byte_is_locked(file, named_byte)) return;
-    try {
-      const std::size_t size_bytes = os::status(file.get()).size_bytes;
-      const turn mine(file);
-      if (names(at.path, file) && remove_unheld(at.path, file, mine)) {
-        removed.all.push_back({at.name, size_bytes});
-      }
-    } catch (const os::call_failed& e) {
-      if (e.code() == std::errc::no_such_file_or_directory) return;
-      removed.failures.push_back("cannot remove " + label(at) + ": found '" + e.code().message() +
-                                 "' from " + e.call() + ", expected a folder that can be changed");
-    }
-  });
+  removed.failures = for_each_name(
+      "remove", [&](const location& at, const name_in_folder& name, const os::descriptor& seen) {
+        // What somebody holds is none of our business, and its turn may be a stopped process's.
+        if (is_held(seen)) return;
+        const os::descriptor file = open_name(name, at.kind, os::protection::write);
+        if (!file) return;
+        const turn mine(file);
+        if (os::status(file.get()).identity != os::status(seen.get()).identity) return;
+        if (!names(name, file)) return;
+        const leftover found = leftover_of(at, file);
+        if (remove_unheld(name, file, mine)) removed.all.push_back(found);
+      });
   return removed;
 }
 
@@ -269,12 +340,9 @@ array create_named(const std::string& name, const element_type& type,
   for (int round = 0; round < memory::most_rounds; ++round) {
     if (memory::give_name(made, what)) return made;
     memory::checked(what, "a free name, or one that a killed process left", [&] {
-      const os::descriptor file = memory::open_name(at);
-      if (!file) return;
-      memory::require_array(at, file);
-      const memory::turn mine(file);
-      if (!memory::names(at.path, file)) return;
-      if (!memory::remove_unheld(at.path, file, mine)) memory::refuse_taken(at, "it in use");
+      memory::with_turn(at, [&](const auto& its_name, const auto& file, const memory::turn& mine) {
+        if (!memory::remove_unheld(its_name, file, mine)) memory::refuse_taken(at, "it in use");
+      });
     });
   }
   memory::refuse_rounds(what);
@@ -287,16 +355,12 @@ array open_named(const std::string& name, const element_type& type, std::size_t 
   for (int round = 0; round < memory::most_rounds; ++round) {
     std::optional<array> found;
     memory::checked(what, "one that can be shared, and /proc mounted", [&] {
-      const os::descriptor file = memory::open_name(at);
-      if (!file) throw memory::malformed("no such name", "one that somebody holds");
-      memory::require_array(at, file);
-      const memory::turn mine(file);
-      if (!memory::names(at.path, file)) return;
-      if (!os::byte_is_locked(file, memory::named_byte)) {
-        throw memory::malformed("that nobody holds it, since its owner was killed",
-                                "one that somebody holds; create and open_or_create take it over");
-      }
-      found = memory::hold_and_map(at, file, {type, rank, rights});
+      const bool there =
+          memory::with_turn(at, [&](const auto&, const os::descriptor& file, const memory::turn&) {
+            if (!memory::is_held(file)) memory::refuse_leftover();
+            found = memory::hold_and_map(at, file, {type, rank, rights});
+          });
+      if (!there) memory::refuse_missing();
     });
     if (found) return std::move(*found);
   }
@@ -314,19 +378,20 @@ namespace shard::named {
 
 std::vector<entry> list() {
   std::vector<entry> found;
-  memory::for_each_name([&](const memory::location& at, const os::descriptor& file) {
-    found.push_back(
-        {at.name, os::status(file.get()).size_bytes, os::byte_is_locked(file, memory::named_byte)});
-  });
+  const auto failures = memory::for_each_name(
+      "look at", [&](const memory::location& at, const auto&, const os::descriptor& file) {
+        found.push_back({at.name, os::status(file.get()).size_bytes, memory::is_held(file)});
+      });
+  if (!failures.empty()) throw failures.front();
   return found;
 }
 
 std::vector<std::string> reclaim() {
-  std::vector<std::string> removed;
-  for (memory::leftover& each : memory::remove_leftovers().all) {
-    removed.push_back(std::move(each.name));
-  }
-  return removed;
+  memory::leftovers removed = memory::remove_leftovers();
+  if (!removed.failures.empty()) throw removed.failures.front();
+  std::vector<std::string> names;
+  for (memory::leftover& each : removed.all) names.push_back(std::move(each.name));
+  return names;
 }
 
 }  // namespace shard::named

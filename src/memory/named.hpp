@@ -8,7 +8,7 @@
 #include <vector>
 
 #include "memory/location.hpp"
-#include "os/file.hpp"
+#include "shard/error.hpp"
 
 namespace shard::memory {
 
@@ -19,9 +19,10 @@ std::filesystem::path& folder_of_names() noexcept;
 std::filesystem::path shared_path(const std::string& name);
 location shared_location(const std::string& name);
 
-// The name under which a file is there, if it is a named buffer. (A file that had no name when it
-// was opened is unknown to /proc by the one it was given.) Throws os::call_failed.
-std::optional<std::string> name_of_shared(const os::file_status& file);
+// The name under which an open file is there, if it is a named buffer. Throws os::call_failed.
+// Needs /proc. The folder is read only where /proc does not tell: of a file that had no name when
+// it was opened, or that has several.
+std::optional<std::string> name_of_shared(int descriptor);
 
 // Named buffers that nobody holds, as a kill leaves them; looked for, or removed.
 struct leftover {
@@ -30,8 +31,9 @@ struct leftover {
 };
 struct leftovers {
   std::vector<leftover> all;
-  std::vector<std::string> failures;  // "cannot remove …", of those that should have been
+  std::vector<error> failures;  // what could not be looked at, or removed
 };
+// Throw shard::error where the names can't be read.
 leftovers find_leftovers();
 leftovers remove_leftovers();
 

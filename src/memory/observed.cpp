@@ -117,7 +117,8 @@ void describe_lock(buffer_stats& to, const control_lines& words, bool dead) {
 // Where bytes can't be locked, nobody can write by bulk.
 bool has_writers(const os::descriptor& file) try {
   return os::byte_is_locked(file, writers_byte);
-} catch (const os::call_failed&) {
+} catch (const os::call_failed& e) {
+  if (!os::without_locks(e.code())) throw;
   return false;
 }
 

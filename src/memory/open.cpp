@@ -69,23 +69,25 @@ void require_sealed(int descriptor) {
 
 void require_rights(int descriptor, const wanted& want) {
   if (want.writing() && os::sealed_against_writing(descriptor)) {
-    throw malformed("a frozen buffer", "one that can be written to, or a buffer of const elements");
+    throw malformed("a frozen buffer", "one that can be written to, or a buffer of const elements",
+                    std::errc::permission_denied);
   }
   if (want.writing() && !os::open_for_writing(descriptor)) {
     throw malformed("a descriptor open for reading only",
-                    "one open for writing, or a buffer of const elements");
+                    "one open for writing, or a buffer of const elements",
+                    std::errc::permission_denied);
   }
 }
 
 // A memfd, which has no name but what /proc calls it.
 bool is_memory(int descriptor, const os::file_status& status) {
-  return status.unnamed && os::name_of(descriptor).starts_with("/memfd:");
+  return status.names == 0 && os::name_of(descriptor).starts_with("/memfd:");
 }
 
 memory::location place_of(int descriptor, const os::file_status& status, const std::string& label) {
   if (is_memory(descriptor, status)) return {"memory", {}, backing::memory};
-  if (status.unnamed) return {label, {}, backing::file};
-  if (const auto name = memory::name_of_shared(status)) return memory::shared_location(*name);
+  if (status.names == 0) return {label, {}, backing::file};
+  if (const auto name = memory::name_of_shared(descriptor)) return memory::shared_location(*name);
   const std::string link = os::name_of(descriptor);
   return {link, link, backing::file};
 }
@@ -182,6 +184,7 @@ detail::array mapped(const location& at, os::descriptor file, const wanted& want
   parts.writable = want.writing();
   parts.kind = at.kind;
   if (!at.path.empty()) parts.path = absolute_path(at.path);
+  if (at.kind == backing::named) parts.kept_name = keep_name(parts.path, parts.file);
   auto owner = std::make_shared<detail::segment>(std::move(parts));
   std::byte* data = owner->data();
   return {std::move(owner), data, std::move(found.shape)};

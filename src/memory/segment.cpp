@@ -28,6 +28,7 @@ registry& all() {
 
 segment::segment(parts made) : parts_(std::move(made)) {
   const std::scoped_lock held(all().lock);
+  for (const segment* each : all().live) share_folder(*each);
   all().live.push_back(this);
 }
 
@@ -38,6 +39,14 @@ segment::~segment() {
     std::erase(all().live, this);
   }
   let_go_of_name();
+}
+
+// Named buffers that are in one folder have one descriptor of it.
+void segment::share_folder(const segment& of) noexcept {
+  if (!parts_.kept_name || !of.parts_.kept_name) return;
+  memory::name_in_folder& own = parts_.kept_name->at;
+  const memory::name_in_folder& other = of.parts_.kept_name->at;
+  if (own.folder_identity == other.folder_identity) own.folder = other.folder;
 }
 
 void segment::refuse_writing() const {
@@ -148,6 +157,8 @@ std::size_t segment::most_promised_bytes() {
 }
 
 int descriptor_of(const segment& of) noexcept { return of.descriptor(); }
+
+bool was_created(const segment& of) noexcept { return of.created(); }
 
 void finish(segment& file) { file.finish(); }
 

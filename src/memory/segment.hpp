@@ -13,6 +13,7 @@
 #include <vector>
 
 #include "memory/control.hpp"
+#include "memory/name.hpp"
 #include "memory/output_file.hpp"
 #include "os/descriptor.hpp"
 #include "os/file.hpp"
@@ -58,6 +59,8 @@ class segment {
     std::optional<memory::output_file> unfinished{};
     backing kind = backing::file;
     std::filesystem::path path{};  // absolute, of its name; empty: none, or it was removed
+    std::optional<memory::kept_name> kept_name{};  // of a named one
+    bool created = false;                          // by this handle, and not found
   };
 
   explicit segment(parts made);
@@ -74,6 +77,7 @@ class segment {
   std::byte* data() const noexcept { return base() + data_offset(); }
   std::size_t data_bytes() const noexcept { return parts_.data_bytes; }
   bool writable() const noexcept { return parts_.writable; }
+  bool created() const noexcept { return parts_.created; }
 
   // From now on this process only reads it, or not even that, also by the maps that it calls: what
   // a worker does with what its kernel captured. An output of an outer map stays one in inner ones.
@@ -149,7 +153,11 @@ class segment {
  private:
   [[noreturn]] void refuse_writing() const;
   memory::control* attach() const;
+  void share_folder(const segment& of) noexcept;
   void let_go_of_name() noexcept;
+  // Whether it was still this file's. Throw shard::error, which says what could not be done.
+  bool remove_kept_name(const std::string& what) const;
+  bool remove_path(const std::string& what) const;
 
   parts parts_;
   int owner_ = os::process_id();  // of this object, not of the file

@@ -3,15 +3,14 @@
 #include <fcntl.h>
 
 #include <algorithm>
+#include <atomic>
 #include <cerrno>
-#include <fstream>
-#include <sstream>
-#include <string>
-#include <utility>
+#include <chrono>
+#include <optional>
+#include <vector>
 
 #include "os/calls.hpp"
 #include "os/file.hpp"
-#include "os/mapping.hpp"
 
 namespace shard::os {
 namespace {
@@ -35,67 +34,60 @@ int change(const descriptor& file, int command, struct flock lock) {
   return 0;
 }
 
-// Far from all bytes that mean anything.
-constexpr std::uint64_t own_byte = (std::uint64_t{1} << 62) + (std::uint64_t{1} << 32);
+// ---- Places. Those of a byte are a region of their own, so large that no two holders meet in it.
 
-// A line of the kernel's list: "1: OFDLCK ADVISORY READ -1 fe:00:1234 0 EOF". One that waits has
-// "->" in it.
-struct listed {
-  std::string file;  // device and inode, as the kernel has them: stat(2) may say others
+constexpr std::uint64_t region_bytes = std::uint64_t{1} << 58;
+
+struct region {
   std::uint64_t first = 0;
-  std::uint64_t last = 0;
+  std::uint64_t last = 0;  // inclusive
 };
 
-listed parse(const std::string& line) {
-  std::istringstream words(line);
-  std::string number;
-  std::string kind;
-  std::string manner;
-  std::string rights;
-  std::string process;
-  listed found;
-  words >> number >> kind >> manner >> rights >> process >> found.file >> found.first >> found.last;
-  return words && kind == "OFDLCK" ? found : listed{};
+region places_of(std::uint64_t byte) {
+  const std::uint64_t first = first_lock_byte + (byte - first_lock_byte + 1) * region_bytes;
+  return {first, first + region_bytes - 1};
 }
 
-// What the kernel calls a file: said of a lock that we hold for the moment. "": not to be known.
-std::string listed_name(const descriptor& file) {
-  if (!try_lock_byte(file, own_byte, hold::shared)) return {};
-  std::ifstream list("/proc/self/fdinfo/" + std::to_string(file.get()));
-  std::string name;
-  for (std::string line; name.empty() && std::getline(list, line);) {
-    if (line.starts_with("lock:")) name = parse(line.substr(sizeof "lock:")).file;
+// As good as random, without a system call that could fail. (The last steps are those of
+// splitmix64, by S. Vigna.) Processes differ by their number, or, in two PID namespaces, by time
+// and addresses.
+std::uint64_t fresh_number() {
+  static std::atomic<std::uint64_t> count = 0;
+  const auto now = std::chrono::steady_clock::now().time_since_epoch().count();
+  std::uint64_t mixed = static_cast<std::uint64_t>(now) ^ reinterpret_cast<std::uintptr_t>(&mixed);
+  for (const std::uint64_t more : {static_cast<std::uint64_t>(process_id()), count.fetch_add(1)}) {
+    mixed += more + 0x9e37'79b9'7f4a'7c15;
+    mixed = (mixed ^ (mixed >> 30)) * 0xbf58'476d'1ce4'e5b9;
+    mixed = (mixed ^ (mixed >> 27)) * 0x94d0'49bb'1331'11eb;
+    mixed ^= mixed >> 31;
   }
-  unlock_byte(file, own_byte);
-  return name;
+  return mixed;
 }
 
-// The kernel's list of all locks, which comes in pieces of a page. What comes behind the last line
-// that there was in the meantime would be another line moved there: nobody asks for that.
-std::string all_locks() try {
-  constexpr std::size_t longest_line = 256;
-  const descriptor list = open("/proc/locks", protection::read);
-  std::string text;
-  for (;;) {
-    const std::size_t used = text.size();
-    text.resize(used + normal_page_bytes());
-    const ssize_t found = calls().pread(list.get(), text.data() + used, normal_page_bytes(),
-                                        static_cast<off_t>(used));
-    const std::size_t bytes = found < 0 ? 0 : static_cast<std::size_t>(found);
-    text.resize(used + bytes);
-    if (bytes + longest_line < normal_page_bytes()) return text;
-  }
-} catch (const call_failed&) {
-  return {};
+// A lock that another description has in there, or nothing.
+std::optional<region> lock_in(const descriptor& file, const region& where) {
+  struct flock lock = lock_on(where.first, F_WRLCK);
+  lock.l_len = static_cast<off_t>(where.last - where.first + 1);
+  if (calls().lock_file(file.get(), F_OFD_GETLK, &lock) != 0) fail("fcntl");
+  if (lock.l_type == F_UNLCK) return std::nullopt;
+  const auto first = static_cast<std::uint64_t>(lock.l_start);
+  const auto last =
+      lock.l_len == 0 ? where.last : first + static_cast<std::uint64_t>(lock.l_len) - 1;
+  return region{std::max(first, where.first), std::min(last, where.last)};
 }
 
-std::size_t listed_holders(const std::string& name, std::uint64_t byte) {
-  std::istringstream list(all_locks());
+// Each lock that is found leaves two smaller regions to look at.
+std::size_t locks_in(const descriptor& file, const region& where) {
   std::size_t count = 0;
-  for (std::string line; std::getline(list, line);) {
-    const listed found = parse(line);
-    // Neighbours that one description holds alike are one lock.
-    if (found.file == name && found.first <= byte && byte <= found.last) ++count;
+  std::vector<region> left{where};
+  while (!left.empty()) {
+    const region next = left.back();
+    left.pop_back();
+    const auto found = lock_in(file, next);
+    if (!found) continue;
+    ++count;
+    if (next.first < found->first) left.push_back({next.first, found->first - 1});
+    if (found->last < next.last) left.push_back({found->last + 1, next.last});
   }
   return count;
 }
@@ -134,19 +126,21 @@ bool byte_is_locked(const descriptor& file, std::uint64_t byte) {
   return lock.l_type != F_UNLCK;
 }
 
+void join_byte(const descriptor& file, std::uint64_t byte) {
+  lock_byte(file, byte, hold::shared);
+  const region places = places_of(byte);
+  lock_byte(file, places.first + fresh_number() % region_bytes, hold::shared);
+}
+
 std::size_t holders_of_byte(const descriptor& file, std::uint64_t byte) {
   if (!byte_is_locked(file, byte)) return 0;
-  const std::string name = listed_name(file);
-  if (name.empty()) return 1;
-  // While other files' locks come and go between two pieces of the list, lines may be there twice,
-  // or not at all. Twice the same is taken for true.
-  constexpr int tries = 8;
-  std::size_t count = listed_holders(name, byte);
-  for (int i = 0; i < tries; ++i) {
-    const std::size_t before = std::exchange(count, listed_holders(name, byte));
-    if (count == before) break;
-  }
-  return std::max<std::size_t>(count, 1);
+  // One that is between its two locks has no place yet.
+  return std::max<std::size_t>(locks_in(file, places_of(byte)), 1);
+}
+
+bool without_locks(const std::error_code& why) noexcept {
+  return why == std::errc::invalid_argument || why == std::errc::operation_not_supported ||
+         why == std::errc::function_not_supported || why == std::errc::no_lock_available;
 }
 
 }  // namespace shard::os

@@ -18,6 +18,8 @@ class descriptor {
   ~descriptor();
 
   int get() const noexcept { return number_; }
+  // From now on somebody else closes it.
+  int release() noexcept { return std::exchange(number_, -1); }
   explicit operator bool() const noexcept { return number_ >= 0; }
 
  private:

@@ -1,5 +1,6 @@
 #include "os/file.hpp"
 
+#include <dirent.h>
 #include <fcntl.h>
 #include <sys/mman.h>
 #include <sys/stat.h>
@@ -8,6 +9,7 @@
 #include <array>
 #include <cerrno>
 #include <climits>
+#include <memory>
 
 #include "os/calls.hpp"
 
@@ -38,7 +40,7 @@ int flags_of(protection rights) {
   return (rights == protection::write ? O_RDWR : O_RDONLY) | O_NONBLOCK;
 }
 
-std::string kind_of(mode_t mode) {
+const char* kind_of(mode_t mode) {
   switch (mode & S_IFMT) {
     case S_IFREG: return "a regular file";
     case S_IFDIR: return "a directory";
@@ -56,12 +58,19 @@ file_status status_of(const struct stat& found) {
   return {.kind = kind_of(found.st_mode),
           .regular = S_ISREG(found.st_mode),
           .symlink = S_ISLNK(found.st_mode),
-          .unnamed = found.st_nlink == 0,
+          .names = static_cast<std::size_t>(found.st_nlink),
           .size_bytes = static_cast<std::size_t>(found.st_size),
           .allocated_bytes = static_cast<std::size_t>(found.st_blocks) * block_bytes,
           .mode = found.st_mode & 07777u,
           .identity = {found.st_dev, found.st_ino},
           .ours = found.st_uid == geteuid()};
+}
+
+// A file that is none in memory has no seals, which is EINVAL.
+int seals_of(int descriptor) {
+  const int seals = calls().get_seals(descriptor);
+  if (seals < 0 && errno != EINVAL) fail("fcntl");
+  return seals < 0 ? 0 : seals;
 }
 
 descriptor sealed_file(const std::string& name, unsigned flags, std::size_t size_bytes) {
@@ -171,6 +180,24 @@ std::optional<file_status> status_at(const descriptor& directory, const std::str
   return std::nullopt;
 }
 
+std::vector<std::string> names_in(const std::string& folder) {
+  descriptor opened = open_from(AT_FDCWD, folder, O_RDONLY | O_DIRECTORY, 0);
+  const auto close = [](DIR* list) { ::closedir(list); };
+  const std::unique_ptr<DIR, decltype(close)> list(::fdopendir(opened.get()), close);
+  if (!list) fail("fdopendir");
+  static_cast<void>(opened.release());  // the list's now
+  std::vector<std::string> found;
+  for (;;) {
+    errno = 0;
+    const dirent* const next = ::readdir(list.get());
+    if (next == nullptr) break;
+    const std::string name = next->d_name;
+    if (name != "." && name != "..") found.push_back(name);
+  }
+  if (errno != 0) fail("readdir");
+  return found;
+}
+
 descriptor open_again(int descriptor, protection rights) try {
   return open(proc_path(descriptor), rights);
 } catch (const call_failed& e) {
@@ -190,19 +217,15 @@ bool open_for_writing(int descriptor) {
   return (flags & O_ACCMODE) == O_RDWR;
 }
 
-bool may_write(int descriptor) noexcept {
-  return ::faccessat(AT_FDCWD, proc_path(descriptor).c_str(), W_OK, AT_EACCESS) == 0;
+bool may_write(int descriptor) {
+  if (::faccessat(AT_FDCWD, proc_path(descriptor).c_str(), W_OK, AT_EACCESS) == 0) return true;
+  if (errno != EACCES && errno != EPERM && errno != EROFS) fail("faccessat");
+  return false;
 }
 
-bool sealed(int descriptor) {
-  const int seals = calls().get_seals(descriptor);
-  return seals >= 0 && (seals & needed_seals) == needed_seals;
-}
+bool sealed(int descriptor) { return (seals_of(descriptor) & needed_seals) == needed_seals; }
 
-bool sealed_against_writing(int descriptor) {
-  const int seals = calls().get_seals(descriptor);
-  return seals >= 0 && (seals & F_SEAL_WRITE) != 0;
-}
+bool sealed_against_writing(int descriptor) { return (seals_of(descriptor) & F_SEAL_WRITE) != 0; }
 
 void seal_against_writing(const descriptor& memory_file) {
   if (calls().add_seals(memory_file.get(), F_SEAL_WRITE) != 0) fail("fcntl");

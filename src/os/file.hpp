@@ -6,6 +6,7 @@
 #include <optional>
 #include <span>
 #include <string>
+#include <vector>
 
 #include "os/descriptor.hpp"
 #include "os/mapping.hpp"
@@ -56,10 +57,10 @@ struct file_identity {
 };
 
 struct file_status {
-  std::string kind;  // "a directory", "a FIFO or pipe", …: for messages
+  const char* kind = "";  // "a directory", "a FIFO or pipe", …: for messages
   bool regular = false;
   bool symlink = false;
-  bool unnamed = false;
+  std::size_t names = 0;  // 0: it has none, or none any more
   std::size_t size_bytes = 0;
   std::size_t allocated_bytes = 0;
   unsigned mode = 0;  // of the permissions, as chmod takes them
@@ -71,6 +72,9 @@ file_status status(int descriptor);
 // Of what has that name, itself where it is a symlink; nothing where the name is free.
 std::optional<file_status> status_at(const descriptor& directory, const std::string& name);
 
+// All names in a folder, but "." and "..".
+std::vector<std::string> names_in(const std::string& folder);
+
 // The same file by an open file description of its own, with only these rights. Needs /proc.
 descriptor open_again(int descriptor, protection rights);
 // What /proc says is behind a descriptor: a path, or "/memfd:…".
@@ -78,7 +82,7 @@ std::string name_of(int descriptor);
 
 bool open_for_writing(int descriptor);
 // Whether this user may write to a file, whatever the descriptor was opened for. Needs /proc.
-bool may_write(int descriptor) noexcept;
+bool may_write(int descriptor);
 // Whether a memory file can neither shrink nor grow.
 bool sealed(int descriptor);
 // Whether it can't be written to any more, and making it so: EBUSY while anyone maps it writable.

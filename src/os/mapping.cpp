@@ -74,6 +74,8 @@ class figures {
   explicit figures(const void* base) {
     const auto address = reinterpret_cast<std::uintptr_t>(base);
     std::ifstream smaps("/proc/self/smaps");
+    // Where there is no /proc nothing is told; that this process can open nothing is no answer.
+    if (!smaps && !remedy_for(errno).empty()) fail("open");
     bool inside = false;
     for (std::string line; std::getline(smaps, line);) {
       std::uintptr_t first = 0;
@@ -136,9 +138,12 @@ void flush(const mapping& of) {
 memory_use use_of(const mapping& of, int descriptor) {
   const std::size_t page_bytes = normal_page_bytes();
   const std::size_t resident = resident_bytes(of, descriptor, page_bytes);
-  const figures found(of.base());
-  const std::size_t made_of = std::max(found.bytes("\nKernelPageSize"), page_bytes);
+  const std::size_t made_of = huge_page_bytes(descriptor);
   if (made_of > page_bytes) return {resident, resident, made_of};
+  // No huge page fits into less, and /proc/self/smaps is long where there are many mappings.
+  constexpr std::size_t smallest_huge_page = std::size_t{1} << 20;
+  if (of.length_bytes() < smallest_huge_page) return {resident, 0, page_bytes};
+  const figures found(of.base());
   const std::size_t huge = found.bytes("\nShmemPmdMapped") + found.bytes("\nFilePmdMapped");
   return {resident, huge, page_bytes};
 }

@@ -742,6 +742,24 @@ TEST(Gc, RemovesWhatNobodyHoldsAndNothingElse) {
   if (!done) GTEST_SKIP() << "no mounting in a user namespace here";
 }
 
+// A process that may open no more has not seen that nothing is left.
+TEST(Gc, SaysThatItCouldNotLook) {
+  const folder here;
+  const bool done = with_own_names([&] {
+    shard_test::neighbour([&] {
+      return std::make_unique<shard::buffer<int>>(shard::named::create<int>("left", 3));
+    }).die();
+    for (const char* asked : {"gc", "gc --dry-run", "gc --json"}) {
+      const ended said = run(here, std::string("ulimit -n 4; \"$shard\" ") + asked);
+      EXPECT_EQ(said.status, 1) << asked;
+      EXPECT_THAT(said.err, AllOf(HasSubstr("cannot "), HasSubstr("ulimit -n")));
+      EXPECT_THAT(said.out, Not(HasSubstr("nothing")));
+    }
+    EXPECT_EQ(shared_files(), strings{"shard.left"});
+  });
+  if (!done) GTEST_SKIP() << "no mounting in a user namespace here";
+}
+
 TEST(Gc, WaitsForNobodyWhoHoldsABuffer) {
   const folder here;
   const bool done = with_own_names([&] {

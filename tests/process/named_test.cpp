@@ -16,6 +16,7 @@
 #include <cmath>
 #include <fstream>
 #include <memory>
+#include <optional>
 #include <set>
 #include <string>
 #include <utility>
@@ -172,10 +173,156 @@ TEST(Named, ThatCannotBeReclaimedIsReported) {
   shard::os::calls().unlinkat = real;
   EXPECT_TRUE(found.all.empty());
   ASSERT_EQ(found.failures.size(), 1u);
-  mentions(found.failures[0], {"cannot remove named buffer left", "Permission denied", "unlink"});
+  mentions(found.failures[0].what(),
+           {"cannot remove named buffer left", "Permission denied", "unlink"});
   ASSERT_EQ(shard::memory::find_leftovers().all.size(), 1u);
   EXPECT_EQ(shard::memory::find_leftovers().all[0].name, "left");
   EXPECT_EQ(named::reclaim().size(), 1u);
+}
+
+// ---- What can't be looked at is an error, and never "there is none".
+
+// Counts down to a call that fails as in a process that may open no more.
+struct starved {
+  static inline shard::os::call_table genuine;
+  static inline int countdown;
+  static inline bool struck;
+
+  // Whether `look` throws where its nth call to open something fails; nothing: it makes fewer.
+  template <class Look>
+  static std::optional<bool> at(int nth, Look look) {
+    genuine = shard::os::calls();
+    countdown = nth;
+    struck = false;
+    shard::os::calls().openat = [](int at, const char* path, int flags, mode_t mode) {
+      if (--countdown > 0) return genuine.openat(at, path, flags, mode);
+      struck = true;
+      return errno = EMFILE, -1;
+    };
+    const std::string message = refusal(look);
+    shard::os::calls() = genuine;
+    if (!struck) return std::nullopt;
+    if (!message.empty()) mentions(message, {"cannot ", "ulimit -n"});
+    return !message.empty();
+  }
+};
+
+TEST(Named, ThatTheProcessCannotLookAtIsAnErrorAndNotNothing) {
+  const shared_names names;
+  const auto held = named::create<int>("held", 3);
+  in_a_child_that_is_killed([] { return named::create<int>("left", 3); });
+  const auto all_tell = [](auto look) {
+    int nth = 1;
+    for (;; ++nth) {
+      const auto told = starved::at(nth, look);
+      if (!told) break;
+      EXPECT_TRUE(*told) << "call " << nth;
+    }
+    EXPECT_GT(nth, 3) << "too few calls to have looked at anything";
+  };
+  all_tell([] { named::list(); });
+  all_tell([] {
+    const auto found = shard::memory::find_leftovers();
+    if (!found.failures.empty()) throw found.failures.front();
+    EXPECT_EQ(found.all.size(), 1u);
+  });
+  all_tell([] { named::open<int>("held"); });
+  // Whatever the failing call, the name is there until a call succeeds.
+  all_tell([] { named::reclaim(); });
+  EXPECT_EQ(names.in().names(), only_it{"shard.held"});
+}
+
+TEST(Named, InAFolderThatCannotBeReadIsAnErrorAndNotNothing) {
+  const shared_names names;
+  const auto held = named::create<int>("held", 3);
+  EXPECT_TRUE(holds_in_a_child([&] {
+    if (geteuid() == 0) {
+      if (chown(names.in().path().c_str(), 65534, 65534) != 0) return false;
+      if (setresuid(65534, 65534, 65534) != 0) return false;
+    }
+    fs::permissions(names.in().path(), fs::perms::owner_write | fs::perms::owner_exec);
+    const auto refused = [](auto look) {
+      return mentions(refusal(look), {"cannot ", "named buffers", "Permission denied"});
+    };
+    const bool told = refused([] { named::list(); }) && refused([] { named::reclaim(); }) &&
+                      refused([] { shard::memory::find_leftovers(); });
+    fs::permissions(names.in().path(), fs::perms::owner_all);
+    return told;
+  }));
+}
+
+TEST(Named, AreNoneWhereThereIsNoFolder) {
+  const shared_names names;
+  shard::memory::folder_of_names() /= "missing";
+  EXPECT_TRUE(named::list().empty());
+  EXPECT_TRUE(named::reclaim().empty());
+}
+
+template <class Steps>
+std::error_code code_of(Steps steps) {
+  try {
+    steps();
+  } catch (const shard::error& e) {
+    return e.code();
+  }
+  return {};
+}
+
+// Who is too early waits and tries again; the others have something to put right.
+TEST(Named, ThatCannotBeOpenedSaysByItsCodeWhy) {
+  const shared_names names;
+  for (const auto open : {+[](const char* name) { named::open<int>(name); },
+                          +[](const char* name) { named::open_writable<int>(name); }}) {
+    EXPECT_EQ(code_of([&] { open("missing"); }), std::errc::no_such_file_or_directory);
+    in_a_child_that_is_killed([] { return named::create<int>("left", 3); });
+    EXPECT_EQ(code_of([&] { open("left"); }), std::errc::owner_dead);
+    EXPECT_EQ(named::reclaim().size(), 1u);
+    EXPECT_EQ(code_of([&] { open("left"); }), std::errc::no_such_file_or_directory);
+    const auto other = named::create<double>("other", 3);
+    EXPECT_EQ(code_of([&] { open("other"); }), std::errc::invalid_argument);
+    const auto rank = named::create<int>("rank", 3, 3);
+    EXPECT_EQ(code_of([&] { open("rank"); }), std::errc::invalid_argument);
+    EXPECT_EQ(code_of([&] { open("no name"); }), std::errc::invalid_argument);
+    if (geteuid() != 0) continue;
+    ASSERT_EQ(chown((names / "shard.rank").c_str(), 65534, 65534), 0);
+    EXPECT_EQ(code_of([&] { open("rank"); }), std::errc::permission_denied);
+    ASSERT_EQ(chown((names / "shard.rank").c_str(), 0, 0), 0);
+  }
+}
+
+TEST(Named, SaysWhetherItWasCreatedOrFound) {
+  const shared_names names;
+  const auto tally = [](on_mismatch then, int n) {
+    return named::open_or_create<long>("tally", then, n);
+  };
+  auto first = tally(on_mismatch::refuse, 3);
+  EXPECT_TRUE(first.was_created());
+  EXPECT_FALSE(tally(on_mismatch::refuse, 3).was_created());
+  EXPECT_FALSE(tally(on_mismatch::take_stored, 4).was_created());
+  EXPECT_TRUE(tally(on_mismatch::replace, 4).was_created());
+  EXPECT_FALSE(first.read_only().was_created());
+  EXPECT_FALSE(shard::buffer<long>::reopen(first.descriptor()).was_created());
+  const shard::buffer<const long> moved = std::move(first);
+  EXPECT_TRUE(moved.was_created());
+  EXPECT_FALSE(first.was_created());  // NOLINT(bugprone-use-after-move)
+  in_a_child_that_is_killed([] { return named::create<long>("left", 3); });
+  EXPECT_TRUE(named::open_or_create<long>("left", on_mismatch::refuse, 3).was_created());
+  EXPECT_TRUE(named::create<long>("new", 3).was_created());
+}
+
+// Of many at once exactly one is told that it created the buffer, and so has to fill it.
+TEST(Named, SaysToOneOfManyThatItWasCreated) {
+  const shared_names names;
+  const auto held = named::create<int>("held", 3);
+  shard::buffer<int> created(2);
+  EXPECT_TRUE(holds_in_children(8, [&](int) {
+    const auto own = named::open_or_create<int>("x", on_mismatch::refuse, 3);
+    std::atomic_ref(created[0]).fetch_add(own.was_created() ? 1 : 0);
+    const std::atomic_ref tried(created[1]);
+    tried.fetch_add(1);
+    return eventually([&] { return tried.load() == 8; });
+  }));
+  EXPECT_EQ(created[0], 1);
 }
 
 TEST(Named, ThatAnotherHandleOfAKilledOwnerHoldsGoesOn) {

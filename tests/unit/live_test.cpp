@@ -120,6 +120,25 @@ TEST(OpenOrCreate, OpensWhatFits) {
   }));
 }
 
+TEST(OpenOrCreate, SaysWhichOfTheTwoItDid) {
+  const folder in;
+  const auto tally = [&](on_mismatch then, int n) {
+    return shard::open_or_create<int>(in / "x.npy", then, n).was_created();
+  };
+  EXPECT_TRUE(tally(on_mismatch::refuse, 3));
+  EXPECT_FALSE(tally(on_mismatch::refuse, 3));
+  EXPECT_FALSE(tally(on_mismatch::take_stored, 4));
+  EXPECT_TRUE(tally(on_mismatch::replace, 4));
+  EXPECT_FALSE(tally(on_mismatch::replace, 4));
+  EXPECT_FALSE(shard::open<int>(in / "x.npy").was_created());
+  EXPECT_FALSE(shard::open_writable<int>(in / "x.npy").was_created());
+  EXPECT_TRUE(shard::create_live<int>(in / "y.npy", 3).was_created());
+  EXPECT_TRUE(shard::create<int>(in / "z.npy", 3).was_created());
+  EXPECT_TRUE(shard::load<int>(in / "x.npy").was_created());
+  EXPECT_TRUE(shard::buffer<int>(3).was_created());
+  EXPECT_FALSE(shard::buffer<int>(3).read_only().was_created());
+}
+
 TEST(OpenOrCreate, RefusesTakesOrReplacesAnotherShapeAsAsked) {
   const folder in;
   const auto path = in / "x.npy";

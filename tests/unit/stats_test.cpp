@@ -4,6 +4,7 @@
 #include <gtest/gtest.h>
 #include <sys/mman.h>
 #include <sys/resource.h>
+#include <sys/stat.h>
 #include <unistd.h>
 
 #include <algorithm>
@@ -21,6 +22,7 @@
 
 #include "backings.hpp"
 #include "memory/control.hpp"
+#include "memory/named.hpp"
 #include "memory/observed.hpp"
 #include "neighbour.hpp"
 #include "os/byte_lock.hpp"
@@ -28,6 +30,7 @@
 #include "os/file.hpp"
 #include "refusal.hpp"
 #include "shard/shard.hpp"
+#include "shared_names.hpp"
 
 namespace {
 
@@ -426,6 +429,68 @@ TEST(Torn, IsFoundHoweverOftenOthersPutItRight) {
     some.clear_torn({0, 1024});
   }
   some.close();
+}
+
+// What is opened and read to tell of one buffer, and how often the kernel is asked for locks.
+struct asked {
+  static inline shard::os::call_table genuine;
+  static inline int calls;
+
+  template <class Steps>
+  static int in(Steps steps) {
+    auto& table = shard::os::calls();
+    genuine = table;
+    calls = 0;
+    table.openat = [](int at, const char* path, int flags, mode_t mode) {
+      ++calls;
+      return genuine.openat(at, path, flags, mode);
+    };
+    table.pread = [](int file, void* to, std::size_t bytes, off_t at) {
+      ++calls;
+      return genuine.pread(file, to, bytes, at);
+    };
+    table.fstatat = [](int at, const char* path, struct stat* found, int flags) {
+      ++calls;
+      return genuine.fstatat(at, path, found, flags);
+    };
+    table.lock_file = [](int file, int command, struct flock* lock) {
+      ++calls;
+      return genuine.lock_file(file, command, lock);
+    };
+    steps();
+    table = genuine;
+    return calls;
+  }
+};
+
+TEST(Stats, CostTheSameHoweverManyOthersThereAre) {
+  const shard_test::shared_names names;
+  auto some = shard::named::create<int>("some", 3);
+  some.notify();
+  const auto look = [&] {
+    const auto file = shard::os::open(names / "shard.some", shard::os::protection::read);
+    EXPECT_EQ(shard::memory::name_of_shared(file.get()), "some");
+    EXPECT_EQ(some.stats().writers, 1u);
+  };
+  const int alone = asked::in(look);
+  std::vector<shard::buffer<int>> others;
+  for (int i = 0; i < 100; ++i) {
+    others.push_back(shard::named::create<int>("other" + std::to_string(i), 3));
+    others.back().notify();
+  }
+  EXPECT_EQ(asked::in(look), alone);
+}
+
+TEST(Stats, CountAHundredHandlesOfOneBuffer) {
+  const shard_test::shared_names names;
+  auto some = shard::named::create<int>("some", 3);
+  std::vector<shard::buffer<int>> all;
+  for (std::size_t n = 1; n < 100; ++n) {
+    EXPECT_EQ(some.stats().handles, n);
+    all.push_back(shard::named::open_writable<int>("some"));
+    if (n % 2 == 0) all.back().notify();
+  }
+  EXPECT_EQ(some.stats().writers, 49u);
 }
 
 TEST(Stats, LeaveNoDescriptorBehind) {

@@ -86,5 +86,6 @@ void unlink(segment& of);
 buffer_stats stats(const segment& of, std::span<const std::size_t> shape);
 
 int descriptor_of(const segment& of) noexcept;
+bool was_created(const segment& of) noexcept;
 
 }  // namespace shard::detail
