@@ -1,15 +1,16 @@
-// Atomic operations on single elements, between all threads and processes that have them mapped.
-// They are members of buffer, where every index is checked, and of shared_view, where SHARD_CHECKED
-// checks it. All are lock-free. An index is a number in rank 1, and {i, j, …} in higher ranks.
+// Atomic operations on single elements. They are atomic between all threads and processes that
+// share the elements, and all are lock-free. They are members of buffer, which checks every index,
+// and of shared_view, which checks indices only with SHARD_CHECKED. An index is a number in rank 1,
+// and {i, j, …} in higher ranks.
 //
 //   load store exchange compare_exchange      integers, bool, std::byte, float, double
 //   fetch_add fetch_sub fetch_min fetch_max   integers, float, double
 //   fetch_and fetch_or fetch_xor              integers, std::byte
 //
-// None for complex numbers, text, enums and structs, and load alone for const elements. Every
-// fetch_ returns the value before. Integers wrap, signed ones too. To fetch_min and fetch_max a NaN
-// loses against any number, as in std::fmin. Unless told otherwise loads acquire, stores release,
-// and the rest do both.
+// Complex numbers, text, enums and structs have no atomic operations. Const elements have only
+// load. Every fetch_ function returns the value before the operation. Integers wrap, also signed
+// ones. In fetch_min and fetch_max a NaN loses against any number, as in std::fmin. The default
+// memory order is acquire for loads, release for stores, and acq_rel for all others.
 #pragma once
 
 #include <atomic>
@@ -21,7 +22,7 @@
 
 namespace shard {
 
-// Types whose elements processors can change atomically, and what they can do with them.
+// The types that have atomic operations, by the operations that they have.
 template <class T>
 concept atomic_element =
     std::same_as<T, std::remove_cv_t<T>> &&
@@ -35,7 +36,7 @@ concept atomic_bits = atomic_integer<T> || std::same_as<T, std::byte>;
 
 namespace detail {
 
-// What std::atomic_ref does, and what it has no operation for.
+// std::atomic_ref, with the operations that std::atomic_ref lacks.
 template <atomic_element T>
 class atomic_cell : public std::atomic_ref<T> {
   using base = std::atomic_ref<T>;
@@ -75,7 +76,7 @@ class atomic_cell : public std::atomic_ref<T> {
  private:
   static constexpr bool is_nan(T value) noexcept { return value != value; }
 
-  // By compare-exchange, which compares bits, so that it ends even where the old value is a NaN.
+  // Uses compare-exchange, which compares bits: so the loop also ends if the old value is a NaN.
   template <class Change>
   T replace(std::memory_order order, Change change) const noexcept {
     T old = base::load(std::memory_order_relaxed);
@@ -86,8 +87,8 @@ class atomic_cell : public std::atomic_ref<T> {
   }
 };
 
-// The operations of a handle to elements, which changes them even if it is const itself. Self has
-// T& cell(position<Rank>) const.
+// The operations of a handle that does not own its elements: a const handle can change them, too.
+// Self has T& cell(position<Rank>) const.
 template <class Self, class T, std::size_t Rank>
 class handle_atomics {
   using order = std::memory_order;
@@ -101,8 +102,8 @@ class handle_atomics {
   T exchange(index i, T value, order o = order::acq_rel) const noexcept(!checked) {
     return atomic(i).exchange(value, o);
   }
-  // Stores `desired` where the bits of `expected` are found, and returns true; otherwise puts what
-  // was found into `expected`.
+  // If the element has the bits of `expected`, stores `desired` and returns true. Otherwise copies
+  // the element to `expected` and returns false.
   bool compare_exchange(index i, T& expected, T desired, order o = order::acq_rel) const
       noexcept(!checked) {
     return atomic(i).compare_exchange_strong(expected, desired, o);
@@ -151,8 +152,8 @@ class handle_atomics {
   }
 };
 
-// The same operations of what owns its elements: its const is theirs, and what Self::cell refuses
-// is thrown.
+// The same operations for an owner of elements: a const owner has const elements. Self::cell may
+// throw.
 template <class Self, class T, std::size_t Rank>
 class owner_atomics {
   using plain = std::remove_const_t<T>;
@@ -175,8 +176,8 @@ class owner_atomics {
   {
     return atomic(i).exchange(value, o);
   }
-  // Stores `desired` where the bits of `expected` are found, and returns true; otherwise puts what
-  // was found into `expected`.
+  // If the element has the bits of `expected`, stores `desired` and returns true. Otherwise copies
+  // the element to `expected` and returns false.
   bool compare_exchange(index i, T& expected, T desired, order o = order::acq_rel)
     requires atomic_element<T>
   {
@@ -221,7 +222,8 @@ class owner_atomics {
   }
 
  private:
-  // Through plain, since std::atomic_ref can't load a const object; it writes none for a load.
+  // The const is cast away because std::atomic_ref cannot refer to a const object. A load writes
+  // nothing.
   auto atomic(const index& i) const {
     return atomic_cell<plain>(const_cast<plain&>(static_cast<const Self&>(*this).cell(i)));
   }

@@ -1,8 +1,8 @@
-// Typed arrays of fixed shape in shared memory: what a map reads and writes.
+// Typed arrays of fixed shape in shared memory. Maps read and write them.
 //
-// A buffer owns its memory together with the arguments of the maps it was handed to. Any thread may
-// read one; writing follows the rules of any array. Elements are row-major, and the first dimension
-// is the one that a map partitions.
+// A buffer is a handle that shares ownership of the memory with the arguments of running maps. Any
+// thread may read elements. Writing needs the same care as with any array. Elements are in
+// row-major order. A map partitions the first dimension.
 #pragma once
 
 #include <algorithm>
@@ -31,7 +31,7 @@ namespace shard {
 
 namespace detail {
 
-// What T and Rank of a buffer must be. (A name: requires-clauses out of the class must repeat it.)
+// What T and Rank of a buffer must be. (Definitions outside the class must repeat this.)
 template <class T, std::size_t Rank>
 concept fits_buffer = element<std::remove_const_t<T>> && Rank >= 1 && Rank <= most_dimensions;
 
@@ -50,18 +50,19 @@ inline constexpr bool is_buffer = false;
 template <class T, std::size_t Rank>
 inline constexpr bool is_buffer<buffer<T, Rank>> = true;
 
-// Ranges whose elements a new buffer<T> copies. Not buffers: those never copy by accident.
+// Ranges whose elements a new buffer<T> copies. Buffers are excluded: they never copy by accident.
 template <class R, class T>
 concept copied_into =
     std::same_as<std::ranges::range_value_t<R>, std::remove_const_t<T>> && !is_buffer<R>;
 
 }  // namespace detail
 
-// buffer<T> can be written, buffer<const T> can't; both move and never copy. const is deep: a const
-// buffer<T> gives const elements. Buffers are made here (in memory), or by open() and create() of
-// npy.hpp (in files). Rank is 1 to 8. A buffer that was closed or moved from is empty: size 0, and
-// no memory. It has the operations of atomics.hpp, which throw shard::error(argument_out_of_domain)
-// if an index is outside and shard::error(bad_file_descriptor) if the buffer is closed.
+// A buffer<T> can be written to, a buffer<const T> cannot. Both can be moved, but not copied. Const
+// is deep: a const buffer<T> gives const elements. The constructors here make buffers in memory.
+// npy.hpp has functions for files, and named.hpp for named buffers. Rank is 1 to 8. A buffer that
+// was closed or moved from is empty: it has size 0 and no memory. A buffer has the operations of
+// atomics.hpp. They throw shard::error(argument_out_of_domain) if an index is outside the buffer,
+// and shard::error(bad_file_descriptor) if the buffer is closed.
 template <class T, std::size_t Rank = 1>
   requires detail::fits_buffer<T, Rank>
 class buffer : public detail::owner_atomics<buffer<T, Rank>, T, Rank> {
@@ -72,24 +73,25 @@ class buffer : public detail::owner_atomics<buffer<T, Rank>, T, Rank> {
   using element_type = T;
   using value_type = std::remove_const_t<T>;
 
-  // Zeros, in memory that processes can share. No page of it is touched until it is used, but that
-  // there is enough memory is checked now. Throws shard::error if there is not, if an extent is
-  // negative, or if the size in bytes overflows.
+  // Makes a buffer of zeros in memory that processes can share. Pages take memory only when they
+  // are first used, but shard checks now that there is enough memory. Throws shard::error if there
+  // is not enough, if an extent is negative, or if the size in bytes overflows.
   template <std::integral... N>
     requires(sizeof...(N) == Rank && !std::is_const_v<T>)
   explicit buffer(N... extents);
 
-  // The same, made of huge pages if they are to be had.
+  // The same, with huge pages if `made_of` asks for them and the system has them (backing.hpp).
   template <std::integral... N>
     requires(sizeof...(N) == Rank && !std::is_const_v<T>)
   explicit buffer(pages made_of, N... extents);
 
-  // A copy of the elements of `copied`: a vector, for example, or the span() of another buffer.
+  // Makes a buffer that is a copy of `copied`, for example of a vector or of another buffer's
+  // span().
   template <std::ranges::contiguous_range R>
     requires(Rank == 1 && detail::copied_into<R, T>)
   explicit buffer(const R& copied);
 
-  // The same memory, from now on read-only.
+  // Takes over the memory of `writable`; this handle only reads it.
   template <class U>
     requires std::same_as<const U, T>
   buffer(buffer<U, Rank>&& writable) noexcept;
@@ -98,27 +100,33 @@ class buffer : public detail::owner_atomics<buffer<T, Rank>, T, Rank> {
   buffer& operator=(buffer&& from) noexcept;
   ~buffer() = default;
 
-  // The array behind a descriptor that another buffer's descriptor() gave, in this process or in
-  // the one that sent it. The descriptor stays the caller's. Throws shard::error unless it holds an
-  // array of this type and rank; of memory, unless that is sealed against shrinking. A file has no
-  // such seal: who may write to it can cut it (docs/buffers.md).
+  // Opens the array behind a descriptor. The descriptor came from descriptor() of another buffer,
+  // in this process or in a process that sent it. The caller keeps the descriptor. Throws
+  // shard::error if there is no array of this type and rank (invalid_argument), or if the
+  // descriptor does not allow writing and T is not const (permission_denied). Memory must be sealed
+  // against shrinking. A file has no such seal: whoever may write to a file can cut it
+  // (docs/buffers.md).
   static buffer reopen(int descriptor) {
     return buffer(detail::reopen(descriptor, detail::type_of<value_type>(), Rank, rights));
   }
 
-  // Gives up the elements; others that have them keep them. A file made by create() that has not
-  // got its final name yet is gone with its last user. Requires, like any end of a handle: no other
-  // thread uses it. What another one has locked by it stays so until that thread ends.
+  // Gives up the elements. Other handles of the same elements keep them. A file that was made by
+  // create() and does not have its final name yet disappears with its last user. Closing needs no
+  // free descriptor and no memory. If another thread holds the lock through this handle, the lock
+  // stays locked until that thread ends.
+  // Requires, like any end of a handle: no other thread uses the handle.
   void close() noexcept {
     data_ = nullptr;
     shape_ = {};
     owner_.reset();
   }
   bool is_open() const noexcept { return owner_ != nullptr; }
-  // Sends the descriptor over a connected Unix domain socket, and takes the next one that was sent:
-  // checked as in reopen, with rights for reading only where T is const. Both wait. The errors of
-  // receive tell the end of the connection, a message without a descriptor, and one with several,
-  // all of which are then closed.
+  // send_descriptor() sends the descriptor over a connected Unix domain socket. receive() takes the
+  // next descriptor that was sent, and checks it as reopen() does. If T is const, the receiver gets
+  // the right to read only. Both functions wait. receive() throws shard::error(not_connected) if
+  // the sender has closed the connection, (bad_message) if a message has no descriptor or several,
+  // and (too_many_files_open) if this process has no room for the descriptor. It keeps none of
+  // those descriptors.
   void send_descriptor(int socket) const { detail::send(open_owner(), socket, rights); }
   static buffer receive(int socket) {
     return buffer(detail::receive(socket, detail::type_of<value_type>(), Rank, rights));
@@ -129,8 +137,9 @@ class buffer : public detail::owner_atomics<buffer<T, Rank>, T, Rank> {
   std::size_t extent(std::size_t dimension) const noexcept { return shape_[dimension]; }
   std::array<std::size_t, Rank> shape() const noexcept { return shape_; }
 
-  // Requires: indices inside the extents. Compile the program with -DSHARD_CHECKED to check every
-  // index into a buffer, view or slice: then it throws shard::error(argument_out_of_domain).
+  // Requires: the indices are inside the extents. Compile the program with -DSHARD_CHECKED to check
+  // every index into a buffer, view or slice. A wrong index then throws
+  // shard::error(argument_out_of_domain).
   T& operator[](std::size_t i) noexcept(!detail::checked)
     requires(Rank == 1)
   {
@@ -152,7 +161,7 @@ class buffer : public detail::owner_atomics<buffer<T, Rank>, T, Rank> {
     return data_[place(static_cast<std::size_t>(indices)...)];
   }
 
-  // As operator(), but always checked: throws as the atomic operations do.
+  // Like operator(), but always checked. Throws like the atomic operations.
   template <std::integral... I>
     requires(sizeof...(I) == Rank)
   T& at(I... indices) {
@@ -186,8 +195,9 @@ class buffer : public detail::owner_atomics<buffer<T, Rank>, T, Rank> {
     return {data_ + row_place(i), detail::row_shape<Rank>(shape_)};
   }
 
-  // A part of the elements: one range for each dimension, or none for all of them. Throws
-  // shard::error: argument_out_of_domain unless they are inside, bad_file_descriptor if closed.
+  // A view of a part: give one range for each dimension, or no ranges for all elements. Throws
+  // shard::error(argument_out_of_domain) if a range is not inside the buffer, and
+  // shard::error(bad_file_descriptor) if the buffer is closed.
   template <class... Part>
     requires detail::selects<Rank, Part...>
   strided_view<T, Rank> slab(const Part&... part) {
@@ -209,25 +219,26 @@ class buffer : public detail::owner_atomics<buffer<T, Rank>, T, Rank> {
   const T* begin() const noexcept { return data_; }
   const T* end() const noexcept { return data_ + size(); }
 
-  // For reopen(), here or in a process it is sent to; closed with the buffer. -1 after a move.
+  // For reopen(), in this process or in one that the descriptor is sent to. The buffer closes the
+  // descriptor. -1 if the buffer was closed or moved from.
   int descriptor() const noexcept { return owner_ ? detail::descriptor_of(*owner_) : -1; }
 
-  // Whether the call that made this handle made the array, too, and did not find it there: how to
-  // tell what open_or_create did. True of buffers in memory and of copies; false of what was
-  // opened, reopened or received, of read_only() handles, and of closed buffers.
+  // Whether the call that returned this handle made a new array. Tells which of the two
+  // open_or_create did. True for buffers in memory, for copies (load), and after create and
+  // create_live. False after open, reopen, receive and read_only, and for a closed buffer.
   bool was_created() const noexcept { return owner_ && detail::was_created(*owner_); }
 
-  // ---- Bulk transfers, between all processes that have the buffer. Each is one transfer: no other
-  // sees or leaves half of it, and those of other elements don't wait for it, unless they are
-  // neighbours (docs/buffers.md). Elements are numbered in row-major order. Nothing is transferred,
-  // and shard::error thrown, if an index is outside, a length differs, or values lie in the very
-  // elements that they are read from, written or added to; torn_error if a writer died half-way in
-  // these elements; shard::error(device_or_resource_busy) if others were writing at every try,
-  // which happens to read-only handles alone: one that can write waits. Accesses to elements are no
-  // transfers, and wait for none.
-  // Requires: values don't lie in these elements through another handle either; all processes that
-  // write by bulk or lock are in one PID namespace (a container may have one of its own), or else a
-  // living one can be taken for dead.
+  // ---- Bulk transfers, between all processes that have the buffer. Each call is one transfer: no
+  // other transfer sees half of it. Transfers of other elements do not wait for it, unless the
+  // elements are neighbours (docs/buffers.md). Elements are numbered in row-major order.
+  // Errors, after which nothing was transferred: shard::error if an index is outside the buffer, if
+  // a length differs, or if the values lie in the same elements that are read, written or added to;
+  // torn_error if a writer died half-way in these elements; shard::error(device_or_resource_busy)
+  // if others were writing at every try. Only read-only handles get the last: a handle that can
+  // write waits. Single accesses to elements are not transfers. They wait for no transfer.
+  // Requires: the values do not lie in these elements through another handle either. All processes
+  // that write in bulk or lock are in one PID namespace (a container may have its own); otherwise
+  // shard can take a living process for dead.
 
   void read(range elements, std::span<value_type> to) const {
     const detail::run all = run_of(elements, to.size(), "read");
@@ -246,7 +257,7 @@ class buffer : public detail::owner_atomics<buffer<T, Rank>, T, Rank> {
     detail::require_done(detail::fill_run(*owner_, all, reinterpret_cast<const std::byte*>(&value)),
                          *owner_);
   }
-  // Adds deltas[k] to element elements.first + k; integers wrap. No fetch_add is lost.
+  // Adds deltas[k] to element elements.first + k. Integers wrap. No fetch_add of others is lost.
   void add(range elements, std::span<const value_type> deltas)
     requires(!std::is_const_v<T> && atomic_number<value_type>)
   {
@@ -267,13 +278,13 @@ class buffer : public detail::owner_atomics<buffer<T, Rank>, T, Rank> {
   void gather(std::span<const std::size_t> indices, std::span<value_type> to) const {
     read_runs(runs_of_indices(indices, to.size(), "gather"), to.data());
   }
-  // Element indices[k] = from[k], in this order: of equal indices the last one wins.
+  // Element indices[k] = from[k], in this order: if an index is there twice, the last value stays.
   void scatter(std::span<const std::size_t> indices, std::span<const value_type> from)
     requires(!std::is_const_v<T>)
   {
     write_runs(runs_of_indices(indices, from.size(), "scatter"), from.data());
   }
-  // The elements of a part: one range for each dimension.
+  // The elements of a part. `part` has one range for each dimension.
   void read_slab(const std::array<range, Rank>& part, std::span<value_type> to) const {
     read_runs(runs_of_part(part, to.size(), "read"), to.data());
   }
@@ -283,7 +294,7 @@ class buffer : public detail::owner_atomics<buffer<T, Rank>, T, Rank> {
     write_runs(runs_of_part(part, from.size(), "write"), from.data());
   }
 
-  // As read and write, but they don't wait, and say what became of them.
+  // Like read and write, but they do not wait. They return what happened.
   transfer try_read(range elements, std::span<value_type> to) const {
     const detail::run all = run_of(elements, to.size(), "read");
     return detail::read_runs(*owner_, {&all, 1}, reinterpret_cast<std::byte*>(to.data()),
@@ -297,10 +308,10 @@ class buffer : public detail::owner_atomics<buffer<T, Rank>, T, Rank> {
                               detail::patience::tries);
   }
 
-  // The elements that writers who died may have left half written, and no one has cleared since.
+  // The elements that dead writers may have left half written, and that nobody has cleared since.
   std::vector<range> torn() const { return detail::torn_ranges(open_owner()); }
-  // Whatever is in these elements now is right from now on. (Of a torn range with these in its
-  // middle, all stays torn.)
+  // Declares the values that are in these elements now to be right. (If a torn range extends beyond
+  // these elements on both sides, the whole range stays torn.)
   void clear_torn(range elements)
     requires(!std::is_const_v<T>)
   {
@@ -308,13 +319,13 @@ class buffer : public detail::owner_atomics<buffer<T, Rank>, T, Rank> {
     if (all.count > 0) detail::clear_torn(*owner_, elements);
   }
 
-  // ---- The lock, for whatever its users agree on: it excludes those who lock, not accesses and
-  // transfers. Usable with std::unique_lock and std::shared_lock. Held by a thread; a forked child
-  // holds nothing. A holder that dies, by whatever signal, is succeeded at once. Throws
-  // shard::error(resource_deadlock_would_occur) if the thread holds it already, either way,
-  // shard::error(no_lock_available) if it holds 1900 others, and
-  // shard::error(operation_not_permitted) if it unlocks what it doesn't hold. Requires: as above,
-  // one PID namespace.
+  // ---- The lock. Each buffer has one lock, exclusive or shared. It excludes others who lock; it
+  // does not exclude accesses and transfers. It works with std::unique_lock and std::shared_lock. A
+  // thread holds the lock; a forked child holds nothing. If a holder dies, by any signal, the next
+  // thread gets the lock at once. Throws shard::error(resource_deadlock_would_occur) if the thread
+  // holds this lock already, exclusively or shared; shard::error(no_lock_available) if the thread
+  // holds 1900 other locks; and shard::error(operation_not_permitted) if the thread unlocks a lock
+  // that it does not hold. Requires one PID namespace, as above.
 
   void lock()
     requires(!std::is_const_v<T>)
@@ -344,7 +355,7 @@ class buffer : public detail::owner_atomics<buffer<T, Rank>, T, Rank> {
     detail::unlock_exclusively(open_owner());
   }
 
-  // Up to 64 threads share it; more wait.
+  // Up to 64 threads can share the lock. Further threads wait.
   void lock_shared()
     requires(!std::is_const_v<T>)
   {
@@ -373,8 +384,8 @@ class buffer : public detail::owner_atomics<buffer<T, Rank>, T, Rank> {
     detail::unlock_shared(open_owner());
   }
 
-  // Whether an exclusive holder died: what it was changing may be half changed. Stays so until it
-  // is cleared, by someone who has put it right.
+  // Whether an exclusive holder died. What the holder was changing may be half changed. This stays
+  // true until somebody has put that right and calls clear_abandoned().
   bool abandoned() const { return detail::is_abandoned(open_owner()); }
   void clear_abandoned()
     requires(!std::is_const_v<T>)
@@ -382,16 +393,18 @@ class buffer : public detail::owner_atomics<buffer<T, Rank>, T, Rank> {
     detail::clear_abandoned(open_owner());
   }
 
-  // ---- Notifications: what was written before notify() is seen after the wait() that counts it.
+  // ---- Notifications. Whoever returns from a wait() that counts a notify() sees everything that
+  // was written before that notify().
 
   void notify()
     requires(!std::is_const_v<T>)
   {
     detail::notify(open_owner());
   }
-  // How many notifications there were since this handle last waited (at first: since there
-  // have been control words), as soon as there is one; 0 after `limit` without any. Of threads that
-  // share a handle one gets each notification, and the others wait on.
+  // Waits for a notification, and returns how many there were since this handle last waited. (The
+  // first wait of a handle counts all since the control words were made.) wait_for() returns 0 if
+  // there is none within `limit`. If several threads wait on one handle, one of them gets each
+  // notification, and the others go on waiting.
   std::size_t wait()
     requires(!std::is_const_v<T>)
   {
@@ -403,8 +416,8 @@ class buffer : public detail::owner_atomics<buffer<T, Rank>, T, Rank> {
   {
     return detail::wait_for_notice(open_owner(), detail::deadline_in(limit));
   }
-  // An eventfd for event loops, made by the first call: readable after a notify() by this handle,
-  // or by its copy in a forked child. It is closed with the handle.
+  // An eventfd for event loops. The first call makes it. It becomes readable after a notify() by
+  // this handle, or by the copy of this handle in a forked child. The handle closes it.
   int event_descriptor()
     requires(!std::is_const_v<T>)
   {
@@ -413,31 +426,36 @@ class buffer : public detail::owner_atomics<buffer<T, Rank>, T, Rank> {
 
   // ---- Life.
 
-  // One more handle of the same elements, which can't be written through: not even by a cast, which
-  // faults. It outlives this one. Throws shard::error.
+  // One more handle of the same elements that can only read. Writing through it faults, even after
+  // a cast. It may outlive this handle. Throws shard::error.
   buffer<const value_type, Rank> read_only() const {
     return buffer<const value_type, Rank>(detail::read_only(open_owner(), shape_));
   }
 
-  // Ends writing for good, in all processes: memory alone can promise that, other backings are
-  // refused. So it is while any other process or handle can write, this thread holds its lock, or a
-  // map runs with this buffer; it is then as it was.
+  // Ends writing for good, in all processes. Only buffers in memory can promise that: freeze()
+  // refuses files and named buffers. It also refuses while another process or handle can write,
+  // while a thread of this program holds the lock, and while a map uses this buffer. A refused
+  // buffer stays as it was.
   buffer<const value_type, Rank> freeze() &&
         requires(!std::is_const_v<T>);
 
-  // Returns when what was written here is in the file, and on its disk. In memory there is nothing
-  // to wait for. Throws shard::error.
+  // Returns when everything that was written through this handle is on the disk. For a buffer in
+  // memory it returns at once. Throws shard::error.
   void sync() const { detail::sync(open_owner()); }
 
-  // Removes the name of a file, or of a named buffer. The elements stay until the last handle goes.
-  // Throws shard::error if there is no name, or if it has become another file's; a symlink is.
+  // Removes the name of a file, or of a named buffer. The elements stay until the last handle is
+  // closed. Throws shard::error if there is no name, or if the name now leads to another file. A
+  // symlink counts as another file.
   void unlink() { detail::unlink(open_owner()); }
 
-  // What it takes, now. Throws shard::error; takes a moment for each mapping of the process.
+  // What the buffer takes now, and who shares it. Costs about two system calls for each handle of
+  // this buffer. From 1 MiB on it also reads /proc/self/smaps, which has some lines for each
+  // mapping of this process. Throws shard::error.
   buffer_stats stats() const { return detail::stats(open_owner(), shape_); }
 
-  // Gives a file made by create() its final name, at once and complete; a map that fills it does
-  // this by itself. For any other buffer, and the second time, it does nothing.
+  // Gives a file that create() made its final name, under which it then is complete. A map that
+  // fills the whole file does this by itself. For any other buffer, and when called again, finish()
+  // does nothing.
   void finish() { detail::finish(open_owner()); }
 
  private:
@@ -467,7 +485,7 @@ class buffer : public detail::owner_atomics<buffer<T, Rank>, T, Rank> {
     return detail::offset<Rank>(shape_, at);
   }
   T& cell(const detail::position<Rank>& at) const { return data_[checked_place(at)]; }
-  // Closed buffers have no extents, so that only what is refused asks whether this is one.
+  // A closed buffer has no extents, so every index is refused: only here is it asked for.
   [[noreturn]] void refuse(std::size_t dimension, std::size_t found) const {
     require_open();
     detail::refuse_index(dimension, found, shape_[dimension]);
@@ -482,8 +500,8 @@ class buffer : public detail::owner_atomics<buffer<T, Rank>, T, Rank> {
     require_open();
     return *owner_;
   }
-  // The elements as what a transfer takes. Throw unless the buffer is open, they are inside, and
-  // `length` as many.
+  // The elements in the form that a transfer takes. Throw unless the buffer is open, the elements
+  // are inside, and there are `length` of them.
   detail::run run_of(range elements, std::size_t length, const char* operation) const;
   std::vector<detail::run> runs_of_indices(std::span<const std::size_t> indices, std::size_t length,
                                            const char* operation) const;

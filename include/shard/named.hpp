@@ -1,11 +1,25 @@
-// Buffers that processes find by name, with no common parent and no file: "roots" is
-// /dev/shm/shard.roots, mode 0600.
+// Buffers that processes find by a name. The processes need no common parent and no file. The
+// buffer "roots" is /dev/shm/shard.roots, with mode 0600.
 //
-// A named buffer is there complete or not at all, and lives as long as any handle of it in any
-// process; the last to go removes the name. What a kill leaves is taken over by the next create or
-// open_or_create, and reclaim() removes it. Names have 1 to 200 letters, digits, '.', '_' or '-',
-// and belong to one user. Who writes by bulk or locks has to be in one PID namespace with all
-// others who do (buffer.hpp). Each function throws shard::error if it can't do what it says.
+// Life: a named buffer appears complete, or not at all. It lives as long as any process has a
+// handle of it. The last handle removes the name, and closing that handle needs no free descriptor
+// and no memory. If all holders were killed, the name stays as a leftover. The next create() or
+// open_or_create() of that name replaces the leftover, and reclaim() removes it.
+//
+// Names: 1 to 200 letters, digits, '.', '_' or '-'. A name belongs to the user who made it: other
+// users are refused. In /dev/shm only that user can remove it. So close named buffers before the
+// process becomes another user, or the name stays as a leftover.
+//
+// All processes that lock a buffer, or write to it in bulk, must be in one PID namespace
+// (buffer.hpp).
+//
+// Errors: each function throws shard::error if it cannot do what it says. The code() is
+//   no_such_file_or_directory  there is nothing of that name: try again later
+//   owner_dead                 there is a leftover, which nobody holds
+//   file_exists                create(): somebody holds a buffer of that name
+//   invalid_argument           another type, rank or shape; no array; or no valid name
+//   permission_denied          the file is another user's
+// or else the errno of the system call that failed, such as too_many_files_open.
 #pragma once
 
 #include <array>
@@ -20,34 +34,37 @@
 
 namespace shard::named {
 
-// A new one of zeros, its memory reserved: if /dev/shm is full, that is an error now, not a fault
-// later. Throws shard::error(file_exists) if anyone holds one of that name.
+// Makes a new buffer of zeros and reserves its memory: if /dev/shm is full, create() throws, and no
+// later access faults. Throws shard::error(file_exists) if somebody holds a buffer of that name.
 template <class T, std::integral... N>
   requires(sizeof...(N) > 0)
 buffer<T, sizeof...(N)> create(const std::string& name, N... extents);
 
-// One that somebody holds, for reading; or for writing. Type and rank are checked. What nobody
-// holds was left by a kill, perhaps half-written, and is refused.
+// Open a buffer that somebody holds: open() for reading, open_writable() for writing. The type and
+// the rank are checked. A leftover is refused (owner_dead), since it may be half written.
 template <class T, std::size_t Rank = 1>
 buffer<const std::remove_const_t<T>, Rank> open(const std::string& name);
 template <class T, std::size_t Rank = 1>
 buffer<T, Rank> open_writable(const std::string& name);
 
-// One that somebody holds, or else a new one. Of many processes that call this at once, one creates
-// it, and all share it.
+// Opens the buffer if somebody holds it, and else makes a new one. was_created() of the result says
+// which. If many processes call this at once, one process creates the buffer, and all share it.
 template <class T, std::integral... N>
   requires(sizeof...(N) > 0)
 buffer<T, sizeof...(N)> open_or_create(const std::string& name, on_mismatch then, N... extents);
 
-// What there is of this user's, at this moment.
+// The named buffers of this user, at this moment. An empty list means that there are none: if the
+// folder or one of the buffers cannot be looked at, list() throws.
 struct entry {
   std::string name;
-  std::size_t size_bytes = 0;  // header and all
-  bool held = false;           // false: a kill left it
+  std::size_t size_bytes = 0;  // of the whole file, with its header
+  bool held = false;           // false: a leftover
 };
 std::vector<entry> list();
 
-// Removes what nobody holds, and returns the names of it.
+// Removes this user's leftovers, and returns their names. If one cannot be looked at or removed,
+// reclaim() throws that error. It removes the others first, unless the process has no descriptors
+// or no memory left.
 std::vector<std::string> reclaim();
 
 template <class T, std::integral... N>

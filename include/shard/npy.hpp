@@ -49,7 +49,8 @@ template <class T, std::integral... N>
 buffer<T, sizeof...(N)> create_live(const std::filesystem::path& path, N... extents);
 
 // The array in an existing file, to be written in place, or else a new one as create_live makes it.
-// Of many processes that call this at once, one creates it, and all share it. A symlink is refused.
+// Of many processes that call this at once, one creates it, and all share it. was_created() of the
+// result says which of the two this call did. A symlink is refused.
 template <class T, std::integral... N>
   requires(sizeof...(N) > 0)
 buffer<T, sizeof...(N)> open_or_create(const std::filesystem::path& path, on_mismatch then,

@@ -19,9 +19,9 @@ std::filesystem::path& folder_of_names() noexcept;
 std::filesystem::path shared_path(const std::string& name);
 location shared_location(const std::string& name);
 
-// The name under which an open file is there, if it is a named buffer. Throws os::call_failed.
-// Needs /proc. The folder is read only where /proc does not tell: of a file that had no name when
-// it was opened, or that has several.
+// The name of an open file, if the file is a named buffer. Throws os::call_failed. Needs /proc.
+// Reads the whole folder only if /proc does not tell the name: if the file had no name when it was
+// opened, or has several names.
 std::optional<std::string> name_of_shared(int descriptor);
 
 // Named buffers that nobody holds, as a kill leaves them; looked for, or removed.

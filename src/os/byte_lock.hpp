@@ -40,18 +40,18 @@ class byte_release {
 // Whether any other open file description holds it, either way.
 bool byte_is_locked(const descriptor& file, std::uint64_t byte);
 
-// Takes a lock shared, and beside it one on a place that no other description takes: by that the
-// holders are counted. For a byte from first_lock_byte on, and up to seven behind it. Throws
-// call_failed.
+// Locks a byte shared, and also a place of its own that no other description locks. The places
+// serve to count the holders. Throws call_failed. Requires: `byte` is first_lock_byte, or one of
+// the seven bytes behind it.
 inline constexpr std::uint64_t first_lock_byte = std::uint64_t{1} << 62;
 void join_byte(const descriptor& file, std::uint64_t byte);
 
-// How many other descriptions have joined a byte, in all processes. The kernel is asked for their
-// places, with about two calls for each. Needs no /proc, where the list of all locks of the machine
-// would have to be read. Throws call_failed.
+// How many other descriptions have joined a byte, in all processes. Asks the kernel for their
+// places, with about two calls for each holder. (The alternative is to read all locks of the
+// machine from /proc/locks.) Throws call_failed.
 std::size_t holders_of_byte(const descriptor& file, std::uint64_t byte);
 
-// Whether this is what file systems say that have no such locks.
+// Whether this error means that the file system has no such locks.
 bool without_locks(const std::error_code& why) noexcept;
 
 }  // namespace shard::os
