@@ -43,9 +43,7 @@ void require_printable(const array_file& of) {
   using memory::malformed;
   const memory::layout& type = of.type;
   if (type.has_foreign) {
-    throw malformed(memory::shown(memory::text(of.npy.header.descr)),
-                    "a type that shard has: bool, integers, float32, float64, complex, text (S), "
-                    "bytes (V), or a struct of them");
+    throw malformed(memory::foreign_part(type), memory::own_types);
   }
   if (type.size_bytes == 0 || type.size_bytes > most_element_bytes) {
     throw malformed("elements of " + std::to_string(type.size_bytes) + " bytes",
@@ -82,8 +80,10 @@ array_file open_array(const std::string& argument, const std::string& verb) {
     opened.kind = kind_of(opened.file);
     opened.mode = os::status(opened.file.get()).mode;
     opened.type = memory::layout_of(opened.npy.header.descr);
-    opened.data_bytes =
-        memory::data_bytes(opened.shape(), opened.type.size_bytes, opened.npy.available_bytes());
+    const std::size_t available = opened.npy.available_bytes();
+    opened.data_bytes = opened.type.has_objects
+                            ? available
+                            : memory::data_bytes(opened.shape(), opened.type.size_bytes, available);
     return opened;
   });
 }

@@ -54,7 +54,14 @@ std::string reason(const memory::malformed& why) {
 
 // As open and load would decide for a buffer of the type that comes closest.
 access access_to(const array_file& of) {
-  if (of.type.has_foreign) return {"none", "shard has no such element type"};
+  if (of.type.has_objects) {
+    return {"none", fmt::format("found {}, which Python alone can read, expected {}",
+                                memory::foreign_part(of.type), memory::own_types)};
+  }
+  if (of.type.has_foreign) {
+    return {"none",
+            fmt::format("found {}, expected {}", memory::foreign_part(of.type), memory::own_types)};
+  }
   if (of.type.size_bytes == 0) return {"none", "its elements have no bytes"};
   const std::size_t rank = std::max<std::size_t>(of.shape().size(), 1);
   if (rank > detail::most_dimensions) {

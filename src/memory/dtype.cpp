@@ -5,6 +5,7 @@
 #include <utility>
 
 #include "memory/malformed.hpp"
+#include "memory/type_code.hpp"
 #include "shard/error.hpp"
 
 namespace shard::memory {
@@ -17,9 +18,29 @@ using detail::dtype_field;
 constexpr std::size_t kind_at = 1;
 constexpr std::size_t digits_at = 2;
 
+// As Python writes strings, but what is not ASCII stays as it is.
 std::string quoted(const std::string& name) {
-  const char* quote = name.find('\'') == std::string::npos ? "'" : "\"";
-  return quote + name + quote;
+  const bool has_single = name.find('\'') != std::string::npos;
+  const char quote = has_single && name.find('"') == std::string::npos ? '"' : '\'';
+  constexpr std::string_view hexadecimal = "0123456789abcdef";
+  std::string text(1, quote);
+  for (const char each : name) {
+    const auto byte = static_cast<unsigned char>(each);
+    if (each == quote || each == '\\') {
+      text += {'\\', each};
+    } else if (each == '\n') {
+      text += "\\n";
+    } else if (each == '\r') {
+      text += "\\r";
+    } else if (each == '\t') {
+      text += "\\t";
+    } else if (byte < ' ' || byte == 0x7f) {
+      text += {'\\', 'x', hexadecimal[byte >> 4], hexadecimal[byte & 15]};
+    } else {
+      text += each;
+    }
+  }
+  return text + quote;
 }
 
 std::string text(const dtype_field& field) {
@@ -43,12 +64,13 @@ std::size_t size_of(const dtype& type) {
   return bytes;
 }
 
-// One spelling where the order of bytes means nothing. numpy writes '|' there; others write '<'.
-std::string normal(std::string code) {
-  if (code.size() <= digits_at || (code[0] != '<' && code[0] != '>')) return code;
-  const bool bytes = code[kind_at] == 'S' || code[kind_at] == 'V';
-  if (bytes || code.substr(digits_at) == "1") code[0] = '|';
-  return code;
+// What a file has, for messages. A type that shard does not have is named in words, too.
+std::string described(const dtype& found) {
+  const std::string line = shown(memory::text(found));
+  const auto code = read_type_code(found.code);
+  if (!found.fields.empty() || !code) return line;
+  const std::string name = foreign_name(*code);
+  return name.empty() ? line : line + " (" + name + ")";
 }
 
 // Collects swaps while it walks two types side by side.
@@ -64,8 +86,7 @@ class comparison {
       return;
     }
     if (found.fields.empty()) {
-      throw malformed(said(where, " as ") + shown(memory::text(found)),
-                      "the fields " + memory::text(wanted));
+      throw malformed(said(where, " as ") + described(found), "the fields " + memory::text(wanted));
     }
     const std::size_t before = swaps.size();
     compare_fields(found.fields, wanted.fields, at, where);
@@ -75,12 +96,12 @@ class comparison {
  private:
   void compare_codes(const dtype& found, const dtype& wanted, std::size_t at, std::size_t count,
                      const std::string& where) {
-    std::string code = normal(found.code);
+    std::string code = found.code;
     if (found.fields.empty() && code == wanted.code) return;
     if (code.starts_with('>')) code[0] = '<';
     if (!found.fields.empty() || code != wanted.code) {
       const bool opaque = !found.fields.empty() && wanted.code[kind_at] == 'V';
-      throw malformed(said(where, " as ") + shown(memory::text(found)),
+      throw malformed(said(where, " as ") + described(found),
                       memory::text(wanted) + (opaque ? "; shard::fields describes a struct" : ""));
     }
     const std::size_t parts = code[kind_at] == 'c' ? 2 : 1;

@@ -28,7 +28,8 @@ struct swap {
 };
 
 // What turns elements of the type found into those wanted: nothing, if the types are the same.
-// Throws malformed if they differ in more than the order of bytes. `wanted` is a type of ours.
+// Throws malformed if they differ in more than the order of bytes. Requires: `found` is as parse()
+// gives types, and `wanted` is a type of ours.
 std::vector<swap> differences(const detail::dtype& found, const detail::dtype& wanted);
 
 }  // namespace shard::memory

@@ -1,83 +1,64 @@
 #include "memory/layout.hpp"
 
 #include <algorithm>
-#include <array>
-#include <charconv>
-#include <span>
+#include <optional>
+#include <set>
 #include <string_view>
 #include <utility>
 
 #include "memory/dtype.hpp"
 #include "memory/malformed.hpp"
+#include "memory/type_code.hpp"
 #include "shard/fields.hpp"
 
 namespace shard::memory {
 namespace {
 
-// numpy's letters. The sizes are those that the digits may give; none: any.
-struct family {
-  char letter;
-  memory::kind kind;
-  std::array<std::size_t, 4> sizes;
-  std::size_t unit_bytes;  // what the digits count
-};
-constexpr std::array families{
-    family{'b', kind::boolean, {1}, 1},
-    family{'i', kind::integer, {1, 2, 4, 8}, 1},
-    family{'u', kind::natural, {1, 2, 4, 8}, 1},
-    family{'f', kind::real, {4, 8}, 1},
-    family{'c', kind::complex, {8, 16}, 1},
-    family{'S', kind::text, {}, 1},
-    family{'V', kind::opaque, {}, 1},
-    family{'f', kind::foreign, {2, 12, 16}, 1},
-    family{'c', kind::foreign, {24, 32}, 1},
-    family{'U', kind::foreign, {}, 4},
-    family{'M', kind::foreign, {8}, 1},
-    family{'m', kind::foreign, {8}, 1},
-};
-
 [[noreturn]] void refuse(const detail::dtype& type) {
   throw malformed("type " + shown(text(type)), "a type of numpy's, such as '<f8'");
 }
 
-bool fits(const family& one, char letter, std::size_t digits) {
-  if (one.letter != letter) return false;
-  if (one.sizes[0] == 0) return true;
-  return digits > 0 && std::ranges::find(one.sizes, digits) != one.sizes.end();
+kind kind_of(const type_code& code) {
+  switch (code.letter) {
+    case 'b': return kind::boolean;
+    case 'i': return kind::integer;
+    case 'u': return kind::natural;
+    case 'f': return code.count == 4 || code.count == 8 ? kind::real : kind::foreign;
+    case 'c': return code.count == 8 || code.count == 16 ? kind::complex : kind::foreign;
+    case 'S': return kind::text;
+    case 'V': return kind::opaque;
+    default: return kind::foreign;
+  }
 }
 
-// Only dates have something behind the digits: "[ns]".
-bool ends_well(std::string_view rest, char letter) {
-  const bool dated = letter == 'M' || letter == 'm';
-  return rest.empty() || (dated && rest.starts_with('[') && rest.ends_with(']'));
+char letter_of(kind one) {
+  switch (one) {
+    case kind::boolean: return 'b';
+    case kind::integer: return 'i';
+    case kind::natural: return 'u';
+    case kind::real: return 'f';
+    case kind::complex: return 'c';
+    case kind::text: return 'S';
+    default: return 'V';
+  }
 }
 
 layout plain(const detail::dtype& type) {
-  std::string_view code = type.code;
-  char order = '|';
-  if (!code.empty() && std::string_view("<>|=").find(code[0]) != std::string_view::npos) {
-    order = code[0];
-    code.remove_prefix(1);
-  }
-  if (code.empty()) refuse(type);
-  const char letter = code[0];
-  if (letter == 'O') throw malformed("pickled Python objects", "numbers, text or structs of them");
-  std::size_t digits = 0;
-  const auto [end, status] = std::from_chars(code.data() + 1, code.data() + code.size(), digits);
-  if (status != std::errc{}) refuse(type);
-  code.remove_prefix(static_cast<std::size_t>(end - code.data()));
-  const auto* const found =
-      std::ranges::find_if(families, [&](const family& one) { return fits(one, letter, digits); });
-  if (found == families.end() || !ends_well(code, letter)) refuse(type);
-
+  constexpr std::size_t character_bytes = 4;
+  const std::optional<type_code> code = read_type_code(type.code);
+  if (!code) refuse(type);
   layout made;
-  made.kind = found->kind;
-  made.has_foreign = found->kind == kind::foreign;
-  if (__builtin_mul_overflow(digits, found->unit_bytes, &made.size_bytes)) refuse(type);
-  const bool numbers = found->kind != kind::text && found->kind != kind::opaque;
-  const bool ours = numbers && found->kind != kind::foreign;
-  made.big_endian = order == '>' && numbers && digits > 1;
-  if (ours) made.alignment = found->kind == kind::complex ? digits / 2 : digits;
+  made.kind = kind_of(*code);
+  made.name = foreign_name(*code);
+  made.has_foreign = made.kind == kind::foreign;
+  made.has_objects = code->letter == 'O';
+  made.big_endian = code->order == '>';
+  const std::size_t unit = code->letter == 'U' ? character_bytes : 1;
+  if (__builtin_mul_overflow(code->count, unit, &made.size_bytes)) refuse(type);
+  const bool bytes = made.kind == kind::text || made.kind == kind::opaque;
+  if (!bytes && !made.has_foreign) {
+    made.alignment = made.kind == kind::complex ? code->count / 2 : code->count;
+  }
   return made;
 }
 
@@ -100,13 +81,16 @@ std::size_t count_of(const std::vector<std::size_t>& shape, const detail::dtype&
   return count;
 }
 
-char letter_of(const layout& type) {
-  const auto* const found =
-      std::ranges::find(families, type.kind, [](const family& one) { return one.kind; });
-  return found->letter;
+void require_different_names(const std::vector<layout_field>& fields) {
+  std::set<std::string_view> names;
+  for (const layout_field& field : fields) {
+    if (!field.padding && !names.insert(field.name).second) {
+      throw malformed("two fields '" + shown(field.name) + "'", "names that differ");
+    }
+  }
 }
 
-void require_describable(const layout_field& field, std::span<const detail::placed_field> before) {
+void require_describable(const layout_field& field) {
   if (!detail::is_field_name(field.name)) {
     throw malformed("a field '" + shown(field.name) + "'",
                     "names of printable ASCII without quotes, and no name for padding alone");
@@ -114,25 +98,19 @@ void require_describable(const layout_field& field, std::span<const detail::plac
   if (field.type.size_bytes == 0 || field.count == 0) {
     throw malformed("no bytes in field '" + field.name + "'", "one or more");
   }
-  const auto same = [&](const detail::placed_field& other) {
-    return other.field.name == field.name;
-  };
-  if (std::ranges::any_of(before, same)) {
-    throw malformed("two fields '" + field.name + "'", "names that differ");
-  }
 }
 
 detail::dtype description_of(const layout& type) {
   if (type.kind != kind::structure) {
     const bool bytes = type.kind == kind::text || type.kind == kind::opaque;
-    return {(bytes || type.size_bytes == 1 ? "|" : "<") + std::string(1, letter_of(type)) +
+    return {(bytes || type.size_bytes == 1 ? "|" : "<") + std::string(1, letter_of(type.kind)) +
                 std::to_string(type.size_bytes),
             {}};
   }
   std::vector<detail::placed_field> fields;
   for (const layout_field& field : type.fields) {
     if (field.padding) continue;
-    require_describable(field, fields);
+    require_describable(field);
     fields.push_back({{field.name, description_of(field.type), field.shape},
                       field.offset,
                       field.type.size_bytes * field.count});
@@ -164,11 +142,13 @@ layout layout_of(const detail::dtype& type) {
     made.size_bytes = sum(made.size_bytes, product(field.type.size_bytes, field.count, type), type);
     made.alignment = std::max(made.alignment, field.type.alignment);
     made.has_foreign |= field.type.has_foreign;
+    made.has_objects |= field.type.has_objects;
     if (!field.padding) {
       made.values = sum(made.values, product(field.type.values, field.count, type), type);
     }
     made.fields.push_back(std::move(field));
   }
+  require_different_names(made.fields);
   // One at least, so that it bounds how long a walk takes, too.
   made.values = std::max<std::size_t>(made.values, 1);
   return made;
@@ -185,10 +165,23 @@ std::string words(const layout& type) {
     case kind::complex: return "complex" + bits;
     case kind::text: return "text of up to " + bytes + " bytes";
     case kind::opaque: return bytes + " opaque bytes";
-    case kind::foreign: return bytes + " bytes of a type that shard does not have";
+    case kind::foreign: return type.name;
     case kind::structure: return "struct of " + bytes + " bytes";
   }
   return {};
+}
+
+std::string foreign_part(const layout& type) {
+  if (type.kind == kind::foreign) return type.name;
+  const layout* inside = &type;
+  std::string where;
+  while (inside->has_foreign && inside->kind == kind::structure) {
+    const auto field = std::ranges::find_if(
+        inside->fields, [](const layout_field& each) { return each.type.has_foreign; });
+    where += (where.empty() ? "" : ".") + field->name;
+    inside = &field->type;
+  }
+  return where.empty() ? "" : inside->name + " in field '" + shown(where) + "'";
 }
 
 }  // namespace shard::memory

@@ -18,7 +18,7 @@ enum class kind {
   complex,
   text,     // fixed width, padded with NUL bytes
   opaque,   // bytes without a meaning
-  foreign,  // what numpy has and shard has not: dates, Unicode, float16, …
+  foreign,  // what numpy has and shard has not: dates, Unicode, float16, Python objects, …
   structure,
 };
 
@@ -31,6 +31,8 @@ struct layout {
   std::size_t alignment = 1;  // what its C++ type has at least
   std::size_t values = 1;     // how many there are in all fields, without padding; one at least
   bool has_foreign = false;
+  bool has_objects = false;  // the data are a pickle then, whose size no header tells
+  std::string name{};        // of a foreign type: "float16"
   std::vector<layout_field> fields;
 };
 
@@ -43,8 +45,8 @@ struct layout_field {
   bool padding = false;
 };
 
-// Throws malformed if a code is none of numpy's, for pickled Python objects, and where sizes
-// overflow.
+// Throws malformed if a code is none of numpy's, if two fields have one name, and where sizes
+// overflow. Requires: `type` is as parse() gives types.
 layout layout_of(const detail::dtype& type);
 
 // The type of a buffer's elements that have this layout, in this machine's order of bytes. Throws
@@ -52,7 +54,17 @@ layout layout_of(const detail::dtype& type);
 // Requires: nothing in it is foreign, and it has bytes.
 detail::element_type element_type_of(const layout& type);
 
-// "float64", "text of up to 3 bytes", "struct of 24 bytes", …: for messages and people.
+// "float64", "text of up to 3 bytes", "struct of 24 bytes", "datetime64[ns]", …: for messages and
+// people.
 std::string words(const layout& type);
+
+// The first foreign type in an element, and where: "float16", "datetime64[ns] in field 'a.b'".
+// Empty: there is none.
+std::string foreign_part(const layout& type);
+
+// The types that shard has, in words.
+inline constexpr const char* own_types =
+    "bool, integers, float32, float64, complex64, complex128, text (S), bytes (V), or a struct of "
+    "them";
 
 }  // namespace shard::memory

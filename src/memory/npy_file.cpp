@@ -45,7 +45,7 @@ npy_file read_npy_file(const os::descriptor& file) {
   if (os::read_some(file, bytes, begins.dictionary_offset) < bytes.size()) {
     throw malformed("the end of the file", "the rest of its header");
   }
-  found.header = parse(dictionary);
+  found.header = parse(dictionary, begins.characters);
   found.data_offset = begins.data_offset();
   return found;
 }

@@ -2,10 +2,13 @@
 
 #include <algorithm>
 #include <charconv>
+#include <cstdint>
 #include <cstring>
 
 #include "memory/dtype.hpp"
 #include "memory/malformed.hpp"
+#include "memory/type_code.hpp"
+#include "memory/utf8.hpp"
 
 namespace shard::memory {
 namespace {
@@ -18,9 +21,9 @@ constexpr std::size_t longest_dictionary_bytes = 65'535;
 // Structs inside structs: far more than anyone writes, far less than a stack holds.
 constexpr std::size_t most_levels = 16;
 
-// Walks the dictionary once, from left to right. Python's syntax for it allows far more than numpy
-// ever writes; here is only what numpy writes, with either quote and free spaces between tokens.
-// (Not titles of fields, which nothing here could use.)
+// Walks the dictionary once, from left to right. Python's syntax for it allows far more than anyone
+// writes; here is what numpy writes, with either quote, the u of Python 2 before strings, and free
+// spaces between tokens. Titles of fields are passed over: nothing here could use them.
 class reader {
  public:
   explicit reader(std::string_view text) : rest_(text) {}
@@ -66,9 +69,10 @@ class reader {
   }
 
   detail::dtype type(std::size_t level) {
-    if (!next_is("[")) return {quoted("a quoted type, or a list of fields"), {}};
+    if (!next_is("[")) return {canonical_code(quoted("a quoted type, or a list of fields")), {}};
     if (level == most_levels) refuse("at most 16 levels of fields");
     detail::dtype list;
+    if (next_is("]")) return {"|V0", {}};  // a struct without fields: no bytes
     do {
       list.fields.push_back(field(level + 1));
       if (!next_is(",")) {
@@ -82,28 +86,90 @@ class reader {
   detail::dtype_field field(std::size_t level) {
     detail::dtype_field one;
     take("(");
-    one.name = quoted("a quoted name of a field");
+    one.name = name();
     take(",");
-    one.type = type(level);
+    std::vector<std::size_t> inner;
+    one.type = repeated_type(level, inner);
     if (next_is(",") && !starts_with(")")) {
       one.shape = shape();
       next_is(",");
     }
     take(")");
+    one.shape.insert(one.shape.end(), inner.begin(), inner.end());
+    if (one.shape.size() > most_dimensions) refuse("at most 64 extents");
     return one;
+  }
+
+  // 'name', or ('title', 'name').
+  std::string name() {
+    constexpr const char* expected = "a quoted name of a field";
+    if (!next_is("(")) return quoted(expected);
+    quoted("a quoted title of a field");
+    take(",");
+    std::string found = quoted(expected);
+    next_is(",");
+    take(")");
+    return found;
+  }
+
+  // A type, or ('<f8', (2,)): an array of arrays.
+  detail::dtype repeated_type(std::size_t level, std::vector<std::size_t>& extents) {
+    if (!next_is("(")) return type(level);
+    if (level == most_levels) refuse("at most 16 levels of fields");
+    std::vector<std::size_t> inner;
+    detail::dtype found = repeated_type(level + 1, inner);
+    take(",");
+    extents = shape();
+    next_is(",");
+    take(")");
+    extents.insert(extents.end(), inner.begin(), inner.end());
+    return found;
   }
 
   std::string quoted(const char* expected) {
     skip_spaces();
-    if (rest_.empty() || (rest_[0] != '\'' && rest_[0] != '"')) refuse(expected);
-    const std::size_t end = rest_.find(rest_[0], 1);
-    if (end == std::string_view::npos) refuse("a closing quote");
-    std::string text(rest_.substr(1, end - 1));
-    // No escapes and nothing that needs one: no type, key or field of ours has it.
-    const auto strange = [](char c) { return c == '\\' || (c >= 0 && c < ' ') || c == '\x7f'; };
-    if (std::ranges::any_of(text, strange)) refuse(expected);
-    rest_.remove_prefix(end + 1);
-    return text;
+    const bool marked = rest_.starts_with('u') || rest_.starts_with('U');
+    const std::string_view text = rest_.substr(marked ? 1 : 0);
+    if (text.empty() || (text[0] != '\'' && text[0] != '"')) refuse(expected);
+    const char quote = text[0];
+    std::string_view left = text.substr(1);
+    std::string made;
+    while (!left.starts_with(quote)) {
+      if (left.empty()) refuse("a closing quote");
+      const char next = left[0];
+      // Python writes them as escapes.
+      if ((next >= 0 && next < ' ') || next == '\x7f') refuse(expected);
+      left.remove_prefix(1);
+      if (next != '\\') {
+        made += next;
+      } else if (!unescape(left, made)) {
+        refuse("escapes as Python writes them");
+      }
+    }
+    if (!is_utf8(made)) refuse("UTF-8");
+    rest_ = left.substr(1);
+    return made;
+  }
+
+  // Takes what is behind a backslash from the text, and appends what it stands for.
+  static bool unescape(std::string_view& text, std::string& to) {
+    constexpr std::string_view from = "\\'\"abfnrtv";
+    constexpr std::string_view means = "\\'\"\a\b\f\n\r\t\v";
+    if (text.empty()) return false;
+    const char letter = text[0];
+    if (const std::size_t at = from.find(letter); at != std::string_view::npos) {
+      to += means[at];
+      text.remove_prefix(1);
+      return true;
+    }
+    const std::size_t digits = letter == 'x' ? 2 : letter == 'u' ? 4 : letter == 'U' ? 8 : 0;
+    if (digits == 0 || text.size() <= digits) return false;
+    std::uint32_t character = 0;
+    const char* const end = text.data() + 1 + digits;
+    const auto [stopped, status] = std::from_chars(text.data() + 1, end, character, 16);
+    if (status != std::errc{} || stopped != end) return false;
+    text.remove_prefix(1 + digits);
+    return append_utf8(to, character);
   }
 
   bool truth() {
@@ -218,10 +284,14 @@ prologue read_prologue(std::span<const std::byte> first_bytes) {
     throw malformed("a header of " + std::to_string(length) + " bytes",
                     "at most " + std::to_string(longest_dictionary_bytes));
   }
-  return {length_at + digits, length};
+  return {length_at + digits, length, major < 3 ? encoding::latin1 : encoding::utf8};
 }
 
-npy_header parse(std::string_view dictionary) { return reader(dictionary).dictionary(); }
+npy_header parse(std::string_view dictionary, encoding characters) {
+  if (characters == encoding::utf8) return reader(dictionary).dictionary();
+  const std::string converted = utf8_of_latin1(dictionary);
+  return reader(converted).dictionary();
+}
 
 std::size_t data_bytes(std::span<const std::size_t> shape, std::size_t element_bytes,
                        std::size_t available) {

@@ -25,10 +25,14 @@ struct npy_header {
   std::vector<std::size_t> shape;
 };
 
+// What the characters of a dictionary are in: latin-1 in versions 1 and 2, UTF-8 in version 3.
+enum class encoding { latin1, utf8 };
+
 // Where the dictionary is in a file, as its first bytes say.
 struct prologue {
   std::size_t dictionary_offset = 0;
   std::size_t dictionary_bytes = 0;
+  encoding characters = encoding::utf8;
 
   std::size_t data_offset() const noexcept { return dictionary_offset + dictionary_bytes; }
 };
@@ -43,9 +47,9 @@ std::array<std::byte, header_bytes> written(const detail::dtype& descr,
 // Throws malformed. `first_bytes` may be fewer than a prologue has, as in a short file.
 prologue read_prologue(std::span<const std::byte> first_bytes);
 
-// The dictionary between the prologue and the data: exactly the three keys, in any order. Throws
-// malformed.
-npy_header parse(std::string_view dictionary);
+// The dictionary between the prologue and the data: exactly the three keys, in any order. Codes of
+// types come out as numpy writes them, and names of fields as UTF-8. Throws malformed.
+npy_header parse(std::string_view dictionary, encoding characters = encoding::utf8);
 
 // How many bytes an array of this shape has. Throws malformed unless they are among those that are
 // there.

@@ -64,6 +64,8 @@ void require_inside(const memory::layout& type) {
     require_inside(field.type);
   }
   require(type.fields.empty() || end == type.size_bytes);
+  require(type.has_foreign == !memory::foreign_part(type).empty());
+  require(!memory::words(type).empty());
   require(type.alignment > 0 && type.values > 0);
 }
 
@@ -77,7 +79,8 @@ void read(std::span<const std::byte> file) try {
   if (begins.data_offset() > file.size()) return;
   const memory::npy_header header =
       memory::parse({reinterpret_cast<const char*>(file.data()) + begins.dictionary_offset,
-                     begins.dictionary_bytes});
+                     begins.dictionary_bytes},
+                    begins.characters);
   const std::string text = memory::dictionary(header);
   require(memory::dictionary(memory::parse(text)) == text);
   // One of them for each input: refusals are what takes time.

@@ -303,11 +303,14 @@ TEST(Command, SaysHowAnArrayCanBeOpened) {
     EXPECT_EQ(said(), opens(described{})) << fields;
   }
   for (const char* fields :
-       {"[('\xc3\xa9', '<i4')]", "[('', '<i4')]", "[('a', '<i4'), ('a', '<i4')]", "[('', '|V4')]",
+       {"[('\xc3\xa9', '<i4')]", "[('', '<i4')]", "[('', '|V4')]",
         "[('a', '<i4'), ('', '|V2'), ('', '|V2')]", "[('a', '<i4'), ('b', '|V0')]"}) {
     write_npy(here / "a.npy", fields, "(2,)");
     EXPECT_EQ(said(), "none") << fields;
   }
+  write_npy(here / "a.npy", "[('a', '<i4'), ('a', '<i4')]", "(2,)");
+  EXPECT_THAT(run(here, "\"$shard\" cat a.npy").err, HasSubstr("two fields 'a'"))
+      << "a value would be lost in JSON; numpy refuses it, too";
   write_npy(here / "a.npy", "'<i4'", "()");
   EXPECT_EQ(said(), "open");
   write_npy(here / "a.npy", "'<i4'", "(1, 1, 1, 1, 1, 1, 1, 1)");
@@ -324,6 +327,57 @@ TEST(Command, ShowsStructsAndHowToOpenThem) {
   EXPECT_THAT(said.out, AllOf(HasSubstr("'<f8': float64"), HasSubstr("(3, 4)"),
                               HasSubstr("mode 0600"), HasSubstr("96 bytes at byte 4096 of 4192"),
                               HasSubstr("row-major"), HasSubstr("shard::open")));
+}
+
+// Names that numpy writes in each version of the format, and with escapes: no two become one key.
+TEST(Command, KeepsEveryFieldWhateverItsName) {
+  SHARD_NEEDS_NUMPY();
+  const folder here;
+  EXPECT_TRUE(numpy_agrees(here, oracle + R"(
+import warnings
+warnings.simplefilter('ignore')
+for names in [('\xe9', '\xe8'), ('\u65e5', '\u672c', '\xe9'), ('a\\b', 'a\\\\b', 'a\nb', 'a\tb', 'a'),
+              ('\x00x', '\x7f', '\x80', '\xad'), ("it's", 'a "name"', "it's a \"name\""),
+              ('\U0001f600', '\u200b', '\u200c', ' ')]:
+    a = np.array([tuple(range(len(names)))], [(n, 'i4') for n in names])
+    np.save('a.npy', a)
+    assert json.loads(shard('cat', 'a.npy', '--format', 'json')) == nested(a), names
+    told = json.loads(shard('info', '--json', 'a.npy'))[0]
+    assert [f['name'] for f in told['fields']] == list(names), (names, told)
+    assert np.lib.format.descr_to_dtype(eval(told['descr'])) == a.dtype, told
+titled = np.array([(1, 2.5)], [(('the title', 'x'), 'i4'), (('x y', 'y'), 'f8')])
+np.save('a.npy', titled)
+assert json.loads(shard('cat', 'a.npy', '--format', 'json')) == [dict(x=1, y=2.5)]
+np.save('a.npy', np.zeros(3, []))
+assert json.loads(shard('info', '--json', 'a.npy'))[0]['element_bytes'] == 0
+nothing = np.array([((), 7)], [('x', [], (2,)), ('y', 'i4')])
+np.save('a.npy', nothing)
+assert json.loads(shard('info', '--json', 'a.npy'))[0]['element_bytes'] == 4
+np.save('a.npy', np.array([(np.arange(6).reshape(3, 2),)], [('x', ('<f8', (2,)), (3,))]))
+assert json.loads(shard('cat', 'a.npy', '--format', 'json')) == [dict(x=[[0, 1], [2, 3], [4, 5]])]
+)"));
+}
+
+// Whatever numpy saves, info says what it is; and cat, which can't print it, says so, too.
+TEST(Command, NamesInWordsWhatShardDoesNotHave) {
+  SHARD_NEEDS_NUMPY();
+  const folder here;
+  EXPECT_TRUE(numpy_agrees(here, oracle + R"(
+types = {'f2': 'float16', 'f16': 'float128', '>c32': 'complex256', 'M8[ns]': 'datetime64[ns]',
+         'm8': 'timedelta64', 'U12': 'UTF-32 text of 12 characters',
+         'U1': 'UTF-32 text of 1 character', 'O': 'Python objects'}
+for code, words in types.items():
+    for dtype, where in (code, ''), ([('a', 'i4'), ('b', [('c', code, (2,))])], " in field 'b.c'"):
+        np.save('a.npy', np.zeros((2, 3), dtype))
+        told = json.loads(shard('info', '--json', 'a.npy'))[0]
+        assert told['element_bytes'] == np.dtype(dtype).itemsize, told
+        assert told['access'] == 'none' and words + where in told['why'], told
+        assert words in (told['fields'][1]['fields'][0]['type'] if where else told['type']), told
+        shown = shard('info', 'a.npy').decode()
+        assert words in shown and 'does not have' not in shown, shown
+        refused = subprocess.run([')" SHARD_PROGRAM R"(', 'cat', 'a.npy'], capture_output=True)
+        assert refused.returncode == 1 and words + where in refused.stderr.decode(), refused
+)"));
 }
 
 TEST(Command, ReadsNamedBuffersByTheirName) {

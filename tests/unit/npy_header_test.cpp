@@ -106,10 +106,46 @@ TEST(NpyHeader, TakesListsOfFieldsAsNumpyWritesThem) {
            "[('outer', [('inner', '<i4')], (5,))]",
            "[(\"it's\", '|V1')]",
            "[('\xc3\xa9t\xc3\xa9', '<f8')]",
+           "[('back\\\\slash', '<f8'), ('new\\nline', '<f8'), ('\\x00\\x7f', '<f8')]",
+           "[('it\\'s \"', '<f8')]",
        }) {
     EXPECT_EQ(dictionary(parse(with_type(type))), with_type(type));
   }
   EXPECT_FALSE(is_refused(with_type("[('x', '<f8',),]")));
+}
+
+// What there are several spellings of comes out in one.
+TEST(NpyHeader, TakesWhatNumpyReadsAndWritesOtherwise) {
+  const std::vector<std::pair<std::string, std::string>> same{
+      {"'i4'", "'<i4'"},
+      {"[(('title', 'x'), '=f8')]", "[('x', '<f8')]"},
+      {"[]", "'|V0'"},
+      {"[('x', [], (2,))]", "[('x', '|V0', (2,))]"},
+      {"[(u'x', U'float64')]", "[('x', '<f8')]"},
+      {"[('x', ('<f8', (2,)), (3,))]", "[('x', '<f8', (3, 2))]"},
+      {"[('x', (('?', (5,)), (2,)), (3,))]", "[('x', '|b1', (3, 2, 5))]"},
+      {"[('\\u00e9\\t\\U0001f600\\xe8', '<f8')]",
+       "[('\xc3\xa9\\t\xf0\x9f\x98\x80\xc3\xa8', '<f8')]"},
+  };
+  for (const auto& [given, means] : same) {
+    EXPECT_EQ(dictionary(parse(with_type(given))), with_type(means));
+  }
+  EXPECT_EQ(dictionary(parse("{u'descr': '<f8', u'fortran_order': False, u'shape': (3,)}")),
+            with_type("'<f8'"));
+}
+
+// Latin-1 in versions 1 and 2: each byte is a character.
+TEST(NpyHeader, ReadsCharactersAsItsVersionHasThem) {
+  using shard::memory::encoding;
+  const std::string latin1 = with_type("[('\xe9', '<f8'), ('\xe8', '<f8')]");
+  const std::string utf8 = with_type("[('\xc3\xa9', '<f8'), ('\xc3\xa8', '<f8')]");
+  EXPECT_EQ(dictionary(parse(latin1, encoding::latin1)), utf8);
+  EXPECT_EQ(dictionary(parse(utf8, encoding::utf8)), utf8);
+  EXPECT_TRUE(is_refused(latin1)) << "no UTF-8";
+  for (const char* name :
+       {"\xc3", "\xc0\x80", "\xed\xa0\x80", "\xf4\x90\x80\x80", "\xff", "\xe0\x80\x80", "\x80"}) {
+    EXPECT_TRUE(is_refused(with_type(std::string("[('") + name + "', '<f8')]")));
+  }
 }
 
 TEST(NpyHeader, RefusesHostileTypes) {
@@ -119,7 +155,6 @@ TEST(NpyHeader, RefusesHostileTypes) {
            "f8",
            "('<f8', (2,))",
            "{'names': ['x'], 'formats': ['<f8']}",
-           "[]",
            "[,]",
            "['<f8']",
            "[('x')]",
@@ -128,14 +163,25 @@ TEST(NpyHeader, RefusesHostileTypes) {
            "[('x', '<f8')",
            "[('x', '<f8'),, ('y', '<f8')]",
            "[('x', '<f8') ('y', '<f8')]",
-           "[(('title', 'x'), '<f8')]",
+           "[(('title',), '<f8')]",
+           "[(('a', 'title', 'x'), '<f8')]",
            "[('x', '<f8', 3)]",
            "[('x', '<f8', (3))]",
            "[('x', '<f8', (-3,))]",
            "[('x', '<f8', (3,), 4)]",
-           "[('x', [])]",
+           "[('x', ('<f8',))]",
+           "[('x', ('<f8', 2))]",
+           "('<f8', ())",
            "[('x\\', '<f8')]",
            "[('x\n', '<f8')]",
+           "[('\\N{BULLET}', '<f8')]",
+           "[('\\ud800', '<f8')]",
+           "[('\\U00110000', '<f8')]",
+           "[('\\xg0', '<f8')]",
+           "[('\\x0', '<f8')]",
+           "[('\\q', '<f8')]",
+           "['\\",
+           "ur'<f8'",
            "'<f8' '<f8'",
            "'<f8' + '<f8'",
            "b'<f8'",
@@ -154,6 +200,7 @@ TEST(NpyHeader, RefusesEndlessNesting) {
   EXPECT_TRUE(is_refused(nested(17)));
   EXPECT_TRUE(is_refused(nested(7000)));
   EXPECT_TRUE(is_refused(with_type(std::string(60'000, '['))));
+  EXPECT_TRUE(is_refused(with_type("[('x', " + std::string(50'000, '('))));
 }
 
 TEST(NpyHeader, RefusesHugeCounts) {
@@ -183,15 +230,36 @@ TEST(NpyHeader, CountsBytesWithoutWrapping) {
 }
 
 TEST(NpyHeader, TakesAnyOrderOfBytesWhereThereIsNone) {
-  using shard::memory::differences;
-  for (const char* code : {"|u1", "<u1", ">u1"}) {
-    EXPECT_TRUE(differences({code, {}}, {"|u1", {}}).empty()) << code;
+  const auto differences = [](const std::string& found, const std::string& wanted) {
+    const dtype read = parse(with_type("'" + found + "'")).descr;
+    return shard::memory::differences(read, {wanted, {}});
+  };
+  for (const char* code : {"|u1", "<u1", ">u1", "=u1", "u1", "B", "uint8"}) {
+    EXPECT_TRUE(differences(code, "|u1").empty()) << code;
   }
-  EXPECT_TRUE(differences({"<S3", {}}, {"|S3", {}}).empty());
-  for (const char* code : {"", "<", "u1", "=u1", "|i1", "|u11", "\xff\xff"}) {
-    EXPECT_THROW(differences({code, {}}, {"|u1", {}}), malformed) << code;
+  EXPECT_TRUE(differences("<S3", "|S3").empty());
+  EXPECT_TRUE(differences("|f8", "<f8").empty()) << "as numpy reads it";
+  EXPECT_EQ(differences(">f8", "<f8").size(), 1u);
+  for (const char* code : {"", "<", "|i1", "|u11", "<uint8", "u1 "}) {
+    EXPECT_THROW(differences(code, "|u1"), malformed) << code;
   }
-  EXPECT_THROW(differences({"|f8", {}}, {"<f8", {}}), malformed);
+}
+
+TEST(NpyHeader, NamesInRefusalsWhatShardDoesNotHave) {
+  const auto refusal = [](const std::string& type) -> std::string {
+    try {
+      shard::memory::differences(parse(with_type(type)).descr, {"<f8", {}});
+      return {};
+    } catch (const malformed& e) {
+      return e.what();
+    }
+  };
+  EXPECT_EQ(refusal("'f2'"), "'<f2' (float16)");
+  EXPECT_EQ(refusal("'>U12'"), "'>U12' (UTF-32 text of 12 characters)");
+  EXPECT_EQ(refusal("'|O'"), "'|O' (Python objects)");
+  EXPECT_EQ(refusal("'<M8[ns]'"), "'<M8[ns]' (datetime64[ns])");
+  EXPECT_EQ(refusal("'<f4'"), "'<f4'");
+  EXPECT_EQ(refusal("'no type'"), "'no type'");
 }
 
 }  // namespace

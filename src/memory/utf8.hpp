@@ -1,0 +1,17 @@
+// Names in headers as UTF-8, whatever a file has them in.
+#pragma once
+
+#include <string>
+#include <string_view>
+
+namespace shard::memory {
+
+bool is_utf8(std::string_view text) noexcept;
+
+// Each byte is a character of its own, as latin-1 has it.
+std::string utf8_of_latin1(std::string_view text);
+
+// Returns false, and appends nothing, if there is no such character (a surrogate, or too large).
+bool append_utf8(std::string& to, char32_t character);
+
+}  // namespace shard::memory
