@@ -1,4 +1,4 @@
-# `cmake --install`, and the package that find_package(shard) reads.
+# `cmake --install`, and the packages that find_package(shard) and pkg-config read.
 
 include(GNUInstallDirs)
 include(CMakePackageConfigHelpers)
@@ -20,3 +20,29 @@ write_basic_package_version_file(
   ${CMAKE_CURRENT_BINARY_DIR}/shard-config-version.cmake COMPATIBILITY SameMinorVersion)
 install(FILES cmake/shard-config.cmake ${CMAKE_CURRENT_BINARY_DIR}/shard-config-version.cmake
         DESTINATION ${shard_package_dir})
+
+# For pkg-config. libshard is a static library alone, so that everyone who links it needs what it
+# uses: all of that is public here.
+set(shard_pc_dir ${CMAKE_INSTALL_LIBDIR}/pkgconfig)
+cmake_path(ABSOLUTE_PATH shard_pc_dir BASE_DIRECTORY ${CMAKE_INSTALL_PREFIX} NORMALIZE
+           OUTPUT_VARIABLE shard_pc_folder)
+cmake_path(RELATIVE_PATH CMAKE_INSTALL_PREFIX BASE_DIRECTORY ${shard_pc_folder}
+           OUTPUT_VARIABLE shard_pc_to_prefix)
+set(shard_pc_libdir ${CMAKE_INSTALL_LIBDIR})
+if(NOT IS_ABSOLUTE ${CMAKE_INSTALL_LIBDIR})
+  set(shard_pc_libdir \${prefix}/${CMAKE_INSTALL_LIBDIR})
+endif()
+set(shard_pc_includedir ${CMAKE_INSTALL_INCLUDEDIR})
+if(NOT IS_ABSOLUTE ${CMAKE_INSTALL_INCLUDEDIR})
+  set(shard_pc_includedir \${prefix}/${CMAKE_INSTALL_INCLUDEDIR})
+endif()
+set(shard_pc_libs)
+if(SHARD_HAS_BACKTRACE)
+  set(shard_pc_libs " -lbacktrace")
+endif()
+set(shard_pc_cflags)
+if(SHARD_CHECKED)
+  set(shard_pc_cflags " -DSHARD_CHECKED")
+endif()
+configure_file(cmake/shard.pc.in ${CMAKE_CURRENT_BINARY_DIR}/shard.pc @ONLY)
+install(FILES ${CMAKE_CURRENT_BINARY_DIR}/shard.pc DESTINATION ${shard_pc_dir})
