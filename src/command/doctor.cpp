@@ -66,6 +66,25 @@ finding check_watching() {
   return {"processes", verdict::ok, "/proc and pidfds", "workers can be watched and replaced"};
 }
 
+finding check_memory_files() {
+  if (!os::has_memory_files()) {
+    return {"memory files", verdict::problem, "memfd_create is refused",
+            "buffers in memory can't be made: allow it in this sandbox (seccomp)"};
+  }
+  return {"memory files", verdict::ok, "memfd_create works", "buffers in memory can be made"};
+}
+
+finding check_robust_mutexes() try {
+  if (!os::has_robust_mutexes()) {
+    return {"robust mutexes", verdict::problem, "a mutex whose owner died is not handed on",
+            "bulk writes and locks wait for ever once a process has died in one"};
+  }
+  return {"robust mutexes", verdict::ok, "a mutex whose owner died is handed on",
+          "bulk writes and locks go on when a process dies"};
+} catch (const std::system_error& e) {
+  return {"robust mutexes", verdict::problem, e.code().message(), "no process can be started"};
+}
+
 finding check_cpus() {
   const unsigned all = std::max(std::thread::hardware_concurrency(), 1u);
   const unsigned budget = os::cpu_budget();
@@ -122,19 +141,36 @@ finding check_groups() {
   return {"control groups", judged, found, meaning};
 }
 
+// What is free says little: a tmpfs without a limit reports no blocks at all, and who may write
+// there is another matter. So a buffer is created, written to, and removed.
+std::string why_no_named_buffer() try {
+  const std::size_t some_pages = std::size_t{1} << 16;
+  const std::string name = fmt::format("shard-doctor-{}", os::process_id());
+  auto tried = named::create<std::uint8_t>(name, some_pages);
+  tried[some_pages - 1] = 1;
+  return {};
+} catch (const error& e) {
+  return e.what();
+}
+
+std::string room_text(const os::file_system& in) {
+  if (in.size_bytes == 0) return in.kind + ", no limit of its own";
+  return fmt::format("{}, {} of {} free", in.kind, size(in.free_bytes), size(in.size_bytes));
+}
+
 finding check_shared_memory() try {
   const os::file_system shm = os::file_system_of("/dev/shm");
-  const std::string found =
-      fmt::format("{}, {} of {} free", shm.kind, size(shm.free_bytes), size(shm.size_bytes));
-  if (shm.kind != "tmpfs") {
-    return {"/dev/shm", verdict::problem, found, "named buffers need a tmpfs mounted there"};
+  const std::string found = room_text(shm);
+  if (const std::string why = why_no_named_buffer(); !why.empty()) {
+    return {"/dev/shm", verdict::problem, found, "no named buffers: " + printable(why)};
   }
-  const verdict judged = shm.read_only || shm.free_bytes < mebi ? verdict::problem
-                         : shm.free_bytes < 128 * mebi          ? verdict::note
-                                                                : verdict::ok;
-  return {"/dev/shm", judged, found,
-          shm.read_only ? "read-only: no named buffers"
-                        : "room for named buffers; those without a name don't count"};
+  if (shm.kind != "tmpfs" && shm.kind != "ramfs") {
+    return {"/dev/shm", verdict::note, found,
+            "named buffers work, and are on a disk: a tmpfs belongs there"};
+  }
+  const bool little = shm.size_bytes != 0 && shm.free_bytes < 128 * mebi;
+  return {"/dev/shm", little ? verdict::note : verdict::ok, found,
+          "room for named buffers; those without a name don't count"};
 } catch (const os::call_failed& e) {
   return {"/dev/shm", verdict::problem, e.code().message(), "named buffers need it mounted"};
 }
@@ -233,6 +269,12 @@ finding check_files(const std::string& path, const os::file_system& in) {
     os::unlink_at(folder, name);
   }
   const bool reserves = os::reserves(file);
+  bool has_room = true;
+  try {
+    os::reserve(file, mebi);
+  } catch (const os::call_failed&) {
+    has_room = false;
+  }
   bool locks = true;
   try {
     os::try_lock_byte(file, 0, os::hold::exclusive);
@@ -240,18 +282,23 @@ finding check_files(const std::string& path, const os::file_system& in) {
     locks = false;
   }
   const std::string found = fmt::format(
-      "{}{}, {} of {} free; {}, {}, {}", in.kind, in.network ? " (network or user space)" : "",
-      size(in.free_bytes), size(in.size_bytes), unnamed ? "unnamed files" : "no unnamed files",
+      "{}{}; {}, {}, {}", room_text(in), in.network ? " (network or user space)" : "",
+      unnamed ? "unnamed files" : "no unnamed files",
       reserves ? "reserves blocks" : "does not reserve blocks", locks ? "locks" : "no locks");
   if (!locks) {
     return {subject, verdict::note, found,
             "outputs can be written; processes can't share a file by bulk or locks"};
   }
-  if (in.free_bytes < mebi) {
+  if (!has_room) {
     return {subject, verdict::problem, found, "outputs are refused: there is no room for them"};
   }
   if (in.kind == "tmpfs" || in.kind == "ramfs") {
     return {subject, verdict::note, found, "outputs there take memory, and go with the machine"};
+  }
+  if (in.kind == "overlay") {
+    return {
+        subject, verdict::note, found,
+        "who opened a file of the image before its first writer sees its old elements for ever"};
   }
   if (in.network) {
     return {subject, verdict::note, found,
@@ -279,10 +326,10 @@ finding check_folder(const std::string& path) try {
 // ----
 
 std::vector<finding> check_all(const std::string& path) {
-  return {check_kernel(),      check_watching(),      check_cpus(),          check_memory(),
-          check_groups(),      check_shared_memory(), check_names(),         check_huge_pages(),
-          check_descriptors(), check_processes(),     check_address_space(), check_file_size(),
-          check_core(),        check_folder(path)};
+  return {check_kernel(),        check_watching(),   check_memory_files(), check_robust_mutexes(),
+          check_cpus(),          check_memory(),     check_groups(),       check_shared_memory(),
+          check_names(),         check_huge_pages(), check_descriptors(),  check_processes(),
+          check_address_space(), check_file_size(),  check_core(),         check_folder(path)};
 }
 
 void put_text(output& to, const std::vector<finding>& all) {

@@ -1,22 +1,28 @@
 #include "os/machine.hpp"
 
 #include <fcntl.h>
+#include <sys/mman.h>
 #include <sys/resource.h>
 #include <sys/statvfs.h>
 #include <sys/syscall.h>
 #include <sys/utsname.h>
 #include <sys/vfs.h>
+#include <sys/wait.h>
 #include <unistd.h>
 
 #include <algorithm>
 #include <array>
+#include <cerrno>
 #include <cstdint>
 #include <cstdio>
 #include <memory>
+#include <new>
 #include <utility>
 
+#include "os/anonymous.hpp"
 #include "os/calls.hpp"
 #include "os/cgroup.hpp"
+#include "os/robust_mutex.hpp"
 
 namespace shard::os {
 namespace {
@@ -85,6 +91,24 @@ kernel_version kernel() {
 
 bool has_process_descriptors() noexcept {
   return static_cast<bool>(descriptor(static_cast<int>(::syscall(SYS_pidfd_open, ::getpid(), 0))));
+}
+
+bool has_memory_files() noexcept {
+  return static_cast<bool>(descriptor(calls().memfd_create("shard-doctor", MFD_CLOEXEC)));
+}
+
+bool has_robust_mutexes() {
+  const anonymous_memory shared(sizeof(robust_mutex), sharing::with_children);
+  auto* const mutex = new (shared.base()) robust_mutex;
+  const pid_t child = ::fork();
+  if (child < 0) fail("fork");
+  if (child == 0) {
+    mutex->lock();
+    ::_exit(0);
+  }
+  while (::waitpid(child, nullptr, 0) == -1 && errno == EINTR) {
+  }
+  return mutex->try_lock() == robust_mutex::outcome::owner_died;
 }
 
 bool has_proc() noexcept { return ::access("/proc/self/fd", R_OK | X_OK) == 0; }

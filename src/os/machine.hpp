@@ -17,9 +17,14 @@ struct kernel_version {
 };
 kernel_version kernel();
 
-// Whether this process can watch processes by descriptors, and can open its own descriptors again.
+// Whether this process can watch processes by descriptors, can open its own descriptors again, and
+// can make files in memory.
 bool has_process_descriptors() noexcept;
 bool has_proc() noexcept;
+bool has_memory_files() noexcept;
+// Whether the kernel hands a robust mutex on when its owner dies, as shown by a child that dies.
+// Throws call_failed, and shard::error, if that can't be tried.
+bool has_robust_mutexes();
 
 struct memory_status {
   std::size_t total_bytes = 0;
