@@ -131,8 +131,8 @@ TEST_F(Map, CallsAChunkKernelOncePerChunkAndAnIndexKernelOncePerIndex) {
           }
         });
     for (std::size_t i = 0; i < 100; ++i) {
-      const std::size_t first = i / how.grain * how.grain;
-      EXPECT_EQ(sizes[i], std::min(first + how.grain, std::size_t{100}) - first);
+      const std::size_t first = i / *how.grain * *how.grain;
+      EXPECT_EQ(sizes[i], std::min(first + *how.grain, std::size_t{100}) - first);
     }
     shard::map(how, 100, shard::shared(calls),
                [](std::size_t i, shard::shared_view<int> call) { call.fetch_add(i, 1); });
