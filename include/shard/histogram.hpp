@@ -6,89 +6,35 @@
 //   shard::save("by_hour.npy", hours.counts());
 #pragma once
 
+#include <algorithm>
 #include <array>
 #include <boost/histogram/axis/category.hpp>
 #include <boost/histogram/axis/integer.hpp>
-#include <boost/histogram/axis/metadata_base.hpp>
 #include <boost/histogram/axis/option.hpp>
-#include <boost/histogram/axis/regular.hpp>
 #include <boost/histogram/axis/traits.hpp>
 #include <boost/histogram/axis/variable.hpp>
 #include <boost/histogram/indexed.hpp>
 #include <boost/histogram/make_histogram.hpp>
 #include <boost/histogram/storage_adaptor.hpp>
+#include <cmath>
 #include <concepts>
 #include <cstddef>
 #include <cstdint>
 #include <functional>
-#include <initializer_list>
-#include <iterator>
 #include <limits>
-#include <ranges>
 #include <span>
-#include <string>
 #include <string_view>
 #include <tuple>
 #include <type_traits>
 #include <utility>
 #include <vector>
 
+#include "shard/axis.hpp"
 #include "shard/buffer.hpp"
+#include "shard/detail/narrowing.hpp"
 #include "shard/reduce.hpp"
 
 namespace shard {
-
-namespace detail {
-
-namespace boost_axis = boost::histogram::axis;
-using no_metadata = boost_axis::null_type;
-
-template <class T>
-concept string_like = std::convertible_to<const T&, std::string_view>;
-
-// What a category axis stores for a T: strings own their characters.
-template <class T>
-using category_value = std::conditional_t<string_like<T>, std::string, T>;
-
-}  // namespace detail
-
-// What the functions make are Boost's own axes. They throw shard::error for fewer than one bin and
-// for bounds that are not finite and ascending.
-namespace axis {
-
-using regular_axis =
-    boost::histogram::axis::regular<double, boost::use_default, detail::no_metadata>;
-using circular_axis = boost::histogram::axis::circular<double, detail::no_metadata>;
-using integer_axis = boost::histogram::axis::integer<int, detail::no_metadata>;
-using variable_axis = boost::histogram::axis::variable<double, detail::no_metadata>;
-template <class T>
-using category_axis =
-    boost::histogram::axis::category<detail::category_value<T>, detail::no_metadata>;
-
-// Bins of equal width over [low, high). Underflow below; overflow from high on, and NaN.
-regular_axis regular(std::int64_t bins, double low, double high);
-
-// Bins of equal width over [low, high), which repeats: high falls into the first bin again.
-// Overflow holds what is not finite and, as in Boost, what is so little below low that it rounds to
-// high.
-circular_axis circular(std::int64_t bins, double low, double high);
-
-// A bin for each of low, …, high - 1. Takes integers of any width; underflow and overflow beyond.
-integer_axis integer(int low, int high);
-
-// Bins between neighbouring edges, which must ascend. Underflow below; overflow from the last edge
-// on, and NaN.
-variable_axis variable(std::vector<double> edges);
-
-// A bin for each value, in this order: integers, enumerators, or anything that converts to a
-// std::string_view (kept as std::string), each value once. Overflow holds all other values.
-template <class T>
-category_axis<T> category(std::initializer_list<T> values);
-template <std::ranges::input_range R>
-  requires(!detail::string_like<R>)
-category_axis<std::ranges::range_value_t<R>> category(const R& values);
-
-}  // namespace axis
 
 namespace detail {
 
@@ -144,7 +90,7 @@ namespace detail {
 
 [[noreturn]] void refuse_bin(std::size_t dimension, std::int64_t found, int first, int last);
 [[noreturn]] void refuse_repeated_category(std::int64_t index);
-void check_bins(const char* axis, std::int64_t bins);
+[[noreturn]] void refuse_edges();
 std::size_t count_bins(std::span<const std::size_t> extents);  // throws if no memory can hold them
 
 // What all lookups know: the axis and the bins that it adds around its own.
@@ -172,23 +118,91 @@ class lookup_base {
   Axis axis_;
 };
 
+// The largest value of To that is not above x; a NaN for a NaN. Where edges are values of To, it is
+// in the same bin as x, which a value rounded to nearest need not be.
+template <std::floating_point To, class X>
+To rounded_down(X x) noexcept {
+  const To nearest = static_cast<To>(x);
+  constexpr To below = -std::numeric_limits<To>::infinity();
+  if constexpr (widens<X, To>()) {
+    return nearest;
+  } else if constexpr (std::is_floating_point_v<X>) {
+    return static_cast<X>(nearest) > x ? std::nextafter(nearest, below) : nearest;
+  } else {
+    // An integer of too many bits. All that are nearest to 2^63 or 2^64 are below it.
+    constexpr To beyond = static_cast<To>(std::numeric_limits<X>::max() / 2 + 1) * 2;
+    return nearest >= beyond || static_cast<X>(nearest) > x ? std::nextafter(nearest, below)
+                                                            : nearest;
+  }
+}
+
 // Finds the bin of a value: lookup(x) is its index, -1 below the axis and size() above it.
-// This one, for axes over floating point, leaves the work to Boost.
+// This one, for Boost's axes over floating point. Their formula disagrees with the edges that they
+// report, so that it only gives a guess, which a table of the edges corrects.
 template <class Axis>
 class lookup : public lookup_base<Axis> {
   using value_type = boost_axis::traits::value_type<Axis>;
   static_assert(
       std::is_floating_point_v<value_type>,
       "shard: make axes with shard::axis::regular, circular, integer, variable or category");
+  static_assert(!(Axis::options() & boost_axis::option::circular_t::value),
+                "shard: make circular axes with shard::axis::circular");
 
+ public:
+  explicit lookup(Axis axis);
+
+  template <class X>
+  int operator()(const X& x) const noexcept;
+
+ private:
+  std::vector<value_type> edges_;
+};
+
+template <class Axis>
+lookup<Axis>::lookup(Axis axis) : lookup_base<Axis>(std::move(axis)) {
+  for (int k = 0; k <= this->axis().size(); ++k) edges_.push_back(this->axis().value(k));
+  for (std::size_t k = 1; k < edges_.size(); ++k)
+    if (!(edges_[k - 1] <= edges_[k])) refuse_edges();
+}
+
+template <class Axis>
+template <class X>
+int lookup<Axis>::operator()(const X& given) const noexcept {
+  static_assert(std::is_arithmetic_v<X>, "shard: this axis of the histogram takes numbers");
+  const auto x = rounded_down<value_type>(given);
+  const int size = this->axis().size();
+  if (!(x < edges_.back())) return size;
+  int k = std::clamp(this->axis().index(x), -1, size - 1);
+  const auto edge = [&](int i) { return edges_[static_cast<std::size_t>(i)]; };
+  while (k >= 0 && x < edge(k)) --k;
+  while (edge(k + 1) <= x) ++k;  // ends: x is below the last edge
+  return k;
+}
+
+// The axes over floating point that keep to their edges by themselves.
+template <class Axis>
+class lookup_by_axis : public lookup_base<Axis> {
  public:
   using lookup_base<Axis>::lookup_base;
 
   template <class X>
   int operator()(const X& x) const noexcept {
     static_assert(std::is_arithmetic_v<X>, "shard: this axis of the histogram takes numbers");
-    return this->axis().index(static_cast<value_type>(x));
+    return this->axis().index(rounded_down<boost_axis::traits::value_type<Axis>>(x));
   }
+};
+
+template <>
+class lookup<axis::regular_axis> : public lookup_by_axis<axis::regular_axis> {
+  using lookup_by_axis::lookup_by_axis;
+};
+template <>
+class lookup<axis::circular_axis> : public lookup_by_axis<axis::circular_axis> {
+  using lookup_by_axis::lookup_by_axis;
+};
+template <>
+class lookup<axis::variable_axis> : public lookup_by_axis<axis::variable_axis> {
+  using lookup_by_axis::lookup_by_axis;
 };
 
 // Boost would narrow the value to int, and subtract before it compares.
@@ -257,9 +271,9 @@ class histogram<Axes...>::accumulator {
     add(1, x...);
   }
 
-  // Adds count instead.
-  template <class... X>
-  void add(std::int64_t count, const X&... x) noexcept;
+  // Adds count instead. Doesn't compile if count would be narrowed to 64 bits of an integer.
+  template <class N, class... X>
+  void add(const N& count, const X&... x) noexcept;
 
   void store(std::byte*) const noexcept {}  // the bins are in the state already
 
@@ -279,14 +293,16 @@ histogram<Axes...>::accumulator::accumulator(const histogram& of, std::byte* sta
     : lookups_(of.lookups_), bins_(reinterpret_cast<std::int64_t*>(state)) {}
 
 template <class... Axes>
-template <class... X>
-void histogram<Axes...>::accumulator::add(std::int64_t count, const X&... x) noexcept {
+template <class N, class... X>
+void histogram<Axes...>::accumulator::add(const N& count, const X&... x) noexcept {
   static_assert(sizeof...(X) == rank, "shard: give one value for each axis of the histogram");
-  if constexpr (sizeof...(X) == rank) {
+  if constexpr (sizeof...(X) == rank && detail::check_count<N>()) {
     [&]<std::size_t... I>(std::index_sequence<I...>) {
       std::size_t position = 0;
-      if ((step<I>(position, x) && ...))
-        bins_[position] = detail::wrapping_add(bins_[position], count);
+      if ((step<I>(position, x) && ...)) {
+        std::int64_t& bin = bins_[position];
+        bin = detail::wrapping_add(bin, static_cast<std::int64_t>(count));
+      }
     }(std::make_index_sequence<rank>());
   }
 }
@@ -443,29 +459,5 @@ std::size_t lookup<boost_axis::category<T, Metadata>>::slot_of(const X& x) const
 }
 
 }  // namespace detail
-
-template <class T>
-axis::category_axis<T> axis::category(std::initializer_list<T> values) {
-  return category(std::span(values.begin(), values.size()));
-}
-
-template <std::ranges::input_range R>
-  requires(!detail::string_like<R>)
-axis::category_axis<std::ranges::range_value_t<R>> axis::category(const R& values) {
-  using value = detail::category_value<std::ranges::range_value_t<R>>;
-  static_assert(std::is_integral_v<value> || std::is_enum_v<value> || detail::string_like<value>,
-                "shard: categories are integers, enumerators or text");
-  std::vector<value> kept;
-  for (const auto& x : values) {
-    if constexpr (detail::string_like<value>) {
-      kept.emplace_back(std::string_view(x));
-    } else {
-      kept.push_back(x);
-    }
-  }
-  detail::check_bins("category", static_cast<std::int64_t>(kept.size()));
-  return category_axis<value>(std::make_move_iterator(kept.begin()),
-                              std::make_move_iterator(kept.end()));
-}
 
 }  // namespace shard

@@ -19,8 +19,17 @@
 #include <limits>
 #include <span>
 #include <type_traits>
+#include <utility>
+
+#include "shard/detail/narrowing.hpp"
 
 namespace shard {
+
+// Every value of From is a value of To, so that a conversion loses nothing. shard's accumulators
+// take only such values (and, where integers wrap around, integers of the same width). For
+// accumulators of your own: void operator()(shard::widens_to<double> auto x).
+template <class From, class To>
+concept widens_to = detail::widens<From, To>();
 
 // What a class must have so that a map can reduce with it. To write one of your own:
 //
@@ -91,6 +100,54 @@ class adds_by_accumulator {
   }
 };
 
+// One sentence for each way in which a number that an accumulator is given could lose its value.
+template <class X, class T>
+constexpr bool check_added() {
+  constexpr bool converts = std::is_convertible_v<const X&, T>;
+  static_assert(converts, "shard: what is added to the accumulator doesn't convert to its type");
+  static_assert(!converts || adds_without_loss<X, T>(),
+                "shard: what is added would be narrowed to the accumulator's type; cast it in the "
+                "kernel, or give the reducer a wider type");
+  return converts && adds_without_loss<X, T>();
+}
+template <class X, class T>
+constexpr bool check_offered() {
+  constexpr bool converts = std::is_convertible_v<const X&, T>;
+  static_assert(converts, "shard: what is offered to the accumulator doesn't convert to its type");
+  static_assert(!converts || widens<X, T>(),
+                "shard: what is offered would be narrowed to the accumulator's type; cast it in "
+                "the kernel, or give the reducer a wider type");
+  return converts && widens<X, T>();
+}
+template <class X>
+constexpr bool check_count() {
+  constexpr bool converts = std::is_convertible_v<const X&, std::int64_t>;
+  static_assert(converts, "shard: a count must be an integer");
+  static_assert(!converts || adds_without_loss<X, std::int64_t>(),
+                "shard: this count would be narrowed to the 64-bit integer that counts; cast it in "
+                "the kernel, or add fractions to a shard::sum<double>");
+  return converts && adds_without_loss<X, std::int64_t>();
+}
+template <class X, class T>
+constexpr bool check_initial() {
+  constexpr bool converts = std::is_convertible_v<const X&, T>;
+  static_assert(converts, "shard: the reducer's initial value doesn't convert to its type");
+  static_assert(!converts || adds_without_loss<X, T>(),
+                "shard: the reducer's initial value would be narrowed to its type; cast it");
+  return converts && adds_without_loss<X, T>();
+}
+
+// T's addition, wrapping around for integers (where signed overflow would be undefined).
+template <class T>
+constexpr T wrapping_add(T a, T b) noexcept {
+  if constexpr (std::is_floating_point_v<T>) {
+    return a + b;
+  } else {
+    using bits = std::make_unsigned_t<T>;
+    return static_cast<T>(static_cast<bits>(static_cast<bits>(a) + static_cast<bits>(b)));
+  }
+}
+
 enum class side { lowest, highest };
 
 template <class T, side Which>
@@ -111,7 +168,11 @@ class sum : public detail::adds_by_accumulator {
   static constexpr bool ordered = std::is_floating_point_v<T>;
 
   sum() = default;
-  explicit sum(T initial) noexcept : value_(initial) {}
+  template <class X>
+    requires(!std::same_as<X, sum>)
+  explicit sum(const X& initial) noexcept {
+    if constexpr (detail::check_initial<X, T>()) value_ = static_cast<T>(initial);
+  }
 
   T value() const noexcept { return value_; }
 
@@ -130,7 +191,9 @@ class counter : public detail::adds_by_accumulator {
   static constexpr bool ordered = false;
 
   counter() = default;
-  explicit counter(std::int64_t initial) noexcept : count_(initial) {}
+  template <class X>
+    requires(!std::same_as<X, counter>)
+  explicit counter(const X& initial) noexcept : count_(initial) {}
 
   std::int64_t value() const noexcept { return count_.value(); }
 
@@ -148,7 +211,9 @@ template <class T>
 class minimum : public detail::extreme<T, detail::side::lowest> {
  public:
   minimum() = default;
-  explicit minimum(T initial) noexcept : detail::extreme<T, detail::side::lowest>(initial) {}
+  template <class X>
+    requires(!std::same_as<X, minimum>)
+  explicit minimum(const X& initial) noexcept : detail::extreme<T, detail::side::lowest>(initial) {}
 };
 
 // The largest of the values that a map offers to the accumulator: largest(x). NaNs are ignored;
@@ -157,8 +222,18 @@ template <class T>
 class maximum : public detail::extreme<T, detail::side::highest> {
  public:
   maximum() = default;
-  explicit maximum(T initial) noexcept : detail::extreme<T, detail::side::highest>(initial) {}
+  template <class X>
+    requires(!std::same_as<X, maximum>)
+  explicit maximum(const X& initial) noexcept
+      : detail::extreme<T, detail::side::highest>(initial) {}
 };
+
+template <class T>
+sum(T) -> sum<T>;
+template <class T>
+minimum(T) -> minimum<T>;
+template <class T>
+maximum(T) -> maximum<T>;
 
 template <class T>
 class sum<T>::accumulator {
@@ -169,14 +244,28 @@ class sum<T>::accumulator {
   accumulator(const accumulator&) = delete;  // take it by reference: auto& total
   accumulator& operator=(const accumulator&) = delete;
 
-  accumulator& operator+=(T x) noexcept;
+  // Doesn't compile if x would be narrowed.
+  template <class X>
+  accumulator& operator+=(const X& x) noexcept {
+    if constexpr (detail::check_added<X, T>())
+      value_ = detail::wrapping_add(value_, static_cast<T>(x));
+    return *this;
+  }
   // Adds the elements one after the other, as a loop over += would.
-  void add(std::span<const T> values) noexcept;
+  void add(std::span<const T> values) noexcept { add_each(values); }
+  // The same for numbers of another type, contiguous ones.
+  template <class Values>
+    requires(!std::is_convertible_v<const Values&, std::span<const T>>)
+  void add(const Values& values) noexcept;
 
   void store(std::byte* state) const noexcept { std::memcpy(state, &value_, sizeof(T)); }
 
  private:
   friend sum;
+
+  template <class X>
+  void add_each(std::span<const X> values) noexcept;
+
   T value_;
 };
 
@@ -188,7 +277,12 @@ class counter::accumulator {
 
   accumulator& operator++() noexcept { return *this += 1; }
   void operator++(int) noexcept { *this += 1; }
-  accumulator& operator+=(std::int64_t n) noexcept { return count_ += n, *this; }
+  // Doesn't compile if n would be narrowed.
+  template <class N>
+  accumulator& operator+=(const N& n) noexcept {
+    if constexpr (detail::check_count<N>()) count_ += static_cast<std::int64_t>(n);
+    return *this;
+  }
 
   void store(std::byte* state) const noexcept { count_.store(state); }
 
@@ -200,17 +294,6 @@ class counter::accumulator {
 inline void counter::merge(const accumulator& part) noexcept { count_.merge(part.count_); }
 
 namespace detail {
-
-// T's addition, wrapping around for integers (where signed overflow would be undefined).
-template <class T>
-constexpr T wrapping_add(T a, T b) noexcept {
-  if constexpr (std::is_floating_point_v<T>) {
-    return a + b;
-  } else {
-    using bits = std::make_unsigned_t<T>;
-    return static_cast<T>(static_cast<bits>(static_cast<bits>(a) + static_cast<bits>(b)));
-  }
-}
 
 // What minimum and maximum have in common.
 template <class T, side Which>
@@ -232,7 +315,10 @@ class extreme : public adds_by_accumulator {
 
  protected:
   extreme() = default;
-  explicit extreme(T initial) noexcept { best_.offer(initial); }
+  template <class X>
+  explicit extreme(const X& initial) noexcept {
+    if constexpr (check_initial<X, T>()) best_.offer(static_cast<T>(initial));
+  }
 
  private:
   using limits = std::numeric_limits<T>;
@@ -259,7 +345,11 @@ class extreme<T, Which>::accumulator {
   accumulator(const accumulator&) = delete;  // take it by reference: auto& smallest
   accumulator& operator=(const accumulator&) = delete;
 
-  void operator()(T x) noexcept { best_.offer(x); }
+  // Doesn't compile if x would be narrowed.
+  template <class X>
+  void operator()(const X& x) noexcept {
+    if constexpr (check_offered<X, T>()) best_.offer(static_cast<T>(x));
+  }
 
   // A state is the value's bytes, then one that says whether there is a value.
   void store(std::byte* state) const noexcept;
@@ -326,15 +416,25 @@ void extreme<T, Which>::accumulator::store(std::byte* state) const noexcept {
 }  // namespace detail
 
 template <class T>
-typename sum<T>::accumulator& sum<T>::accumulator::operator+=(T x) noexcept {
-  value_ = detail::wrapping_add(value_, x);
-  return *this;
+template <class Values>
+  requires(!std::is_convertible_v<const Values&, std::span<const T>>)
+void sum<T>::accumulator::add(const Values& values) noexcept {
+  constexpr bool contiguous = requires { std::span(std::as_const(values)); };
+  static_assert(contiguous,
+                "shard: add() takes contiguous numbers: a span, a view, a vector or an array; add "
+                "one number with +=");
+  if constexpr (contiguous) {
+    const std::span each(std::as_const(values));
+    using number = typename decltype(each)::value_type;
+    if constexpr (detail::check_added<number, T>()) add_each<number>(each);
+  }
 }
 
 template <class T>
-void sum<T>::accumulator::add(std::span<const T> values) noexcept {
+template <class X>
+void sum<T>::accumulator::add_each(std::span<const X> values) noexcept {
   T total = value_;  // a local: values may be of the same type as value_ and so alias it
-  for (const T x : values) total = detail::wrapping_add(total, x);
+  for (const X x : values) total = detail::wrapping_add(total, static_cast<T>(x));
   value_ = total;
 }
 

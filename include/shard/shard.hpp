@@ -17,6 +17,7 @@
 #include "shard/named.hpp"      // arrays under names that processes share
 #include "shard/slice.hpp"      // what a kernel sees of an array
 #include "shard/reduce.hpp"     // results that all chunks add to
+#include "shard/axis.hpp"       // bins and their edges
 #include "shard/histogram.hpp"  // counts in bins
 #include "shard/options.hpp"    // how a map is run
 #include "shard/stop.hpp"       // Ctrl-C stops a map, not the program

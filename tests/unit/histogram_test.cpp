@@ -4,6 +4,9 @@
 #include <rapidcheck/gtest.h>
 
 #include <array>
+#include <boost/histogram/algorithm/project.hpp>
+#include <boost/histogram/algorithm/sum.hpp>
+#include <boost/histogram/axis/regular.hpp>
 #include <cmath>
 #include <cstdint>
 #include <limits>
@@ -55,7 +58,7 @@ rc::Gen<std::vector<double>> values_around_edges() {
 }
 
 template <class Axis, class T>
-void expect_boosts_bins(const Axis& along, const std::vector<T>& values) {
+void expect_the_bins_of(const Axis& along, const std::vector<T>& values) {
   shard::histogram bins(along);
   reduce_in_chunks(bins, random_chunks(values), fill);
   std::map<int, std::int64_t> expected;
@@ -64,28 +67,28 @@ void expect_boosts_bins(const Axis& along, const std::vector<T>& values) {
   for (int i = has_underflow ? -1 : 0; i <= along.size(); ++i) RC_ASSERT(bins.at(i) == expected[i]);
 }
 
-RC_GTEST_PROP(Histogram, HasBoostsBinsOnARegularAxis, ()) {
-  expect_boosts_bins(axis::regular(10, 0, 10), *values_around_edges());
+RC_GTEST_PROP(Histogram, FindsTheBinsOfARegularAxis, ()) {
+  expect_the_bins_of(axis::regular(10, 0, 10), *values_around_edges());
 }
 
-RC_GTEST_PROP(Histogram, HasBoostsBinsOnACircularAxis, ()) {
-  expect_boosts_bins(axis::circular(10, 0, 10), *values_around_edges());
+RC_GTEST_PROP(Histogram, FindsTheBinsOfACircularAxis, ()) {
+  expect_the_bins_of(axis::circular(10, 0, 10), *values_around_edges());
 }
 
-RC_GTEST_PROP(Histogram, HasBoostsBinsOnAVariableAxis, ()) {
-  expect_boosts_bins(axis::variable({0, 1, 2.5, 9, 10}), *values_around_edges());
+RC_GTEST_PROP(Histogram, FindsTheBinsOfAVariableAxis, ()) {
+  expect_the_bins_of(axis::variable({0, 1, 2.5, 9, 10}), *values_around_edges());
 }
 
-RC_GTEST_PROP(Histogram, HasBoostsBinsOnAnIntegerAxis, (std::vector<std::int16_t> values)) {
-  expect_boosts_bins(axis::integer(-7, 40), values);
+RC_GTEST_PROP(Histogram, FindsTheBinsOfAnIntegerAxis, (std::vector<std::int16_t> values)) {
+  expect_the_bins_of(axis::integer(-7, 40), values);
 }
 
-RC_GTEST_PROP(Histogram, HasBoostsBinsOnACategoryAxis, (std::vector<std::uint8_t> values)) {
-  expect_boosts_bins(axis::category({2, 40, 3, 5, 0, 8, 1, 10, 9}),
+RC_GTEST_PROP(Histogram, FindsTheBinsOfACategoryAxis, (std::vector<std::uint8_t> values)) {
+  expect_the_bins_of(axis::category({2, 40, 3, 5, 0, 8, 1, 10, 9}),
                      std::vector<int>(values.begin(), values.end()));
 }
 
-RC_GTEST_PROP(Histogram, HasBoostsBinsInThreeDimensions, ()) {
+RC_GTEST_PROP(Histogram, HasBoostsCountsInThreeDimensions, ()) {
   using point = std::tuple<double, int, std::string>;
   const auto points = *rc::gen::container<std::vector<point>>(rc::gen::tuple(
       rc::gen::map(rc::gen::inRange(-5, 45), [](int i) { return i / 10.0; }),
@@ -224,6 +227,99 @@ TEST(Histogram, LeavesOutWhatAnAxisHasNoBinFor) {
   std::int64_t total = 0;
   for (const std::int64_t count : counts.span()) total += count;
   EXPECT_EQ(total, 2);
+}
+
+// The bin of x by the edges that an axis reports: its own formula is not asked.
+template <class Axis, class X>
+int bin_by_edges(const Axis& along, X x) {
+  if (std::isnan(static_cast<double>(x))) return along.size();
+  const auto exact = static_cast<long double>(x);  // holds every number of up to 64 bits
+  int k = -1;
+  while (k < along.size() && exact >= static_cast<long double>(along.value(k + 1))) ++k;
+  return k;
+}
+
+template <class Axis, class X>
+void expect_bins_by_edges(const Axis& along, const std::vector<X>& values) {
+  shard::histogram bins(along);
+  std::map<int, std::int64_t> expected;
+  add_once(bins, [&](auto& a) {
+    for (const X x : values) a(x), ++expected[bin_by_edges(along, x)];
+  });
+  for (int k = -1; k <= along.size(); ++k) ASSERT_EQ(bins.at(k), expected[k]) << "bin " << k;
+}
+
+template <class Axis>
+std::vector<double> edges_and_neighbours(const Axis& along) {
+  std::vector<double> values{nan, infinity, -infinity};
+  for (int k = 0; k <= along.size(); ++k) {
+    const double edge = along.value(k);
+    values.insert(values.end(),
+                  {edge, std::nextafter(edge, infinity), std::nextafter(edge, -infinity)});
+  }
+  return values;
+}
+
+TEST(Histogram, KeepsToTheEdgesThatAnyAxisReports) {
+  namespace ba = boost::histogram::axis;
+  for (const int n : {1, 10, 49, 100, 999}) {
+    const auto expect = [](const auto& along) {
+      expect_bins_by_edges(along, edges_and_neighbours(along));
+    };
+    expect(axis::regular(n, 0, n));
+    expect(axis::regular(n, -0.1, 0.7));
+    expect(ba::regular<double, boost::use_default, ba::null_type>(static_cast<unsigned>(n), 0, n));
+    expect(
+        ba::regular<float, boost::use_default, ba::null_type>(static_cast<unsigned>(n), 0.1f, 7));
+    expect(
+        ba::regular<double, ba::transform::log, ba::null_type>(static_cast<unsigned>(n), 1, 1e3));
+    std::vector<double> edges{0.1};
+    for (int k = 0; k < n; ++k) edges.push_back(edges.back() * 1.01);
+    expect(axis::variable(edges));
+  }
+}
+
+// Rounded to nearest they would cross an edge.
+TEST(Histogram, RoundsNoNumberAcrossAnEdge) {
+  constexpr std::int64_t odd = (std::int64_t{1} << 53) + 3;  // between two doubles
+  const auto around = [](auto x) {
+    return std::vector<decltype(x)>{x, static_cast<decltype(x)>(x - 1),
+                                    static_cast<decltype(x)>(x + 1)};
+  };
+  expect_bins_by_edges(axis::regular(4, 0x1p53, 0x1p53 + 16), around(odd));
+  expect_bins_by_edges(axis::regular(4, -0x1p53 - 16, -0x1p53), around(-odd));
+  expect_bins_by_edges(axis::variable({0.0, 0x1p63}),
+                       around(std::numeric_limits<std::int64_t>::max() - 1));
+  expect_bins_by_edges(axis::variable({0.0, 0x1p64}),
+                       around(std::numeric_limits<std::uint64_t>::max() - 1));
+  expect_bins_by_edges(axis::variable({-0x1p63, 0.0}),
+                       around(std::numeric_limits<std::int64_t>::min() + 1));
+  expect_bins_by_edges(axis::regular(10, 0, 1), around(0.1L));
+  expect_bins_by_edges(axis::regular(10, 0, 1), around(3 * 0.1L));
+  namespace ba = boost::histogram::axis;
+  expect_bins_by_edges(ba::variable<float, ba::null_type>({0.0f, 0.1f, 0.2f}),
+                       std::vector<double>{0.1, 0.2, 0.1f, 0.2f, 0.0});
+}
+
+TEST(Histogram, RefusesAnAxisWhoseEdgesDescend) {
+  namespace ba = boost::histogram::axis;
+  const ba::regular<double, boost::use_default, ba::null_type> down(4, 1, 0);
+  EXPECT_EQ(message_of([&] { shard::histogram bins(down); }),
+            "cannot make the histogram: found an axis whose edges descend or are not numbers, "
+            "expected ascending ones");
+}
+
+TEST(Histogram, GivesItsAxesToBoostsAlgorithms) {
+  shard::histogram bins(axis::regular(100, 0, 100), axis::circular(24, 0, 24));
+  add_once(bins, [](auto& a) {
+    for (int i = 0; i < 100; ++i) a(i, i);
+  });
+  const auto boosts = bins.to_boost();
+  EXPECT_EQ(boost::histogram::algorithm::sum(boosts), 100);
+  const auto hours =
+      boost::histogram::algorithm::project(boosts, std::integral_constant<unsigned, 1>());
+  EXPECT_EQ(hours.at(3), 5);  // 3, 27, 51, 75, 99
+  EXPECT_EQ(hours.at(4), 4);
 }
 
 TEST(Histogram, CountsAreRowMajorAndLeaveOutTheOuterBins) {

@@ -3,12 +3,12 @@
 
 #include <concepts>
 #include <cstddef>
-#include <limits>
 #include <span>
 #include <tuple>
 #include <type_traits>
 #include <utility>
 
+#include "shard/detail/narrowing.hpp"
 #include "shard/range.hpp"
 
 namespace shard::detail {
@@ -191,21 +191,6 @@ constexpr bool check_state_parameter() {
 }
 
 // ---- Return values. ----
-
-// Every value of From is one of To.
-template <class From, class To>
-constexpr bool widens() {
-  if constexpr (std::same_as<From, To>) {
-    return true;
-  } else if constexpr (std::is_arithmetic_v<From> && std::is_arithmetic_v<To>) {
-    using f = std::numeric_limits<From>;
-    using t = std::numeric_limits<To>;
-    if constexpr (std::is_same_v<To, bool> || (!f::is_integer && t::is_integer)) return false;
-    return f::digits <= t::digits && (t::is_signed || !f::is_signed);
-  } else {
-    return std::is_convertible_v<From, To>;
-  }
-}
 
 template <class Result, class T>
 constexpr bool check_result() {

@@ -1,0 +1,287 @@
+// The axes of a histogram. Bin k of an axis holds the values x with edge k <= x < edge k + 1. The
+// edges are those that the axis reports: bin(k).lower() and bin(k).upper(), or value(k). This holds
+// for every value, in every build: at any optimisation level, with and without fused multiply-add.
+//
+//   const auto minutes = shard::axis::regular(120, -60.0, 180.0);
+//   minutes.bin(0).lower();  // -60
+//   minutes.index(180.0);    // 120: the overflow bin
+#pragma once
+
+#include <boost/histogram/axis/category.hpp>
+#include <boost/histogram/axis/integer.hpp>
+#include <boost/histogram/axis/interval_view.hpp>
+#include <boost/histogram/axis/iterator.hpp>
+#include <boost/histogram/axis/metadata_base.hpp>
+#include <boost/histogram/axis/option.hpp>
+#include <boost/histogram/axis/variable.hpp>
+#include <concepts>
+#include <cstddef>
+#include <cstdint>
+#include <initializer_list>
+#include <iterator>
+#include <limits>
+#include <ranges>
+#include <span>
+#include <string>
+#include <string_view>
+#include <type_traits>
+#include <utility>
+#include <vector>
+
+#if defined(__SSE2__)
+#include <emmintrin.h>
+#endif
+
+namespace shard {
+
+namespace detail {
+
+namespace boost_axis = boost::histogram::axis;
+using no_metadata = boost_axis::null_type;
+
+template <class T>
+concept string_like = std::convertible_to<const T&, std::string_view>;
+
+// What a category axis stores for a T: strings own their characters.
+template <class T>
+using category_value = std::conditional_t<string_like<T>, std::string, T>;
+
+// The integer part of x. If x is NaN or its integer part does not fit: the lowest integer.
+inline std::int64_t integer_part(double x) noexcept {
+#if defined(__SSE2__)
+  return _mm_cvttsd_si64(_mm_set_sd(x));  // the processor does just this, without a check
+#else
+  return x > -0x1p63 && x < 0x1p63 ? static_cast<std::int64_t>(x)
+                                   : std::numeric_limits<std::int64_t>::min();
+#endif
+}
+
+// a + b * c, of which the product is rounded by itself. A fused multiply-add would round product
+// and sum at once, and edges would differ from build to build.
+inline double sum_of(double a, double b, double c) noexcept {
+#if defined(__SSE2__)
+  double product = b * c;
+  asm("" : "+x"(product));  // something that might change it: the compiler can't fuse across
+#else
+  const volatile double product = b * c;
+#endif
+  return a + product;
+}
+
+// Bins of equal width over [low, high). Edge k is low + k * width, where width is
+// (high - low) / size, each operation rounded by itself; edge size is high.
+class equal_bins {
+ public:
+  // numbered_from: the number that find() gives to bin 0.
+  equal_bins(const char* kind, std::int64_t bins, double low, double high, double numbered_from);
+
+  int size() const noexcept { return size_; }
+  double low() const noexcept { return low_; }
+  double high() const noexcept { return high_; }
+  double period() const noexcept { return high_ - low_; }
+  bool operator==(const equal_bins& other) const noexcept {
+    return size_ == other.size_ && low_ == other.low_ && high_ == other.high_;
+  }
+
+  // Edge k, for fractions of k, too. Requires: 0 <= k <= size().
+  double edge(double k) const noexcept;
+  // The bin of x. Requires: low() <= x < high().
+  int inner_bin(double x) const noexcept;
+
+  // Whether find() is of use: bins are wider than all roundings.
+  bool is_fine() const noexcept { return scale_ != 0; }
+  // About how many bins x is above low().
+  double position(double x) const noexcept { return (x - low_) * scale_; }
+
+  // Where x is in units of bins, computed once too low and once too high, by more than all
+  // roundings of this computation and of the edges together. Where both are in the same bin, that
+  // is the bin of x: no edge is between them. Where they differ, the lower edge of bin `to` is
+  // between them, and x must be compared with the edge itself. Bins are numbered from
+  // `numbered_from` on; neither number is above 0 if nothing is known.
+  struct place {
+    std::int64_t from;
+    std::int64_t to;
+  };
+  place find(double x) const noexcept {
+    const double z = position(x);
+    return {integer_part(z + too_low_), integer_part(z + too_high_)};
+  }
+  // Whether x is below edge k. Requires: is_fine(), 0 <= k <= size().
+  bool is_below_edge(double x, int k) const noexcept {
+    return x < (k < size_ ? sum_of(low_, k, width_) : high_);
+  }
+
+ private:
+  double low_;
+  double scale_;     // bins for each unit of x; 0: bins too narrow or too wide to multiply by it
+  double too_low_;   // numbered_from less all roundings
+  double too_high_;  // numbered_from and all roundings
+  double width_;
+  double high_;
+  int size_;
+};
+
+double regular_edge(const equal_bins& bins, double k) noexcept;
+double circular_edge(const equal_bins& bins, double k) noexcept;
+int circular_bin(const equal_bins& bins, double x) noexcept;
+
+[[noreturn]] void refuse_part_of_circle();
+
+void check_bins(const char* axis, std::int64_t bins);
+
+}  // namespace detail
+
+namespace axis {
+
+// Bins of equal width over [low, high), with an underflow and an overflow bin. An axis of
+// Boost.Histogram, for its algorithms.
+class regular_axis : public boost::histogram::axis::iterator_mixin<regular_axis> {
+ public:
+  // Throws shard::error for fewer than one bin, and for bounds that are not finite and ascending.
+  regular_axis(std::int64_t bins, double low, double high)
+      : bins_("regular", bins, low, high, 1.0) {}
+  // For boost::histogram::algorithm::reduce: bins first to last - 1, of which `merge` become one.
+  regular_axis(const regular_axis& from, int first, int last, unsigned merge)
+      : regular_axis((last - first) / static_cast<int>(merge), from.value(first),
+                     from.value(last)) {}
+
+  // The bin of x: -1 below the axis, size() above it and for NaN.
+  int index(double x) const noexcept {
+    const auto [from, to] = bins_.find(x);
+    if (static_cast<std::uint64_t>(to) - 1 <= static_cast<std::uint64_t>(size())) [[likely]] {
+      const int bin = static_cast<int>(to) - 1;
+      if (from == to) [[likely]]
+        return bin;
+      return bins_.is_below_edge(x, bin) ? bin - 1 : bin;
+    }
+    if (x < bins_.low()) return -1;
+    return x < bins_.high() ? bins_.inner_bin(x) : size();
+  }
+  // Edge k; between edges for fractions. Infinite below 0 and above size().
+  double value(double k) const noexcept { return detail::regular_edge(bins_, k); }
+  auto bin(int k) const noexcept {
+    return boost::histogram::axis::interval_view<regular_axis>(*this, k);
+  }
+  int size() const noexcept { return bins_.size(); }
+
+  static constexpr unsigned options() noexcept {
+    return decltype(boost::histogram::axis::option::underflow |
+                    boost::histogram::axis::option::overflow)::value;
+  }
+  bool operator==(const regular_axis& other) const noexcept { return bins_ == other.bins_; }
+
+ private:
+  detail::equal_bins bins_;
+};
+
+// Bins of equal width over [low, high), which repeat below and above. Edge k + size() is edge k
+// moved by high - low, and begins the same bin. An overflow bin holds what is not finite. An axis
+// of Boost.Histogram, for its algorithms.
+class circular_axis : public boost::histogram::axis::iterator_mixin<circular_axis> {
+ public:
+  // Throws as regular_axis does.
+  circular_axis(std::int64_t bins, double low, double high)
+      : bins_("circular", bins, low, high, 1.0 + static_cast<double>(bins)) {}
+  // For boost::histogram::algorithm::reduce, which can only merge bins of a circle.
+  circular_axis(const circular_axis& from, int first, int last, unsigned merge)
+      : circular_axis((last - first) / static_cast<int>(merge), from.bins_.low(),
+                      from.bins_.high()) {
+    if (first != 0 || last != from.size()) detail::refuse_part_of_circle();
+  }
+
+  // The bin of x: size() if x is not finite. A value of which more than 2^48 bins lie between low
+  // and itself is reduced by std::fmod first.
+  int index(double x) const noexcept {
+    // Numbers 1 to 3 * size: the period below low, the axis itself, and the period above.
+    const auto size = static_cast<std::uint64_t>(bins_.size());
+    const auto [from, to] = bins_.find(x);
+    std::uint64_t bin = static_cast<std::uint64_t>(to) - 1;
+    if (from == to && bin < 3 * size) [[likely]] {
+      bin -= bin < size ? 0 : size;
+      bin -= bin < size ? 0 : size;
+      return static_cast<int>(bin);
+    }
+    if (bin - size <= size) {  // an edge of the axis itself
+      const int edge = static_cast<int>(bin - size);
+      const int inner = bins_.is_below_edge(x, edge) ? edge - 1 : edge;
+      return inner < 0 ? bins_.size() - 1 : inner == bins_.size() ? 0 : inner;
+    }
+    return detail::circular_bin(bins_, x);
+  }
+  // Edge k, below 0 and above size() as well; between edges for fractions.
+  double value(double k) const noexcept { return detail::circular_edge(bins_, k); }
+  auto bin(int k) const noexcept {
+    return boost::histogram::axis::interval_view<circular_axis>(*this, k);
+  }
+  int size() const noexcept { return bins_.size(); }
+
+  static constexpr unsigned options() noexcept {
+    return decltype(boost::histogram::axis::option::overflow |
+                    boost::histogram::axis::option::circular)::value;
+  }
+  bool operator==(const circular_axis& other) const noexcept { return bins_ == other.bins_; }
+
+ private:
+  detail::equal_bins bins_;
+};
+
+// Boost's own axes.
+using integer_axis = boost::histogram::axis::integer<int, detail::no_metadata>;
+using variable_axis = boost::histogram::axis::variable<double, detail::no_metadata>;
+template <class T>
+using category_axis =
+    boost::histogram::axis::category<detail::category_value<T>, detail::no_metadata>;
+
+// These functions throw shard::error for fewer than one bin, and for bounds that are not finite and
+// ascending.
+
+// Bins of equal width over [low, high). Edge k is low + k * ((high - low) / bins) in double, as in
+// numpy.linspace(low, high, bins + 1). Underflow below; overflow from high on, and NaN.
+regular_axis regular(std::int64_t bins, double low, double high);
+
+// Bins of equal width over [low, high), which repeats: high falls into the first bin again.
+// Overflow holds what is not finite.
+circular_axis circular(std::int64_t bins, double low, double high);
+
+// A bin for each of low, …, high - 1. Takes integers of any width; underflow and overflow beyond.
+integer_axis integer(int low, int high);
+
+// Bins between neighbouring edges, which must ascend. Underflow below; overflow from the last edge
+// on, and NaN.
+variable_axis variable(std::vector<double> edges);
+
+// A bin for each value, in this order: integers, enumerators, or anything that converts to a
+// std::string_view (kept as std::string), each value once. Overflow holds all other values.
+template <class T>
+category_axis<T> category(std::initializer_list<T> values);
+template <std::ranges::input_range R>
+  requires(!detail::string_like<R>)
+category_axis<std::ranges::range_value_t<R>> category(const R& values);
+
+template <class T>
+category_axis<T> category(std::initializer_list<T> values) {
+  return category(std::span(values.begin(), values.size()));
+}
+
+template <std::ranges::input_range R>
+  requires(!detail::string_like<R>)
+category_axis<std::ranges::range_value_t<R>> category(const R& values) {
+  using value = detail::category_value<std::ranges::range_value_t<R>>;
+  static_assert(std::is_integral_v<value> || std::is_enum_v<value> || detail::string_like<value>,
+                "shard: categories are integers, enumerators or text");
+  std::vector<value> kept;
+  for (const auto& x : values) {
+    if constexpr (detail::string_like<value>) {
+      kept.emplace_back(std::string_view(x));
+    } else {
+      kept.push_back(x);
+    }
+  }
+  detail::check_bins("category", static_cast<std::int64_t>(kept.size()));
+  return category_axis<value>(std::make_move_iterator(kept.begin()),
+                              std::make_move_iterator(kept.end()));
+}
+
+}  // namespace axis
+
+}  // namespace shard

@@ -1,0 +1,4 @@
+// expect: shard: what is added would be narrowed to the accumulator's type; cast it in the kernel
+#include <shard/reduce.hpp>
+
+void kernel(shard::sum<std::int64_t>::accumulator& total, double w) { total += w; }
