@@ -803,8 +803,11 @@ TEST(Gc, SaysThatItCouldNotLook) {
     shard_test::neighbour([&] {
       return std::make_unique<shard::buffer<int>>(shard::named::create<int>("left", 3));
     }).die();
+    // One descriptor besides the standard streams: enough to begin with.
+    const std::string starved =
+        "for fd in {3..63}; do eval \"exec $fd>&-\"; done; ulimit -n 4; \"$shard\" ";
     for (const char* asked : {"gc", "gc --dry-run", "gc --json"}) {
-      const ended said = run(here, std::string("ulimit -n 4; \"$shard\" ") + asked);
+      const ended said = run(here, starved + asked);
       EXPECT_EQ(said.status, 1) << asked;
       EXPECT_THAT(said.err, AllOf(HasSubstr("cannot "), HasSubstr("ulimit -n")));
       EXPECT_THAT(said.out, Not(HasSubstr("nothing")));
