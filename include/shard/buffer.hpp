@@ -33,7 +33,8 @@ namespace detail {
 
 // What T and Rank of a buffer must be. (Definitions outside the class must repeat this.)
 template <class T, std::size_t Rank>
-concept fits_buffer = element<std::remove_const_t<T>> && Rank >= 1 && Rank <= most_dimensions;
+concept fits_buffer =
+    check_element<std::remove_const_t<T>>() && Rank >= 1 && Rank <= most_dimensions;
 
 }  // namespace detail
 

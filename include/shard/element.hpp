@@ -63,6 +63,37 @@ concept element =
 
 namespace detail {
 
+template <class T>
+inline constexpr bool is_string = false;
+template <class C, class... Rest>
+inline constexpr bool is_string<std::basic_string<C, Rest...>> = true;
+template <class C, class Traits>
+inline constexpr bool is_string<std::basic_string_view<C, Traits>> = true;
+
+// One sentence for each reason why a T can't be an element.
+template <class T>
+constexpr bool check_element() {
+  if constexpr (is_string<T>) {
+    static_assert(
+        !is_string<T>,
+        "shard: a buffer can't hold std::string or std::string_view: their characters are "
+        "elsewhere; use shard::text<N>, text of up to N bytes");
+  } else if constexpr (refers<T> || std::is_reference_v<T>) {
+    static_assert(!refers<T> && !std::is_reference_v<T>,
+                  "shard: a buffer can't hold pointers, references or spans: what they point to is "
+                  "not in the buffer; store an index instead");
+  } else if constexpr (unportable<T>) {
+    static_assert(!unportable<T>,
+                  "shard: a buffer can't hold long double or wide characters: they differ between "
+                  "machines; use double or an integer of 8 to 64 bits");
+  } else {
+    static_assert(element<T>,
+                  "shard: a buffer holds integers, bool, std::byte, float, double, std::complex, "
+                  "enums, shard::text<N>, and trivially copyable structs of these");
+  }
+  return true;  // no further errors about constraints: the sentence is enough
+}
+
 // numpy's type string: byte order, kind, bytes.
 template <element T>
 std::string descr() {
@@ -178,9 +209,13 @@ dtype dtype_of() {
   }
 }
 
-template <element T>
+template <class T>
 element_type type_of() {
-  return {dtype_of<T>(), sizeof(T), alignof(T)};
+  if constexpr (element<T>) {
+    return {dtype_of<T>(), sizeof(T), alignof(T)};
+  } else {
+    return {};  // check_element has told the error
+  }
 }
 
 }  // namespace detail

@@ -1,0 +1,3 @@
+// expect: shard: a buffer can.t hold std::string .*; use shard::text<N>
+#include <shard/shard.hpp>
+auto names() { return shard::open<std::string>("names.npy"); }
