@@ -43,8 +43,9 @@ class lookup;
 
 }  // namespace detail
 
-// Counts in bins. Values beyond an axis go to its underflow or overflow bin where it has one, and
-// are left out where it has none. Bins are 64-bit integers and wrap around.
+// Counts in bins. A value beyond an axis goes to the underflow or overflow bin of the axis. If the
+// axis has no such bin, the histogram leaves the value out. Bins are 64-bit integers and wrap
+// around.
 template <class... Axes>
 class histogram : public detail::adds_by_accumulator {
   static_assert(sizeof...(Axes) > 0, "shard: a histogram needs at least one axis");
@@ -136,9 +137,10 @@ To rounded_down(X x) noexcept {
   }
 }
 
-// Finds the bin of a value: lookup(x) is its index, -1 below the axis and size() above it.
-// This one, for Boost's axes over floating point. Their formula disagrees with the edges that they
-// report, so that it only gives a guess, which a table of the edges corrects.
+// lookup(x) is the index of the bin of x: -1 below the axis, size() above the axis.
+// This template is for Boost's axes over floating point. Their formula for the index disagrees with
+// the edges that they report. The formula gives a guess, and a table of the edges corrects the
+// guess.
 template <class Axis>
 class lookup : public lookup_base<Axis> {
   using value_type = boost_axis::traits::value_type<Axis>;

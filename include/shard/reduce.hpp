@@ -25,9 +25,10 @@
 
 namespace shard {
 
-// Every value of From is a value of To, so that a conversion loses nothing. shard's accumulators
-// take only such values (and, where integers wrap around, integers of the same width). For
-// accumulators of your own: void operator()(shard::widens_to<double> auto x).
+// Every value of From is a value of To: the conversion loses nothing. shard's accumulators take
+// only such values. Sums and counts of integers wrap around, so they also take any integer of the
+// same width. Use the concept in your own accumulators: void operator()(shard::widens_to<double>
+// auto x).
 template <class From, class To>
 concept widens_to = detail::widens<From, To>();
 

@@ -110,19 +110,19 @@ constexpr bool check_parameter() {
                 "'received<>'");
   static_assert(Position != 2 || fits,
                 "shard: the kernel's parameter 2 doesn't fit its argument: compare 'declared<>' "
-                "and 'received<>'");
+                "and 'received<>'; out() gives a slice<T>, in() a view<T>");
   static_assert(Position != 3 || fits,
                 "shard: the kernel's parameter 3 doesn't fit its argument: compare 'declared<>' "
-                "and 'received<>'");
+                "and 'received<>'; out() gives a slice<T>, in() a view<T>");
   static_assert(Position != 4 || fits,
                 "shard: the kernel's parameter 4 doesn't fit its argument: compare 'declared<>' "
-                "and 'received<>'");
+                "and 'received<>'; out() gives a slice<T>, in() a view<T>");
   static_assert(Position != 5 || fits,
                 "shard: the kernel's parameter 5 doesn't fit its argument: compare 'declared<>' "
-                "and 'received<>'");
+                "and 'received<>'; out() gives a slice<T>, in() a view<T>");
   static_assert(Position <= 5 || fits,
                 "shard: one of the kernel's parameters from the 6th on doesn't fit its argument: "
-                "compare 'declared<>' and 'received<>'");
+                "compare 'declared<>' and 'received<>'; out() gives a slice<T>, in() a view<T>");
   return fits;
 }
 
@@ -145,6 +145,61 @@ constexpr bool check_parameters() {
   }
 }
 
+// ---- Kernels with `auto` parameters: which of the others does not fit. ----
+
+struct any_probe {  // becomes an lvalue of any type
+  template <class T>
+  operator T&() const noexcept;
+};
+// Becomes the same, and says that it does not fit in the place of an argument that is a Received.
+template <std::size_t Position, class Received>
+struct misfit_probe {
+  template <class T>
+    requires(check_parameter<Position, declared<std::remove_cv_t<T>>, received<Received>>())
+  operator T&() const noexcept;
+};
+
+template <class K, class First, class... P>
+struct called_after {
+  using arguments = std::tuple<P...>;
+
+  // With argument Wrong replaced by what fits any parameter that is declared with a type.
+  template <std::size_t Wrong, std::size_t... Before, std::size_t... After>
+  static constexpr bool fits_but_for(std::index_sequence<Before...>,
+                                     std::index_sequence<After...>) {
+    return requires(const K& k, First first, std::tuple_element_t<Before, arguments>&... before,
+                    std::tuple_element_t<Wrong + 1 + After, arguments>&... after) {
+      k(first, before..., {any_probe{}}, after...);
+    };
+  }
+  template <std::size_t Wrong, std::size_t... Before, std::size_t... After>
+  static constexpr void tell(std::index_sequence<Before...>, std::index_sequence<After...>) {
+    using probe = misfit_probe<Wrong + 2, std::tuple_element_t<Wrong, arguments>>;
+    static_cast<void>(requires(const K& k, First first,
+                               std::tuple_element_t<Before, arguments>&... before,
+                               std::tuple_element_t<Wrong + 1 + After, arguments>&... after) {
+      k(first, before..., {probe{}}, after...);
+    });
+  }
+  // Whether argument Wrong alone doesn't fit; then the error has been told.
+  template <std::size_t Wrong>
+  static constexpr bool told() {
+    using before = std::make_index_sequence<Wrong>;
+    using after = std::make_index_sequence<sizeof...(P) - Wrong - 1>;
+    if constexpr (fits_but_for<Wrong>(before(), after())) {
+      tell<Wrong>(before(), after());
+      return true;
+    } else {
+      return false;
+    }
+  }
+  static constexpr bool told_any() {
+    return []<std::size_t... I>(std::index_sequence<I...>) {
+      return (told<I>() || ...);
+    }(std::index_sequence_for<P...>());
+  }
+};
+
 // Says why a kernel fits no form of its space; always "none". Leading: how many parameters the
 // space gives.
 template <class K, std::size_t Leading, bool WrongIndex, bool Mutable, class... P>
@@ -156,7 +211,10 @@ constexpr kernel_form explain() {
       !Mutable,
       "shard: the kernel is mutable, but what it changes in itself would be lost in a worker");
   if constexpr (!WrongIndex && !Mutable) {
-    if constexpr (!has_signature<K>) {
+    if constexpr (!has_signature<K> && Leading == 1 &&
+                  (called_after<K, std::size_t, P...>::told_any() ||
+                   called_after<K, range, P...>::told_any())) {
+    } else if constexpr (!has_signature<K>) {
       constexpr bool copies = (std::is_copy_constructible_v<P> && ...);
       static_assert(copies,
                     "shard: the kernel can't be called with what its space gives and then one "
