@@ -26,6 +26,10 @@ enum class on_mismatch {
                 // old array open keep the old array
 };
 
+// What a finished file survives. memory: every death of a process; the system writes the file to
+// its disk later, as it sees fit. disk: also a power cut, or a crash of the system.
+enum class durability { memory, disk };
+
 // What a buffer is, and what it takes, at the moment of the call to stats().
 struct buffer_stats {
   backing kind = backing::memory;

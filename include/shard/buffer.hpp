@@ -454,10 +454,12 @@ class buffer : public detail::owner_atomics<buffer<T, Rank>, T, Rank> {
   // mapping of this process. Throws shard::error.
   buffer_stats stats() const { return detail::stats(open_owner(), shape_); }
 
-  // Gives a file that create() made its final name, under which it then is complete. A map that
-  // fills the whole file does this by itself. For any other buffer, and when called again, finish()
-  // does nothing.
-  void finish() { detail::finish(open_owner()); }
+  // Gives a file made by create() its final name, at once and complete. A map that fills the file
+  // calls finish() itself. For any other buffer, and the second time, finish() does nothing.
+  // With durability::disk, finish() also waits until the elements and the name of the file are on
+  // the disk; call it so after a map, too, if the file must survive a power cut. Throws
+  // shard::error; the buffer keeps its elements then, and finish() can be called again.
+  void finish(durability needed = durability::memory) { detail::finish(open_owner(), needed); }
 
  private:
   friend struct detail::buffer_access;

@@ -62,7 +62,8 @@ buffer<T, sizeof...(N)> open_or_create(const std::filesystem::path& path, on_mis
 // is closed. What others write meanwhile may be there in part: of elements that are read() into a
 // buffer first, transfers are whole.
 template <class T, std::size_t Rank>
-void save(const std::filesystem::path& path, const buffer<T, Rank>& from);
+void save(const std::filesystem::path& path, const buffer<T, Rank>& from,
+          durability needed = durability::memory);
 
 template <class T, std::size_t Rank>
 buffer<const std::remove_const_t<T>, Rank> open(const std::filesystem::path& path) {
@@ -110,9 +111,10 @@ buffer<T, sizeof...(N)> open_or_create(const std::filesystem::path& path, on_mis
 }
 
 template <class T, std::size_t Rank>
-void save(const std::filesystem::path& path, const buffer<T, Rank>& from) {
+void save(const std::filesystem::path& path, const buffer<T, Rank>& from, durability needed) {
   const std::array<std::size_t, Rank> shape = from.shape();
-  detail::save_file(path, detail::type_of<std::remove_const_t<T>>(), shape, detail::owner_of(from));
+  detail::save_file(path, detail::type_of<std::remove_const_t<T>>(), shape, detail::owner_of(from),
+                    needed);
 }
 
 }  // namespace shard

@@ -140,9 +140,13 @@ std::ostream& operator<<(std::ostream&, const report&);
 
 // map throws this if an index is missing at the end. The outputs keep what was completed. Of a file
 // that create() made nothing is left, unless its finish() is called.
+// map and try_map also throw this if every index is completed and an output file can't get its
+// final name. what() and code() say why. The output keeps its elements: call finish() again, or
+// save() a copy elsewhere.
 class map_error : public error {
  public:
   explicit map_error(report result);
+  map_error(report result, const error& cause);
 
   const report& result() const noexcept { return result_; }
 

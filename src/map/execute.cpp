@@ -4,6 +4,7 @@
 #include <cstddef>
 #include <cstdio>
 #include <memory>
+#include <optional>
 #include <set>
 #include <stop_token>
 #include <string>
@@ -201,12 +202,22 @@ void tell_who_stopped(const pool::crew& all) {
   std::snprintf(on.trouble(), board::board::trouble_bytes, "the run was stopped %s", who.c_str());
 }
 
-// Files that a complete map has filled get their final names.
-void finish_outputs(const job& what, const plan::partition& chunks) {
+// Files that a complete map has filled get their final names. If one can't, the others do, and the
+// report of the run is in the error.
+report finished(const job& what, const plan::partition& chunks, report result) {
+  if (!result.complete()) return result;
   const bool tiled = what.where.by == space::cut::tiled;
+  std::optional<error> first;
   for (const grant& one : what.grants) {
-    if (one.partitioned && (tiled || chunks.indices() == one.rows)) finish(*one.owner);
+    if (!one.partitioned || (!tiled && chunks.indices() != one.rows)) continue;
+    try {
+      finish(*one.owner);
+    } catch (const error& e) {
+      if (!first) first = e;
+    }
   }
+  if (first) throw map_error(std::move(result), *first);
+  return result;
 }
 
 }  // namespace
@@ -224,9 +235,7 @@ report execute(const job& what, const options& given) {
   check_arguments(what);
 
   if (how.replay && how.replay->map == number) {
-    report result = replay(what, chunks, *how.replay);
-    if (result.complete()) finish_outputs(what, chunks);
-    return result;
+    return finished(what, chunks, replay(what, chunks, *how.replay));
   }
   const unsigned workers = worker_count(how, chunks.chunks());
   const state_layout states(what.reductions);
@@ -276,8 +285,7 @@ report execute(const job& what, const options& given) {
 
   const outcome result(on, chunks);
   result.merge(what.reductions, states);
-  if (result.complete()) finish_outputs(what, chunks);
-  return result.report_on(number, clock::now() - began, workers);
+  return finished(what, chunks, result.report_on(number, clock::now() - began, workers));
 }
 
 }  // namespace shard::detail

@@ -226,4 +226,10 @@ std::ostream& operator<<(std::ostream& to, const report& result) {
 map_error::map_error(report result)
     : error(std::errc::operation_canceled, summary(result)), result_(std::move(result)) {}
 
+map_error::map_error(report result, const error& cause)
+    : error(cause.code(), std::string(cause.what()) +
+                              "; every index is completed, and the output keeps its elements: "
+                              "call finish() again, or save() a copy"),
+      result_(std::move(result)) {}
+
 }  // namespace shard

@@ -299,7 +299,7 @@ bool is_abandoned(const segment& of) {
   if (claimed() && line.mutex.abandoned()) return true;
   if (line.abandoned.load() != 0) return true;
   // To a writer who attached no holder was left from before.
-  return !area->writable() && !of.has_writers() && claimed() && !of.has_writers();
+  return !area->writable() && !of.has_writers(*area) && claimed() && !of.has_writers(*area);
 }
 
 void clear_abandoned(segment& of) { of.own_words().lines().exclusive.abandoned.store(0); }

@@ -7,6 +7,7 @@
 #include "memory/control.hpp"
 #include "memory/create.hpp"
 #include "memory/dtype.hpp"
+#include "memory/malformed.hpp"
 #include "memory/name.hpp"
 #include "memory/npy_header.hpp"
 #include "memory/observed.hpp"
@@ -101,13 +102,25 @@ void write_header(const os::descriptor& file, const element_type& type,
   os::write_all(file, memory::written(type.description, shape), 0);
 }
 
-// An output file, with what is wrong with its path as an error.
-output_file begin_output(const std::string& what, const std::filesystem::path& path) try {
-  return attempt("create " + what, "a folder that can be written to",
-                 [&] { return output_file(path); });
-} catch (const memory::refused& e) {
-  throw error(std::errc::invalid_argument,
-              "cannot create " + what + ": found " + e.found + ", expected " + e.expected);
+output_file begin_output(const std::string& what, const std::filesystem::path& path,
+                         memory::taking name) {
+  return memory::naming("create " + what, "a folder that can be written to",
+                        [&] { return output_file(path, name); });
+}
+
+// What the system calls a bad address has no file behind it any more.
+void write_elements(const os::descriptor& to, const segment& from) try {
+  os::write_all(to, {from.data(), from.data_bytes()}, header_bytes);
+} catch (const os::call_failed& e) {
+  if (e.code() != std::errc::bad_address) throw;
+  const std::size_t expected = from.data_offset() + from.data_bytes();
+  const std::size_t found = os::status(from.descriptor()).size_bytes;
+  if (found < expected) {
+    throw memory::malformed(from.name() + " cut to " + std::to_string(found) + " bytes",
+                            std::to_string(expected));
+  }
+  throw memory::malformed("elements of " + from.name() + " that can't be read",
+                          "its disk to give them");
 }
 
 // From the pages that the system has in reserve; false if those are not enough. Their file system
@@ -154,24 +167,25 @@ array create_memory(const element_type& type, std::span<const std::size_t> shape
 
 array create_file(const std::filesystem::path& path, const element_type& type,
                   std::span<const std::size_t> shape) {
-  return memory::unpublished(memory::file_location(path), type, shape);
+  return memory::unpublished(memory::file_location(path), type, shape, memory::taking::replaces);
 }
 
 void save_file(const std::filesystem::path& path, const element_type& type,
-               std::span<const std::size_t> shape, const std::shared_ptr<segment>& from) {
+               std::span<const std::size_t> shape, const std::shared_ptr<segment>& from,
+               durability needed) {
   if (!from) refuse_closed();
   const std::string what = memory::file_location(path).name;
   const sizes size = sizes_of(what, backing::file, type, shape);
   require_file_size(what, size);
-  output_file output = begin_output(what, path);
-  attempt("save " + sized(what, size), "room for it on its disk", [&] {
+  output_file output = begin_output(what, path, memory::taking::replaces);
+  memory::checked("save " + sized(what, size), "room for it on its disk", [&] {
     write_header(output.file(), type, shape);
-    os::write_all(output.file(), {from->data(), size.data_bytes}, header_bytes);
+    write_elements(output.file(), *from);
     // Behind the copy: a writer who died in these elements meanwhile counts, too.
     memory::require_whole(from->torn(), "save", from->name());
   });
-  attempt("save " + what, "a folder that can be written to, and /proc mounted",
-          [&] { output.finish(output.file()); });
+  memory::naming("save " + what, memory::what_naming_needs(needed),
+                 [&] { output.finish(output.file(), needed); });
 }
 
 }  // namespace shard::detail
@@ -179,12 +193,12 @@ void save_file(const std::filesystem::path& path, const element_type& type,
 namespace shard::memory {
 
 detail::array unpublished(const location& at, const detail::element_type& type,
-                          std::span<const std::size_t> shape) {
+                          std::span<const std::size_t> shape, taking name) {
   const std::string what = label(at);
   const detail::sizes size = detail::sizes_of(what, at.kind, type, shape);
   detail::require_file_size(what, size);
   if (at.kind == backing::named) detail::require_memory(what, size);
-  output_file output = detail::begin_output(what, at.path);
+  output_file output = detail::begin_output(what, at.path, name);
   return attempt("create " + detail::sized(what, size), "room for it, and address space", [&] {
     detail::segment::parts parts{.name = at.name, .element_bytes = type.size_bytes};
     parts.kind = at.kind;

@@ -5,6 +5,7 @@
 #include <span>
 
 #include "memory/location.hpp"
+#include "memory/output_file.hpp"
 #include "shard/detail/segment.hpp"
 
 namespace shard::memory {
@@ -12,6 +13,6 @@ namespace shard::memory {
 // segment::finish or segment::publish names it; until then nothing is left of it, whatever happens.
 // A named one is held already. Throws shard::error.
 detail::array unpublished(const location& at, const detail::element_type& type,
-                          std::span<const std::size_t> shape);
+                          std::span<const std::size_t> shape, taking name);
 
 }  // namespace shard::memory

@@ -48,8 +48,8 @@ bool segment::publish() {
   return named;
 }
 
-void segment::replace() {
-  parts_.unfinished->finish(parts_.file);
+void segment::replace(durability needed) {
+  parts_.unfinished->finish(parts_.file, needed);
   parts_.unfinished.reset();
 }
 
@@ -91,6 +91,7 @@ void segment::freeze() {
     // Our own mapping of the control words is a writable one, too; it is attached anew if needed.
     attached_.store(nullptr);
     kept_.reset();
+    reading_.reset();
     os::descriptor readable = os::open_again(descriptor(), os::protection::read);
     parts_.mapped.map_over(readable.get(), os::protection::read);
     try {

@@ -121,7 +121,7 @@ array open_or_publish(const location& at, on_mismatch then, const element_type& 
         if (at.kind == backing::named) {
           remove_name(name, file, mine);
         } else {
-          made.owner->replace();
+          naming(what, what_naming_needs(durability::memory), [&] { made.owner->replace(); });
           replaced = true;
         }
       });
@@ -131,7 +131,7 @@ array open_or_publish(const location& at, on_mismatch then, const element_type& 
     found.reset();
     // Before anything is removed for it: there may be no room.
     const bool first = !made.owner;
-    if (first) made = unpublished(at, type, shape);
+    if (first) made = unpublished(at, type, shape, taking::must_be_free);
     if (first && obsolete) continue;
     if (give_name(made, what)) return made;
   }
@@ -317,7 +317,7 @@ using memory::location;
 array create_live(const std::filesystem::path& path, const element_type& type,
                   std::span<const std::size_t> shape) {
   const location at = memory::file_location(path);
-  array made = memory::unpublished(at, type, shape);
+  array made = memory::unpublished(at, type, shape, memory::taking::must_be_free);
   if (!memory::give_name(made, "create " + at.name)) {
     memory::refuse_taken(at, "something of that name");
   }
@@ -336,7 +336,7 @@ array create_named(const std::string& name, const element_type& type,
                    std::span<const std::size_t> shape) {
   const location at = memory::shared_location(name);
   const std::string what = "create " + memory::label(at);
-  array made = memory::unpublished(at, type, shape);
+  array made = memory::unpublished(at, type, shape, memory::taking::must_be_free);
   for (int round = 0; round < memory::most_rounds; ++round) {
     if (memory::give_name(made, what)) return made;
     memory::checked(what, "a free name, or one that a killed process left", [&] {

@@ -7,6 +7,7 @@
 
 #include "os/calls.hpp"
 #include "os/file.hpp"
+#include "os/machine.hpp"
 
 namespace shard::memory {
 namespace {
@@ -40,10 +41,20 @@ std::string with_free_name(const std::string& final_name, Use use) {
   }
 }
 
-void require_replaceable(const os::descriptor& directory, const std::string& name) {
-  const std::optional<os::file_status> found = os::status_at(directory, name);
-  if (!found || found->regular || found->symlink) return;
-  throw refused{found->kind, "a file to replace, or nothing"};
+[[noreturn]] void refuse_for_good(const std::string& found, const std::string& expected) {
+  throw refused{found, expected, std::errc::operation_not_permitted};
+}
+
+void require_kind_of_file(const os::file_status& found) {
+  if (found.regular || found.symlink) return;
+  throw refused{found.kind, "a file to replace, or nothing"};
+}
+
+// A folder like /tmp, in which only its owner may remove a file.
+bool keeps_from_us(const os::file_status& folder, const os::file_status& found) {
+  constexpr unsigned sticky = 01000;
+  return (folder.mode & sticky) != 0 && !found.ours && !folder.ours &&
+         !os::may_remove_others_files();
 }
 
 std::string file_name_of(const std::filesystem::path& path) {
@@ -63,10 +74,18 @@ output_file::output_file(os::descriptor directory, std::string name)
     : directory_(std::move(directory)), name_(std::move(name)), creator_(os::process_id()) {}
 
 // Delegates, so that the destructor removes a temporary name if a later step fails.
-output_file::output_file(const std::filesystem::path& path)
+output_file::output_file(const std::filesystem::path& path, taking name)
     : output_file(directory_of(path), file_name_of(path)) {
-  require_replaceable(directory_, name_);
-  file_ = os::unnamed_file(directory_);
+  refuse_fixed_folder();
+  if (name == taking::replaces) refuse_what_cannot_be_replaced();
+  // Only /proc can link a file without a name.
+  if (os::has_proc()) file_ = os::unnamed_file(directory_);
+  if (!file_ && os::obstacles_at(directory_, "").append_only) {
+    refuse_for_good(
+        "a folder that can only be added to (chattr +a), where a temporary name would "
+        "stay",
+        "another folder, or a file system with unnamed files and /proc mounted");
+  }
   if (!file_) open_under_temporary_name();
   os::restrict_to_owner(file_);
 }
@@ -89,19 +108,61 @@ output_file::~output_file() {
 
 bool output_file::ours() const noexcept { return os::process_id() == creator_; }
 
-void output_file::finish(const os::descriptor& file) {
-  // Linking can't replace a file; renaming can. Between the two a kill leaves the temporary name.
+void output_file::refuse_fixed_folder() const {
+  if (!os::obstacles_at(directory_, "").immutable) return;
+  refuse_for_good("an immutable folder (chattr +i)", "a folder that can change");
+}
+
+void output_file::refuse_what_cannot_be_replaced() const {
+  const std::optional<os::file_status> found = os::status_at(directory_, name_);
+  if (!found) return;
+  require_kind_of_file(*found);
+  const os::name_obstacles here = os::obstacles_at(directory_, name_);
+  const std::string expected = "a file that can be replaced, or another path";
+  if (here.immutable) refuse_for_good("an immutable file (chattr +i)", expected);
+  if (here.append_only)
+    refuse_for_good("a file that can only be appended to (chattr +a)", expected);
+  if (here.mounted_on) refuse_for_good("a file that is a mount point", expected);
+  if (os::obstacles_at(directory_, "").append_only) {
+    refuse_for_good("a file in a folder that can only be added to (chattr +a)", expected);
+  }
+  if (keeps_from_us(os::status(directory_.get()), *found)) {
+    refuse_for_good(
+        "another user's file in a folder where only owners may replace files (mode "
+        "1777)",
+        expected);
+  }
+}
+
+void output_file::finish(const os::descriptor& file, durability needed) {
+  if (needed != durability::disk) return give_final_name(file);
+  // Before the file has its name: a folder that can't be read can't be flushed.
+  const os::descriptor folder = os::open_to_flush(directory_);
+  os::flush(file);
+  give_final_name(file);
+  os::flush(folder);
+}
+
+// Linking can't replace a file; renaming can. Between a link to a temporary name and its renaming a
+// kill leaves the temporary name, so a free name is linked at once.
+void output_file::give_final_name(const os::descriptor& file) try {
+  if (temporary_.empty() && publish(file)) return;
+  // A temporary name in a folder that can only be added to would stay.
+  refuse_what_cannot_be_replaced();
   if (temporary_.empty()) link_to_temporary_name(file);
   os::rename_at(directory_, temporary_, name_);
   temporary_.clear();
+} catch (const os::call_failed&) {
+  refuse_fixed_folder();
+  refuse_what_cannot_be_replaced();
+  throw;
 }
 
 bool output_file::publish(const os::descriptor& file) try {
   if (temporary_.empty()) {
     os::link_at(file, directory_, name_);
   } else {
-    os::link_name_at(directory_, temporary_,
-                     name_);  // and the destructor removes the temporary one
+    os::link_name_at(directory_, temporary_, name_);  // the destructor removes the temporary one
   }
   return true;
 } catch (const os::call_failed& e) {
@@ -117,6 +178,11 @@ void output_file::open_under_temporary_name() {
 void output_file::link_to_temporary_name(const os::descriptor& file) {
   temporary_ =
       with_free_name(name_, [&](const std::string& name) { os::link_at(file, directory_, name); });
+}
+
+void flush_name(const std::filesystem::path& path) {
+  const os::descriptor folder = directory_of(path);
+  os::flush(os::open_to_flush(folder));
 }
 
 }  // namespace shard::memory

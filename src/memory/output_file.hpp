@@ -4,18 +4,26 @@
 #include <cstddef>
 #include <filesystem>
 #include <string>
+#include <system_error>
 #include <utility>
 
+#include "memory/attempt.hpp"
 #include "os/descriptor.hpp"
+#include "shard/backing.hpp"
+#include "shard/error.hpp"
 
 namespace shard::memory {
 
-// An empty file without a name, or with a temporary one beside its final name, until finish(). It
-// belongs to the process that made it: a forked copy neither finishes nor removes it.
+// What an output file may do to what has its name already.
+enum class taking { replaces, must_be_free };
+
+// An empty file without a name, or with a temporary name beside its final name, until finish(). The
+// file belongs to the process that made it: a forked copy neither finishes nor removes it.
 class output_file {
  public:
-  // Throws os::call_failed, or refused where `path` can't become a file.
-  explicit output_file(const std::filesystem::path& path);
+  // Throws os::call_failed, or refused if `path` can't become a file, or if finish() could not
+  // replace what is there, as far as that can be known now.
+  explicit output_file(const std::filesystem::path& path, taking name = taking::replaces);
   output_file(output_file&& from) noexcept;
   output_file& operator=(output_file&&) = delete;
   ~output_file();
@@ -28,15 +36,21 @@ class output_file {
   bool ours() const noexcept;
   int creator() const noexcept { return creator_; }
 
-  // Gives it the final name, replacing a file or a symlink of that name. `file` is the descriptor
-  // that was taken, or file(). Throws os::call_failed; the final name is then as it was.
-  void finish(const os::descriptor& file);
+  // Gives the file its final name, replacing a file or a symlink of that name. `file` is the
+  // descriptor that was taken, or file(). With durability::disk, the file's bytes are on the disk
+  // before the file has its name, and the name is on the disk when finish() returns. Throws
+  // os::call_failed, or refused with the cause if shard knows it. The final name is then as it was,
+  // unless flushing the folder failed.
+  void finish(const os::descriptor& file, durability needed);
 
   // Gives it the final name if that is free; false if it is taken. Throws os::call_failed.
   bool publish(const os::descriptor& file);
 
  private:
   output_file(os::descriptor directory, std::string name);
+  void give_final_name(const os::descriptor& file);
+  void refuse_fixed_folder() const;
+  void refuse_what_cannot_be_replaced() const;
   void open_under_temporary_name();
   void link_to_temporary_name(const os::descriptor& file);
 
@@ -51,6 +65,25 @@ class output_file {
 struct refused {
   std::string found;
   std::string expected;
+  std::errc code = std::errc::invalid_argument;
 };
+
+// What finish() expects to find, for messages.
+inline std::string what_naming_needs(durability needed) {
+  const std::string folder = "a folder that can be written to";
+  return needed == durability::disk ? folder + ", and read to be flushed, on a disk that takes it"
+                                    : folder + ", and /proc mounted";
+}
+
+// Waits until the name of a file is on the disk. Throws os::call_failed.
+void flush_name(const std::filesystem::path& path);
+
+// Runs `steps`, which begin or finish output files. Throws what fails in them as shard::error.
+template <class Steps>
+auto naming(const std::string& what, const std::string& expected, Steps steps) try {
+  return attempt(what, expected, steps);
+} catch (const refused& e) {
+  throw error(e.code, "cannot " + what + ": found " + e.found + ", expected " + e.expected);
+}
 
 }  // namespace shard::memory

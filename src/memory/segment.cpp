@@ -81,27 +81,43 @@ bool segment::same_memory(const segment& as) const {
   });
 }
 
-memory::control* segment::attach() const {
+memory::control* segment::attach(purpose why) const {
   const std::scoped_lock held(attaching_);
   const memory::control::place where{descriptor(), data_offset() + data_bytes(), data_bytes(),
                                      parts_.kind == backing::file};
-  const bool found = memory::checked(
-      "share " + name(), "room behind its data, a file system with locks, and /proc mounted", [&] {
-        if (kept_ == nullptr) {
-          kept_ = may_write() ? memory::control::for_writing(where)
-                              : memory::control::for_reading(where);
+  return memory::checked(
+      "share " + name(), "room behind its data, a file system with locks, and /proc mounted",
+      [&]() -> memory::control* {
+        const bool writes = may_write();
+        if (writes && kept_ == nullptr && !attach_to_write(where, why)) {
+          if (reading_ == nullptr) reading_ = memory::control::for_reading(where);
+          return reading_ != nullptr && reading_->find_lines() ? reading_.get() : nullptr;
         }
-        return kept_ != nullptr && kept_->find_lines();
+        if (kept_ == nullptr) kept_ = memory::control::for_reading(where);
+        if (kept_ == nullptr || !kept_->find_lines()) return nullptr;
+        // Release: pairs with the acquire in words().
+        attached_.store(kept_.get(), std::memory_order_release);
+        return kept_.get();
       });
-  if (!found) return nullptr;
-  // Release: pairs with the acquire in words().
-  attached_.store(kept_.get(), std::memory_order_release);
-  return kept_.get();
 }
 
-bool segment::has_writers() const {
+// Who only reads does not need what an area does: room on the disk, nothing else behind the data,
+// the right to write. False: reading has to do.
+bool segment::attach_to_write(const memory::control::place& where, purpose why) const try {
+  if (why == purpose::reading && reading_ != nullptr) return false;
+  kept_ = memory::control::for_writing(where);
+  return true;
+} catch (const os::call_failed&) {
+  if (why == purpose::writing) throw;
+  return false;
+} catch (const memory::malformed&) {
+  if (why == purpose::writing) throw;
+  return false;
+}
+
+bool segment::has_writers(const memory::control& area) const {
   return memory::attempt("read " + name(), "a file system with locks",
-                         [&] { return attached()->has_writers(); });
+                         [&] { return area.has_writers(); });
 }
 
 int segment::event_descriptor(bool create) {
@@ -112,16 +128,30 @@ int segment::event_descriptor(bool create) {
   return event_.get();
 }
 
-void segment::finish() {
-  if (!parts_.unfinished) return;
+void segment::finish(durability needed) {
+  if (!parts_.unfinished) {
+    if (needed == durability::disk) flush_to_disk();
+    return;
+  }
   const memory::output_file& output = *parts_.unfinished;
   if (!output.ours()) {
     throw error(std::errc::operation_not_permitted,
                 "cannot finish " + name() + ": found process " + std::to_string(os::process_id()) +
                     ", expected " + std::to_string(output.creator()) + ", which created it");
   }
-  memory::attempt("finish " + name(), "a folder that can be written to, and /proc mounted",
-                  [&] { replace(); });
+  memory::naming("finish " + name(), memory::what_naming_needs(needed), [&] {
+    if (needed == durability::disk) os::flush(parts_.mapped);
+    replace(needed);
+  });
+}
+
+// Of what has its name already, or will never have one.
+void segment::flush_to_disk() const {
+  if (parts_.kind != backing::file) return;
+  sync();
+  if (parts_.path.empty()) return;
+  memory::attempt("finish " + name(), memory::what_naming_needs(durability::disk),
+                  [&] { memory::flush_name(parts_.path); });
 }
 
 std::unique_lock<std::mutex> segment::hold_live() { return std::unique_lock(all().lock); }
@@ -160,7 +190,7 @@ int descriptor_of(const segment& of) noexcept { return of.descriptor(); }
 
 bool was_created(const segment& of) noexcept { return of.created(); }
 
-void finish(segment& file) { file.finish(); }
+void finish(segment& file, durability needed) { file.finish(needed); }
 
 }  // namespace shard::detail
 

@@ -92,22 +92,25 @@ class segment {
   bool same_memory(const segment& as) const;
 
   // The control area, attached by the first call. Any thread may call them. Throw shard::error.
-  memory::control& own_words() {  // if this may not be written to, too
+  // To write, to lock or to notify; also thrown if this may not be written to.
+  memory::control& own_words() const {
     if (!may_write()) refuse_writing();
-    return *words();
-  }
-  memory::control* words() const {  // null: there is none yet, and this may not make one
     // Acquire: pairs with the release in attach(); who sees the area attached sees it mapped.
     memory::control* const found = attached_.load(std::memory_order_acquire);
-    return found != nullptr ? found : attach();
+    return found != nullptr ? *found : *attach(purpose::writing);
+  }
+  // To read. Null: there is none yet, and this may not make one, or has no room for one.
+  memory::control* words() const {
+    memory::control* const found = attached_.load(std::memory_order_acquire);  // as above
+    return found != nullptr ? found : attach(purpose::reading);
   }
   // The area that this handle is attached to, or null.
   const memory::control* attached() const noexcept {
     return attached_.load(std::memory_order_acquire);
   }
-  // Whether anyone is attached who could be writing. Throws shard::error. Requires: this is, and
-  // only reads.
-  bool has_writers() const;
+  // Whether anyone is attached who could be writing. Throws shard::error. Requires: `area` is from
+  // words(), and only reads.
+  bool has_writers(const memory::control& area) const;
   // A share in it, for who holds a lock. Requires: attached.
   const std::shared_ptr<memory::control>& attachment() const noexcept { return kept_; }
   // How many notifications this handle has seen.
@@ -116,13 +119,13 @@ class segment {
   int event_descriptor(bool create);
 
   // See buffer::finish. Only the process that created the file may call it.
-  void finish();
+  void finish(durability needed);
 
   // Gives a file that was just created its name, unless that is taken; says whether it did. Throws
   // os::call_failed.
   bool publish();
   // The same, in the place of whatever has the name, in one step.
-  void replace();
+  void replace(durability needed = durability::memory);
 
   // The same file by an open file description of its own, for reading alone, which holds the name
   // of a named one. Throws os::call_failed.
@@ -152,7 +155,10 @@ class segment {
 
  private:
   [[noreturn]] void refuse_writing() const;
-  memory::control* attach() const;
+  enum class purpose { reading, writing };
+  memory::control* attach(purpose why) const;
+  bool attach_to_write(const memory::control::place& where, purpose why) const;
+  void flush_to_disk() const;
   void share_folder(const segment& of) noexcept;
   void let_go_of_name() noexcept;
   // Whether it was still this file's. Throw shard::error, which says what could not be done.
@@ -165,6 +171,9 @@ class segment {
   mutable std::mutex attaching_;
   mutable std::shared_ptr<memory::control> kept_;
   mutable std::atomic<memory::control*> attached_ = nullptr;
+  // Of a handle that can write where a control area can't be made: enough to read. After kept_, so
+  // that it goes first, and doesn't keep the area from being cut off.
+  mutable std::shared_ptr<memory::control> reading_;
   std::atomic<std::uint32_t> noticed_ = 0;
   os::descriptor event_;
 };

@@ -278,14 +278,15 @@ constexpr std::chrono::microseconds between_slow_tries{200};
 // For a handle that only reads: what is odd though no writer is attached was left so by a dead one.
 // Nothing if there are writers, or if one came while we looked.
 template <class Footprint>
-std::optional<transfer> read_after_the_dead(const segment& of, const Footprint& touched,
-                                            std::span<const run> runs, std::byte* to) {
-  if (of.has_writers()) return std::nullopt;
+std::optional<transfer> read_after_the_dead(const segment& of, const memory::control& area,
+                                            const Footprint& touched, std::span<const run> runs,
+                                            std::byte* to) {
+  if (of.has_writers(area)) return std::nullopt;
   const sight before = look(of, touched, true);
   if (!before.quiet) return std::nullopt;
   if (before.what) copy_out(of, runs, to);
   // In this order: a sequence that has not moved since it was seen was odd while nobody wrote.
-  if (of.has_writers()) return std::nullopt;
+  if (of.has_writers(area)) return std::nullopt;
   std::atomic_thread_fence(acquire);
   if (sum_of(touched) != before.sum) return std::nullopt;
   return before.what;
@@ -310,6 +311,9 @@ transfer read_by_patience(const segment& of, const Footprint& touched, std::span
   return {.state = transfer_state::busy};
 }
 
+transfer read_guarded(const segment& of, memory::control& area, std::span<const run> runs,
+                      std::byte* to, patience how);
+
 template <class Footprint>
 transfer read_again(const segment& of, memory::control& area, const Footprint& touched,
                     std::span<const run> runs, std::byte* to, patience how) {
@@ -318,11 +322,13 @@ transfer read_again(const segment& of, memory::control& area, const Footprint& t
     pause();
   }
   if (!area.writable()) {
-    if (const auto done = read_after_the_dead(of, touched, runs, to)) return *done;
+    if (const auto done = read_after_the_dead(of, area, touched, runs, to)) return *done;
   }
   if (how == patience::tries) return {.state = transfer_state::busy};
-  return of.may_write() ? read_by_lock(of, area, touched, runs, to)
-                        : read_by_patience(of, touched, runs, to);
+  if (!of.may_write()) return read_by_patience(of, touched, runs, to);
+  // To lock, a handle that had no room for an area attaches to that of another.
+  if (!area.writable()) return read_guarded(of, of.own_words(), runs, to, how);
+  return read_by_lock(of, area, touched, runs, to);
 }
 
 template <class Footprint>

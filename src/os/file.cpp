@@ -2,8 +2,10 @@
 
 #include <dirent.h>
 #include <fcntl.h>
+#include <linux/capability.h>
 #include <sys/mman.h>
 #include <sys/stat.h>
+#include <sys/syscall.h>
 #include <unistd.h>
 
 #include <array>
@@ -96,6 +98,10 @@ descriptor open_at(const descriptor& directory, const std::string& name, protect
 
 descriptor open_directory(const std::string& path) {
   return open_from(AT_FDCWD, path, O_PATH | O_DIRECTORY, 0);
+}
+
+descriptor open_to_flush(const descriptor& directory) {
+  return open_from(directory.get(), ".", O_RDONLY | O_DIRECTORY, 0);
 }
 
 descriptor create_new(const descriptor& directory, const std::string& name) {
@@ -196,6 +202,25 @@ std::vector<std::string> names_in(const std::string& folder) {
   }
   if (errno != 0) fail("readdir");
   return found;
+}
+
+name_obstacles obstacles_at(const descriptor& directory, const std::string& name) noexcept {
+  struct statx found {};
+  const int flags = AT_SYMLINK_NOFOLLOW | AT_EMPTY_PATH;
+  if (::statx(directory.get(), name.c_str(), flags, STATX_TYPE, &found) != 0) return {};
+  const std::uint64_t told = found.stx_attributes & found.stx_attributes_mask;
+  return {.immutable = (told & STATX_ATTR_IMMUTABLE) != 0,
+          .append_only = (told & STATX_ATTR_APPEND) != 0,
+          .mounted_on = (told & STATX_ATTR_MOUNT_ROOT) != 0};
+}
+
+bool may_remove_others_files() noexcept {
+  struct __user_cap_header_struct header {
+    _LINUX_CAPABILITY_VERSION_3, 0
+  };
+  std::array<struct __user_cap_data_struct, 2> data{};
+  if (::syscall(SYS_capget, &header, data.data()) != 0) return false;
+  return (data[0].effective & (1u << CAP_FOWNER)) != 0;
 }
 
 descriptor open_again(int descriptor, protection rights) try {

@@ -20,6 +20,8 @@ descriptor open(const std::string& path, protection rights);
 descriptor open_at(const descriptor& directory, const std::string& name, protection rights);
 // A folder to name files in; it need not be readable.
 descriptor open_directory(const std::string& path);
+// The same folder for reading, as flush() needs it.
+descriptor open_to_flush(const descriptor& directory);
 // A new file, for reading and writing. EEXIST where there is anything under that name.
 descriptor create_new(const descriptor& directory, const std::string& name);
 
@@ -68,6 +70,18 @@ struct file_status {
   bool ours = false;  // belongs to this process's effective user
 };
 file_status status(int descriptor);
+
+// What else can keep a name from being replaced. What the system does not tell is false.
+struct name_obstacles {
+  bool immutable = false;    // chattr +i
+  bool append_only = false;  // chattr +a: of a folder, names can be added and never removed
+  bool mounted_on = false;   // a file system, or another file, is mounted here
+};
+// Of what has that name, itself where it is a symlink; of the folder itself where `name` is empty.
+name_obstacles obstacles_at(const descriptor& directory, const std::string& name) noexcept;
+
+// Whether this process may remove other users' files in folders of mode 1777 (CAP_FOWNER).
+bool may_remove_others_files() noexcept;
 
 // Of what has that name, itself where it is a symlink; nothing where the name is free.
 std::optional<file_status> status_at(const descriptor& directory, const std::string& name);

@@ -156,6 +156,8 @@ void fail_everything(const std::function<void(const folder&)>& use) {
   fail_everywhere<&table::mmap>("mmap", ENOMEM, use);
   fail_everywhere<&table::munmap>("munmap", EINVAL, use);
   fail_everywhere<&table::unlinkat>("unlink", EACCES, use);
+  fail_everywhere<&table::fsync>("fsync", EIO, use);
+  fail_everywhere<&table::msync>("msync", EIO, use);
 }
 
 void without_unnamed_files();
@@ -747,11 +749,86 @@ TEST(Creation, TriesAnotherTemporaryNameWhereOneIsTaken) {
 TEST(Finishing, CanBeTriedAgain) {
   const restored_calls after;
   const folder in;
+  shard::save(in / "x.npy", shard::buffer<int>(2));
   auto numbers = shard::create<int>(in / "x.npy", 3);
   sabotage<&call_table::renameat>::arm(1, EACCES);
   mentions(refusal([&] { numbers.finish(); }), {"cannot finish", "rename"});
   numbers.finish();
   EXPECT_EQ(in.names(), std::set<std::string>{"x.npy"});
+}
+
+// ---- On the disk.
+
+TEST(EveryFailingCall, OnTheWayToTheDiskIsAnErrorOrHarmless) {
+  const shard::buffer<int> numbers(3);
+  fail_everything([&](const folder& in) {
+    shard::create<int>(in / "x.npy", 1000).finish(shard::durability::disk);
+    shard::save(in / "x.npy", numbers, shard::durability::disk);
+    shard::open<int>(in / "x.npy").finish(shard::durability::disk);
+  });
+}
+
+// The calls that make a file last, in their order: "fsync file", "link", "rename", "fsync folder".
+struct recorder {
+  static inline std::vector<std::string> made;
+  static inline call_table real;
+
+  static void arm() {
+    made.clear();
+    real = calls();
+    calls().fsync = [](int descriptor) {
+      made.emplace_back(shard::os::status(descriptor).regular ? "fsync file" : "fsync folder");
+      return real.fsync(descriptor);
+    };
+    calls().linkat = [](int from, const char* old_path, int to, const char* new_path, int flags) {
+      made.emplace_back("link");
+      return real.linkat(from, old_path, to, new_path, flags);
+    };
+    calls().renameat = [](int from, const char* old_path, int to, const char* new_path) {
+      made.emplace_back("rename");
+      return real.renameat(from, old_path, to, new_path);
+    };
+  }
+};
+
+// First the bytes, then the name, then the folder that has the name.
+TEST(Finish, PutsBytesAndNameOnTheDiskInThisOrder) {
+  using strings = std::vector<std::string>;
+  constexpr auto disk = shard::durability::disk;
+  const restored_calls after;
+  const folder in;
+  auto first = shard::create<int>(in / "x.npy", 3);
+  const auto second = shard::buffer<int>(3);
+  recorder::arm();
+  first.finish(disk);
+  EXPECT_EQ(recorder::made, (strings{"fsync file", "link", "fsync folder"}));
+  recorder::made.clear();
+  shard::save(in / "x.npy", second, disk);
+  EXPECT_EQ(recorder::made, (strings{"fsync file", "link", "link", "rename", "fsync folder"}));
+  recorder::made.clear();
+  shard::open<int>(in / "x.npy").finish(disk);  // a file that a map has finished, for example
+  EXPECT_EQ(recorder::made, (strings{"fsync file", "fsync folder"}));
+  recorder::made.clear();
+  shard::create<int>(in / "y.npy", 3).finish();
+  shard::buffer<int>(3).finish(disk);
+  EXPECT_EQ(recorder::made, strings{"link"});
+}
+
+TEST(Finish, ThatCannotReachTheDiskSaysSoAndCanBeTriedAgain) {
+  const restored_calls after;
+  const folder in;
+  auto made = shard::create<int>(in / "x.npy", 3);
+  made[2] = 7;
+  for (const int nth : {1, 2}) {  // the file's bytes, and its folder
+    sabotage<&call_table::fsync>::arm(nth, EIO);
+    mentions(refusal([&] { made.finish(shard::durability::disk); }),
+             {"cannot finish", "Input/output error", "fsync", "a disk that takes it"});
+    EXPECT_TRUE(sabotage<&call_table::fsync>::struck);
+    calls().fsync = sabotage<&call_table::fsync>::real;
+    EXPECT_EQ(in.names().size(), nth == 1 ? 0u : 1u);
+  }
+  made.finish(shard::durability::disk);
+  EXPECT_EQ(shard::open<int>(in / "x.npy")[2], 7);
 }
 
 TEST(MapAgain, SaysThatProcIsMissing) {

@@ -73,8 +73,10 @@ array open_file(const std::filesystem::path& path, const element_type& type, std
 array load_file(const std::filesystem::path& path, const element_type& type, std::size_t rank);
 array reopen(int descriptor, const element_type& type, std::size_t rank, access rights);
 void save_file(const std::filesystem::path& path, const element_type& type,
-               std::span<const std::size_t> shape, const std::shared_ptr<segment>& from);
-void finish(segment& file);  // gives a created file its final name; nothing for other segments
+               std::span<const std::size_t> shape, const std::shared_ptr<segment>& from,
+               durability needed);
+// Gives a created file its final name; other segments have theirs, or none.
+void finish(segment& file, durability needed = durability::memory);
 
 // Of a handle's segment, see buffer.
 array read_only(const segment& of, std::span<const std::size_t> shape);
