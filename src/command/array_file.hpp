@@ -1,4 +1,4 @@
-// An array of whatever type, in a file or under a name, and its elements one after the other.
+// An array of any type, in a file or in a named buffer, and its elements one after the other.
 #pragma once
 
 #include <cstddef>
@@ -26,35 +26,36 @@ struct array_file {
   std::size_t data_bytes = 0;
 
   const std::vector<std::size_t>& shape() const noexcept { return npy.header.shape; }
-  // What the first dimension counts; an array without dimensions has one.
+  // The extent of the first dimension. An array without dimensions has one row.
   std::size_t rows() const noexcept { return shape().empty() ? 1 : shape()[0]; }
   std::size_t row_elements() const noexcept;
 };
 
 const char* word(backing kind) noexcept;  // "file", as JSON has it
 
-// Runs `steps`, and reports what fails in them as "cannot <what>: found …, expected …".
+// Runs `steps`. If a call in them fails, throws shard::error "cannot <what>: found …, expected …".
 template <class Steps>
 auto checked(const std::string& what, Steps steps) {
   return memory::checked(what, "a readable .npy file, or the name of a buffer", steps);
 }
 
-// Opens a path, or, where there is no such file, the named buffer of that name. Throws
-// shard::error, whose message begins "cannot <verb> <argument>".
+// Opens the file with that path. If there is no such file, opens the named buffer of that name.
+// Throws shard::error, whose message begins "cannot <verb> <argument>".
 array_file open_array(const std::string& argument, const std::string& verb);
 
-// The elements that writers who died have left half written. Throws shard::error.
+// The elements that a writer left half written when it died. Throws shard::error.
 std::vector<range> torn_elements(const array_file& of);
 
-// The elements of some rows in row-major order, whatever the file's order, in their file's byte
-// order. Reads block by block, so the memory it takes does not depend on how many there are.
+// The elements of some rows, in row-major order whatever the order of the file, and in the byte
+// order of the file. The stream reads block by block: its memory does not grow with the array.
 class element_stream {
  public:
-  // Throws shard::error if the type is none of shard's, or its elements are too large to print.
-  // Requires: `of` outlives it, and has these rows.
+  // Throws shard::error if shard does not have the type, or if elements are too large to print.
+  // Requires: `of` has these rows, and outlives the stream.
   element_stream(const array_file& of, range rows);
 
-  // Valid until the next call. Requires: there is one more. Throws shard::error.
+  // The next element, valid until the next call. Throws shard::error. Requires: there is a next
+  // element.
   const std::byte* next();
 
  private:

@@ -1,4 +1,4 @@
-// What every subcommand of `shard` does, once the command line has been read. Each is one source
+// The subcommands of `shard`, after the command line has been read. Each subcommand is one source
 // file.
 #pragma once
 
@@ -11,11 +11,11 @@
 
 namespace shard::command {
 
-// What the program ends with.
+// The exit status of the program.
 enum class status : int {
   ok = 0,
-  failed = 1,  // an error, said on standard error; or doctor has found a problem
-  usage = 2,   // the command line makes no sense
+  failed = 1,  // an error, which standard error tells; or doctor has found a problem
+  usage = 2,   // the command line is wrong
 };
 
 // Several arrays, one after the other.
@@ -24,12 +24,12 @@ struct listing {
   bool as_json = false;
 };
 
-// Rows as a slice of Python's has them: what is not there is left out.
+// Rows as in a slice of Python's: rows that do not exist are left out.
 struct row_ends {
   std::size_t first = 0;
   std::size_t last = std::numeric_limits<std::size_t>::max();
 };
-// A:B, of which each may be missing. Nothing where that is not what it says.
+// Reads "A:B", where A, B or both may be missing. Nothing if the text is something else.
 std::optional<row_ends> row_ends_of(std::string_view text);
 
 // All throw shard::error.

@@ -1,4 +1,4 @@
-// What a subcommand says of several arrays, one after the other.
+// What a subcommand prints of several arrays, one after the other.
 #pragma once
 
 #include <functional>
@@ -13,15 +13,15 @@
 
 namespace shard::command {
 
-// An array's object in the JSON array, and what people read instead.
+// What is printed of one array: as JSON, and as text for people.
 struct said {
   nlohmann::ordered_json object;
   std::function<void(output&)> put_text;
 };
 
-// Opens each file, and prints what `tell` says of it; what is no UTF-8 becomes U+FFFD in JSON. One
-// that can't be opened, or told of, does not keep the others from being shown: it is reported on
-// standard error, and the result is `failed`. `verb` is for those messages.
+// Opens each file and prints what `tell` returns for the file. In JSON, bytes that are not UTF-8
+// become U+FFFD. If a file can't be opened or described, tell_of_each says so on standard error,
+// goes on with the others, and returns `failed`. `verb` is for those messages.
 status tell_of_each(const listing& asked, const std::string& verb,
                     const std::function<said(const array_file&)>& tell);
 

@@ -9,11 +9,12 @@
 
 namespace shard::command {
 
-// Who reads our output has closed it, as `head` does: no error, just the end.
+// Thrown when the reader of our output has closed the pipe, as `head` does. This is no error: the
+// program just ends.
 struct reader_gone {};
 
-// Collects what is printed and writes it block by block. Every member throws shard::error where it
-// can't be written, or reader_gone.
+// Collects what is printed and writes it block by block. Every member throws shard::error if
+// writing fails, or reader_gone.
 class output {
  public:
   void put(char one) {
@@ -30,7 +31,7 @@ class output {
     flush_if_long();
   }
 
-  // To be called at the end: what is left is otherwise lost, not half written.
+  // Writes what is left. Call it at the end: the destructor writes nothing.
   void flush();
 
  private:
@@ -42,8 +43,8 @@ class output {
   fmt::memory_buffer text_;
 };
 
-// A line on standard error. Bytes that are not printable ASCII, as names of files may have them,
-// are escaped: \n, \xNN.
+// Prints a line on standard error. Bytes that are not printable ASCII, which names of files may
+// have, are escaped: \n, \xNN.
 void complain(std::string_view why);
 
 }  // namespace shard::command

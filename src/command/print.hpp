@@ -8,9 +8,10 @@
 
 namespace shard::command {
 
-// Prints rows of the array, in memory that does not depend on how many there are. If a writer died
-// half-way in any of them, they are printed as they are, standard error says which elements those
-// may be, and the result is `failed`. Throws shard::error. Requires: the array has these rows.
+// Prints rows of the array, in memory that does not grow with their number. If a writer died in the
+// middle of any of these elements, print prints them as they are, says on standard error which
+// elements may be half written, and returns `failed`. Throws shard::error. Requires: the array has
+// these rows.
 status print(const array_file& array, range rows, format as);
 
 }  // namespace shard::command

@@ -13,12 +13,13 @@ namespace shard::command {
 
 enum class format { csv, json, text };
 
-// A value that is no struct, at these bytes. Numbers are the shortest decimals that read back as
-// the same bits. JSON has no NaN and no infinities: there they are null.
+// Appends a value that is no struct. Numbers are the shortest decimals that read back as the same
+// bits. JSON has neither NaN nor infinities: they become null.
 void append_value(std::string& to, const memory::layout& type, const std::byte* at, format as);
 
-// CSV: in quotes where RFC 4180 asks for it, and where it is empty. JSON: a string; bytes that are
-// not UTF-8 become U+FFFD. text: printable ASCII, all other bytes as \n, \t, \\ or \xNN.
+// Appends text. CSV: in quotes if RFC 4180 asks for quotes, or if the text is empty. JSON: a
+// string, in which bytes that are not UTF-8 become U+FFFD. text: printable ASCII, and all other
+// bytes as \n, \t, \\ or \xNN.
 void append_text(std::string& to, std::string_view text, format as);
 
 // The same for text, to be put between other words.

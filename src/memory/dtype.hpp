@@ -1,4 +1,4 @@
-// Types as headers describe them: writing them down, and telling how two differ.
+// Types as headers describe them: as text, and how two types differ.
 #pragma once
 
 #include <cstddef>
@@ -14,22 +14,23 @@ namespace shard::memory {
 // "(3, 4)", as Python writes a tuple.
 std::string tuple(std::span<const std::size_t> shape);
 
-// "'<f8'", or "[('time', '<i8'), ('', '|V4')]", as numpy writes it.
+// "'<f8'", or "[('time', '<i8'), ('', '|V4')]", as numpy writes types.
 std::string text(const detail::dtype& type);
 
-// At most about a line of what a file says, without what a terminal would act on: for messages.
+// At most about a line of text from a file, for messages. Bytes that a terminal would act on are
+// replaced by '?'.
 std::string shown(std::string_view found);
 
-// Numbers inside an element, one after the other, whose bytes are in the other order.
+// Numbers inside an element, one after the other, whose bytes must be swapped.
 struct swap {
   std::size_t offset = 0;
   std::size_t width = 0;
   std::size_t count = 0;
 };
 
-// What turns elements of the type found into those wanted: nothing, if the types are the same.
-// Throws malformed if they differ in more than the order of bytes. Requires: `found` is as parse()
-// gives types, and `wanted` is a type of ours.
+// The swaps that turn elements of the type found into elements of the type wanted. Empty if the two
+// types are the same. Throws malformed if the types differ in more than the byte order. Requires:
+// `found` comes from parse(), and `wanted` is a type that shard has.
 std::vector<swap> differences(const detail::dtype& found, const detail::dtype& wanted);
 
 }  // namespace shard::memory

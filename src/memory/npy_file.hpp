@@ -1,4 +1,4 @@
-// What an open .npy file says of itself, checked against its own size.
+// The header of an open .npy file, checked against the size of the file.
 #pragma once
 
 #include <cstddef>
@@ -13,16 +13,16 @@ struct npy_file {
   std::size_t file_bytes = 0;
   std::size_t data_offset = 0;
 
-  // What is behind the header.
+  // The bytes behind the header.
   std::size_t available_bytes() const noexcept { return file_bytes - data_offset; }
 
-  // Whether its elements come in another order than a row-major array's. With one dimension at
-  // most, or no elements, the two orders are the same.
+  // Whether the elements are in another order than in a row-major array. An array with at most one
+  // dimension, or without elements, has the same order either way.
   bool column_major() const;
 };
 
-// Throws malformed and os::call_failed. Whether the data are all there is for data_bytes to say,
-// once the size of an element is known.
+// Throws malformed and os::call_failed. Does not check whether all data are there: data_bytes()
+// does, once the caller knows the size of an element.
 npy_file read_npy_file(const os::descriptor& file);
 
 }  // namespace shard::memory

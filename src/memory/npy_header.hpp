@@ -1,4 +1,4 @@
-// The header of a .npy file: writing ours, and reading anybody's without trusting it.
+// The header of a .npy file: writes shard's own, and reads anybody's without trusting it.
 #pragma once
 
 #include <array>
@@ -12,8 +12,8 @@
 
 namespace shard::memory {
 
-// Where the data of every array that shard makes begins. A constant, not the machine's page size,
-// so that files are the same everywhere.
+// Where the data begin in every array that shard makes. A constant, and not the page size of the
+// machine, so that files are the same everywhere.
 inline constexpr std::size_t header_bytes = 4096;
 
 // Magic, version, and a length of two bytes (version 1) or four (2 and 3).
@@ -25,10 +25,10 @@ struct npy_header {
   std::vector<std::size_t> shape;
 };
 
-// What the characters of a dictionary are in: latin-1 in versions 1 and 2, UTF-8 in version 3.
+// The encoding of a dictionary: latin-1 in versions 1 and 2 of the format, UTF-8 in version 3.
 enum class encoding { latin1, utf8 };
 
-// Where the dictionary is in a file, as its first bytes say.
+// Where the dictionary is in a file, as the first bytes of the file say.
 struct prologue {
   std::size_t dictionary_offset = 0;
   std::size_t dictionary_bytes = 0;
@@ -47,12 +47,12 @@ std::array<std::byte, header_bytes> written(const detail::dtype& descr,
 // Throws malformed. `first_bytes` may be fewer than a prologue has, as in a short file.
 prologue read_prologue(std::span<const std::byte> first_bytes);
 
-// The dictionary between the prologue and the data: exactly the three keys, in any order. Codes of
-// types come out as numpy writes them, and names of fields as UTF-8. Throws malformed.
+// Reads the dictionary between the prologue and the data. It must have exactly the three keys, in
+// any order. The result has type codes as numpy writes them, and names of fields in UTF-8. Throws
+// malformed.
 npy_header parse(std::string_view dictionary, encoding characters = encoding::utf8);
 
-// How many bytes an array of this shape has. Throws malformed unless they are among those that are
-// there.
+// How many bytes an array of this shape has. Throws malformed if that is more than `available`.
 std::size_t data_bytes(std::span<const std::size_t> shape, std::size_t element_bytes,
                        std::size_t available);
 

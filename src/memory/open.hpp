@@ -1,5 +1,5 @@
-// An existing array, checked and mapped: nothing its header says is believed before it is compared
-// with what is wanted and with the file's own size.
+// Existing arrays, checked and mapped. Before shard uses anything from a header, shard compares it
+// with what the caller wants and with the size of the file.
 #pragma once
 
 #include <cstddef>
@@ -29,21 +29,22 @@ struct wanted {
   }
 };
 
-// What was found to be there.
+// What a file has.
 struct image {
   std::string type;  // as the file writes it
   std::vector<std::size_t> shape;
-  std::vector<swap> swaps;  // what makes its elements those that are wanted
+  std::vector<swap> swaps;  // turn its elements into those that the caller wants
   bool column_major = false;
   std::size_t data_offset = 0;
   std::size_t data_bytes = 0;
 };
-// Throws malformed unless a buffer of what is wanted can be read from it, and os::call_failed.
+// Throws os::call_failed, and malformed if no buffer of the wanted type and rank can be read from
+// the file.
 image inspect(const os::descriptor& file, const wanted& want);
-// What has to be otherwise for a mapping, and not for reading; nothing: it can be mapped.
+// Why a file that can be read can't be mapped. Nothing: the file can be mapped.
 std::optional<malformed> obstacle(const image& found, const detail::element_type& type);
 
-// Checks an open file and maps it. Throws malformed and os::call_failed.
+// Checks an open file and maps the file. Throws malformed and os::call_failed.
 detail::array mapped(const location& at, os::descriptor file, const wanted& want);
 
 }  // namespace shard::memory

@@ -1,4 +1,4 @@
-// A file that is complete under its name, or not there at all.
+// A file that appears under its name only when it is complete.
 #pragma once
 
 #include <cstddef>
@@ -32,7 +32,7 @@ class output_file {
   os::descriptor take_descriptor() noexcept { return std::move(file_); }
   const os::descriptor& file() const noexcept { return file_; }
 
-  // Whether this process made it.
+  // Whether this process made the file.
   bool ours() const noexcept;
   int creator() const noexcept { return creator_; }
 
@@ -43,7 +43,8 @@ class output_file {
   // unless flushing the folder failed.
   void finish(const os::descriptor& file, durability needed);
 
-  // Gives it the final name if that is free; false if it is taken. Throws os::call_failed.
+  // Gives the file its final name if that is free. False: something has that name. Throws
+  // os::call_failed.
   bool publish(const os::descriptor& file);
 
  private:
@@ -54,10 +55,10 @@ class output_file {
   void open_under_temporary_name();
   void link_to_temporary_name(const os::descriptor& file);
 
-  os::descriptor directory_;  // kept, so that a chdir or a moved folder can't lead it astray
+  os::descriptor directory_;  // kept open: a chdir, or a move of the folder, changes nothing
   os::descriptor file_{};
   std::string name_;
-  std::string temporary_{};  // empty: no name yet, or finished
+  std::string temporary_{};  // empty: the file has no name yet, or its final name
   int creator_;
 };
 

@@ -24,6 +24,7 @@
 #include <vector>
 
 #include "memory/control.hpp"
+#include "mounts.hpp"
 #include "neighbour.hpp"
 #include "numpy.hpp"
 #include "os/byte_lock.hpp"
@@ -724,24 +725,11 @@ TEST(Stats, OfTheOthersAreShownWhereOneFails) {
 // where the system lets users have namespaces. False: it doesn't.
 template <class Steps>
 [[nodiscard]] bool with_own_names(Steps steps) {
-  constexpr int refused = 77;
-  const std::string user = std::to_string(geteuid());
-  const std::string group = std::to_string(getegid());
-  const pid_t child = fork();
-  if (child == 0) {
-    if (unshare(CLONE_NEWUSER | CLONE_NEWNS) != 0) _exit(refused);
-    std::ofstream("/proc/self/setgroups") << "deny";
-    std::ofstream("/proc/self/uid_map") << user << ' ' << user << " 1";
-    std::ofstream("/proc/self/gid_map") << group << ' ' << group << " 1";
-    if (mount("tmpfs", "/dev/shm", "tmpfs", 0, "size=16m") != 0) _exit(refused);
+  return shard_test::with_own_mounts([&] {
+    if (!shard_test::mount_tmpfs("/dev/shm", "size=16m")) return false;
     steps();
-    _exit(testing::Test::HasFailure() ? 1 : 0);
-  }
-  int status = 0;
-  EXPECT_EQ(waitpid(child, &status, 0), child);
-  if (WIFEXITED(status) && WEXITSTATUS(status) == refused) return false;
-  EXPECT_EQ(status, 0);
-  return true;
+    return true;
+  });
 }
 
 strings shared_files() {
@@ -843,8 +831,9 @@ TEST(Doctor, JudgesEachThingInALine) {
     problem = problem || each["verdict"] == "problem";
   }
   EXPECT_EQ(said.status, problem ? 1 : 0);
-  for (const char* subject : {"kernel", "memory", "control groups", "/dev/shm", "named buffers",
-                              "huge pages", "cpu", "descriptors", "files in ."}) {
+  for (const char* subject :
+       {"kernel", "memory files", "robust mutexes", "memory", "control groups", "/dev/shm",
+        "named buffers", "huge pages", "cpu", "descriptors", "files in ."}) {
     EXPECT_THAT(subjects, Contains(subject));
   }
   EXPECT_THAT(here.names(), IsEmpty());
@@ -863,6 +852,50 @@ TEST(Doctor, FailsWhereThereIsAProblem) {
   EXPECT_THAT(run(here, "\"$shard\" doctor /dev/shm").out, HasSubstr("outputs there take memory"));
   EXPECT_THAT(run(here, "ulimit -f 1024; \"$shard\" doctor").out,
               HasSubstr("note     file size       1.0 MiB"));
+}
+
+// What statfs says of a file system, and what a user can do there, are two things.
+TEST(Doctor, TriesWhereNamedBuffersAre) {
+  const folder here;
+  const auto said = [&] {
+    for (const json& each : json::parse(run(here, "\"$shard\" doctor --json").out)) {
+      if (each["subject"] == "/dev/shm") return each;
+    }
+    return json();
+  };
+  const bool done = shard_test::with_own_mounts([&] {
+    const fs::path shm = "/dev/shm";
+    if (!shard_test::mount_tmpfs(shm, "size=0")) return false;
+    EXPECT_EQ(said()["verdict"], "ok") << said();
+    EXPECT_EQ(said()["found"], "tmpfs, no limit of its own");
+    EXPECT_TRUE(fs::is_empty(shm));
+
+    if (!shard_test::mount_tmpfs(shm, "size=64k")) return false;
+    std::ofstream filler(shm / "filler");
+    while (filler << std::string(4096, 'x') << std::flush) {
+    }
+    EXPECT_EQ(said()["verdict"], "problem") << said();
+    EXPECT_THAT(said()["meaning"], HasSubstr("No space left"));
+
+    if (mount("tmpfs", shm.c_str(), "tmpfs", MS_RDONLY, nullptr) != 0) return false;
+    EXPECT_EQ(said()["verdict"], "problem") << said();
+    EXPECT_THAT(said()["meaning"], HasSubstr("Read-only file system"));
+
+    // Not in a user namespace.
+    if (mount("ramfs", shm.c_str(), "ramfs", 0, nullptr) != 0) return true;
+    EXPECT_EQ(said()["verdict"], "ok") << said();
+    EXPECT_TRUE(fs::is_empty(shm));
+    return true;
+  });
+  if (!done) GTEST_SKIP() << "no mounting here";
+}
+
+TEST(Doctor, SaysThatAFolderIsReadOnlyToItsUser) {
+  if (geteuid() == 0) GTEST_SKIP() << "root may write anywhere";
+  const folder here;
+  fs::permissions(here.path(), fs::perms::owner_read | fs::perms::owner_exec);
+  EXPECT_THAT(run(here, "\"$shard\" doctor").out, HasSubstr("problem  files in"));
+  fs::permissions(here.path(), fs::perms::owner_all);
 }
 
 // What bash would offer for a line of words, of which the last is being typed.
