@@ -440,6 +440,16 @@ class buffer : public detail::owner_atomics<buffer<T, Rank>, T, Rank> {
   buffer<const value_type, Rank> freeze() &&
         requires(!std::is_const_v<T>);
 
+  // Puts zeros between the fields of all elements. What maps and bulk transfers write has zeros
+  // there already, and save() and finish() see to it: so this is for structs that the program
+  // itself stored into a live file or a named buffer. Others may use the fields meanwhile. Does
+  // nothing for elements without padding, or whose padding is kept (keeps_padding).
+  void clear_padding()
+    requires(!std::is_const_v<T>)
+  {
+    detail::clear_padding(open_owner());
+  }
+
   // Returns when everything that was written through this handle is on the disk. For a buffer in
   // memory it returns at once. Throws shard::error.
   void sync() const { detail::sync(open_owner()); }
@@ -580,6 +590,7 @@ buffer<T, Rank>::buffer(const R& copied)
           std::array<std::size_t, 1>{static_cast<std::size_t>(std::ranges::size(copied))})) {
   // Through value_type, since the elements of a buffer<const T> are written only here.
   std::ranges::copy(copied, const_cast<value_type*>(data_));
+  detail::clear_padding(*owner_);
 }
 
 template <class T, std::size_t Rank>

@@ -1,4 +1,4 @@
-// What a buffer can hold, and how numpy calls it.
+// The types that a buffer can hold, and their names in numpy.
 #pragma once
 
 #include <array>
@@ -15,6 +15,7 @@
 #include <type_traits>
 #include <utility>
 
+#include "shard/detail/padding.hpp"
 #include "shard/detail/segment.hpp"
 #include "shard/fields.hpp"
 #include "shard/text.hpp"
@@ -51,11 +52,16 @@ inline constexpr std::size_t text_width<text<N>> = N;
 
 }  // namespace detail
 
-// Integers of 8 to 64 bits, bool, std::byte, float, double, std::complex of these two, enums,
-// text<N>, and trivially copyable structs: to numpy |V and their size, or, with a description of
-// their fields (fields.hpp), structured types. No pointers, string_views, spans or references: what
-// they point to is not in the buffer. (A struct that hides one inside can't be seen from here:
-// don't.)
+// What a buffer can hold:
+//
+// - integers of 8 to 64 bits, bool, std::byte, float, double, enums;
+// - std::complex<float> and std::complex<double>;
+// - text<N>;
+// - trivially copyable structs. numpy sees a struct as |V and its size, or as a structured type if
+//   its fields are described (fields.hpp).
+//
+// Pointers, string_views, spans and references are refused: what they point to is not in the
+// buffer. shard cannot see a pointer inside a struct, so do not store one there.
 template <class T>
 concept element =
     std::is_object_v<T> && !std::is_array_v<T> && std::same_as<T, std::remove_cv_t<T>> &&
@@ -121,20 +127,6 @@ std::string descr() {
   }
 }
 
-// What a field's array type holds, and how many of them.
-template <class M>
-struct array_type {};
-template <class M, std::size_t N>
-struct array_type<M[N]> {
-  using item = M;
-  static constexpr std::size_t extent = N;
-};
-template <class M, std::size_t N>
-struct array_type<std::array<M, N>> : array_type<M[N]> {};
-
-template <class M>
-concept array_like = requires { typename array_type<M>::item; };
-
 template <class M>
 inline constexpr bool describable = element<M>;
 template <array_like M>
@@ -186,13 +178,7 @@ void describe(dtype_field& to) {
 
 template <class T, class C, class M>
 placed_field place(const field<C, M>& of) {
-  // Somewhere for a T to be: nothing is read from it.
-  alignas(T) std::array<std::byte, sizeof(T)> bytes{};
-  const T& whole = *reinterpret_cast<const T*>(bytes.data());
-  const M& part = whole.*of.member;
-  placed_field placed{{std::string(of.name), {}, {}}, 0, sizeof(M)};
-  placed.offset =
-      static_cast<std::size_t>(&reinterpret_cast<const std::byte&>(part) - bytes.data());
+  placed_field placed{{std::string(of.name), {}, {}}, offset_of<T>(of), sizeof(M)};
   describe<std::remove_cv_t<M>>(placed.field);
   return placed;
 }
@@ -212,7 +198,7 @@ dtype dtype_of() {
 template <class T>
 element_type type_of() {
   if constexpr (element<T>) {
-    return {dtype_of<T>(), sizeof(T), alignof(T)};
+    return {dtype_of<T>(), sizeof(T), alignof(T), gaps_of<T>()};
   } else {
     return {};  // check_element has told the error
   }

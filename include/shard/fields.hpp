@@ -13,10 +13,12 @@
 //   };
 //
 // A buffer<tick> is then the structured array [('time', '<i8'), ('price', '<f8'), ('venue', '|S4'),
-// ('', '|V4')], and a file is opened as one only if its fields are these. A field is an element (a
-// described struct nests) or an array of them; char[N] is text, |SN. What no field covers is
-// padding, which numpy skips. The description belongs right after the struct: it must be seen
-// before the first buffer.
+// ('', '|V4')]. A file opens as a buffer<tick> only if the file has these fields.
+//
+// A field is an element, or an array of elements. A field may be a described struct itself. char[N]
+// is text, |SN. numpy skips the bytes that no field covers.
+//
+// Put the description right after the struct: the compiler must see it before the first buffer.
 #pragma once
 
 #include <string_view>
@@ -38,7 +40,7 @@ inline void names_of_fields_are_printable_ascii_without_quotes() {}
 
 }  // namespace detail
 
-// One field of T. The name must outlive it, as a literal does.
+// One field of T. The name must outlive the field, as a literal does.
 template <class T, class M>
 struct field {
   std::string_view name;
@@ -50,8 +52,18 @@ struct field {
   }
 };
 
-// Specialise it with a tuple of fields. Without, a struct is opaque: |V and its size.
+// Specialise this with a tuple of fields. A struct without a description is opaque: |V and its
+// size.
 template <class T>
 inline constexpr std::tuple<> fields{};
+
+// shard writes zeros to the padding of structs, so that no part of the program's memory gets into a
+// file (docs/buffers.md). Specialise this with true for an element type whose padding shard must
+// not change, or whose padding the compiler cannot tell: the program is then responsible for it.
+//
+//   template <>
+//   inline constexpr bool shard::keeps_padding<record> = true;
+template <class T>
+inline constexpr bool keeps_padding = false;
 
 }  // namespace shard

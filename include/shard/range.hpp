@@ -1,4 +1,4 @@
-// Index ranges: what a map walks, and what a chunk of it is.
+// Index ranges. A map runs over a range; each chunk of the map is a range, too.
 #pragma once
 
 #include <compare>
@@ -7,7 +7,8 @@
 
 namespace shard {
 
-// The indices first, first + 1, …, last - 1. Requires: first <= last (map refuses anything else).
+// The indices first, first + 1, …, last - 1. Requires: first <= last. map throws shard::error
+// otherwise.
 struct range {
   class iterator;
 
@@ -32,7 +33,7 @@ struct tile {
   friend constexpr bool operator==(const tile&, const tile&) = default;
 };
 
-// Counts; a random access iterator whose reference is a plain value.
+// A random access iterator that counts. *it is a plain value, not a reference.
 class range::iterator {
  public:
   using iterator_concept = std::random_access_iterator_tag;
@@ -66,8 +67,8 @@ class range::iterator {
   friend constexpr difference_type operator-(iterator a, iterator b) noexcept {
     return static_cast<difference_type>(a.index_ - b.index_);
   }
-  // Written out: of a defaulted one g++ 12 thinks that it ends a loop every second time, and lays
-  // the loop out for that, which made loops in the first-level cache up to twice as slow.
+  // Not defaulted: g++ 12 assumes that a defaulted operator ends a loop every second time, and lays
+  // the loop out for that. Loops over data in the first-level cache were up to twice as slow.
   friend constexpr bool operator==(iterator a, iterator b) noexcept { return a.index_ == b.index_; }
   friend constexpr auto operator<=>(iterator a, iterator b) noexcept {
     return a.index_ <=> b.index_;

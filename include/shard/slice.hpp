@@ -1,6 +1,6 @@
-// The windows on a buffer that a kernel receives. All are small handles to copy freely; indices are
-// global, so that out[i] is element i of the buffer, in any chunk. Each is made by map, and is
-// valid only inside the kernel call that received it.
+// What a kernel receives for a buffer: view, slice or shared_view. map makes them. Each is a small
+// handle that may be copied freely. It is valid only inside the kernel call that received it.
+// Indices are global: out[i] is element i of the buffer, in every chunk.
 #pragma once
 
 #include <array>
@@ -16,7 +16,7 @@
 
 namespace shard {
 
-// The whole buffer, read-only: what in(buffer) grants.
+// The whole buffer, for reading. The kernel receives it for in(buffer).
 template <class T, std::size_t Rank = 1>
 class view {
   static_assert(!std::is_const_v<T>, "shard: write view<T>; its elements are const already");
@@ -27,7 +27,7 @@ class view {
   constexpr view(const T* first, std::array<std::size_t, Rank> shape) noexcept
       : first_(first), shape_(shape) {}
 
-  // Requires: indices inside the extents; checked with SHARD_CHECKED.
+  // Requires: each index is inside its extent. SHARD_CHECKED checks this.
   constexpr const T& operator[](std::size_t i) const noexcept(!detail::checked)
     requires(Rank == 1)
   {
@@ -51,15 +51,15 @@ class view {
     return {first_ + i * detail::row_volume<Rank>(shape_), detail::row_shape<Rank>(shape_)};
   }
 
-  // A part of the elements: one range for each dimension, or none for all of them. Throws
-  // shard::error(argument_out_of_domain) unless they are inside.
+  // A part of the elements: one range for each dimension, or no range at all for the whole. Throws
+  // shard::error(argument_out_of_domain) if a range is not inside its extent.
   template <class... Part>
     requires detail::selects<Rank, Part...>
   constexpr strided_view<const T, Rank> slab(const Part&... part) const {
     return strided_view<const T, Rank>(first_, shape_).sub(part...);
   }
 
-  // The elements of rows `rows`, contiguous: in rank 1, elements rows.first to rows.last.
+  // The elements of these rows as contiguous memory. In rank 1 a row is an element.
   constexpr std::span<const T> span(range rows) const noexcept(!detail::checked) {
     if (detail::checked && (rows.first > rows.last || rows.last > shape_[0])) {
       detail::refuse_range(rows, shape_[0]);
@@ -90,9 +90,11 @@ class view {
   std::array<std::size_t, Rank> shape_{};
 };
 
-// The one writable window that a chunk owns: what out(buffer) grants. Of a map over tiles it is
-// limited in its columns, too. Write an element before reading it: what is in it at first is
-// unspecified, and after a crash it is what an earlier try wrote.
+// The rows that a chunk owns, for writing. In a map over tiles, the chunk owns only some columns of
+// these rows. The kernel receives a slice for out(buffer) and for inout(buffer).
+//
+// With out(), write an element before you read it. At first its value is unspecified. After a crash
+// it may be what an earlier attempt wrote. With inout(), an element has its old value at first.
 template <class T, std::size_t Rank = 1>
 class slice {
   static_assert(!std::is_const_v<T>, "shard: a slice is written to; for reading there is view<T>");
@@ -108,7 +110,7 @@ class slice {
     requires(Rank >= 2)
       : first_(first), shape_(shape), rows_(cells.rows), columns_(cells.cols) {}
 
-  // Requires: indices inside the chunk (or tile) and the extents; checked with SHARD_CHECKED.
+  // Requires: the chunk (or tile) owns the element. SHARD_CHECKED checks this.
   constexpr T& operator[](std::size_t i) const noexcept(!detail::checked)
     requires(Rank == 1)
   {
@@ -120,7 +122,8 @@ class slice {
     return first_[place(static_cast<std::size_t>(indices)...)];
   }
 
-  // Row i of the chunk; of a tile, its part of row i: row(i)[0] is element (i, cells().cols.first).
+  // Row i of the buffer, if the chunk owns it. A tile gives its part of row i: row(i)[0] is element
+  // (i, cells().cols.first).
   constexpr std::span<T> row(std::size_t i) const noexcept(!detail::checked)
     requires(Rank == 2)
   {
@@ -135,8 +138,8 @@ class slice {
     return slab().row(i - rows_.first);
   }
 
-  // A part of what this chunk owns: one range of global indices for each dimension, or none for all
-  // of it. Throws shard::error(argument_out_of_domain) unless they are inside.
+  // A part of what the chunk owns: one range of global indices for each dimension, or no range at
+  // all for the whole. Throws shard::error(argument_out_of_domain) if the chunk does not own it.
   template <class... Part>
     requires detail::selects<Rank, Part...>
   constexpr strided_view<T, Rank> slab(const Part&... part) const {
@@ -148,8 +151,9 @@ class slice {
     return strided_view<T, Rank>(first_, shape_).sub(found);
   }
 
-  // The chunk's elements as contiguous memory: span()[0] is the first element of row chunk().first.
-  // Requires: not a tile, whose rows are apart (use row); checked with SHARD_CHECKED.
+  // The chunk's elements as contiguous memory. span()[0] is the first element of row chunk().first.
+  // Requires: this is no tile, since the rows of a tile lie apart (use row() there). SHARD_CHECKED
+  // checks this.
   constexpr std::span<T> span() const noexcept(!detail::checked) {
     if constexpr (detail::checked && Rank >= 2) {
       if (columns_.size() != shape_[1]) detail::refuse_span_of_tile({rows_, columns_}, shape_[1]);
@@ -158,9 +162,9 @@ class slice {
     return {first_ + rows_.first * width, rows_.size() * width};
   }
 
-  // The rows this chunk owns.
+  // The rows that the chunk owns.
   constexpr range chunk() const noexcept { return rows_; }
-  // The rows and columns this chunk owns.
+  // The rows and columns that the chunk owns.
   constexpr tile cells() const noexcept
     requires(Rank >= 2)
   {
@@ -199,9 +203,10 @@ class slice {
   [[no_unique_address]] std::conditional_t<Rank == 1, no_columns, range> columns_{};
 };
 
-// Any element of the whole buffer, by the operations of atomics.hpp: what shared(buffer) grants. A
-// chunk that is retried after a crash repeats its operations (at least once; reduce is the
-// exactly-once way). Requires: indices inside the extents; checked with SHARD_CHECKED.
+// All elements of the buffer, for the atomic operations of atomics.hpp. The kernel receives it for
+// shared(buffer). If a chunk is run again after a crash, its operations happen again: each happens
+// at least once. Use reduce() where each addition must count exactly once. Requires: each index is
+// inside its extent. SHARD_CHECKED checks this.
 template <class T, std::size_t Rank = 1>
 class shared_view : public detail::handle_atomics<shared_view<T, Rank>, T, Rank> {
   static_assert(atomic_element<T>,

@@ -1,5 +1,5 @@
-// Parts of arrays, whose elements need not lie side by side: what slab() and row() of buffers,
-// views and slices give.
+// Parts of arrays. slab() and row() of buffers, views and slices return them. The elements of a
+// part need not lie side by side.
 #pragma once
 
 #include <algorithm>
@@ -17,9 +17,10 @@
 
 namespace shard {
 
-// A handle to copy freely, like std::span: it owns nothing, its elements are those of the buffer it
-// was made of, and its const is not theirs (for that there is strided_view<const T>). Indices count
-// from the part's own first element. Elements are one stride apart, in elements, in each dimension.
+// A handle that may be copied freely, like std::span. It owns nothing: its elements are those of
+// the buffer that it was made from. A const strided_view still writes its elements; a
+// strided_view<const T> does not. Indices count from the part's own first element. In each
+// dimension, neighbours lie one stride apart. A stride is a number of elements.
 template <class T, std::size_t Rank = 1>
 class strided_view {
   static_assert(Rank >= 1 && Rank <= detail::most_dimensions);
@@ -41,7 +42,7 @@ class strided_view {
   constexpr strided_view(const strided_view<U, Rank>& writable) noexcept
       : strided_view(writable.data(), writable.shape(), writable.strides()) {}
 
-  // Requires: indices inside the extents; checked with SHARD_CHECKED.
+  // Requires: each index is inside its extent. SHARD_CHECKED checks this.
   constexpr T& operator[](std::size_t i) const noexcept(!detail::checked)
     requires(Rank == 1)
   {
@@ -61,7 +62,7 @@ class strided_view {
   constexpr std::array<std::size_t, Rank> strides() const noexcept { return strides_; }
   constexpr T* data() const noexcept { return first_; }
 
-  // Element i of the first dimension, which has all others. Checked with SHARD_CHECKED.
+  // What has index i in the first dimension. Requires: i < extent(0). SHARD_CHECKED checks this.
   constexpr strided_view<T, Rank - 1> row(std::size_t i) const noexcept(!detail::checked)
     requires(Rank >= 2)
   {
@@ -70,17 +71,17 @@ class strided_view {
             detail::row_shape<Rank>(strides_)};
   }
 
-  // A part of this part: one range for each dimension, or none for all of it. Throws
-  // shard::error(argument_out_of_domain) unless they are inside.
+  // A part of this part: one range for each dimension, or no range at all for the whole. Throws
+  // shard::error(argument_out_of_domain) if a range is not inside its extent.
   template <class... Part>
     requires detail::selects<Rank, Part...>
   constexpr strided_view sub(const Part&... part) const;
 
-  // Of one dimension only the elements 0, step, 2 * step, … Throws shard::error(invalid_argument)
-  // if there is no such dimension, or if step is 0.
+  // Keeps of one dimension only the indices 0, step, 2 * step, … Throws
+  // shard::error(invalid_argument) if there is no such dimension, or if step is 0.
   constexpr strided_view every(std::size_t dimension, std::size_t step) const;
 
-  // Element (i, j, k) of this is element (k, j, i) of that.
+  // The dimensions in reverse order: element (i, j, k) here is element (k, j, i) there.
   constexpr strided_view transposed() const noexcept {
     strided_view other = *this;
     std::ranges::reverse(other.shape_);
@@ -88,15 +89,16 @@ class strided_view {
     return other;
   }
 
-  // Whether the elements lie side by side, in row-major order; and those, if so. span() throws
-  // shard::error(invalid_argument) if not.
+  // contiguous(): whether the elements lie side by side, in row-major order. span(): the elements
+  // as contiguous memory. It throws shard::error(invalid_argument) if they are not contiguous.
   constexpr bool contiguous() const noexcept;
   constexpr std::span<T> span() const {
     if (!contiguous()) detail::refuse_span_of_strided();
     return {first_, size()};
   }
 
-  // In row-major order, at random access. Fast in step; a jump divides once for each dimension.
+  // Random access iterators, in row-major order. Single steps are fast. A jump divides once for
+  // each dimension.
   constexpr iterator begin() const noexcept { return iterator(*this, 0); }
   constexpr iterator end() const noexcept { return iterator(*this, size()); }
 
@@ -113,7 +115,7 @@ class strided_view {
   std::array<std::size_t, Rank> strides_{};
 };
 
-// Outlives the view it was made of.
+// An iterator may outlive its view, but not the buffer.
 template <class T, std::size_t Rank>
 class strided_view<T, Rank>::iterator {
  public:

@@ -16,8 +16,9 @@ namespace detail {
 [[noreturn]] void refuse_long_text(std::size_t found, std::size_t width);
 }  // namespace detail
 
-// Up to N bytes, padded with NULs to exactly N, as numpy does: NULs inside are kept, NULs at the
-// end are padding. Compares and hashes as the std::string_view it converts to.
+// Up to N bytes of text, filled up with NULs to exactly N bytes, as in numpy. NULs inside the text
+// are kept. NULs at the end do not belong to the text. A text converts to std::string_view; it
+// compares and hashes as that string_view does.
 template <std::size_t N>
 class text {
   static_assert(N > 0, "shard: text<0> has no bytes to store; use at least text<1>");
@@ -25,26 +26,26 @@ class text {
  public:
   constexpr text() noexcept = default;
 
-  // Throws shard::error if `from` has more than N bytes: nothing is ever cut silently.
+  // Throws shard::error if `from` has more than N bytes. Nothing is cut silently.
   explicit constexpr text(std::string_view from) {
     if (from.size() > N) detail::refuse_long_text(from.size(), N);
     std::copy(from.begin(), from.end(), bytes_.begin());
   }
 
-  // The first N bytes of `from`, for those who want it cut.
+  // The first N bytes of `from`. Use this to cut text on purpose.
   static constexpr text truncated(std::string_view from) { return text(from.substr(0, N)); }
 
   constexpr operator std::string_view() const noexcept { return {bytes_.data(), size()}; }
   constexpr bool empty() const noexcept { return size() == 0; }
 
-  // Bytes up to the padding.
+  // The length of the text, without the NULs at the end.
   constexpr std::size_t size() const noexcept {
     std::size_t used = N;
     while (used > 0 && bytes_[used - 1] == '\0') --used;
     return used;
   }
 
-  // All N bytes, padding included.
+  // All N bytes, with the NULs at the end.
   constexpr std::span<const char, N> bytes() const noexcept { return bytes_; }
 
   friend constexpr bool operator==(const text& a, std::string_view b) noexcept {
@@ -71,8 +72,8 @@ class text {
   std::array<char, N> bytes_{};
 };
 
-// Between two texts, also of different widths, these are the exact matches that overload resolution
-// needs: each of the two could otherwise be the one that converts.
+// Operators for two texts, which may differ in width. Without them a call would be ambiguous:
+// either text could convert to std::string_view.
 template <std::size_t N, std::size_t M>
 constexpr bool operator==(const text<N>& a, const text<M>& b) noexcept {
   return std::string_view(a) == std::string_view(b);

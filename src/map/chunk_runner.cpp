@@ -21,6 +21,22 @@ std::size_t partial_alignment(std::size_t bytes) {
   return std::min(std::bit_ceil(std::max<std::size_t>(bytes, 8)), line_bytes);
 }
 
+// Also where the kernel throws: nobody may come back to what it has written.
+class cleared_afterwards {
+ public:
+  cleared_afterwards(const output_padding& of, range indices) noexcept
+      : padding_(of), indices_(indices) {}
+  cleared_afterwards(const cleared_afterwards&) = delete;
+  cleared_afterwards& operator=(const cleared_afterwards&) = delete;
+  ~cleared_afterwards() {
+    if (padding_) padding_.clear(indices_);
+  }
+
+ private:
+  const output_padding& padding_;
+  range indices_;
+};
+
 }  // namespace
 
 state_layout::state_layout(const std::vector<detail::reduction>& reductions) {
@@ -44,6 +60,7 @@ chunk_runner::chunk_runner(const detail::job& what, const plan::partition& chunk
       states_(states),
       data_(std::move(data)),
       old_(what, chunks, data_),
+      padding_(what, data_),
       task_{[](const void* self, const board::piece& piece, std::byte* partial,
                std::byte* accumulators, board::description& why) noexcept {
               try {
@@ -87,6 +104,7 @@ void chunk_runner::run(const board::piece& what, std::byte* partial,
   if (what.last != board::piece::to_the_end) {
     indices = {indices.first + what.first, indices.first + what.last};
   }
+  const cleared_afterwards outputs(padding_, indices);
   job_.run(job_.call, {data_.data(), states, belongings_.data(), what.goes_on}, indices);
 }
 

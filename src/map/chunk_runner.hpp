@@ -7,6 +7,7 @@
 
 #include "board/owner.hpp"
 #include "map/old_values.hpp"
+#include "map/output_padding.hpp"
 #include "plan/partition.hpp"
 #include "shard/detail/job.hpp"
 
@@ -47,6 +48,7 @@ class chunk_runner {
   const state_layout& states_;
   std::vector<std::byte*> data_;
   old_values old_;
+  output_padding padding_;
   std::vector<object> made_;       // what the job's belongings are in this worker, ...
   std::vector<void*> belongings_;  // ... as the kernel's parameters want it
   board::task task_;               // of this

@@ -6,6 +6,7 @@
 #include <memory>
 #include <optional>
 #include <set>
+#include <span>
 #include <stop_token>
 #include <string>
 #include <utility>
@@ -19,6 +20,7 @@
 #include "map/nesting.hpp"
 #include "map/old_values.hpp"
 #include "map/outcome.hpp"
+#include "map/output_padding.hpp"
 #include "map/replay.hpp"
 #include "map/settings.hpp"
 #include "memory/segment.hpp"
@@ -89,6 +91,26 @@ class old_values_return {
  private:
   const board::board& board_;
   const old_values& old_;
+};
+
+// However a run ends, no padding in its outputs tells of what was begun and not completed.
+class padding_return {
+ public:
+  padding_return(const board::board& on, const plan::partition& chunks, output_padding of)
+      : board_(on), chunks_(chunks), padding_(std::move(of)) {}
+  padding_return(const padding_return&) = delete;
+  padding_return& operator=(const padding_return&) = delete;
+  ~padding_return() { padding_.clear_begun(board_, chunks_, completed_); }
+
+  void spare(std::span<const range> completed) {
+    if (padding_) completed_.assign(completed.begin(), completed.end());
+  }
+
+ private:
+  const board::board& board_;
+  const plan::partition& chunks_;
+  output_padding padding_;
+  std::vector<range> completed_;
 };
 
 unsigned worker_count(const settings& how, std::size_t chunks) {
@@ -211,7 +233,7 @@ report finished(const job& what, const plan::partition& chunks, report result) {
   for (const grant& one : what.grants) {
     if (!one.partitioned || (!tiled && chunks.indices() != one.rows)) continue;
     try {
-      finish(*one.owner);
+      one.owner->finish_cleared(durability::memory);
     } catch (const error& e) {
       if (!first) first = e;
     }
@@ -239,7 +261,8 @@ report execute(const job& what, const options& given) {
   }
   const unsigned workers = worker_count(how, chunks.chunks());
   const state_layout states(what.reductions);
-  const old_values in_place(what, chunks, memory::data_here(what.grants));
+  const std::vector<std::byte*> data_here = memory::data_here(what.grants);
+  const old_values in_place(what, chunks, data_here);
   const board::dimensions size{chunks.chunks(), workers, states.partial_bytes,
                                states.accumulator_bytes, undo_bytes(in_place)};
   check_headroom(size);
@@ -247,7 +270,8 @@ report execute(const job& what, const options& given) {
   if (in_processes) check_mappings(what);
   const os::anonymous_memory memory(board::board::size_bytes(size), os::sharing::with_children);
   const board::board on(memory.base(), size);
-  const old_values_return put_back(on, in_place);
+  padding_return cleared(on, chunks, output_padding(what, data_here));
+  const old_values_return put_back(on, in_place);  // before that
 
   pool::crew all{.board = on,
                  .board_memory = {memory.base(), memory.size_bytes()},
@@ -285,7 +309,9 @@ report execute(const job& what, const options& given) {
 
   const outcome result(on, chunks);
   result.merge(what.reductions, states);
-  return finished(what, chunks, result.report_on(number, clock::now() - began, workers));
+  report told = result.report_on(number, clock::now() - began, workers);
+  cleared.spare(told.completed());
+  return finished(what, chunks, std::move(told));
 }
 
 }  // namespace shard::detail

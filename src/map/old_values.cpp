@@ -4,6 +4,8 @@
 #include <cstring>
 #include <utility>
 
+#include "map/rows.hpp"
+
 namespace shard::mapping {
 
 old_values::old_values(const detail::job& of, const plan::partition& chunks,
@@ -26,29 +28,13 @@ board::undo old_values::undo() const noexcept {
           this};
 }
 
-// Calls visit(offset in the buffer, bytes, bytes of one index) for what lies side by side.
-template <class Visit>
-void old_values::each_block(const detail::grant& of, std::size_t chunk, Visit visit) const {
-  const range indices = chunks_[chunk];
-  const detail::space& where = job_.where;
-  if (where.by != detail::space::cut::tiled) {
-    visit(indices.first * of.row_bytes, indices.size() * of.row_bytes, of.row_bytes);
-    return;
-  }
-  const tile cells = where.tile_number(indices.first);
-  const std::size_t cell_bytes = of.row_bytes / std::max<std::size_t>(where.columns, 1);
-  const std::size_t bytes = cells.cols.size() * cell_bytes;
-  for (const std::size_t row : cells.rows) {
-    visit(row * of.row_bytes + cells.cols.first * cell_bytes, bytes, bytes);
-  }
-}
-
 std::size_t old_values::bytes(std::size_t chunk) const {
   std::size_t sum = 0;
   if (!any_) return sum;
   for (const detail::grant& one : job_.grants) {
     if (!one.keeps) continue;
-    each_block(one, chunk, [&](std::size_t, std::size_t bytes, std::size_t) { sum += bytes; });
+    each_block(job_.where, one, chunks_[chunk],
+               [&](std::size_t, std::size_t bytes, std::size_t) { sum += bytes; });
   }
   return sum;
 }
@@ -64,21 +50,23 @@ std::size_t old_values::bytes_of_largest() const {
 void old_values::save(std::size_t chunk, std::byte* to) const {
   for (std::size_t k = 0; k < job_.grants.size(); ++k) {
     if (!job_.grants[k].keeps) continue;
-    each_block(job_.grants[k], chunk, [&](std::size_t at, std::size_t bytes, std::size_t) {
-      std::memcpy(to, data_[k] + at, bytes);
-      to += bytes;
-    });
+    each_block(job_.where, job_.grants[k], chunks_[chunk],
+               [&](std::size_t at, std::size_t bytes, std::size_t) {
+                 std::memcpy(to, data_[k] + at, bytes);
+                 to += bytes;
+               });
   }
 }
 
 void old_values::restore(std::size_t chunk, std::size_t first, const std::byte* from) const {
   for (std::size_t k = 0; k < job_.grants.size(); ++k) {
     if (!job_.grants[k].keeps) continue;
-    each_block(job_.grants[k], chunk, [&](std::size_t at, std::size_t bytes, std::size_t of_index) {
-      const std::size_t kept = std::min(bytes, first * of_index);
-      std::memcpy(data_[k] + at + kept, from + kept, bytes - kept);
-      from += bytes;
-    });
+    each_block(job_.where, job_.grants[k], chunks_[chunk],
+               [&](std::size_t at, std::size_t bytes, std::size_t of_index) {
+                 const std::size_t kept = std::min(bytes, first * of_index);
+                 std::memcpy(data_[k] + at + kept, from + kept, bytes - kept);
+                 from += bytes;
+               });
   }
 }
 

@@ -29,9 +29,6 @@ class old_values {
   void save(std::size_t chunk, std::byte* to) const;
   void restore(std::size_t chunk, std::size_t first, const std::byte* from) const;
 
-  template <class Visit>
-  void each_block(const detail::grant& of, std::size_t chunk, Visit visit) const;
-
   const detail::job& job_;
   const plan::partition& chunks_;
   std::vector<std::byte*> data_;

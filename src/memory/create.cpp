@@ -12,6 +12,7 @@
 #include "memory/npy_header.hpp"
 #include "memory/observed.hpp"
 #include "memory/output_file.hpp"
+#include "memory/padding.hpp"
 #include "memory/segment.hpp"
 #include "os/file.hpp"
 #include "os/headroom.hpp"
@@ -108,11 +109,7 @@ output_file begin_output(const std::string& what, const std::filesystem::path& p
                         [&] { return output_file(path, name); });
 }
 
-// What the system calls a bad address has no file behind it any more.
-void write_elements(const os::descriptor& to, const segment& from) try {
-  os::write_all(to, {from.data(), from.data_bytes()}, header_bytes);
-} catch (const os::call_failed& e) {
-  if (e.code() != std::errc::bad_address) throw;
+[[noreturn]] void refuse_cut(const segment& from) {
   const std::size_t expected = from.data_offset() + from.data_bytes();
   const std::size_t found = os::status(from.descriptor()).size_bytes;
   if (found < expected) {
@@ -121,6 +118,34 @@ void write_elements(const os::descriptor& to, const segment& from) try {
   }
   throw memory::malformed("elements of " + from.name() + " that can't be read",
                           "its disk to give them");
+}
+
+// With zeros in their padding. They are read by a system call: of a file that somebody has cut that
+// is an error, where an access would be a fault.
+void write_cleared(const os::descriptor& to, const segment& from, const memory::padding& between) {
+  constexpr std::size_t block_bytes = std::size_t{1} << 20;
+  const std::size_t size = from.element_bytes();
+  const std::size_t bytes = from.data_bytes();
+  std::vector<std::byte> block(
+      std::min(bytes, std::max<std::size_t>(block_bytes / size, 1) * size));
+  for (std::size_t done = 0; done < bytes; done += block.size()) {
+    const std::span part(block.data(), std::min(block.size(), bytes - done));
+    if (os::read_some(from.file(), part, from.data_offset() + done) != part.size()) {
+      refuse_cut(from);
+    }
+    between.clear(part);
+    os::write_all(to, part, header_bytes + done);
+  }
+}
+
+// What the system calls a bad address has no file behind it any more.
+void write_elements(const os::descriptor& to, const element_type& type, const segment& from) try {
+  const memory::padding between(type);
+  if (between) return write_cleared(to, from, between);
+  os::write_all(to, {from.data(), from.data_bytes()}, header_bytes);
+} catch (const os::call_failed& e) {
+  if (e.code() != std::errc::bad_address) throw;
+  refuse_cut(from);
 }
 
 // From the pages that the system has in reserve; false if those are not enough. Their file system
@@ -144,25 +169,26 @@ array create_memory(const element_type& type, std::span<const std::size_t> shape
   const sizes size = sizes_of(what, backing::memory, type, shape);
   require_file_size(what, size);
   require_memory(what, size);
-  return attempt("create " + sized(what, size),
-                 "memory, descriptors and address space (ulimit -v) for it", [&] {
-                   segment::parts parts{.name = "memory", .element_bytes = type.size_bytes};
-                   parts.kind = backing::memory;
-                   parts.data_offset = header_bytes;
-                   parts.data_bytes = size.data_bytes;
-                   parts.writable = true;
-                   parts.made_in_memory = true;
-                   parts.created = true;
-                   const auto header = memory::written(type.description, shape);
-                   if (made_of == pages::normal || !made_of_huge_pages(parts, size, header)) {
-                     parts.file = os::memory_file("shard", size.file_bytes());
-                     os::write_all(parts.file, header, 0);
-                     parts.mapped =
-                         os::mapping(parts.file.get(), size.mapped_bytes(), os::protection::write);
-                     if (made_of == pages::huge) os::prefer_huge_pages(parts.mapped);
-                   }
-                   return array_of(std::move(parts), shape);
-                 });
+  return attempt(
+      "create " + sized(what, size), "memory, descriptors and address space (ulimit -v) for it",
+      [&] {
+        segment::parts parts{
+            .name = "memory", .element_bytes = type.size_bytes, .padding = memory::padding(type)};
+        parts.kind = backing::memory;
+        parts.data_offset = header_bytes;
+        parts.data_bytes = size.data_bytes;
+        parts.writable = true;
+        parts.made_in_memory = true;
+        parts.created = true;
+        const auto header = memory::written(type.description, shape);
+        if (made_of == pages::normal || !made_of_huge_pages(parts, size, header)) {
+          parts.file = os::memory_file("shard", size.file_bytes());
+          os::write_all(parts.file, header, 0);
+          parts.mapped = os::mapping(parts.file.get(), size.mapped_bytes(), os::protection::write);
+          if (made_of == pages::huge) os::prefer_huge_pages(parts.mapped);
+        }
+        return array_of(std::move(parts), shape);
+      });
 }
 
 array create_file(const std::filesystem::path& path, const element_type& type,
@@ -180,7 +206,7 @@ void save_file(const std::filesystem::path& path, const element_type& type,
   output_file output = begin_output(what, path, memory::taking::replaces);
   memory::checked("save " + sized(what, size), "room for it on its disk", [&] {
     write_header(output.file(), type, shape);
-    write_elements(output.file(), *from);
+    write_elements(output.file(), type, *from);
     // Behind the copy: a writer who died in these elements meanwhile counts, too.
     memory::require_whole(from->torn(), "save", from->name());
   });
@@ -200,7 +226,8 @@ detail::array unpublished(const location& at, const detail::element_type& type,
   if (at.kind == backing::named) detail::require_memory(what, size);
   output_file output = detail::begin_output(what, at.path, name);
   return attempt("create " + detail::sized(what, size), "room for it, and address space", [&] {
-    detail::segment::parts parts{.name = at.name, .element_bytes = type.size_bytes};
+    detail::segment::parts parts{
+        .name = at.name, .element_bytes = type.size_bytes, .padding = memory::padding(type)};
     parts.kind = at.kind;
     parts.path = absolute_path(at.path);
     parts.file = output.take_descriptor();

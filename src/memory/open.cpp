@@ -176,7 +176,8 @@ detail::array mapped(const location& at, os::descriptor file, const wanted& want
   if (const auto why = obstacle(found, want.type)) {
     throw malformed(why->what(), why->expected() + "; shard::load converts it");
   }
-  detail::segment::parts parts{.name = at.name, .element_bytes = want.type.size_bytes};
+  detail::segment::parts parts{
+      .name = at.name, .element_bytes = want.type.size_bytes, .padding = padding(want.type)};
   parts.mapped = os::mapping(file.get(), found.data_offset + found.data_bytes, want.protection());
   parts.file = std::move(file);
   parts.data_offset = found.data_offset;

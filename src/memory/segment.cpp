@@ -128,7 +128,18 @@ int segment::event_descriptor(bool create) {
   return event_.get();
 }
 
+void segment::clear_padding() {
+  if (!padding()) return;
+  if (!may_write()) refuse_writing();
+  padding().clear({data(), data_bytes()});
+}
+
 void segment::finish(durability needed) {
+  if (parts_.unfinished && parts_.unfinished->ours()) padding().clear({data(), data_bytes()});
+  finish_cleared(needed);
+}
+
+void segment::finish_cleared(durability needed) {
   if (!parts_.unfinished) {
     if (needed == durability::disk) flush_to_disk();
     return;
@@ -191,6 +202,8 @@ int descriptor_of(const segment& of) noexcept { return of.descriptor(); }
 bool was_created(const segment& of) noexcept { return of.created(); }
 
 void finish(segment& file, durability needed) { file.finish(needed); }
+
+void clear_padding(segment& of) { of.clear_padding(); }
 
 }  // namespace shard::detail
 

@@ -15,6 +15,7 @@
 #include "memory/control.hpp"
 #include "memory/name.hpp"
 #include "memory/output_file.hpp"
+#include "memory/padding.hpp"
 #include "os/descriptor.hpp"
 #include "os/file.hpp"
 #include "os/mapping.hpp"
@@ -54,6 +55,7 @@ class segment {
     std::size_t data_offset = 0;
     std::size_t data_bytes = 0;
     std::size_t element_bytes = 0;
+    memory::padding padding{};  // of its elements
     bool writable = false;
     bool made_in_memory = false;
     std::optional<memory::output_file> unfinished{};
@@ -69,6 +71,7 @@ class segment {
   ~segment();
 
   const std::string& name() const noexcept { return parts_.name; }
+  const os::descriptor& file() const noexcept { return parts_.file; }
   int descriptor() const noexcept { return parts_.file.get(); }
   std::byte* base() const noexcept { return parts_.mapped.base(); }
   std::size_t length_bytes() const noexcept { return parts_.mapped.length_bytes(); }
@@ -118,8 +121,14 @@ class segment {
   // Made by the first call, -1 before, with `create` unset.
   int event_descriptor(bool create);
 
+  const memory::padding& padding() const noexcept { return parts_.padding; }
+  // Of all elements. Throws shard::error unless this may be written to.
+  void clear_padding();
+
   // See buffer::finish. Only the process that created the file may call it.
   void finish(durability needed);
+  // The same for a file whose padding is known to be zeros.
+  void finish_cleared(durability needed);
 
   // Gives a file that was just created its name, unless that is taken; says whether it did. Throws
   // os::call_failed.

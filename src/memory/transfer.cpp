@@ -11,6 +11,7 @@
 #include "memory/attempt.hpp"
 #include "memory/control.hpp"
 #include "memory/footprint.hpp"
+#include "memory/padding.hpp"
 #include "memory/segment.hpp"
 #include "memory/word_copy.hpp"
 #include "shard/detail/sharing.hpp"
@@ -28,6 +29,9 @@ using memory::torn_in;
 constexpr auto relaxed = std::memory_order_relaxed;
 constexpr auto acquire = std::memory_order_acquire;
 constexpr auto release = std::memory_order_release;
+
+// Of elements that are copied through memory of our own on their way.
+constexpr std::size_t block_bytes = 4096;
 
 // The elements that have any of these bytes.
 range elements_of(const segment& of, std::size_t start, bytes_in_stripe bytes) noexcept {
@@ -356,6 +360,25 @@ transfer read_unguarded(const segment& of, std::span<const run> runs, std::byte*
   return {};
 }
 
+// Whoever dies in between, or reads meanwhile without this library, must not find what the padding
+// of the values holds: it is cleared on the way.
+transfer write_cleared(segment& of, std::span<const run> runs, const std::byte* from,
+                       patience how) {
+  const std::size_t size = of.element_bytes();
+  std::size_t longest = 0;
+  for (const run& each : runs) longest = std::max(longest, each.count);
+  memory::clean_copies copies(of.padding(), size, longest, block_bytes);
+  return written(of, runs, how, [&] {
+    for (const run& each : runs) {
+      std::byte* const to = of.data() + each.first * size;
+      copies.each(from, each.count, [&](std::span<const std::byte> block, std::size_t done) {
+        memory::copy_to_shared(to + done, block.data(), block.size());
+      });
+      from += each.count * size;
+    }
+  });
+}
+
 }  // namespace
 
 transfer read_runs(const segment& of, std::span<const run> runs, std::byte* to, patience how) {
@@ -367,6 +390,7 @@ transfer read_runs(const segment& of, std::span<const run> runs, std::byte* to, 
 
 transfer write_runs(segment& of, std::span<const run> runs, const std::byte* from, patience how) {
   require_apart(of, runs, from, "write");
+  if (of.padding()) return write_cleared(of, runs, from, how);
   return written(of, runs, how, [&] {
     const std::size_t size = of.element_bytes();
     for (const run& each : runs) {
@@ -377,12 +401,12 @@ transfer write_runs(segment& of, std::span<const run> runs, const std::byte* fro
 }
 
 transfer fill_run(segment& of, const run& elements, const std::byte* element) {
-  constexpr std::size_t block_bytes = 4096;
   const std::size_t size = of.element_bytes();
   const std::size_t longest =
       std::min(elements.count, std::max<std::size_t>(1, block_bytes / size));
   std::vector<std::byte> block(longest * size);
   for (std::size_t i = 0; i < longest; ++i) std::memcpy(block.data() + i * size, element, size);
+  of.padding().clear(block);
   return written(of, {&elements, 1}, patience::waits, [&] {
     for (std::size_t done = 0; done < elements.count; done += longest) {
       const std::size_t count = std::min(longest, elements.count - done);

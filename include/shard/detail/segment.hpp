@@ -30,10 +30,21 @@ struct dtype_field {
   std::vector<std::size_t> shape;  // of an array inside the struct
 };
 
+// Bytes of an element that belong to no value: padding. Of a byte beside a bit-field only some bits
+// do: the others are `kept`.
+struct gap {
+  std::size_t offset = 0;
+  std::size_t bytes = 0;
+  std::byte kept{0};
+};
+// values: for each byte of an element, its bits that belong to values.
+std::vector<gap> gaps_between(std::span<const std::byte> values);
+
 struct element_type {
   dtype description;
   std::size_t size_bytes = 0;
   std::size_t alignment = 1;
+  std::span<const gap> gaps = {};  // in static memory
 };
 
 struct placed_field {
@@ -77,6 +88,7 @@ void save_file(const std::filesystem::path& path, const element_type& type,
                durability needed);
 // Gives a created file its final name; other segments have theirs, or none.
 void finish(segment& file, durability needed = durability::memory);
+void clear_padding(segment& of);
 
 // Of a handle's segment, see buffer.
 array read_only(const segment& of, std::span<const std::size_t> shape);

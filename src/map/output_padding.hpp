@@ -1,0 +1,41 @@
+// The padding between the fields of what a map writes: zeros, whatever kernels left there.
+#pragma once
+
+#include <cstddef>
+#include <span>
+#include <vector>
+
+#include "board/board.hpp"
+#include "plan/partition.hpp"
+#include "shard/detail/job.hpp"
+#include "shard/range.hpp"
+
+namespace shard::mapping {
+
+class output_padding {
+ public:
+  // data: where the grants' elements are, in their order.
+  output_padding(const detail::job& of, const std::vector<std::byte*>& data);
+
+  // Whether any output has some.
+  explicit operator bool() const noexcept { return !outputs_.empty(); }
+
+  // In the rows that these indices own.
+  void clear(range indices) const noexcept;
+
+  // In the rows of every chunk that was begun, except those whose indices are `completed`
+  // (ascending, apart): a worker that died cleared nothing. Requires: nobody works on the board.
+  void clear_begun(const board::board& on, const plan::partition& chunks,
+                   std::span<const range> completed) const noexcept;
+
+ private:
+  struct output {
+    const detail::grant& granted;
+    std::byte* data;
+  };
+
+  const detail::space& where_;
+  std::vector<output> outputs_;
+};
+
+}  // namespace shard::mapping
