@@ -55,8 +55,8 @@ void add_facts_of_the_dead(failure_record& to, const slot& where) {
   const bool spoke = where.words.spoken.load(std::memory_order_acquire) != 0;
   set_elapsed(to.facts, where, spoke ? where.words.when : now());
   if (!spoke) return;
-  to.frames = where.words.frames.load(std::memory_order_acquire);
-  std::copy_n(where.words.stack, to.frames, to.stack);
+  to.frames = static_cast<std::uint32_t>(where.words.stack.copy(to.stack));
+  to.left_out = static_cast<std::uint32_t>(where.words.stack.left_out());
 }
 
 }  // namespace

@@ -29,6 +29,7 @@
 #include <string_view>
 
 #include "board/tail.hpp"
+#include "os/stack_record.hpp"
 #include "os/usage.hpp"
 
 namespace shard::board {
@@ -49,7 +50,7 @@ struct budgets {
   unsigned crashes = 2;
   unsigned kills = 100;
   bool isolates_timeouts =
-      false;  // false: a chunk that takes too long too often is condemned whole
+      false;                     // false: a chunk that takes too long too often is condemned whole
   std::size_t max_timeouts = 0;  // of a run; what would need one more is not tried. 0: no limit
   std::size_t max_failures = 0;  // indices that a run may give up; more end it. 0: no limit
 };
@@ -111,12 +112,11 @@ struct failure_facts {
   os::usage used = {};
 };
 struct failure_record {
-  static constexpr std::size_t deepest = 64;  // frames of a stack
-
   failure_facts facts;
   std::atomic<std::uint32_t> ready;  // 1: complete; its writer may have died before that
   std::uint32_t frames;              // code addresses in `stack`, innermost first
-  std::uint64_t stack[deepest];
+  std::uint32_t left_out;            // frames behind the first stack_record::innermost ones
+  std::uint64_t stack[os::stack_record::room];
   std::uint32_t error_bytes;
   char errors[tail::capacity];  // the end of what the worker had written to stderr
   char what[1024];
@@ -135,14 +135,13 @@ struct condemned_part {
 };
 
 // What a dying worker can still say, from a signal or exit handler. Complete when `spoken`, but for
-// the stack, whose frames are counted as they are found.
+// the stack, which has the frames that were found until then.
 struct last_words {
   std::atomic<std::uint32_t> spoken;
   std::int32_t signal;  // 0: it called exit()
   std::int32_t exit_status;
-  std::atomic<std::uint32_t> frames;
   std::chrono::nanoseconds when;  // by the steady clock
-  std::uint64_t stack[failure_record::deepest];
+  os::stack_record stack;
   char what[376];
 };
 

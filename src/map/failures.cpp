@@ -9,6 +9,7 @@
 #include <utility>
 
 #include "map/exception_text.hpp"
+#include "os/stack_text.hpp"
 #include "os/symbols.hpp"
 
 namespace shard::mapping {
@@ -41,6 +42,9 @@ std::vector<std::string> stack_of(const board::failure_record& record) {
     return frames;
   }
   for (std::uint32_t k = 0; k < record.frames; ++k) {
+    if (k == os::stack_record::innermost && record.left_out != 0) {
+      frames.push_back(os::frames_left_out(record.left_out));
+    }
     frames.push_back(os::text_of(os::place_of(record.stack[k]), 0));
   }
   return frames;

@@ -3,6 +3,7 @@
 #include <algorithm>
 #include <iterator>
 #include <ostream>
+#include <span>
 #include <sstream>
 #include <string_view>
 #include <utility>
@@ -17,7 +18,7 @@ using mapping::indices_in;
 
 // What a printed report tells: failures, and of each of them frames and lines of stderr.
 constexpr std::size_t most_shown = 20;
-constexpr std::size_t most_frames = 8;
+constexpr std::size_t most_frames = 12;
 constexpr std::size_t longest_frame = 240;
 constexpr std::size_t most_lines = 5;
 constexpr std::size_t longest_line = 200;
@@ -58,7 +59,7 @@ void print_line(std::ostream& to, const failure& one) {
 }
 
 // The C and C++ libraries: the innermost of their frames are how a program ends: raise, abort, …
-bool of_the_system(std::string_view frame) {
+bool of_a_system_library(std::string_view frame) {
   constexpr std::string_view libraries[]{"libc.so", "libstdc++.so", "libgcc_s.so", "libm.so"};
   const std::size_t in = frame.rfind(" in ");
   const std::string_view place = in == std::string_view::npos ? frame : frame.substr(in + 4);
@@ -66,26 +67,63 @@ bool of_the_system(std::string_view frame) {
                              [place](std::string_view name) { return place.starts_with(name); });
 }
 
+// Code that the program's author didn't write: libraries, and templates of their headers. A
+// function template's name has the returned type before it.
+bool of_the_system(std::string_view frame) {
+  if (of_a_system_library(frame) || frame.find(" at /usr/") != std::string_view::npos) return true;
+  const std::string_view name = frame.substr(0, frame.find('('));
+  const std::string_view last = name.substr(name.find_last_of(' ', name.size() - 1) + 1);
+  return last.starts_with("std::") || last.starts_with("__gnu_cxx::") || name.starts_with("std::");
+}
+
 std::string cut(const std::string& text, std::size_t bytes) {
   return text.size() <= bytes ? text : text.substr(0, bytes) + "...";
 }
 
-// From the program's own code on; a run of equal frames, which a recursion leaves, once.
-void print_stack(std::ostream& to, const std::vector<std::string>& stack) {
-  auto frame = std::ranges::find_if_not(stack, of_the_system);
-  if (frame == stack.end()) frame = stack.begin();
-  std::size_t lines = 0;
-  while (frame != stack.end()) {
-    if (lines++ == most_frames) {
-      to << "\n    and " << plural(static_cast<std::size_t>(stack.end() - frame), "frame")
-         << " more";
-      return;
+// "(41234 frames are left out)"
+bool is_a_remark(std::string_view line) { return line.starts_with('(') && line.ends_with(')'); }
+
+// The lines of a printed stack: the program's own frames, and less far to the left those of
+// libraries, of which many in a row are counted.
+std::vector<std::string> printed_frames(std::span<const std::string> stack) {
+  constexpr std::size_t few = 3;
+  std::vector<std::string> lines;
+  for (std::size_t at = 0; at < stack.size();) {
+    const std::string& frame = stack[at];
+    std::size_t end = at + 1;
+    if (is_a_remark(frame)) {
+      lines.push_back("    " + frame);
+    } else if (!of_the_system(frame)) {
+      while (end < stack.size() && stack[end] == frame) ++end;
+      lines.push_back("    in " + cut(frame, longest_frame));
+      if (end - at > 1) lines.back() += ", " + std::to_string(end - at) + " times";
+    } else {
+      while (end < stack.size() && !is_a_remark(stack[end]) && of_the_system(stack[end])) ++end;
+      const std::size_t shown = end - at <= few ? end - at : few - 1;
+      for (std::size_t k = at; k < at + shown; ++k) {
+        lines.push_back("      in " + cut(stack[k], longest_frame));
+      }
+      const std::size_t more = end - at - shown;
+      if (more != 0) lines.push_back("      and " + plural(more, "frame") + " more of libraries");
     }
-    const auto next =
-        std::find_if(frame, stack.end(), [&](const std::string& other) { return other != *frame; });
-    to << "\n    in " << cut(*frame, longest_frame);
-    if (next - frame > 1) to << ", " << next - frame << " times";
-    frame = next;
+    at = end;
+  }
+  return lines;
+}
+
+// From the program's own code on, to the kernel.
+void print_stack(std::ostream& to, const std::vector<std::string>& stack) {
+  auto first = std::ranges::find_if_not(stack, of_a_system_library);
+  if (first == stack.end()) first = stack.begin();
+  const std::vector<std::string> lines = printed_frames({first, stack.end()});
+  constexpr std::size_t outermost = 5;
+  const bool all = lines.size() <= most_frames;
+  for (std::size_t k = 0; k < lines.size(); ++k) {
+    if (!all && k == most_frames - outermost) {
+      to << "\n    and " << plural(lines.size() - most_frames, "line") << " more";
+      k = lines.size() - outermost;
+    }
+    to << "\n" << lines[k];
   }
 }
 

@@ -6,6 +6,7 @@
 #include <unistd.h>
 #include <unwind.h>
 
+#include <atomic>
 #include <bit>
 #include <csignal>
 #include <cstdlib>
@@ -84,18 +85,15 @@ std::uint64_t pc_of(const ucontext_t&) { return 0; }
 void undo_call(ucontext_t&) {}
 #endif
 
+// A stack that leads back to itself would be walked for ever.
+constexpr std::size_t deepest = std::size_t{1} << 20;
+
 struct walk {
-  std::span<std::uint64_t> frames;
-  std::atomic<std::uint32_t>& count;
+  stack_record& to;
+  std::uint64_t base;   // frames above it are not walked; 0: all are
   std::uint64_t from;   // 0: not known; it is the frame that a signal has interrupted
   bool inside = false;  // past the frames of the handler itself
 };
-
-void add(walk& to, std::uint64_t pc) {
-  const std::uint32_t end = to.count.load(std::memory_order_relaxed);
-  to.frames[end] = pc;
-  to.count.store(end + 1, std::memory_order_release);
-}
 
 _Unwind_Reason_Code step(_Unwind_Context* at, void* given) {
   walk& here = *static_cast<walk*>(given);
@@ -107,8 +105,9 @@ _Unwind_Reason_Code step(_Unwind_Context* at, void* given) {
   }
   // Below a thread's first function there is nothing, which is told in more than one way.
   if (pc <= 1 || pc == ~std::uint64_t{0}) return _URC_NORMAL_STOP;
-  if (here.count.load(std::memory_order_relaxed) == here.frames.size()) return _URC_NORMAL_STOP;
-  add(here, interrupted != 0 ? pc : pc - 1);
+  if (here.base != 0 && _Unwind_GetCFA(at) > here.base) return _URC_NORMAL_STOP;
+  if (here.to.depth() == deepest) return _URC_NORMAL_STOP;
+  here.to.add(interrupted != 0 ? pc : pc - 1);
   return _URC_NO_REASON;
 }
 
@@ -131,19 +130,19 @@ void on_fatal_signal(void (*last)(int signal, std::optional<fault> at,
   }
 }
 
-void walk_stack(interruption where, std::span<std::uint64_t> frames,
-                std::atomic<std::uint32_t>& count) noexcept {
+void walk_stack(interruption where, const void* base, stack_record& to) noexcept {
   auto& context = *static_cast<ucontext_t*>(where.context);
-  walk whole{frames, count, pc_of(context)};
+  const bool in_first_thread = ::syscall(SYS_gettid) == ::getpid();
+  const std::uint64_t end = in_first_thread ? std::bit_cast<std::uintptr_t>(base) : 0;
+  walk whole{to, end, pc_of(context)};
   _Unwind_Backtrace(step, &whole);
-  if (count.load(std::memory_order_relaxed) > 1 || !registers_are_known || frames.size() < 2)
-    return;
+  if (to.depth() > 1 || !registers_are_known) return;
   // No code that the unwinder knows: most likely a call through a null or wild pointer. What the
   // kernel saved is what the unwinder begins with, so that it can be told to begin with the caller.
-  if (count.load(std::memory_order_relaxed) == 0) add(whole, pc_of(context));
+  if (to.depth() == 0) to.add(pc_of(context));
   const ucontext_t saved = context;
   undo_call(context);
-  walk rest{frames, count, pc_of(context)};
+  walk rest{to, end, pc_of(context)};
   _Unwind_Backtrace(step, &rest);
   context = saved;
 }

@@ -2,10 +2,9 @@
 // effect for the calling process from now on, and is meant to be called once in it.
 #pragma once
 
-#include <atomic>
-#include <cstdint>
 #include <optional>
-#include <span>
+
+#include "os/stack_record.hpp"
 
 namespace shard::os {
 
@@ -30,14 +29,14 @@ struct fault {
 void on_fatal_signal(void (*last)(int signal, std::optional<fault> at,
                                   interruption where)) noexcept;
 
-// The code addresses of an interrupted stack, innermost first, into `frames`, as many as it has
-// room for; `count`, 0 at first, counts them as they are found. First comes the instruction that
-// was interrupted, then one byte inside each call that has not returned. A call through a pointer
-// to no code is told by that pointer, and then by who called. It reads the stack, and faults if
-// that is spoilt: what must be said is said before. Asynchronously safe where the C++ library's
-// unwinder is: with the GNU C library 2.35 and newer.
-void walk_stack(interruption where, std::span<std::uint64_t> frames,
-                std::atomic<std::uint32_t>& count) noexcept;
+// Writes down the code addresses of an interrupted stack, innermost first. First comes the
+// instruction that was interrupted, then one byte inside each call that has not returned. A call
+// through a pointer to no code is told by that pointer, and then by who called. In the process's
+// first thread the walk ends where the stack reaches `base`, the frame address of a function; null:
+// it goes to the end. The walk reads the stack, and faults if that is spoilt: what must be said is
+// said before. Asynchronously safe where the C++ library's unwinder is: with the GNU C library 2.35
+// and newer.
+void walk_stack(interruption where, const void* base, stack_record& to) noexcept;
 
 // Calls `last` when anything calls exit(), before all exit handlers registered until now. It must
 // not return.

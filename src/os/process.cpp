@@ -57,6 +57,22 @@ std::optional<ending> wait_for(int pidfd, int options) noexcept {
   return ending{.signal = found.si_status, .used = usage_of(used)};
 }
 
+// SIGXCPU comes at the soft limit, SIGKILL at the hard one, or from somebody who kills. The system
+// counts in ticks there, and tells exactly what the dead have used: the one may be less than the
+// other, most of all on a busy machine.
+std::optional<std::chrono::seconds> spent(const rlimit& limit, const ending& how) noexcept {
+  rlim_t most = RLIM_INFINITY;
+  if (how.signal == SIGKILL) most = limit.rlim_max;
+  if (how.signal == SIGXCPU && limit.rlim_cur != RLIM_INFINITY) {
+    most = limit.rlim_cur - 1;  // each of these signals has raised it by a second
+  }
+  if (most == RLIM_INFINITY) return std::nullopt;
+  const std::chrono::duration<double> used = how.used.user + how.used.system;
+  const double nearly_all = 0.95 * static_cast<double>(most) - 0.5;
+  if (how.signal == SIGKILL && used.count() < nearly_all) return std::nullopt;
+  return std::chrono::seconds(most);
+}
+
 // As fork(), but the parent gets no signal when the child ends. The C library's own fork can't do
 // that; its handlers, which keep the heap's locks in order for callers with threads, don't run.
 pid_t fork_quietly() noexcept {
@@ -105,7 +121,14 @@ void process::kill() const noexcept {
   ::syscall(SYS_pidfd_send_signal, pidfd_.get(), SIGKILL, nullptr, 0);
 }
 
-std::optional<ending> process::reap() const noexcept { return wait_for(pidfd_.get(), WNOHANG); }
+std::optional<ending> process::reap() const noexcept {
+  // It has its limits until it is reaped; a kernel may have changed them.
+  rlimit limit{RLIM_INFINITY, RLIM_INFINITY};
+  ::prlimit(pid_, RLIMIT_CPU, nullptr, &limit);
+  std::optional<ending> how = wait_for(pidfd_.get(), WNOHANG);
+  if (how) how->spent = spent(limit, *how);
+  return how;
+}
 
 ending process::wait() const noexcept { return wait_for(pidfd_.get(), 0).value_or(ending{}); }
 

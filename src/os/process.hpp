@@ -20,6 +20,8 @@ struct ending {
   int signal = 0;  // that killed it; 0: it exited
   int exit_status = 0;
   usage used = {};
+  // The limit on its processor time (RLIMIT_CPU), if the system has killed it for reaching that.
+  std::optional<std::chrono::seconds> spent = {};
 };
 
 const char* name_of_signal(int signal) noexcept;  // without its SIG; async-signal-safe

@@ -10,6 +10,7 @@
 #include <utility>
 
 #include "os/anonymous.hpp"
+#include "os/thread_stack.hpp"
 
 namespace shard::pool {
 namespace {
@@ -83,12 +84,14 @@ void run_serial(const crew& all, const on_tick& report_progress) {
 void run_on_threads(const crew& all, const on_tick& report_progress) {
   const unsigned slots = all.board.size().slots;
   // The run's threads are gone when it is over, unless the program uses oneTBB itself: a later map
-  // in processes can then fork.
+  // in processes can then fork. Such a program's threads have the stacks that it has given them.
   oneapi::tbb::task_scheduler_handle threads{oneapi::tbb::attach{}};
   finish_line line(slots);
   {
     const oneapi::tbb::global_control enough(oneapi::tbb::global_control::max_allowed_parallelism,
                                              slots + 1);
+    const oneapi::tbb::global_control as_deep(oneapi::tbb::global_control::thread_stack_size,
+                                              os::own_stack_bytes());
     oneapi::tbb::task_arena arena(static_cast<int>(slots), 0);
     unsigned started = 0;
     try {

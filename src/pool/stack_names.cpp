@@ -1,19 +1,21 @@
 #include "pool/stack_names.hpp"
 
-#include <cstdio>
+#include <algorithm>
 #include <cstring>
 #include <map>
 #include <string>
 #include <string_view>
+#include <utility>
 #include <vector>
 
+#include "os/stack_text.hpp"
 #include "os/symbols.hpp"
 
 namespace shard::pool {
 namespace {
 
-constexpr std::size_t most_named = 100;    // stacks of one run
-constexpr std::size_t longest_name = 400;  // a template's can have any length
+constexpr std::size_t most_named = 100;  // stacks of one run
+constexpr std::size_t longest_name = 200;
 constexpr std::string_view below_kernels = "shard::mapping::chunk_runner::";
 
 // Between the kernel and the chunk runner.
@@ -25,16 +27,30 @@ bool calls_kernels(const os::code_line& one) {
 class namer {
  public:
   // From the innermost frame to the kernel: what is below that is the same in every stack.
-  std::vector<os::code_line> lines_of(const board::failure_record& record) {
+  std::string text_of(const board::failure_record& record) {
+    constexpr std::size_t innermost = os::stack_record::innermost;
     std::vector<os::code_line> lines;
+    std::size_t before = 0;  // lines of the innermost frames, where some behind them are left out
     for (std::uint32_t k = 0; k < record.frames; ++k) {
+      if (k == innermost) before = lines.size();
       const known& here = at(record.stack[k]);
       if (here.below_kernels) break;
       lines.insert(lines.end(), here.lines.begin(), here.lines.end());
     }
     // A kernel that was compiled into its caller has no other name than that one's.
     while (lines.size() > 1 && calls_kernels(lines.back())) lines.pop_back();
-    return lines;
+    if (record.left_out == 0) before = 0;
+    std::vector<std::string> frames;
+    for (os::code_line& one : lines) {
+      one.function = os::brief_function(one.function);
+      frames.push_back(os::text_of(one, longest_name));
+    }
+    const auto middle =
+        frames.begin() + static_cast<std::ptrdiff_t>(std::min(before, frames.size()));
+    std::vector<std::string> told = os::folded({frames.begin(), middle});
+    before = told.size();
+    for (std::string& one : os::folded({middle, frames.end()})) told.push_back(std::move(one));
+    return os::joined_ends(told, before, record.left_out, sizeof record.names - 1);
   }
 
  private:
@@ -64,12 +80,7 @@ void name_stacks(const board::board& on) {
   for (board::failure_record& record : on.failures()) {
     if (record.ready.load(std::memory_order_acquire) == 0 || record.frames == 0) continue;
     if (++named > most_named) return;
-    std::string text;
-    for (const os::code_line& one : names.lines_of(record)) {
-      const std::string line = os::text_of(one, longest_name) + "\n";
-      if (text.size() + line.size() >= sizeof record.names) break;
-      text += line;
-    }
+    const std::string text = names.text_of(record);
     std::memcpy(record.names, text.c_str(), text.size() + 1);
     // Release: pairs with the acquire of whoever makes the report.
     record.named.store(1, std::memory_order_release);

@@ -194,7 +194,7 @@ void supervisor::staff(unsigned slot) {
   seats_[slot].killed_for.reset();
   at.left.store(board::leaving::not_yet, std::memory_order_relaxed);
   at.words.spoken.store(0, std::memory_order_relaxed);
-  at.words.frames.store(0, std::memory_order_relaxed);
+  at.words.stack.clear();
   at.preparing.store(0, std::memory_order_relaxed);
   struct context {
     worker_start what;
@@ -373,6 +373,16 @@ struct supervisor::cause {
   bool blames = true;
 };
 
+std::string spent_all_time(const os::ending& how) {
+  const std::chrono::duration<double> used = how.used.user + how.used.system;
+  std::array<char, 160> text{};
+  std::snprintf(text.data(), text.size(),
+                " by the system: the worker had used %.3g s of processor time, and a process may "
+                "use %lld s (RLIMIT_CPU, ulimit -t)",
+                used.count(), static_cast<long long>(how.spent->count()));
+  return text.data();
+}
+
 supervisor::cause supervisor::cause_of(unsigned slot, const os::ending& how) {
   const board::slot& at = board_.at(slot);
   const bool spoke = at.words.spoken.load(std::memory_order_acquire) != 0;
@@ -382,7 +392,21 @@ supervisor::cause supervisor::cause_of(unsigned slot, const os::ending& how) {
   }
   const std::string name =
       "signal " + std::to_string(how.signal) + " (SIG" + os::name_of_signal(how.signal) + ")";
+  if (how.spent) {
+    return {board::failure_kind::signal, how.signal, name + spent_all_time(how)};
+  }
   if (how.signal != SIGKILL) {
+    if (!spoke && how.signal == SIGSEGV) {
+      // Its handler has a stack of its own in the worker's first thread only.
+      return {board::failure_kind::signal, how.signal,
+              name +
+                  ", which the crash handler was not called for: perhaps a stack overflow in a "
+                  "thread that the kernel started"};
+    }
+    if (!spoke && how.signal == SIGXFSZ) {
+      return {board::failure_kind::signal, how.signal,
+              name + ": a file was to grow beyond the limit (RLIMIT_FSIZE, ulimit -f)"};
+    }
     if (!spoke) return {board::failure_kind::signal, how.signal, name};
     // The handler may have died of another one.
     return {board::failure_kind::signal, at.words.signal, at.words.what};

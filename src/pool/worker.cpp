@@ -21,6 +21,7 @@
 #include "os/memory_pressure.hpp"
 #include "os/output.hpp"
 #include "os/process.hpp"
+#include "os/stack_overflow.hpp"
 
 namespace shard::pool {
 namespace {
@@ -51,6 +52,7 @@ struct worker_context {
   int errors_pipe = -1;
   std::vector<mapped> mappings;
   std::vector<int> signs_of_life;
+  const void* stack_base = nullptr;  // below it are frames of kernels, and those that call them
 };
 worker_context context;  // of this process
 
@@ -114,6 +116,14 @@ void name_place(writer& to, int signal, const std::byte* address) {
   to.number(reinterpret_cast<std::uintptr_t>(address), 16);
 }
 
+void name_stack(writer& to, const os::overflown_stack& stack) {
+  to << ": stack overflow";
+  if (stack.size_bytes == 0) return;
+  to << ", beyond the ";
+  to.number(stack.size_bytes / 1024, 10);
+  to << " KiB that " << (stack.by_ulimit ? "ulimit -s allows" : "the stack of this thread has");
+}
+
 void crashed(int signal, std::optional<os::fault> at, os::interruption where) {
   board::last_words& words = *context.words;
   words.signal = signal;
@@ -123,14 +133,17 @@ void crashed(int signal, std::optional<os::fault> at, os::interruption where) {
     to << "signal ";
     to.number(static_cast<unsigned>(signal), 10);
     to << " (SIG" << os::name_of_signal(signal) << ")";
-    if (at && at->is_told) {
+    const bool is_told = at && at->is_told;
+    if (const auto stack = is_told ? os::stack_overflow_at(where, at->address) : std::nullopt) {
+      name_stack(to, *stack);
+    } else if (is_told) {
       name_place(to, signal, static_cast<const std::byte*>(at->address));
     } else if (at) {
       to << " at an address that no pointer can have";
     }
   }
   words.spoken.store(1, std::memory_order_release);
-  os::walk_stack(where, words.stack, words.frames);
+  os::walk_stack(where, context.stack_base, words.stack);
 }
 
 void flush_output() {
@@ -246,6 +259,7 @@ bool takes_a_break() {
 
 void work(const worker_start& start) {
   const crew& all = start.all;
+  context.stack_base = __builtin_frame_address(0);
   context.signs_of_life = start.signs_of_life;
   os::on_exit_called(exited);
   os::on_fatal_signal(crashed);

@@ -2,8 +2,10 @@
 
 #include <gmock/gmock.h>
 #include <gtest/gtest.h>
+#include <pthread.h>
 #include <signal.h>
 #include <sys/mman.h>
+#include <sys/resource.h>
 #include <unistd.h>
 
 #include <chrono>
@@ -12,11 +14,13 @@
 #include <cstdlib>
 #include <cstring>
 #include <fstream>
+#include <functional>
 #include <numeric>
 #include <sstream>
 #include <string>
 #include <vector>
 
+#include "os/thread_stack.hpp"
 #include "process/leftovers.hpp"
 #include "refusal.hpp"
 #include "shard/shard.hpp"
@@ -101,6 +105,102 @@ TEST_F(Timeout, IsCheckedForSense) {
   };
   EXPECT_TRUE(mentions(map({.timeout = -1s}), {"timeout", "-1", "0 to 1e9"}));
   EXPECT_TRUE(mentions(map({.timeout_factor = 1e300}), {"timeout_factor", "1e+300"}));
+}
+
+// ---- Limits of the system's own ----
+
+using SystemLimit = shard_test::leaves_nothing;
+
+shard::report try_each(const shard::options& how, std::size_t indices,
+                       const std::function<void(std::size_t)>& kernel) {
+  shard::counter done;
+  return shard::try_map(how, indices, shard::reduce(done), [&](std::size_t i, auto& count) {
+    kernel(i);
+    ++count;
+  });
+}
+
+void limit_own(__rlimit_resource what, rlim_t soft, rlim_t hard) {
+  const rlimit limit{soft, hard};
+  if (setrlimit(what, &limit) != 0) std::abort();
+}
+
+// SIGKILL at the hard limit, SIGXCPU at the soft one. Neither is a kill from outside.
+TEST_F(SystemLimit, OfProcessorTimeIsToldAsThatAndGoesOnTheBudgetOfCrashes) {
+  const shard::report run =
+      try_each({.workers = 2, .grain = 1, .retries = 0, .keep_going = true}, 2, [](std::size_t i) {
+        limit_own(RLIMIT_CPU, 1, i == 0 ? 1 : RLIM_INFINITY);
+        volatile int turns = 0;
+        while (turns >= 0) turns = (turns + 1) % 1000;
+      });
+  ASSERT_THAT(run.failures(), SizeIs(2));
+  for (const shard::failure& one : run.failures()) {
+    EXPECT_EQ(one.kind, "signal");
+    EXPECT_EQ(one.signal, one.indices.first == 0 ? SIGKILL : SIGXCPU);
+    EXPECT_THAT(one.what, HasSubstr("by the system: the worker had used"));
+    EXPECT_THAT(one.what, HasSubstr("a process may use 1 s (RLIMIT_CPU, ulimit -t)"));
+  }
+}
+
+TEST_F(SystemLimit, OfProcessorTimeIsNotBlamedForAKillFromOutside) {
+  const shard::report run = try_each({.workers = 1, .retries_kill = 0}, 1, [](std::size_t) {
+    limit_own(RLIMIT_CPU, 100, 100);
+    raise(SIGKILL);
+  });
+  ASSERT_THAT(run.failures(), SizeIs(1));
+  EXPECT_EQ(run.failures()[0].kind, "killed");
+}
+
+TEST_F(SystemLimit, OfFileSizesIsToldAsThat) {
+  const shard_test::folder here;
+  const shard::report run = try_each({.workers = 1, .retries = 0}, 1, [&](std::size_t) {
+    std::ofstream file(here / "large");
+    limit_own(RLIMIT_FSIZE, 100, 100);
+    file << std::string(1000, 'x') << std::flush;
+  });
+  ASSERT_THAT(run.failures(), SizeIs(1));
+  EXPECT_EQ(run.failures()[0].signal, SIGXFSZ);
+  EXPECT_THAT(run.failures()[0].what, HasSubstr("RLIMIT_FSIZE, ulimit -f"));
+}
+
+// Three quarters of the calling thread's stack, which has so many bytes.
+int use_stack(std::size_t of) {
+  const std::size_t bytes = of / 4 * 3;
+  auto* const frame = static_cast<volatile char*>(__builtin_alloca(bytes));
+  for (std::size_t k = 0; k < bytes; k += 1024) frame[k] = 1;
+  return frame[0];
+}
+
+TEST_F(SystemLimit, OfTheStackIsTheCallersInEveryExecutor) {
+  using shard::executor;
+  for (const executor where : {executor::serial, executor::processes, executor::threads}) {
+    shard::buffer<int> out(4);
+    const std::size_t stack = shard::os::own_stack_bytes();
+    shard::map({.workers = 2, .grain = 1, .run_on = where}, out,
+               [=](std::size_t) { return use_stack(stack); });
+    EXPECT_EQ(std::accumulate(out.begin(), out.end(), 0), 4);
+  }
+  // A thread's that has more than the others.
+  pthread_attr_t large;
+  pthread_attr_init(&large);
+  pthread_attr_setstacksize(&large, std::size_t{48} << 20);
+  pthread_t thread{};
+  int sum = 0;
+  pthread_create(
+      &thread, &large,
+      [](void* to) -> void* {
+        shard::buffer<int> out(4);
+        const std::size_t stack = shard::os::own_stack_bytes();
+        EXPECT_GE(stack, std::size_t{48} << 20);
+        shard::map({.workers = 2, .grain = 1, .run_on = executor::threads}, out,
+                   [=](std::size_t) { return use_stack(stack); });
+        *static_cast<int*>(to) = std::accumulate(out.begin(), out.end(), 0);
+        return nullptr;
+      },
+      &sum);
+  pthread_join(thread, nullptr);
+  pthread_attr_destroy(&large);
+  EXPECT_EQ(sum, 4);
 }
 
 // ---- Memory ----

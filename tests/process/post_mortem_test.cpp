@@ -3,8 +3,10 @@
 
 #include <gmock/gmock.h>
 #include <gtest/gtest.h>
+#include <pthread.h>
 #include <signal.h>
 #include <stdio.h>
+#include <sys/resource.h>
 #include <unistd.h>
 
 #include <algorithm>
@@ -226,6 +228,17 @@ FRAME int overflow(int depth) {
   frame[0] = static_cast<char>(depth);
   return depth > 0 ? overflow(depth + 1) + frame[0] : 0;
 }
+FRAME int pong(int depth);
+FRAME int ping(int depth) {
+  volatile char frame[1024];
+  frame[0] = static_cast<char>(depth);
+  return depth > 0 ? pong(depth + 1) + frame[0] : 0;
+}
+FRAME int pong(int depth) {
+  volatile char frame[512];
+  frame[0] = static_cast<char>(depth);
+  return depth > 0 ? ping(depth + 1) + frame[0] : 0;
+}
 FRAME __attribute__((no_sanitize("undefined"))) void call_nothing() {
   void (*volatile nothing)() = nullptr;
   nothing();
@@ -275,11 +288,91 @@ TEST_F(PostMortem, NamesWhoDividedByZero) {
   EXPECT_THAT(one.stack[0], HasSubstr("divide"));
 }
 
-TEST_F(PostMortem, NamesWhoOverflowedTheStack) {
+shard::report a_report_of(const shard::failure& one) {
+  return {40, {{0, victim}, {victim + 1, 40}}, {one}, {}, {}};
+}
+
+std::size_t frames_left_out(const std::vector<std::string>& stack) {
+  std::size_t sum = 0;
+  for (const std::string& line : stack) {
+    if (line.starts_with('(') && line.ends_with(" left out)")) sum += std::stoul(line.substr(1));
+  }
+  return sum;
+}
+
+// Of 8000 frames and more, through one function or through several in turn.
+TEST_F(PostMortem, NamesTheKernelHoweverDeepTheStackIs) {
   if (!shard::os::symbols_are_known) GTEST_SKIP() << "built without libbacktrace";
-  const shard::failure one = autopsy([] { overflow(1); });
+  for (const auto& fail : {+[] { overflow(1); }, +[] { kept = ping(1); }}) {
+    const shard::failure one = autopsy(fail);
+    EXPECT_EQ(one.signal, SIGSEGV);
+    EXPECT_LT(one.stack.size(), 30u) << joined(one.stack);
+    EXPECT_GT(frames_left_out(one.stack), 1000u) << joined(one.stack);
+    EXPECT_THAT(joined(one.stack), HasSubstr(" times"));
+    EXPECT_THAT(one.stack.front(), HasSubstr("post_mortem_test.cpp:"));
+    EXPECT_THAT(one.stack.back(), HasSubstr("post_mortem_test.cpp:"));
+    EXPECT_THAT(joined(one.stack), Not(HasSubstr("chunk_runner")));
+    std::ostringstream text;
+    text << a_report_of(one);
+    EXPECT_THAT(text.str(), HasSubstr(one.stack.back()));
+  }
+}
+
+std::string beyond(rlim_t bytes) { return "beyond the " + std::to_string(bytes / 1024) + " KiB"; }
+
+TEST_F(PostMortem, TellsAStackOverflowAndHowLargeTheStackIs) {
+#if !defined(__x86_64__) && !defined(__aarch64__)
+  GTEST_SKIP() << "the stack pointer is not known on this machine";
+#endif
+  rlimit limit{};
+  getrlimit(RLIMIT_STACK, &limit);
+  if (limit.rlim_cur == RLIM_INFINITY) GTEST_SKIP() << "stacks have no limit";
+  const std::size_t too_large = limit.rlim_cur + (std::size_t{1} << 20);
+  for (const std::function<void()>& fail :
+       {std::function<void()>([] { overflow(1); }), std::function<void()>([=] {
+          // All at once, from its lower end on.
+          static_cast<volatile char*>(__builtin_alloca(too_large))[0] = 1;
+        })}) {
+    const shard::failure one = autopsy(fail);
+    EXPECT_EQ(one.kind, "signal");
+    EXPECT_EQ(one.signal, SIGSEGV);
+    EXPECT_EQ(one.what, "signal 11 (SIGSEGV): stack overflow, " + beyond(limit.rlim_cur) +
+                            " that ulimit -s allows");
+  }
+}
+
+// There it is that thread's stack.
+TEST_F(PostMortem, TellsAStackOverflowWhereAThreadMaps) {
+#if !defined(__x86_64__) && !defined(__aarch64__)
+  GTEST_SKIP() << "the stack pointer is not known on this machine";
+#endif
+  pthread_attr_t small;
+  pthread_attr_init(&small);
+  pthread_attr_setstacksize(&small, std::size_t{1} << 20);
+  pthread_t thread{};
+  shard::report run;
+  pthread_create(
+      &thread, &small,
+      [](void* to) -> void* {
+        *static_cast<shard::report*>(to) =
+            try_each({.workers = 1, .retries = 0, .keep_going = true, .allow_threads = true}, 1,
+                     [](std::size_t) { overflow(1); });
+        return nullptr;
+      },
+      &run);
+  pthread_join(thread, nullptr);
+  pthread_attr_destroy(&small);
+  ASSERT_THAT(run.failures(), SizeIs(1));
+  EXPECT_EQ(run.failures()[0].what, "signal 11 (SIGSEGV): stack overflow, " + beyond(1 << 20) +
+                                        " that the stack of this thread has");
+}
+
+// The handler needs a stack of its own, which such a thread has not.
+TEST_F(PostMortem, SaysWhatItCanOfAStackOverflowInAThreadThatTheKernelStarted) {
+  if (shard_test::sanitized) GTEST_SKIP() << "sanitizers give threads such stacks";
+  const shard::failure one = autopsy([] { std::thread([] { overflow(1); }).join(); });
   EXPECT_EQ(one.signal, SIGSEGV);
-  EXPECT_GE(from(one.stack, "overflow").size(), 10u) << joined(one.stack);
+  EXPECT_THAT(one.what, HasSubstr("perhaps a stack overflow in a thread"));
 }
 
 TEST_F(PostMortem, NamesWhoCalledANullOrWildPointer) {
@@ -488,6 +581,36 @@ TEST_F(PostMortem, PrintsAParagraphForEachFailure) {
   // The program's own code first: raise() is the C library's.
   EXPECT_THAT(all, testing::ContainsRegex("SIGSEGV\\)\n    in [^\n]*in_the_depth[^\n]*\n"
                                           "    in [^\n]*on_the_way_down"));
+}
+
+// Frames of libraries stand further to the right, and many in a row are counted.
+TEST_F(PostMortem, PrintsTheProgramsOwnFramesSoThatTheyStandOut) {
+  shard::failure one{.chunk = victim, .indices = {victim, victim + 1}, .kind = "signal"};
+  one.stack = {"raise in libc.so.6+0x1",
+               "mine() at /home/a/mine.cpp:1",
+               "std::a() at /usr/include/c++/12/a:1",
+               "bool std::b<...>(int) in program+0x1",
+               "std::c() at /usr/include/c++/12/a:3",
+               "std::d() at /usr/include/c++/12/a:4",
+               "(1000 frames are left out)",
+               "std::e() at /usr/include/c++/12/a:5",
+               "kernel(std::string) at /home/a/mine.cpp:2"};
+  std::ostringstream text;
+  text << a_report_of(one);
+  EXPECT_THAT(text.str(), HasSubstr("\n    in mine() at /home/a/mine.cpp:1"
+                                    "\n      in std::a() at /usr/include/c++/12/a:1"
+                                    "\n      in bool std::b<...>(int) in program+0x1"
+                                    "\n      and 2 frames more of libraries"
+                                    "\n    (1000 frames are left out)"
+                                    "\n      in std::e() at /usr/include/c++/12/a:5"
+                                    "\n    in kernel(std::string) at /home/a/mine.cpp:2"));
+  // Of many, those at both ends.
+  one.stack.clear();
+  for (int k = 0; k < 50; ++k) one.stack.push_back("f" + std::to_string(k) + "() at /mine.cpp:1");
+  std::ostringstream many;
+  many << a_report_of(one);
+  EXPECT_THAT(many.str(), HasSubstr("in f6() at /mine.cpp:1\n    and 38 lines more\n    in f45()"));
+  EXPECT_THAT(many.str(), HasSubstr("in f49() at"));
 }
 
 TEST_F(PostMortem, PrintsOneLineAndNoCommandsToATerminal) {
