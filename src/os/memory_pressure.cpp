@@ -1,6 +1,11 @@
 #include "os/memory_pressure.hpp"
 
+#include <fcntl.h>
+#include <sys/resource.h>
+#include <unistd.h>
+
 #include <algorithm>
+#include <cstdlib>
 #include <span>
 #include <sstream>
 #include <string>
@@ -25,6 +30,29 @@ std::size_t private_bytes(const std::filesystem::path& root) {
     }
   }
   return sum_kib * 1024;
+}
+
+// statm: size resident shared …, in pages.
+memory_glance glance_at_own_memory() noexcept {
+  static const std::size_t page = static_cast<std::size_t>(::sysconf(_SC_PAGESIZE));
+  memory_glance found;
+  struct rusage used {};
+  if (::getrusage(RUSAGE_SELF, &used) == 0) {
+    found.faulted_bytes = static_cast<std::size_t>(used.ru_minflt) * page;
+  }
+  const int file = ::open("/proc/self/statm", O_RDONLY | O_CLOEXEC);
+  if (file < 0) return found;
+  char text[128];
+  const ssize_t length = ::read(file, text, sizeof text - 1);
+  ::close(file);
+  if (length <= 0) return found;
+  text[length] = '\0';
+  char* at = text;
+  std::strtoull(at, &at, 10);
+  const std::size_t resident = std::strtoull(at, &at, 10);
+  const std::size_t shared = std::strtoull(at, &at, 10);
+  found.anonymous_bytes = (resident - std::min(shared, resident)) * page;
+  return found;
 }
 
 std::optional<std::size_t> kills_for_memory(const std::filesystem::path& root) {

@@ -234,6 +234,37 @@ TEST_F(MemoryLimit, ReplacesAWorkerThatTakesTooMuchAndBlamesNobody) {
   EXPECT_THAT(text.str(), HasSubstr("replaced for taking too much memory"));
 }
 
+// However fast they leak, none begins a chunk with more than the limit.
+TEST_F(MemoryLimit, IsExceededByWhatOneChunkTakesAtMost) {
+  if (shard_test::sanitized) GTEST_SKIP() << "a sanitizer takes memory, too";
+  constexpr std::size_t each = std::size_t{16} << 20;
+  constexpr std::size_t limit = std::size_t{64} << 20;
+  shard::buffer<int> had(60);  // chunks that this one's worker had leaked for
+  const shard::report run =
+      shard::map({.workers = 2, .grain = 1, .memory_limit_bytes = limit}, had, [](std::size_t) {
+        static int chunks = 0;  // of this process
+        leak(each);
+        return chunks++;
+      });
+  EXPECT_GE(run.counts().replacements, 12u);
+  EXPECT_THAT(had, testing::Each(testing::Lt(static_cast<int>(limit / each))));
+}
+
+// What overwrites inherited memory is new only to the worker.
+TEST_F(MemoryLimit, CountsWhatAWorkerOverwritesOfTheCallers) {
+  constexpr std::size_t each = std::size_t{4} << 20;
+  std::vector<char> callers(40 * each, 'x');
+  shard::buffer<int> out(40);
+  const shard::report run =
+      shard::map({.workers = 1, .grain = 1, .memory_limit_bytes = std::size_t{16} << 20}, out,
+                 [&callers](std::size_t i) {
+                   std::memset(callers.data() + i * each, 1, each);
+                   usleep(20'000);
+                   return 1;
+                 });
+  EXPECT_GE(run.counts().replacements, 1u);
+}
+
 // Each does something before it leaves.
 TEST_F(MemoryLimit, BelowWhatAWorkerBeginsWithCostsReplacementsAlone) {
   shard::buffer<int> out(30);
