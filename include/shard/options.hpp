@@ -76,9 +76,9 @@ struct options {
   // Limit on a worker's private dirty memory, for kernels that leak. Buffers do not count, since
   // they are shared. Memory that a worker has from the caller and only reads does not count either.
   // shard replaces a worker above the limit by a fresh process at the next chunk boundary. So a
-  // worker exceeds the limit by at most what one chunk takes, or what short chunks take within 2 ms.
-  // shard looks less often, every 50 ms or more, at memory of the caller's that a worker overwrites.
-  // 0 (default): no limit. In processes only. SHARD_MEMORY_LIMIT_BYTES
+  // worker exceeds the limit by at most what one chunk takes, or what short chunks take within 2
+  // ms. shard looks less often, every 50 ms or more, at memory of the caller's that a worker
+  // overwrites. 0 (default): no limit. In processes only. SHARD_MEMORY_LIMIT_BYTES
   std::optional<std::size_t> memory_limit_bytes = {};
 
   // How often a whole chunk is run again after its worker died in it (default 2; at most 200), and

@@ -32,9 +32,9 @@ struct failure {
   // The stack of the worker when the signal came: the innermost function first, the kernel last.
   // Each is "function at file:line" where the program was built with -g, else
   // "function in program+0x1234". Long template arguments are "<...>". Repeats are told once:
-  // ", 12 times" behind a function, or a line "(these 3 frames 12 times)". Of a deep stack the middle
-  // is missing, and a line says how much: "(41234 frames are left out)". Empty for other kinds, and
-  // for signals that no handler sees.
+  // ", 12 times" behind a function, or a line "(these 3 frames 12 times)". Of a deep stack the
+  // middle is missing, and a line says how much: "(41234 frames are left out)". Empty for other
+  // kinds, and for signals that no handler sees.
   std::vector<std::string> stack = {};
 
   // The last lines that the worker had written to stderr, at most 2 KiB. Can have any bytes.
