@@ -289,7 +289,7 @@ TEST_F(PostMortem, NamesWhoDividedByZero) {
 }
 
 shard::report a_report_of(const shard::failure& one) {
-  return {40, {{0, victim}, {victim + 1, 40}}, {one}, {}, {}};
+  return {{{{0, victim}, {victim + 1, 40}}, {{victim, victim + 1}}, {}}, {one}, {}, {}};
 }
 
 std::size_t frames_left_out(const std::vector<std::string>& stack) {
