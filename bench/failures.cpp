@@ -480,6 +480,77 @@ workload idle(const settings& with) {
           [=] { return static_cast<double>(look_at_idle_run(with).*Of); }};
 }
 
+// --- throwing_rows: 1% of the rows throw; what they cost, against as many bare throws and catches
+// ------------------------------------------------------------------------------------------------
+
+std::size_t rows_that_completed(const shard::report& run) {
+  std::size_t sum = 0;
+  for (const shard::range part : run.completed()) sum += part.size();
+  return sum;
+}
+
+struct throwing_rows {
+  explicit throwing_rows(const settings& with)
+      : score(with.quick ? std::size_t{100'000} : std::size_t{10'000'000}), workers(with.workers) {}
+
+  double run(std::size_t one_in) {
+    const double took = time_of([&] {
+      const shard::report report =
+          shard::try_map({.workers = workers, .keep_going = true}, score, [one_in](std::size_t i) {
+            if (i % one_in == 0) throw std::invalid_argument("no data");
+            return static_cast<float>(i);
+          });
+      require(rows_that_completed(report) == score.size() - (score.size() + one_in - 1) / one_in,
+              "another number of rows than those that have data");
+    });
+    return took;
+  }
+
+  // The same chunks walked, of which almost nothing throws, are what is left out.
+  double measure() {
+    const std::size_t bad = score.size() / 100;
+    const double few = run(1000);
+    const double many = run(100);
+    const double bare = time_of([&] {
+      for (std::size_t k = 0; k < bad; ++k) {
+        try {
+          throw std::invalid_argument("no data");
+        } catch (const std::exception& caught) {
+          require(caught.what() != nullptr, "no text");
+        }
+      }
+    });
+    return std::max(0.0, (many - few) * static_cast<double>(workers)) / (0.9 * bare);
+  }
+
+  shard::buffer<float> score;
+  unsigned workers;
+};
+
+workload throws(const settings& with) {
+  auto rows = std::make_shared<throwing_rows>(with);
+  return {[=] { return rows->run(100), 0; }, [=] { return rows->measure(); }};
+}
+
+// --- crashing_rows: 0.1% of the rows crash; deaths for each of them
+// ------------------------------------------------------------------------------------------------
+
+workload crashes(const settings& with) {
+  const std::size_t n = with.quick ? 20'000 : 1'000'000;
+  auto score = std::make_shared<shard::buffer<float>>(n);
+  const auto run = [=] {
+    const shard::report report =
+        shard::try_map({.workers = with.workers, .keep_going = true}, *score, [](std::size_t i) {
+          if (i % 1000 == 7) std::_Exit(1);
+          return static_cast<float>(i);
+        });
+    require(rows_that_completed(report) == n - n / 1000,
+            "another number of rows than those that don't crash");
+    return static_cast<double>(report.counts().deaths) / static_cast<double>(n / 1000);
+  };
+  return {[=] { return run(), 0; }, run};
+}
+
 }  // namespace
 
 std::vector<budget> failures_budgets() {
@@ -494,6 +565,8 @@ std::vector<budget> failures_budgets() {
   add("crash_large", "100 ms", 1, crash_large);
   add("idle_wakeups", "none in 1 s", 0, idle<&activity::wakeups>);
   add("idle_time", "0 ns in 1 s", 0, idle<&activity::processor_ns>);
+  add("throwing_rows", "a bare throw", 5, throws);
+  add("crashing_rows", "a death for each", 2, crashes);
   add("timeout_50ms", "10 ms", 1, timeout(50ms, 41));
   add("timeout_200ms", "20 ms", 1, timeout(200ms, 21));
   return all;

@@ -4,11 +4,13 @@
 
 #include <algorithm>
 #include <atomic>
+#include <csetjmp>
 #include <cstddef>
 #include <cstdint>
 #include <cstdio>
 #include <deque>
 #include <functional>
+#include <map>
 #include <set>
 #include <span>
 #include <string>
@@ -16,6 +18,7 @@
 
 #include "board/board.hpp"
 #include "board/owner.hpp"
+#include "board/recovery.hpp"
 #include "os/anonymous.hpp"
 
 namespace shard_test {
@@ -29,16 +32,19 @@ struct errand {
   std::function<void(std::size_t)> on_chunk{};  // called inside the kernel, with the chunk
   std::size_t indices = 1;                      // in each chunk
   std::set<std::size_t> poison{};               // indices at which the kernel always throws
+  std::set<std::size_t> deadly{};               // indices at which the worker always dies
+  std::map<std::size_t, unsigned> accidents{};  // indices at which it dies so often, then no more
+  std::size_t longest = ~std::size_t{0};        // more indices than so at a time: it throws
   bool in_place = false;                        // also adds one to a cell for each index
   std::size_t undo_chunks = 1;                  // whose cells the undo memory has room for
 };
 
 // The board of one run and, behind it in the same shared memory, the outputs.
 //
-// Index i writes two words of output, adds one to a cell, and adds to the accumulators: i + 1 to
-// word 0, and one to the i-th group of four bits in the words after it. So an accumulator says
-// exactly of which indices it is the reduction. A chunk's ordered partial is a number that depends
-// on the order of its indices, and their count.
+// Index i writes two words of output, notes where its piece began, adds one to a cell, and adds to
+// the accumulators: i + 1 to word 0, and one to the i-th group of four bits in the words after it.
+// So an accumulator says exactly of which indices it is the reduction. A chunk's ordered partial is
+// a number that depends on the order of its indices, and their count.
 class ledger {
  public:
   using word = std::atomic<std::uint64_t>;
@@ -49,7 +55,8 @@ class ledger {
               .slots = what_.slots,
               .partial_bytes = 2 * sizeof(std::uint64_t),
               .accumulator_bytes = what_.accumulates ? words() * sizeof(std::uint64_t) : 0,
-              .undo_bytes = what_.in_place ? what_.undo_chunks * cells_bytes() : 0},
+              .undo_bytes = what_.in_place ? what_.undo_chunks * cells_bytes() : 0,
+              .units = indices()},
         memory_(shard::board::board::size_bytes(size_) + outputs_bytes(),
                 shard::os::sharing::with_children),
         board_(memory_.base(), size_),
@@ -65,8 +72,10 @@ class ledger {
   const shard::os::anonymous_memory& memory() const { return memory_; }
   std::size_t indices() const { return what_.chunks * what_.indices; }
   // Outputs, cells, and what is inside.
-  std::span<word> outputs() const { return {outputs_, 3 * indices() + what_.slots}; }
+  std::span<word> outputs() const { return {outputs_, 5 * indices() + 2 * what_.slots}; }
   std::span<word> inside() const { return outputs().last(what_.slots); }
+  // Of each slot, the index + 1 that its worker has died at, by its own fault.
+  std::span<word> died_at() const { return outputs().last(2 * what_.slots).first(what_.slots); }
 
   // The chunk whose kernel runs in a slot, + 1; 0: none.
   std::uint64_t inside(unsigned slot) const {
@@ -87,7 +96,34 @@ class ledger {
     shard::board::owner owner_;
   };
 
-  void work(unsigned slot) const { worker(*this, slot)->work(); }
+  // False: its worker has died in a kernel.
+  bool work(unsigned slot) const {
+    return work(slot, [](shard::board::owner& all) { all.work(); });
+  }
+  template <class Steps>
+  bool work(unsigned slot, const Steps& steps) const {
+    worker here(*this, slot);
+    if (setjmp(desks_[slot].grave) != 0) return false;
+    steps(*here.operator->());
+    return true;
+  }
+
+  // Holds a worker's death in its kernel against what it ran.
+  void mourn(unsigned slot) const {
+    shard::board::judge(board_, slot, shard::board::failure_kind::signal, 11, 0, "died",
+                        what_.policy.allowed);
+    inside()[slot].store(0);
+    died_at()[slot].store(0);
+  }
+
+  // As a supervisor does it: until the slot has nothing to do. Returns how many died meanwhile.
+  std::size_t work_on(unsigned slot) const {
+    for (std::size_t deaths = 0;; ++deaths) {
+      if (work(slot)) return deaths;
+      mourn(slot);
+      if ((board_.controls() & shard::board::exhausted) != 0) return deaths + 1;
+    }
+  }
 
   // What is wrong with what slot has published; empty: nothing is. Safe while owners work.
   std::string fault_in(unsigned slot) const {
@@ -146,16 +182,14 @@ class ledger {
   }
 
   // Whether an index was given up, alone or with its chunk.
-  bool given_up(std::size_t index) const {
-    const std::size_t chunk = index / what_.indices;
-    const std::size_t offset = index % what_.indices;
-    bool any = false;
-    for (const shard::board::condemned_part& part : board_.condemned_parts()) {
-      if (part.chunk.load(std::memory_order_acquire) != chunk + 1) continue;
-      any = true;
-      if (offset >= part.first && offset < part.last) return true;
+  bool given_up(std::size_t index) const { return board_.is_lost(index); }
+  // Where the calls of the kernel began that the results are made of: indices, ascending.
+  std::vector<std::uint64_t> cuts() const {
+    std::vector<std::uint64_t> found;
+    for (std::size_t i = 0; i < indices(); ++i) {
+      if (!given_up(i) && begin_of(i).load(std::memory_order_relaxed) == i + 1) found.push_back(i);
     }
-    return !any && verdict_on(chunk).condemned();
+    return found;
   }
   // Whether all of a chunk was.
   bool condemned(std::size_t chunk) const {
@@ -180,8 +214,9 @@ class ledger {
   struct desk {
     const ledger* of;
     unsigned slot;
-    shard::board::task task = {
-        run_piece, [](const void*, std::byte*) {}, count, this, {undo_bytes, save, restore, this}};
+    mutable std::jmp_buf grave{};  // to where its worker goes that dies
+    shard::board::task task = {run_piece, [](const void*, std::byte*) {},    count, first,
+                               this,      {undo_bytes, save, restore, this}, true};
 
     desk(const ledger* given, unsigned at) : of(given), slot(at) {}
     desk(const desk&) = delete;
@@ -189,11 +224,14 @@ class ledger {
 
     static const desk& at(const void* context) { return *static_cast<const desk*>(context); }
     static bool run_piece(const void* context, const shard::board::piece& what, std::byte* partial,
-                          std::byte* accumulators, shard::board::description& error) noexcept {
+                          std::byte* accumulators, shard::board::description* error) noexcept {
       return at(context).of->run(at(context).slot, what, partial, accumulators, error);
     }
     static std::size_t count(const void* context, std::size_t) {
       return at(context).of->what_.indices;
+    }
+    static std::size_t first(const void* context, std::size_t chunk) {
+      return chunk * at(context).of->what_.indices;
     }
     static std::size_t undo_bytes(const void* context, std::size_t) {
       return at(context).of->cells_bytes();
@@ -204,10 +242,10 @@ class ledger {
         reinterpret_cast<word*>(to)[k].store(of.cell(chunk * of.what_.indices + k).load());
       }
     }
-    static void restore(const void* context, std::size_t chunk, std::size_t first,
+    static void restore(const void* context, std::size_t chunk, std::size_t first, std::size_t last,
                         const std::byte* from) {
       const ledger& of = *at(context).of;
-      for (std::size_t k = first; k < of.what_.indices; ++k) {
+      for (std::size_t k = first; k < std::min(last, of.what_.indices); ++k) {
         of.cell(chunk * of.what_.indices + k).store(reinterpret_cast<const word*>(from)[k].load());
       }
     }
@@ -216,9 +254,10 @@ class ledger {
   std::size_t words() const { return 1 + (indices() + 15) / 16; }
   std::size_t cells_bytes() const { return what_.indices * sizeof(word); }
   std::size_t outputs_bytes() const {
-    const std::size_t bytes = (3 * indices() + what_.slots) * sizeof(word);
+    const std::size_t bytes = (5 * indices() + 2 * what_.slots) * sizeof(word);
     return (bytes + 4095) / 4096 * 4096;
   }
+  word& begin_of(std::size_t index) const { return outputs_[4 * indices() + index]; }
   word& cell(std::size_t index) const { return outputs_[2 * indices() + index]; }
   static std::uint64_t first_value(std::size_t index) { return 100 + index; }
 
@@ -230,7 +269,7 @@ class ledger {
 
   // The kernel. A piece that throws has spoilt the accumulators, its cells and half its output.
   bool run(unsigned slot, const shard::board::piece& what, std::byte* partial,
-           std::byte* accumulators, shard::board::description& error) const {
+           std::byte* accumulators, shard::board::description* error) const {
     constexpr auto relaxed = std::memory_order_relaxed;
     const std::size_t chunk = what.chunk;
     inside()[slot].store(chunk + 1, relaxed);
@@ -245,19 +284,36 @@ class ledger {
     for (std::size_t k = what.first; k < last && !throws; ++k) {
       const std::size_t i = chunk * what_.indices + k;
       outputs_[2 * i].store(i + 1, relaxed);
+      begin_of(i).store(chunk * what_.indices + what.first + 1, relaxed);
       ordered[0].store(fold(ordered[0].load(relaxed), i), relaxed);
       if (what_.accumulates) add(sums, i);
       if (what_.in_place) cell(i).store(cell(i).load(relaxed) + 1, relaxed);
       if (what_.on_chunk && k == what.first) what_.on_chunk(chunk);
-      throws = what_.poison.contains(i) ||
+      if (dies_at(i)) die(slot, i);
+      throws = what_.poison.contains(i) || last - what.first > what_.longest ||
                (k + 1 == last && verdict_on(chunk).errors < throws_of(chunk));
       if (throws) break;
       outputs_[2 * i + 1].store(i + 3, relaxed);
       ordered[1].store(ordered[1].load(relaxed) + 1, relaxed);
     }
-    if (throws) std::snprintf(error, sizeof error, "chunk %zu threw", chunk);
+    if (throws && error != nullptr) std::snprintf(*error, sizeof *error, "chunk %zu threw", chunk);
     inside()[slot].store(0, relaxed);
     return !throws;
+  }
+
+  // As a signal would end it: nothing more of the owner is run.
+  [[noreturn]] void die(unsigned slot, std::size_t index) const {
+    died_at()[slot].store(index + 1, std::memory_order_relaxed);
+    std::longjmp(desks_[slot].grave, 1);
+  }
+  bool dies_at(std::size_t index) const {
+    if (what_.deadly.contains(index)) return true;
+    const auto found = what_.accidents.find(index);
+    if (found == what_.accidents.end()) return false;
+    word& so_far = outputs_[3 * indices() + index];
+    if (so_far.load(std::memory_order_relaxed) == found->second) return false;
+    so_far.fetch_add(1, std::memory_order_relaxed);
+    return true;
   }
 
   bool written(std::size_t index) const {
@@ -289,12 +345,11 @@ class ledger {
     const shard::board::budgets& allowed = what_.policy.allowed;
     for (std::size_t chunk = 0; chunk < what_.chunks; ++chunk) {
       const shard::board::verdict judged = verdict_on(chunk);
-      const bool failed = judged.errors > allowed.errors || judged.crashes > allowed.crashes;
-      const bool given_up = judged.kills > allowed.kills ||
-                            judged.failed_probes > shard::board::verdict::most_failed_probes;
-      const standing expected = given_up ? standing::condemned
-                                : failed ? standing::quarantined
-                                         : standing::good;
+      const bool failed = judged.errors > allowed.errors || judged.crashes > allowed.crashes ||
+                          (judged.crashes != 0 && allowed.by_index);
+      const standing expected = judged.kills > allowed.kills ? standing::condemned
+                                : failed                     ? standing::quarantined
+                                                             : standing::good;
       const bool threw_out = expected != standing::good || judged.errors == throws_of(chunk);
       if (judged.state == expected && threw_out) continue;
       return "chunk " + std::to_string(chunk) +

@@ -81,9 +81,12 @@ struct options {
   // overwrites. 0 (default): no limit. In processes only. SHARD_MEMORY_LIMIT_BYTES
   std::optional<std::size_t> memory_limit_bytes = {};
 
-  // How often a whole chunk is run again after its worker died in it (default 2; at most 200), and
-  // after its kernel threw (default 0; at most 100). Then ever smaller parts of it are, until it is
-  // known which indices fail. SHARD_RETRIES, SHARD_RETRIES_ERROR
+  // How often something is run again after its worker died in it (default 1; at most 200), and how
+  // often a whole chunk is after its kernel threw (default 0; at most 100). An index is given up
+  // when its worker has died in it once more than so: a kernel that is called for one index at a
+  // time shows that index by its second death, the first one being that of its chunk. A kernel that
+  // is called for ranges is searched for the indices that fail alone, once a whole chunk has failed
+  // so often. SHARD_RETRIES, SHARD_RETRIES_ERROR
   std::optional<unsigned> retries = {};
   std::optional<unsigned> retries_error = {};
 

@@ -40,6 +40,9 @@ concept widens_to = detail::widens<From, To>();
 //                       small states, and where the order of merging could change a bit, as in
 //                       floating point. false: one state for each worker, merged in no promised
 //                       order. For states of which no order can change a bit, small or large.
+//   R::in_place         may be left out; false: accumulators touch the state only when they are made
+//                       and in store(). An exception then costs nothing but its own index. true,
+//                       or left out: what was added since the last commit is added again.
 //   state_bytes()       size of a state; doesn't change while the reducer lives. A state is a block
 //                       of that size filled with zeros, in memory that other processes read: it
 //                       must mean the same there, so no pointers. Aligned to 64 bytes; an ordered
@@ -167,6 +170,7 @@ class sum : public detail::adds_by_accumulator {
  public:
   class accumulator;
   static constexpr bool ordered = std::is_floating_point_v<T>;
+  static constexpr bool in_place = false;
 
   sum() = default;
   template <class X>
@@ -190,6 +194,7 @@ class counter : public detail::adds_by_accumulator {
  public:
   class accumulator;
   static constexpr bool ordered = false;
+  static constexpr bool in_place = false;
 
   counter() = default;
   template <class X>
@@ -304,6 +309,7 @@ class extreme : public adds_by_accumulator {
  public:
   class accumulator;
   static constexpr bool ordered = false;
+  static constexpr bool in_place = false;
 
   // Whether there is no value yet: nothing was offered, or only NaNs.
   bool empty() const noexcept { return !best_.found; }

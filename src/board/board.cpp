@@ -13,21 +13,36 @@ constexpr std::size_t page = 4096;
 
 constexpr std::size_t pages(std::size_t bytes) { return (bytes + page - 1) / page * page; }
 
+// Units are marked in words of so many.
+constexpr std::uint64_t word_bits = 64;
+constexpr std::size_t words_of_bits(std::size_t bits) { return bits / word_bits + 1; }
+
+// The bits of word `index` that stand for [first, last).
+constexpr std::uint64_t bits_in(std::uint64_t index, std::uint64_t first, std::uint64_t last) {
+  const std::uint64_t begin = index * word_bits;
+  const std::uint64_t low = first > begin ? first - begin : 0;
+  const std::uint64_t high = last - begin < word_bits ? last - begin : word_bits;
+  const std::uint64_t below =
+      high == word_bits ? ~std::uint64_t{0} : (std::uint64_t{1} << high) - 1;
+  return below >> low << low;
+}
+
 // Where each part of a board begins; every part on a page of its own, so that what is never used
 // (verdicts and failures of a quiet run, the tail of a log) is never touched.
 struct offsets {
   explicit offsets(const dimensions& of)
       : slots(page),
         failures(slots + pages(of.slots * sizeof(slot))),
-        condemned(failures + pages(board::failure_capacity * sizeof(failure_record))),
-        verdicts(condemned + pages(board::condemned_capacity * sizeof(condemned_part))),
+        verdicts(failures + pages(board::failure_capacity * sizeof(failure_record))),
         logs(verdicts + pages(of.chunks * sizeof(verdict))),
         partials(logs + pages(of.slots * of.chunks * sizeof(std::uint64_t))),
         areas(partials + pages(of.chunks * of.partial_bytes)),
         undo(areas + pages(2 * of.slots * board::stride_words(of) * sizeof(std::uint64_t))),
-        end(undo + pages(of.slots * of.undo_bytes)) {}
+        lost(undo + pages(of.slots * of.undo_bytes)),
+        untried(lost + pages(words_of_bits(of.units) * sizeof(std::uint64_t))),
+        end(untried + pages(words_of_bits(of.units) * sizeof(std::uint64_t))) {}
 
-  std::size_t slots, failures, condemned, verdicts, logs, partials, areas, undo, end;
+  std::size_t slots, failures, verdicts, logs, partials, areas, undo, lost, untried, end;
 };
 
 template <class T>
@@ -61,24 +76,26 @@ void add_facts_of_the_dead(failure_record& to, const slot& where) {
 
 }  // namespace
 
-void verdict::add(failure_kind kind, const budgets& allowed) noexcept {
+void verdict::add(failure_kind kind, const budgets& allowed, bool may_hang_again) noexcept {
   if (kind == failure_kind::killed || kind == failure_kind::out_of_memory) {
-    if (++kills > allowed.kills) state = standing::condemned;
-  } else if (state == standing::quarantined) {
-    if (++failed_probes > most_failed_probes) state = standing::condemned;
-  } else {
-    const bool over =
-        kind == failure_kind::exception ? ++errors > allowed.errors : ++crashes > allowed.crashes;
-    const bool isolates = kind != failure_kind::timeout || allowed.isolates_timeouts;
-    if (over) state = isolates ? standing::quarantined : standing::condemned;
+    kills = static_cast<std::uint16_t>((kills + 1u) & 0x3fff);
+    if (kills > allowed.kills) state = standing::condemned;
+    return;
   }
-}
-
-void condemned_part::note(std::uint64_t of, std::uint64_t from, std::uint64_t to) noexcept {
-  first = from;
-  last = to;
-  // Release: pairs with the acquire of whoever reads the parts.
-  chunk.store(of + 1, std::memory_order_release);
+  if (state == standing::quarantined) {
+    // A throw leaves its worker alive, and what is left of a kernel's budget of throws with it.
+    const bool forgiven =
+        kind == failure_kind::exception && allowed.by_index && errors < allowed.errors;
+    forgiven ? static_cast<void>(++errors) : static_cast<void>(++failed_probes);
+  } else if (kind == failure_kind::exception) {
+    if (++errors > allowed.errors) state = standing::quarantined;
+  } else if (++crashes > allowed.crashes || allowed.by_index) {
+    const bool isolates =
+        kind != failure_kind::timeout || allowed.isolates_timeouts || allowed.by_index;
+    state = isolates ? standing::quarantined : standing::condemned;
+  }
+  const bool hopeless = kind == failure_kind::timeout && !may_hang_again;
+  if (hopeless && state != standing::condemned) state = standing::untried;
 }
 
 std::size_t board::size_bytes(const dimensions& of) noexcept { return offsets(of).end; }
@@ -88,12 +105,13 @@ board::board(std::byte* memory, const dimensions& of) noexcept : size_(of) {
   shared_ = part<shared_part>(memory, 0);
   slots_ = part<slot>(memory, where.slots);
   failures_ = part<failure_record>(memory, where.failures);
-  condemned_ = part<condemned_part>(memory, where.condemned);
   verdicts_ = part<std::atomic<verdict>>(memory, where.verdicts);
   logs_ = part<std::atomic<std::uint64_t>>(memory, where.logs);
   partials_ = memory + where.partials;
   areas_ = part<std::atomic<std::uint64_t>>(memory, where.areas);
   undo_ = memory + where.undo;
+  lost_ = part<std::atomic<std::uint64_t>>(memory, where.lost);
+  untried_ = part<std::atomic<std::uint64_t>>(memory, where.untried);
 }
 
 std::uint64_t board::covered(unsigned slot) const noexcept { return snapshot(slot).covered; }
@@ -176,36 +194,47 @@ std::size_t board::failures_lost() const noexcept {
   return count - failures().size();
 }
 
-// Other owners note other chunks at the same time; the same part is noted by one after the other.
-bool board::condemn(std::uint64_t chunk, std::uint64_t first, std::uint64_t last) const noexcept {
-  const auto is_it = [&](const condemned_part& one) {
-    return one.chunk.load(std::memory_order_acquire) == chunk + 1 && one.first == first &&
-           one.last == last;
-  };
-  if (std::ranges::any_of(condemned_parts(), is_it)) return true;
-  std::uint64_t index = shared_->condemned.load(std::memory_order_relaxed);
-  do {
-    if (index >= shared_places()) return false;
-  } while (!shared_->condemned.compare_exchange_weak(index, index + 1, std::memory_order_relaxed));
-  condemned_[index].note(chunk, first, last);
-  return true;
+bool board::has_room() const noexcept {
+  return shared_->failures.load(std::memory_order_relaxed) < failure_capacity;
 }
 
-void board::condemn_rest(unsigned slot, std::uint64_t chunk, std::uint64_t first,
-                         std::uint64_t last) const noexcept {
-  if (condemn(chunk, first, last)) return;
-  // Whoever dies in writing this place is followed by one who writes the same there. A place that
-  // is counted first, as above, would be lost.
-  condemned_[shared_places() + slot].note(chunk, first, last);
+// Owners mark units of their own chunks, but share words with others. Relaxed: readers that matter
+// see the commit that passes over a unit, and with it the mark.
+void board::give_up(std::uint64_t first, std::uint64_t last, loss why) const noexcept {
+  constexpr auto relaxed = std::memory_order_relaxed;
+  for (std::uint64_t k = first / word_bits; k * word_bits < last; ++k) {
+    const std::uint64_t all = bits_in(k, first, last);
+    // Comes first: of a unit that is lost already, nobody could tell why.
+    if (why == loss::untried) untried_[k].fetch_or(all & ~lost_[k].load(relaxed), relaxed);
+    const std::uint64_t fresh = all & ~lost_[k].fetch_or(all, relaxed);
+    if (why == loss::failed && fresh != 0) {
+      shared_->given_up.fetch_add(static_cast<std::uint64_t>(std::popcount(fresh)), relaxed);
+    }
+  }
 }
 
-bool board::can_condemn_parts() const noexcept {
-  return shared_->condemned.load(std::memory_order_relaxed) < shared_places();
+bool board::is_lost(std::uint64_t unit) const noexcept {
+  return (lost_[unit / word_bits].load(std::memory_order_relaxed) >> unit % word_bits & 1) != 0;
 }
 
-std::span<condemned_part> board::condemned_parts() const noexcept {
-  const std::uint64_t count = shared_->condemned.load(std::memory_order_acquire);
-  return {condemned_, count < shared_places() ? count : condemned_capacity};
+bool board::is_untried(std::uint64_t unit) const noexcept {
+  return (untried_[unit / word_bits].load(std::memory_order_relaxed) >> unit % word_bits & 1) != 0;
+}
+
+std::uint64_t board::next_lost(std::uint64_t first, std::uint64_t last) const noexcept {
+  for (std::uint64_t k = first / word_bits; k * word_bits < last; ++k) {
+    const std::uint64_t found = lost_[k].load(std::memory_order_relaxed) & bits_in(k, first, last);
+    if (found != 0) return k * word_bits + static_cast<std::uint64_t>(std::countr_zero(found));
+  }
+  return last;
+}
+
+std::size_t board::given_up() const noexcept {
+  return shared_->given_up.load(std::memory_order_relaxed);
+}
+
+std::size_t board::note_timeout() const noexcept {
+  return shared_->timeouts.fetch_add(1, std::memory_order_relaxed);
 }
 
 void board::note_time(std::chrono::nanoseconds took) const noexcept {

@@ -10,12 +10,17 @@
 //  2. A log entry never moves or changes. Its chunk is committed exactly when the entry's index is
 //     below the `covered` of the slot's published area.
 //  3. The published area of a slot is at every moment the exact reduction of the entries of its log
-//     that lie below `covered`, without what is condemned of them, and of the first `probed`
-//     indices of the next entry, if that is in quarantine. One store, of the commit word, moves it.
+//     that lie below `covered`, and of the first `probed` units of the next entry, if that entry is
+//     in quarantine; in both, without the units that are lost. One store, of the commit word, moves
+//     the published area.
 //  4. Only a slot's owner writes its log, areas and commit word; while a slot has none, the (one)
 //     supervisor may append to the log and mend the claiming mark.
 //  5. The old values of what entries [covered, saved) change in place are in the slot's undo
-//  memory.
+//     memory.
+//  6. A lost unit stays lost. A unit is marked as lost before a commit passes over it, and after
+//     that no kernel runs on it. A unit that is committed as done is never marked.
+//  7. What the notes of a quarantine hold (search_notes) decides how the search goes on, and never
+//     what the results are: whoever dies between two of those stores costs an attempt, no unit.
 #pragma once
 
 #include <atomic>
@@ -41,18 +46,21 @@ struct dimensions {
   std::size_t partial_bytes = 0;      // of one chunk's ordered reductions
   std::size_t accumulator_bytes = 0;  // of one slot's commutative reductions
   std::size_t undo_bytes = 0;         // of one slot's undo memory: the largest chunk's, or more
+  std::size_t units = 0;              // of all chunks: what can be given up one by one
 };
 
 // How often a chunk may fail, by the kind of failure, before it is put into quarantine, or
-// condemned.
+// condemned. And what a whole run may lose.
 struct budgets {
   unsigned errors = 0;
-  unsigned crashes = 2;
+  unsigned crashes = 1;
   unsigned kills = 100;
-  bool isolates_timeouts =
-      false;                     // false: a chunk that takes too long too often is condemned whole
+  // false: a chunk that takes too long too often is condemned whole. Asks nothing of kernels by
+  // index: an index that hangs is known from its first try alone.
+  bool isolates_timeouts = false;
+  bool by_index = false;  // each call of the kernel is for one unit: the first death shows which
   std::size_t max_timeouts = 0;  // of a run; what would need one more is not tried. 0: no limit
-  std::size_t max_failures = 0;  // indices that a run may give up; more end it. 0: no limit
+  std::size_t max_failures = 0;  // units that a run may give up; more end it. 0: no limit
 };
 
 // Of the two out of memory the first befell one of several workers, and says little about the
@@ -67,29 +75,26 @@ enum class failure_kind : std::uint32_t {
   out_of_memory_alone
 };
 
-// How a chunk stands. In quarantine its indices are tried from left to right in ever smaller parts,
-// until what fails is known to the index (owner::probe).
-enum class standing : std::uint8_t { good, quarantined, condemned };
+// How a chunk stands. In quarantine its units are told apart: those that fail are given up one by
+// one, and all others are kept (owner::quarantine). The rest of a condemned chunk is given up as a
+// whole; the rest of an untried one is lost too, but nobody says that it fails.
+enum class standing : std::uint16_t { good, quarantined, condemned, untried };
 
 // What is held against a chunk; one word, so that judging is one store. Written by the owner of the
 // chunk's log entry, or by the supervisor while there is none. Aligned to its size, or clang calls
 // libatomic for it.
 struct alignas(8) verdict {
-  // In quarantine this many parts may fail; then the rest of the chunk is condemned.
-  static constexpr std::uint16_t most_failed_probes = 256;
-
-  std::uint16_t kills = 0;
-  std::uint16_t failed_probes = 0;
+  std::uint16_t kills : 14 = 0;
+  standing state : 2 = standing::good;
   std::uint8_t crashes = 0;
   std::uint8_t errors = 0;
-  standing state = standing::good;
-  std::uint8_t unused = 0;
+  std::uint32_t failed_probes = 0;  // of parts of the chunk, while it was in quarantine
 
-  unsigned attempts() const noexcept { return unsigned{kills} + failed_probes + crashes + errors; }
-  bool condemned() const noexcept { return state == standing::condemned; }
+  unsigned attempts() const noexcept { return failed_probes + kills + crashes + errors; }
 
-  // Counts one more failure, and changes the state if that exceeds its budget.
-  void add(failure_kind kind, const budgets& allowed) noexcept;
+  // Counts one more failure, and changes the state if that exceeds its budget. may_hang_again:
+  // whether the run has timeouts left.
+  void add(failure_kind kind, const budgets& allowed, bool may_hang_again = true) noexcept;
 };
 static_assert(sizeof(verdict) == 8 && std::atomic<verdict>::is_always_lock_free);
 
@@ -99,7 +104,7 @@ constexpr std::uint64_t no_chunk = std::numeric_limits<std::uint64_t>::max();
 struct failure_facts {
   failure_kind kind = failure_kind::exception;
   std::uint64_t chunk = no_chunk;
-  std::uint64_t first = 0;  // the part of the chunk that failed: offsets of indices; equal: all
+  std::uint64_t first = 0;  // the part of the chunk that failed: offsets of units; equal: all
   std::uint64_t last = 0;
   std::uint32_t attempt = 0;  // counts if not above the attempts of the chunk's verdict
   std::uint32_t worker = 0;   // its slot
@@ -126,12 +131,10 @@ struct failure_record {
 };
 static_assert(sizeof(failure_record) <= 8192);
 
-// Indices that were given up in quarantine, as offsets in their chunk.
-struct condemned_part {
-  std::atomic<std::uint64_t> chunk;  // + 1, stored last; 0: not written yet
-  std::uint64_t first, last;
-
-  void note(std::uint64_t of, std::uint64_t from, std::uint64_t to) noexcept;
+// Why a unit is lost.
+enum class loss {
+  failed,  // it fails alone, or its chunk does too often
+  untried  // to find out would take too long
 };
 
 // What a dying worker can still say, from a signal or exit handler. Complete when `spoken`, but for
@@ -145,12 +148,36 @@ struct last_words {
   char what[376];
 };
 
-// Where the walk through an entry in quarantine is; part of an area's header.
+// How far an entry in quarantine is; part of an area's header.
 struct probe_header {
-  std::atomic<std::uint64_t> probed;  // indices of the entry that are committed, or condemned
-  std::atomic<std::uint64_t> width;   // of the next probe, before later failures halve it
+  std::atomic<std::uint64_t> probed;         // units of the entry that are committed, or lost
+  std::atomic<std::uint64_t> width;          // of the next piece, before later failures halve it
   std::atomic<std::uint32_t> failures_seen;  // of the verdict's failed probes: those before this
   std::atomic<std::uint32_t> has_partial;    // 1: behind the accumulators is the entry's partial
+};
+
+// The unit that a worker has died in alone, and how often. One word, so that it is one store.
+struct suspicion {
+  static constexpr std::uint64_t most_deaths = 255;
+
+  std::uint64_t unit = 0;    // as an offset in its chunk
+  std::uint64_t deaths = 0;  // 0: nobody is suspected
+
+  static suspicion in(std::uint64_t word) noexcept { return {word >> 8, word & most_deaths}; }
+  std::uint64_t word() const noexcept {
+    return unit << 8 | (deaths < most_deaths ? deaths : most_deaths);
+  }
+};
+
+// What is known of the entry in quarantine besides what is published. Written by the owner; the
+// suspicion by the supervisor, too, while there is no owner.
+struct search_notes {
+  std::atomic<std::uint64_t> first, last;  // the piece in progress, or the last one
+  std::atomic<std::uint64_t> suspect;      // see suspicion
+  // Of kernels by range: it is known of so many units which of them fail alone; ...
+  std::atomic<std::uint64_t> searched;
+  std::atomic<std::uint64_t> width;  // ... and the next piece, before later failures halve it
+  std::atomic<std::uint32_t> failures_seen;
 };
 
 // Why an owner has left its slot.
@@ -184,6 +211,7 @@ struct alignas(64) slot {
   alignas(64) probe_header probes[2];       // of each area; means something only while probing
   std::atomic<std::uint64_t> undo_first;    // log index whose old values begin the undo memory
   std::atomic<std::uint32_t> replacements;  // owners that left for another
+  alignas(64) search_notes notes;
 
   // Written by the supervisor, seldom.
   alignas(64) std::atomic<std::int32_t> pid;  // of the owner; 0: the slot is vacant
@@ -195,7 +223,7 @@ struct alignas(64) slot {
 };
 static_assert(std::atomic<std::uint64_t>::is_always_lock_free);
 
-// The commit word of a slot: sequence, whether the area's entry in quarantine is begun, the area.
+// The commit word of a slot: sequence, whether the area's next entry is in quarantine, the area.
 struct commit_word {
   std::uint64_t word = 0;
 
@@ -218,28 +246,22 @@ struct publication {
   std::uint64_t width = 0;
   std::uint32_t failures_seen = 0;
   bool has_partial = false;
-
-  // The width of the next probe. 0: its first index has failed alone, and is condemned.
-  std::uint64_t width_after(const verdict& judged) const noexcept {
-    const unsigned halvings = judged.failed_probes - failures_seen;
-    return halvings < 64 ? width >> halvings : 0;
-  }
 };
 
 // Why workers and supervisors may have to change what they do; bits of the control word.
 enum control : std::uint32_t {
   stopping = 1,    // start no more chunks
-  done = 2,        // all chunks are committed or condemned
+  done = 2,        // all chunks are committed or lost
   handover = 4,    // a slot with work waits for a process: who is idle should leave
   finished = 8,    // no worker is left: results may be read
   cancelled = 16,  // the caller wants no more of this run
-  requested = 32   // the program has asked for `stopping`
+  requested = 32,  // the program has asked for `stopping`
+  exhausted = 64   // more was given up than the run may lose: not even a quarantine is finished
 };
 
 class board {
  public:
   static constexpr std::size_t failure_capacity = 1024;
-  static constexpr std::size_t condemned_capacity = 65'536;
 
   static std::size_t size_bytes(const dimensions& of) noexcept;
 
@@ -278,7 +300,7 @@ class board {
   // (it tries again while the owner laps it; the owner never waits).
   publication snapshot(unsigned slot, std::span<std::uint64_t> out = {}) const noexcept;
 
-  // Chunks committed or condemned, over all slots.
+  // Chunks committed or lost, over all slots.
   std::size_t settled() const noexcept;
 
   std::uint32_t controls() const noexcept {
@@ -294,16 +316,21 @@ class board {
   void record(const failure_facts& facts, std::string_view what) const noexcept;
   std::span<failure_record> failures() const noexcept;
   std::size_t failures_lost() const noexcept;
+  // False: a failure is counted from now on, and nothing else.
+  bool has_room() const noexcept;
 
-  // Gives up a part of a chunk in quarantine. The same part may be given up again, by who doesn't
-  // know that it was. False: there is no room to note it.
-  bool condemn(std::uint64_t chunk, std::uint64_t first, std::uint64_t last) const noexcept;
-  // The same for all of it that is left. Every slot has a place of its own for one of these, once
-  // condemn() has found no room; then no more chunks are put into quarantine.
-  void condemn_rest(unsigned slot, std::uint64_t chunk, std::uint64_t first,
-                    std::uint64_t last) const noexcept;
-  bool can_condemn_parts() const noexcept;
-  std::span<condemned_part> condemned_parts() const noexcept;
+  // Marks units as lost; those that are lost already stay as they are. Whoever dies in this is
+  // followed by one who does the same again. Units are numbered over all chunks.
+  void give_up(std::uint64_t first, std::uint64_t last, loss why) const noexcept;
+  bool is_lost(std::uint64_t unit) const noexcept;
+  bool is_untried(std::uint64_t unit) const noexcept;  // and lost
+  // The first lost unit of [first, last); last: none is.
+  std::uint64_t next_lost(std::uint64_t first, std::uint64_t last) const noexcept;
+  // How many have been given up as failed so far.
+  std::size_t given_up() const noexcept;
+
+  // Counts a timeout. Returns how many there were before.
+  std::size_t note_timeout() const noexcept;
 
   // How long chunks took: kept coarsely (to an eighth), and the median of what is kept, if there
   // are enough of them to speak of one.
@@ -326,15 +353,13 @@ class board {
   static constexpr std::size_t time_steps = 8;
   static constexpr std::size_t time_classes = 48 * time_steps;
 
-  // Of the places for condemned parts; behind them is one of each slot.
-  std::size_t shared_places() const noexcept { return condemned_capacity - size_.slots; }
-
   struct shared_part {
     alignas(64) std::atomic<std::uint64_t> cursor;
     alignas(64) std::atomic<std::uint32_t> controls;
     std::atomic<std::uint32_t> takeovers;
     std::atomic<std::uint64_t> failures;
-    std::atomic<std::uint64_t> condemned;
+    std::atomic<std::uint64_t> given_up;
+    std::atomic<std::uint64_t> timeouts;
     std::atomic<std::uint64_t> output_lost;
     std::atomic<std::int32_t> leaders[leader_capacity];
     char trouble[trouble_bytes];
@@ -346,12 +371,13 @@ class board {
   shared_part* shared_;
   slot* slots_;
   failure_record* failures_;
-  condemned_part* condemned_;
   std::atomic<verdict>* verdicts_;
   std::atomic<std::uint64_t>* logs_;
   std::byte* partials_;
   std::atomic<std::uint64_t>* areas_;
   std::byte* undo_;
+  std::atomic<std::uint64_t>* lost_;     // a bit for each unit
+  std::atomic<std::uint64_t>* untried_;  // the same: of those that are lost
 };
 
 }  // namespace shard::board

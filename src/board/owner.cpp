@@ -17,6 +17,10 @@ constexpr std::uint64_t longest_batch = 64;
 constexpr auto publish_interval = 10ms;
 constexpr int publish_cost_factor = 100;
 
+// A range of units that all succeed alone, and that fails all the same, is run so often before it
+// is cut: accidents must not move a cut.
+constexpr unsigned tries_of_a_good_range = 3;
+
 std::size_t partial_offset(const dimensions& of) { return (of.accumulator_bytes + 63) / 64 * 64; }
 
 void copy_in(std::byte* to, const std::atomic<std::uint64_t>* words, std::size_t bytes) {
@@ -48,7 +52,7 @@ std::size_t restore(const board& on, unsigned index, const undo& with) {
     if (k >= published.covered) {
       // Of an entry in quarantine, what is committed stays.
       with.restore(with.context, chunk, k == published.covered ? published.probed : 0,
-                   on.undo(index) + used);
+                   piece::to_the_end, on.undo(index) + used);
     }
     used += with.bytes(with.context, chunk);
   }
@@ -120,6 +124,7 @@ void owner::reload() {
   copy_in(accumulators_, words, bytes);
   if (!found.word.probing()) return;
   probing_ = found;
+  probed_published_ = found.probed;
   if (found.has_partial)
     copy_in(partial_, words + board_.area_words(), board_.size().partial_bytes);
 }
@@ -151,11 +156,15 @@ bool owner::claim() {
   return count != 0;
 }
 
+bool owner::little_to_copy() const noexcept {
+  return board_.size().accumulator_bytes <= policy_.little_to_copy_bytes;
+}
+
 void owner::run() {
   const std::uint64_t end = length();
   const std::uint64_t entries = end - next_;
-  const bool little_to_copy = board_.size().accumulator_bytes <= policy_.little_to_copy_bytes;
-  while (next_ < end) {
+  const bool at_once = little_to_copy();
+  while (next_ < end && !ended()) {
     const bool begun_before = next_ < redo_until_;
     // What had been begun before is finished even when the run stops.
     if (!begun_before && stopped()) return;
@@ -168,7 +177,7 @@ void owner::run() {
     }
     if (!run_entry(chunk)) continue;
     ++next_;
-    if (little_to_copy || suspect) {
+    if (at_once || suspect) {
       publish();
     } else if (begun_before) {
       publish_if_due(clock::now());
@@ -178,134 +187,284 @@ void owner::run() {
 }
 
 // False: the entry is not done yet. Its kernel threw, the failure is on the board, and next_ is
-// back at what is committed; or it is in quarantine.
+// back at what is committed; or the run has ended in its quarantine.
 bool owner::run_entry(std::uint64_t chunk) {
   if (next_ < redo_until_) {
-    const verdict judged = board_.verdict_on(chunk).load(std::memory_order_relaxed);
-    if (judged.condemned()) {
-      note_loss();
-      if (probing_.word) end_quarantine(chunk);
-      return true;
+    switch (board_.verdict_on(chunk).load(std::memory_order_relaxed).state) {
+      case standing::good: break;
+      case standing::quarantined: return quarantine(chunk);
+      case standing::condemned: return lose_rest(chunk, loss::failed), true;
+      case standing::untried: return lose_rest(chunk, loss::untried), true;
     }
-    if (judged.state == standing::quarantined) return probe(chunk);
   }
   save(chunk);
-  return run_piece({.chunk = chunk}, board_.partial(chunk));
+  if (run_piece({.chunk = chunk}, board_.partial(chunk))) return true;
+  // A throw is a death without the exit: the accumulators are spoilt, so the log's tail is redone.
+  redo_until_ = std::max(redo_until_, next_ + 1);
+  reload();
+  return false;
 }
 
-// Quarantine. Some indices of the entry fail. They are walked from left to right in probes: one
-// that fails is halved, one that doesn't is committed and doubled, and an index that fails alone is
-// given up. The walk goes on from the published header, so that it outlives this process; how far
-// its width has been halved since is in the verdict. The partial is carried on from probe to probe,
-// in the published area: adding goes on as if nothing had happened, to the bit.
-bool owner::probe(std::uint64_t chunk) {
-  const verdict judged = board_.verdict_on(chunk).load(std::memory_order_relaxed);
-  const std::size_t indices = task_.indices(task_.context, chunk);
-  if (!probing_.word && !begin_quarantine(indices, judged)) {
-    condemn(chunk);
-    return true;
-  }
-  if (const std::uint64_t width = probing_.width_after(judged); width != 0) {
-    save(chunk);
-    const piece next{chunk, probing_.probed, probing_.probed + width, probing_.has_partial};
-    if (!run_piece(next, partial_)) return false;
-    probing_.probed = next.last;
-    probing_.width = std::min(2 * width, indices - next.last);
-    probing_.has_partial = true;
-  } else {
-    if (!board_.condemn(chunk, probing_.probed, probing_.probed + 1)) {
-      condemn(chunk);
-      end_quarantine(chunk);
-      return true;
-    }
-    note_loss();
-    ++probing_.probed;
-    probing_.width = 1;
-  }
-  probing_.failures_seen = judged.failed_probes;
-  if (probing_.probed < indices) {
-    commit(true);
-    return false;
-  }
-  end_quarantine(chunk);
-  return true;
+// ---- Quarantine: units of an entry fail. It is found which, they are given up, and all others are
+// run, exactly once each in what counts. All of that goes on from what is published and from the
+// notes, so that a quarantine outlives this process.
+
+// False: the run has ended before the entry was done.
+bool owner::quarantine(std::uint64_t chunk) {
+  const patient of = patient_in(chunk);
+  if (!probing_.word) begin_quarantine(of);
+  save(chunk);
+  const bool done = policy_.allowed.by_index ? walk(of) : search(of) && run_good(of);
+  if (done) end_quarantine(chunk);
+  return done;
 }
 
-// False: there is no room to note what of the chunk is given up.
-bool owner::begin_quarantine(std::size_t indices, const verdict& judged) {
-  if (!board_.can_condemn_parts()) return false;
+owner::patient owner::patient_in(std::uint64_t chunk) const {
+  return {chunk, task_.first_unit(task_.context, chunk), task_.units(task_.context, chunk)};
+}
+
+void owner::begin_quarantine(const patient& of) {
+  constexpr auto relaxed = std::memory_order_relaxed;
   publish();
+  const verdict judged = board_.verdict_on(of.chunk).load(relaxed);
+  // Who died in a chunk of one unit has died in that alone.
+  const suspicion held = of.units == 1 ? suspicion{0, judged.crashes} : suspicion{};
+  slot_.notes.suspect.store(held.word(), relaxed);
+  slot_.notes.failures_seen.store(judged.failed_probes, relaxed);
+  slot_.notes.width.store(of.units / 2, relaxed);
+  slot_.notes.searched.store(0, relaxed);
   probing_ = {};
-  probing_.width = indices / 2;
+  probing_.width = of.units;
   probing_.failures_seen = judged.failed_probes;
   commit(true);
+}
+
+// Kernels by index: each unit is run by itself, from left to right. A throw gives its unit up; a
+// death does when the unit has had more than its budget of them. What is added to ordered partials
+// is added as if the failures had never been: same bits.
+bool owner::walk(const patient& of) {
+  const suspicion held = suspicion::in(slot_.notes.suspect.load(std::memory_order_relaxed));
+  while (probing_.probed < of.units) {
+    if (ended()) {
+      commit_walk(true);
+      return false;
+    }
+    const std::uint64_t unit = probing_.probed;
+    const verdict judged = board_.verdict_on(of.chunk).load(std::memory_order_relaxed);
+    if (has_failed(of, unit, judged)) give_up(of, unit);
+    if (board_.is_lost(of.base + unit)) {
+      note_loss();
+      ++probing_.probed;
+      commit_walk(task_.adds_in_place);  // what was redone because of this unit is safe now
+      continue;
+    }
+    if (held.deaths != 0 && held.unit == unit) commit_walk(true);  // it may kill once more
+    if (!run_piece({of.chunk, unit, unit + 1, probing_.has_partial}, partial_)) {
+      step_over_throw(of, unit, judged.failed_probes);
+      continue;
+    }
+    ++probing_.probed;
+    probing_.has_partial = true;
+    commit_walk(false);
+  }
   return true;
 }
 
-// All of it that is not committed.
-void owner::condemn(std::uint64_t chunk) {
-  verdict judged = board_.verdict_on(chunk).load(std::memory_order_relaxed);
-  judged.state = standing::condemned;
-  board_.verdict_on(chunk).store(judged, std::memory_order_release);
+// The worker lives. Where the kernel adds to locals until it returns, nothing is spoilt; otherwise
+// what was added since the last commit is redone, up to this unit.
+void owner::step_over_throw(const patient& of, std::uint64_t unit, unsigned failures_before) {
+  const verdict judged = board_.verdict_on(of.chunk).load(std::memory_order_relaxed);
+  if (judged.failed_probes != failures_before) give_up(of, unit);
+  if (task_.adds_in_place) {
+    reload();
+  } else {
+    put_back(unit, unit + 1);
+  }
+}
+
+// Kernels by range: which units fail alone is searched from left to right. A piece that fails is
+// halved, one that doesn't is passed and doubled. All of that happens on what is thrown away after
+// it: the private accumulators are loaded anew, and old values come back.
+bool owner::search(const patient& of) {
+  constexpr auto relaxed = std::memory_order_relaxed;
+  if (slot_.notes.searched.load(relaxed) == of.units) return true;
+  for (;;) {
+    const std::uint64_t unit = slot_.notes.searched.load(relaxed);
+    if (unit == of.units) break;
+    if (ended()) return false;
+    const verdict judged = board_.verdict_on(of.chunk).load(relaxed);
+    if (has_failed(of, unit, judged)) give_up(of, unit);
+    if (board_.is_lost(of.base + unit)) {
+      note_loss();
+      pass(unit + 1, 1, judged);
+      continue;
+    }
+    const unsigned halvings = judged.failed_probes - slot_.notes.failures_seen.load(relaxed);
+    const std::uint64_t width = halvings < 64 ? slot_.notes.width.load(relaxed) >> halvings : 0;
+    const std::uint64_t last = unit + std::clamp<std::uint64_t>(width, 1, of.units - unit);
+    if (run_piece({of.chunk, unit, last}, partial_)) {
+      pass(last, std::min(2 * (last - unit), of.units - last), judged);
+    } else {
+      if (last - unit == 1) give_up(of, unit);
+      put_back(unit, last);
+    }
+  }
+  reload();
+  return true;
+}
+
+// The notes: the search has passed so many units. The order matters only in that each store alone
+// must not make a unit guilty: what is passed last decides.
+void owner::pass(std::uint64_t units, std::uint64_t width, const verdict& judged) {
+  slot_.notes.failures_seen.store(judged.failed_probes, std::memory_order_relaxed);
+  slot_.notes.width.store(width, std::memory_order_relaxed);
+  slot_.notes.searched.store(units, std::memory_order_relaxed);
+}
+
+// After the search: the largest ranges without a lost unit are run and committed, one after the
+// other. So what counts is cut where units fail, and never where a search happened to cut. A range
+// that fails all the same is halved, by a rule that asks only how often it failed.
+bool owner::run_good(const patient& of) {
+  // Those of the search don't count any more.
+  const std::uint32_t searching = slot_.notes.failures_seen.load(std::memory_order_relaxed);
+  while (probing_.probed < of.units) {
+    if (ended()) return false;
+    const std::uint64_t unit = probing_.probed;
+    if (board_.is_lost(of.base + unit)) {
+      note_loss();
+      ++probing_.probed;
+      probing_.width = of.units;
+      continue;
+    }
+    const verdict judged = board_.verdict_on(of.chunk).load(std::memory_order_relaxed);
+    const std::uint64_t good =
+        board_.next_lost(of.base + unit, of.base + of.units) - of.base - unit;
+    const std::uint32_t seen = std::max(probing_.failures_seen, searching);
+    const unsigned halvings = (judged.failed_probes - seen) / tries_of_a_good_range;
+    const std::uint64_t width = halvings < 64 ? std::min(probing_.width, good) >> halvings : 0;
+    if (width == 0) {
+      give_up(of, unit);
+      probing_.failures_seen = judged.failed_probes;
+      continue;
+    }
+    if (!run_piece({of.chunk, unit, unit + width, probing_.has_partial}, partial_)) {
+      reload();
+      continue;
+    }
+    probing_.probed = unit + width;
+    probing_.has_partial = true;
+    probing_.width = width == good ? of.units : std::min(2 * width, of.units);
+    probing_.failures_seen = judged.failed_probes;
+    if (probing_.probed < of.units) commit(true);
+  }
+  return true;
+}
+
+// Whether a unit has failed alone as often as it may, by deaths.
+bool owner::has_failed(const patient& of, std::uint64_t unit, const verdict& judged) const {
+  const budgets& allowed = policy_.allowed;
+  if (of.units == 1 && judged.errors > allowed.errors) return true;
+  const suspicion held = suspicion::in(slot_.notes.suspect.load(std::memory_order_relaxed));
+  const unsigned borne = policy_.allowed.by_index ? allowed.crashes : std::min(allowed.crashes, 1u);
+  return held.unit == unit && held.deaths > borne;
+}
+
+void owner::give_up(const patient& of, std::uint64_t unit) {
+  board_.give_up(of.base + unit, of.base + unit + 1, loss::failed);
+}
+
+// All of the entry that is not committed.
+void owner::lose_rest(std::uint64_t chunk, loss why) {
+  const patient of = patient_in(chunk);
+  const verdict judged = board_.verdict_on(chunk).load(std::memory_order_relaxed);
+  const suspicion held = suspicion::in(slot_.notes.suspect.load(std::memory_order_relaxed));
+  // What has failed often enough before has failed, whatever ends the search for more.
+  if (probing_.word && held.unit < of.units && has_failed(of, held.unit, judged)) {
+    give_up(of, held.unit);
+  }
+  if (of.units == 1 && judged.crashes > policy_.allowed.crashes) give_up(of, 0);
+  board_.give_up(of.base + probing_.probed, of.base + of.units, why);
   note_loss();
+  if (probing_.word) end_quarantine(chunk);
 }
 
 // Comes before the loss is committed: whoever takes over from one that died in between does it
 // again.
 void owner::note_loss() {
-  if (!policy_.keep_going) board_.raise(stopping);
+  if (!policy_.keep_going && !stopped()) board_.raise(stopping);
+  const std::size_t most = policy_.allowed.max_failures;
+  if (most == 0 || board_.given_up() <= most || ended()) return;
+  board_.raise(stopping);  // first: who has no more to run would claim
+  board_.raise(exhausted);
 }
 
-// What the probes have added becomes the chunk's; what they did not come to is given up.
+// What the kernel has added to the partial in quarantine becomes the chunk's.
 void owner::end_quarantine(std::uint64_t chunk) {
-  const std::size_t indices = task_.indices(task_.context, chunk);
-  if (probing_.probed < indices) board_.condemn_rest(index_, chunk, probing_.probed, indices);
   if (probing_.has_partial && board_.size().partial_bytes != 0) {
     std::memcpy(board_.partial(chunk), partial_, board_.size().partial_bytes);
   }
 }
 
 bool owner::run_piece(const piece& what, std::byte* partial) {
-  description error;
+  const bool whole = what.last == piece::to_the_end;
   clock::time_point begin;
   if (policy_.timed) {
     begin = clock::now();
     note_begin(begin);
   }
-  // `running` names the entry to blame if this process dies now. Only a dead owner's slot is
-  // judged, so the order of these stores in the program is the order in which they are seen.
-  // Release: pairs with the acquire of who looks for pieces that take too long, and so sees when
-  // this began.
+  if (!whole) {
+    slot_.notes.first.store(what.first, std::memory_order_relaxed);
+    slot_.notes.last.store(what.last, std::memory_order_relaxed);
+  }
+  // `running` names the entry to blame if this process dies now, and the notes its piece. Only a
+  // dead owner's slot is judged, so the order of these stores in the program is the order in which
+  // they are seen. Release: pairs with the acquire of who looks for pieces that take too long, and
+  // so sees when this began.
   slot_.running.store(next_ + 1, std::memory_order_release);
-  const bool returned = task_.run(task_.context, what, partial, accumulators_, error);
+  description error;
+  const bool is_told = board_.has_room();
+  const bool returned =
+      task_.run(task_.context, what, partial, accumulators_, is_told ? &error : nullptr);
   slot_.running.store(0, std::memory_order_relaxed);
   if (!returned) {
-    failed(what, error);
-  } else if (policy_.keeps_times) {
+    failed(what, is_told ? error : "");
+  } else if (policy_.keeps_times && whole) {
     board_.note_time(clock::now() - begin);
   }
   return returned;
 }
 
-// A throw is a death without the exit: the accumulators are spoilt, so the log's tail is redone.
+// Holds a throw against the chunk. Where the report has no room, the failure is only counted.
 void owner::failed(const piece& what, const char* error) {
-  const std::chrono::nanoseconds end = clock::now().time_since_epoch();
   verdict judged = board_.verdict_on(what.chunk).load(std::memory_order_relaxed);
   judged.add(failure_kind::exception, policy_.allowed);
   failure_facts facts{.kind = failure_kind::exception,
                       .chunk = what.chunk,
                       .attempt = judged.attempts(),
-                      .worker = index_,
-                      .elapsed = end - slot_.began.load(std::memory_order_relaxed)};
+                      .worker = index_};
   if (what.last != piece::to_the_end) {
     facts.first = what.first;
     facts.last = what.last;
   }
-  if (policy_.before_record != nullptr) policy_.before_record();
+  if (board_.has_room()) {
+    const std::chrono::nanoseconds end = clock::now().time_since_epoch();
+    facts.elapsed = end - slot_.began.load(std::memory_order_relaxed);
+    if (policy_.before_record != nullptr) policy_.before_record();
+  }
   board_.record(facts, error);
   board_.verdict_on(what.chunk).store(judged, std::memory_order_release);
-  redo_until_ = std::max(redo_until_, next_ + 1);
-  reload();
+}
+
+// Old values of some units of the entry in progress. Requires: they are saved.
+void owner::put_back(std::uint64_t first, std::uint64_t last) {
+  if (board_.size().undo_bytes == 0) return;
+  const undo& old = task_.in_place;
+  std::size_t used = 0;
+  for (std::uint64_t k = slot_.undo_first.load(std::memory_order_relaxed); k < next_; ++k) {
+    used += old.bytes(old.context, log_[k].load(std::memory_order_relaxed));
+  }
+  const std::uint64_t chunk = log_[next_].load(std::memory_order_relaxed);
+  old.restore(old.context, chunk, first, last, board_.undo(index_) + used);
 }
 
 // Keeps the old values of what the next entry may change in place.
@@ -358,6 +517,19 @@ void owner::publish() {
   if (next_ != published_) commit(false);
 }
 
+// Between two units of a walk: as is due, or at once.
+void owner::commit_walk(bool at_once) {
+  if (probing_.probed == probed_published_) return;
+  const std::size_t bytes = board_.size().accumulator_bytes + board_.size().partial_bytes;
+  if (at_once || bytes <= policy_.little_to_copy_bytes) return commit(true);
+  const clock::time_point now = clock::now();
+  if (now < publish_due_) return;
+  commit(true);
+  const clock::time_point end = clock::now();
+  publish_due_ =
+      end + std::max<clock::duration>(publish_interval, publish_cost_factor * (end - now));
+}
+
 void owner::commit(bool probing) {
   const commit_word now{slot_.commit.load(std::memory_order_relaxed)};
   const commit_word then = now.next(probing);
@@ -378,6 +550,7 @@ void owner::commit(bool probing) {
     header.failures_seen.store(probing_.failures_seen, std::memory_order_relaxed);
     header.has_partial.store(probing_.has_partial ? 1 : 0, std::memory_order_relaxed);
     probing_.word = then;
+    probed_published_ = probing_.probed;
   } else {
     probing_ = {};
   }

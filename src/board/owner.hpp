@@ -12,7 +12,7 @@ namespace shard::board {
 
 using description = char[sizeof(failure_record::what)];
 
-// What the kernel is run on: a chunk, or in quarantine some of its indices, as offsets in it.
+// What the kernel is run on: a chunk, or in quarantine some of its units, as offsets in it.
 struct piece {
   static constexpr std::size_t to_the_end = std::numeric_limits<std::size_t>::max();
 
@@ -27,8 +27,9 @@ struct undo {
   // Of a chunk's old values. 0: it has none.
   std::size_t (*bytes)(const void* context, std::size_t chunk);
   void (*save)(const void* context, std::size_t chunk, std::byte* to);
-  // For the chunk's indices from the first-th on.
-  void (*restore)(const void* context, std::size_t chunk, std::size_t first, const std::byte* from);
+  // Of the chunk's units [first, last); last may be piece::to_the_end.
+  void (*restore)(const void* context, std::size_t chunk, std::size_t first, std::size_t last,
+                  const std::byte* from);
   const void* context;
 };
 
@@ -36,19 +37,23 @@ struct undo {
 // serves every process that was forked from its maker.
 struct task {
   // Runs the kernel on a piece: its outputs, its ordered partial, and additions to `accumulators`.
-  // False if the kernel threw; `what` then describes the exception, NUL-terminated.
+  // False if the kernel threw; `error`, unless it is null, then describes the exception,
+  // NUL-terminated.
   bool (*run)(const void* context, const piece& what, std::byte* partial, std::byte* accumulators,
-              description& error) noexcept;
+              description* error) noexcept;
 
   // Writes the identity of every commutative reduction into zeroed memory.
   void (*start)(const void* context, std::byte* accumulators);
 
-  // How many indices a chunk has.
-  std::size_t (*indices)(const void* context, std::size_t chunk);
+  // How many units a chunk has, and the number of its first one over all chunks.
+  std::size_t (*units)(const void* context, std::size_t chunk);
+  std::size_t (*first_unit)(const void* context, std::size_t chunk);
 
   const void* context;
 
   undo in_place;  // used if the board has undo memory
+
+  bool adds_in_place = false;  // a throw spoils what the kernel has added to
 };
 
 // Brings back the old values of what a slot's entries have changed in place and not committed.
@@ -88,17 +93,34 @@ class owner {
  private:
   using clock = std::chrono::steady_clock;
 
+  // Of the entry in quarantine.
+  struct patient {
+    std::uint64_t chunk;
+    std::uint64_t base;   // the number of its first unit
+    std::uint64_t units;  // how many it has
+  };
+
   void reload();
   bool run_entry(std::uint64_t chunk);
-  bool probe(std::uint64_t chunk);
-  bool begin_quarantine(std::size_t indices, const verdict& judged);
-  void condemn(std::uint64_t chunk);
+  bool quarantine(std::uint64_t chunk);
+  void begin_quarantine(const patient& of);
+  bool walk(const patient& of);
+  void step_over_throw(const patient& of, std::uint64_t unit, unsigned failures_before);
+  bool search(const patient& of);
+  void pass(std::uint64_t units, std::uint64_t width, const verdict& judged);
+  bool run_good(const patient& of);
+  bool has_failed(const patient& of, std::uint64_t unit, const verdict& judged) const;
+  void give_up(const patient& of, std::uint64_t unit);
+  void lose_rest(std::uint64_t chunk, loss why);
   void note_loss();
   void end_quarantine(std::uint64_t chunk);
   bool run_piece(const piece& what, std::byte* partial);
   void failed(const piece& what, const char* error);
+  void put_back(std::uint64_t first, std::uint64_t last);
+  patient patient_in(std::uint64_t chunk) const;
   void save(std::uint64_t chunk);
   void commit(bool probing);
+  void commit_walk(bool at_once);
   void begin_lap(clock::time_point now);
   void note_begin(clock::time_point now);
   void end_lap(std::uint64_t entries);
@@ -106,6 +128,8 @@ class owner {
   void leave(leaving how);
   std::uint64_t length() const noexcept;
   bool stopped() const noexcept { return (board_.controls() & stopping) != 0; }
+  bool ended() const noexcept { return (board_.controls() & exhausted) != 0; }
+  bool little_to_copy() const noexcept;
 
   const board& board_;
   slot& slot_;
@@ -117,13 +141,14 @@ class owner {
   std::byte* partial_;  // of the entry in quarantine
 
   std::uint64_t next_ = 0;  // log entries that the private accumulators hold: ran, or condemned
-  std::uint64_t published_ = 0;      // log entries that the published area covers
-  publication probing_{};            // entry next_ in quarantine, as published; no word: not begun
-  std::size_t undo_used_ = 0;        // bytes
-  std::uint64_t redo_until_ = 0;     // entries below this were begun before
-  std::uint64_t batch_ = 1;          // chunks to claim at a time
-  clock::time_point lap_{};          // when the last batch ended
-  clock::time_point publish_due_{};  // when accumulators are to be copied out again
+  std::uint64_t published_ = 0;         // log entries that the published area covers
+  publication probing_{};               // entry next_ in quarantine; no word: not begun
+  std::uint64_t probed_published_ = 0;  // what the published area has of that
+  std::size_t undo_used_ = 0;           // bytes
+  std::uint64_t redo_until_ = 0;        // entries below this were begun before
+  std::uint64_t batch_ = 1;             // chunks to claim at a time
+  clock::time_point lap_{};             // when the last batch ended
+  clock::time_point publish_due_{};     // when accumulators are to be copied out again
 };
 
 }  // namespace shard::board

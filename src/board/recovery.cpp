@@ -35,12 +35,23 @@ std::vector<bool> logged_below(const board& on, std::uint64_t end) {
   return logged;
 }
 
+// A worker died in one unit alone. If the kernel is called unit by unit, an earlier death in the
+// whole chunk was the first failure of the first unit that then dies alone.
+void suspect(search_notes& notes, std::uint64_t unit, bool died_before) {
+  suspicion held = suspicion::in(notes.suspect.load(std::memory_order_relaxed));
+  if (held.deaths == 0 && died_before) held = {unit, 1};
+  held = {unit, held.unit == unit ? held.deaths + 1 : 1};
+  notes.suspect.store(held.word(), std::memory_order_relaxed);
+}
+
 }  // namespace
 
 bool judge(const board& on, unsigned index, failure_kind kind, int signal, int exit_status,
            std::string_view what, const budgets& allowed) {
   slot& dead = on.at(index);
   dead.deaths.fetch_add(1, std::memory_order_relaxed);
+  const bool may_hang_again = kind != failure_kind::timeout || allowed.max_timeouts == 0 ||
+                              on.note_timeout() + 1 < allowed.max_timeouts;
   const std::uint64_t running = dead.running.load(std::memory_order_relaxed);
   if (running == 0) {
     on.record({.kind = kind, .worker = index, .signal = signal, .exit_status = exit_status}, what);
@@ -49,7 +60,7 @@ bool judge(const board& on, unsigned index, failure_kind kind, int signal, int e
   const std::uint64_t chunk = on.log(index)[running - 1].load(std::memory_order_relaxed);
   const verdict before = on.verdict_on(chunk).load(std::memory_order_relaxed);
   verdict judged = before;
-  judged.add(kind, allowed);
+  judged.add(kind, allowed, may_hang_again);
   failure_facts facts{.kind = kind,
                       .chunk = chunk,
                       .attempt = judged.attempts(),
@@ -57,9 +68,12 @@ bool judge(const board& on, unsigned index, failure_kind kind, int signal, int e
                       .signal = signal,
                       .exit_status = exit_status};
   if (before.state == standing::quarantined) {
-    const publication walk = on.snapshot(index);
-    facts.first = walk.probed;
-    facts.last = walk.probed + walk.width_after(before);
+    facts.first = dead.notes.first.load(std::memory_order_relaxed);
+    facts.last = dead.notes.last.load(std::memory_order_relaxed);
+    const bool alone = facts.last - facts.first == 1;
+    if (alone && judged.failed_probes != before.failed_probes) {
+      suspect(dead.notes, facts.first, allowed.by_index && before.crashes != 0);
+    }
   }
   on.record(facts, what);
   on.verdict_on(chunk).store(judged, std::memory_order_release);

@@ -57,23 +57,29 @@ chunk_runner::chunk_runner(const detail::job& what, const plan::partition& chunk
                            const state_layout& states, std::vector<std::byte*> data)
     : job_(what),
       chunks_(chunks),
+      units_(chunks),
       states_(states),
       data_(std::move(data)),
       old_(what, chunks, data_),
       padding_(what, data_),
       task_{[](const void* self, const board::piece& piece, std::byte* partial,
-               std::byte* accumulators, board::description& why) noexcept {
+               std::byte* accumulators, board::description* why) noexcept {
               try {
                 of(self).run(piece, partial, accumulators);
                 return true;
               } catch (...) {
-                std::snprintf(why, sizeof why, "%s", describe_current_exception().c_str());
+                if (why != nullptr) {
+                  std::snprintf(*why, sizeof *why, "%s", describe_current_exception().c_str());
+                }
                 return false;
               }
             },
             [](const void* self, std::byte* accumulators) { of(self).start(accumulators); },
-            [](const void* self, std::size_t chunk) { return of(self).chunks_[chunk].size(); },
-            this, old_.undo()} {
+            [](const void* self, std::size_t chunk) { return of(self).units_.in(chunk); },
+            [](const void* self, std::size_t chunk) { return of(self).units_.first_of(chunk); },
+            this,
+            old_.undo(),
+            std::ranges::any_of(what.reductions, &detail::reduction::in_place)} {
   for (const detail::belonging& one : job_.belongings) {
     made_.emplace_back(nullptr, one.destroy);
     made_.back().reset(one.make(one.argument));
@@ -100,10 +106,9 @@ void chunk_runner::run(const board::piece& what, std::byte* partial,
   for (std::size_t k = 0; k < count; ++k) {
     states[k] = (job_.reductions[k].ordered ? partial : accumulators) + states_.offsets[k];
   }
-  range indices = chunks_[what.chunk];
-  if (what.last != board::piece::to_the_end) {
-    indices = {indices.first + what.first, indices.first + what.last};
-  }
+  const range indices = what.last == board::piece::to_the_end
+                            ? chunks_[what.chunk]
+                            : units_.indices(what.chunk, what.first, what.last);
   const cleared_afterwards outputs(padding_, indices);
   job_.run(job_.call, {data_.data(), states, belongings_.data(), what.goes_on}, indices);
 }

@@ -8,6 +8,7 @@
 #include "board/owner.hpp"
 #include "map/old_values.hpp"
 #include "map/output_padding.hpp"
+#include "map/units.hpp"
 #include "plan/partition.hpp"
 #include "shard/detail/job.hpp"
 
@@ -32,7 +33,8 @@ class chunk_runner {
   chunk_runner(const chunk_runner&) = delete;
   chunk_runner& operator=(const chunk_runner&) = delete;
 
-  // As the board wants it: what the kernel throws becomes a text. Lives as long as this.
+  // As the board wants it: what the kernel throws becomes a text, where one is wanted. Lives as
+  // long as this.
   const board::task& task() const noexcept { return task_; }
 
   // The steps of the task. Throws what the kernel throws.
@@ -45,6 +47,7 @@ class chunk_runner {
 
   const detail::job& job_;
   const plan::partition& chunks_;
+  units units_;
   const state_layout& states_;
   std::vector<std::byte*> data_;
   old_values old_;

@@ -5,7 +5,6 @@
 #include <cstdio>
 #include <memory>
 #include <optional>
-#include <set>
 #include <span>
 #include <stop_token>
 #include <string>
@@ -23,6 +22,7 @@
 #include "map/output_padding.hpp"
 #include "map/replay.hpp"
 #include "map/settings.hpp"
+#include "map/units.hpp"
 #include "memory/segment.hpp"
 #include "os/anonymous.hpp"
 #include "os/cpu.hpp"
@@ -124,11 +124,12 @@ pool::limits limits_of(const settings& how) {
           how.memory_limit_bytes};
 }
 
-board::policy policy_of(const settings& how) {
+board::policy policy_of(const settings& how, const job& what) {
   return {.allowed = {.errors = how.retries_error,
                       .crashes = how.retries,
                       .kills = how.retries_kill,
                       .isolates_timeouts = how.keep_going,
+                      .by_index = what.by_index,
                       .max_timeouts = how.max_timeouts,
                       .max_failures = how.max_failures},
           .keep_going = how.keep_going,
@@ -137,29 +138,11 @@ board::policy policy_of(const settings& how) {
           .keeps_times = how.timeout_factor != 0};
 }
 
-// Parts of chunks, and chunks that are given up as a whole.
-std::size_t given_up_so_far(const board::board& on, const plan::partition& chunks) {
-  if (on.failures().empty()) return 0;
-  std::size_t sum = 0;
-  std::set<std::uint64_t> parted;
-  for (const board::condemned_part& part : on.condemned_parts()) {
-    const std::uint64_t chunk = part.chunk.load(std::memory_order_acquire);
-    if (chunk == 0) continue;
-    sum += part.last - part.first;
-    parted.insert(chunk - 1);
-  }
-  for (std::size_t chunk = 0; chunk < chunks.chunks(); ++chunk) {
-    const bool whole = on.verdict_on(chunk).load(std::memory_order_relaxed).condemned();
-    if (whole && !parted.contains(chunk)) sum += chunks[chunk].size();
-  }
-  return sum;
-}
-
 progress progress_now(const board::board& on, const plan::partition& chunks,
                       clock::time_point began) {
   const std::size_t settled = on.settled();
   const std::size_t total = chunks.indices();
-  progress now{.failed = given_up_so_far(on, chunks),
+  progress now{.failed = std::min(total, on.given_up() * units(chunks).size()),
                .total = total,
                .failures = on.failures().size() + on.failures_lost(),
                .elapsed = clock::now() - began};
@@ -224,6 +207,15 @@ void tell_who_stopped(const pool::crew& all) {
   std::snprintf(on.trouble(), board::board::trouble_bytes, "the run was stopped %s", who.c_str());
 }
 
+// Says why a run ended that has failed too often.
+void tell_what_was_too_much(const pool::crew& all) {
+  const board::board& on = all.board;
+  if ((on.controls() & board::exhausted) == 0 || *on.trouble() != '\0') return;
+  std::snprintf(on.trouble(), board::board::trouble_bytes,
+                "the run was ended: more than max_failures = %zu indices failed",
+                all.policy.allowed.max_failures);
+}
+
 // Files that a complete map has filled get their final names. If one can't, the others do, and the
 // report of the run is in the error.
 report finished(const job& what, const plan::partition& chunks, report result) {
@@ -263,8 +255,9 @@ report execute(const job& what, const options& given) {
   const state_layout states(what.reductions);
   const std::vector<std::byte*> data_here = memory::data_here(what.grants);
   const old_values in_place(what, chunks, data_here);
-  const board::dimensions size{chunks.chunks(), workers, states.partial_bytes,
-                               states.accumulator_bytes, undo_bytes(in_place)};
+  const board::dimensions size{chunks.chunks(),      workers,
+                               states.partial_bytes, states.accumulator_bytes,
+                               undo_bytes(in_place), units(chunks).total()};
   check_headroom(size);
   const bool in_processes = how.run_on == executor::processes;
   if (in_processes) check_mappings(what);
@@ -275,7 +268,7 @@ report execute(const job& what, const options& given) {
 
   pool::crew all{.board = on,
                  .board_memory = {memory.base(), memory.size_bytes()},
-                 .policy = policy_of(how),
+                 .policy = policy_of(how, what),
                  .worker_limits = limits_of(how),
                  .grants = {},
                  .prefix_output = how.prefix_output,
@@ -304,6 +297,7 @@ report execute(const job& what, const options& given) {
     const bool stopped = (on.controls() & board::stopping) != 0;
     if (chunks.chunks() != 0 && !stopped) run(all, how, report_progress);
   }
+  tell_what_was_too_much(all);
   tell_who_stopped(all);
   if (report_progress) report_progress();
 

@@ -9,6 +9,7 @@
 #include <utility>
 
 #include "map/exception_text.hpp"
+#include "map/units.hpp"
 #include "os/stack_text.hpp"
 #include "os/symbols.hpp"
 
@@ -71,7 +72,7 @@ failure told_by(const board::failure_record& record, const plan::partition& chun
   one.chunk = facts.chunk;
   one.indices = chunks[facts.chunk];
   if (facts.first != facts.last) {
-    one.indices = {one.indices.first + facts.first, one.indices.first + facts.last};
+    one.indices = units(chunks).indices(facts.chunk, facts.first, facts.last);
   }
   return one;
 }

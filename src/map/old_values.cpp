@@ -12,6 +12,7 @@ old_values::old_values(const detail::job& of, const plan::partition& chunks,
                        std::vector<std::byte*> data)
     : job_(of),
       chunks_(chunks),
+      units_(chunks),
       data_(std::move(data)),
       any_(std::ranges::any_of(of.grants, &detail::grant::keeps)) {}
 
@@ -22,8 +23,9 @@ board::undo old_values::undo() const noexcept {
           [](const void* self, std::size_t chunk, std::byte* to) {
             static_cast<const old_values*>(self)->save(chunk, to);
           },
-          [](const void* self, std::size_t chunk, std::size_t first, const std::byte* from) {
-            static_cast<const old_values*>(self)->restore(chunk, first, from);
+          [](const void* self, std::size_t chunk, std::size_t first, std::size_t last,
+             const std::byte* from) {
+            static_cast<const old_values*>(self)->restore(chunk, {first, last}, from);
           },
           this};
 }
@@ -58,13 +60,15 @@ void old_values::save(std::size_t chunk, std::byte* to) const {
   }
 }
 
-void old_values::restore(std::size_t chunk, std::size_t first, const std::byte* from) const {
+void old_values::restore(std::size_t chunk, range units, const std::byte* from) const {
+  const range offsets = units_.offsets(chunk, units.first, units.last);
   for (std::size_t k = 0; k < job_.grants.size(); ++k) {
     if (!job_.grants[k].keeps) continue;
     each_block(job_.where, job_.grants[k], chunks_[chunk],
                [&](std::size_t at, std::size_t bytes, std::size_t of_index) {
-                 const std::size_t kept = std::min(bytes, first * of_index);
-                 std::memcpy(data_[k] + at + kept, from + kept, bytes - kept);
+                 const std::size_t begin = std::min(bytes, offsets.first * of_index);
+                 const std::size_t end = std::min(bytes, offsets.last * of_index);
+                 std::memcpy(data_[k] + at + begin, from + begin, end - begin);
                  from += bytes;
                });
   }

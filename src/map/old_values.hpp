@@ -6,6 +6,7 @@
 #include <vector>
 
 #include "board/owner.hpp"
+#include "map/units.hpp"
 #include "plan/partition.hpp"
 #include "shard/detail/job.hpp"
 
@@ -27,10 +28,11 @@ class old_values {
  private:
   std::size_t bytes(std::size_t chunk) const;
   void save(std::size_t chunk, std::byte* to) const;
-  void restore(std::size_t chunk, std::size_t first, const std::byte* from) const;
+  void restore(std::size_t chunk, range units, const std::byte* from) const;
 
   const detail::job& job_;
   const plan::partition& chunks_;
+  units units_;
   std::vector<std::byte*> data_;
   bool any_ = false;
 };

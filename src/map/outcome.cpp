@@ -9,11 +9,11 @@
 
 namespace shard::mapping {
 outcome::outcome(const board::board& on, const plan::partition& chunks)
-    : board_(on), chunks_(chunks) {
+    : board_(on), chunks_(chunks), units_(chunks) {
   complete_ = on.settled() == chunks.chunks() && on.failures().empty();
   if (complete_) return;
   find_committed();
-  find_given_up();
+  find_lost();
   std::size_t chunk = 0;
   while (chunk < chunks.chunks() && completed_in(chunk) == std::vector{chunks[chunk]}) ++chunk;
   complete_ = chunk == chunks.chunks();
@@ -28,8 +28,9 @@ void outcome::find_committed() {
       committed_[log[k].load(std::memory_order_relaxed)] = true;
     }
     if (found.probed == 0) continue;
-    begun& chunk = begun_[log[found.covered].load(std::memory_order_relaxed)];
-    chunk.indices = found.probed;
+    const std::size_t number = log[found.covered].load(std::memory_order_relaxed);
+    begun& chunk = begun_[number];
+    chunk.indices = units_.offsets(number, 0, found.probed).last;
     if (!found.has_partial) continue;
     // Areas are aligned to words only, states to lines.
     const std::size_t bytes = board_.size().partial_bytes;
@@ -39,14 +40,38 @@ void outcome::find_committed() {
   }
 }
 
-void outcome::find_given_up() {
-  for (const board::condemned_part& part : board_.condemned_parts()) {
-    const std::uint64_t chunk = part.chunk.load(std::memory_order_acquire);
-    if (chunk != 0) given_up_[chunk - 1].push_back({part.first, part.last});
+void outcome::find_lost() {
+  for (std::size_t chunk = 0; chunk < chunks_.chunks(); ++chunk) {
+    const board::verdict judged = board_.verdict_on(chunk).load(std::memory_order_relaxed);
+    if (judged.state != board::standing::good) add_lost(chunk);
   }
-  for (auto& [chunk, parts] : given_up_) {
-    std::ranges::sort(parts, {}, &range::first);
+}
+
+void outcome::add_lost(std::size_t chunk) {
+  losses found;
+  const std::size_t base = units_.first_of(chunk);
+  const std::size_t count = units_.in(chunk);
+  for (std::size_t at = 0; at < count; ++at) {
+    at = board_.next_lost(base + at, base + count) - base;
+    if (at == count) break;
+    const range part = units_.offsets(chunk, at, at + 1);
+    append(found.all, part);
+    if (board_.is_untried(base + at)) continue;
+    append(found.failed, part);
+    ++found.failed_units;
   }
+  const board::verdict judged = board_.verdict_on(chunk).load(std::memory_order_relaxed);
+  if (judged.state == board::standing::condemned && !committed_[chunk]) {
+    // The run ended before the rest of it was given up.
+    const auto walked = begun_.find(chunk);
+    const range rest{walked == begun_.end() ? 0 : walked->second.indices, chunks_[chunk].size()};
+    const auto inside = [&](const range& part) { return part.first >= rest.first; };
+    std::erase_if(found.failed, inside);
+    std::erase_if(found.all, inside);
+    append(found.failed, rest);
+    append(found.all, rest);
+  }
+  if (!found.all.empty()) lost_[chunk] = std::move(found);
 }
 
 std::vector<range> outcome::completed_in(std::size_t chunk) const {
@@ -56,13 +81,9 @@ std::vector<range> outcome::completed_in(std::size_t chunk) const {
   if (committed_[chunk]) end = all.size();
   const auto walked = begun_.find(chunk);
   if (walked != begun_.end()) end = walked->second.indices;
-  const auto lost = given_up_.find(chunk);
-  if (lost == given_up_.end()) {
-    // One that failed too often before it came into quarantine is given up as a whole. Of one that
-    // did so in quarantine, when the run ended there, what is committed stays.
-    const bool whole = walked == begun_.end() &&
-                       board_.verdict_on(chunk).load(std::memory_order_relaxed).condemned();
-    if (whole || end == 0) return {};
+  const auto lost = lost_.find(chunk);
+  if (lost == lost_.end()) {
+    if (end == 0) return {};
     return {{all.first, all.first + end}};
   }
   std::vector<range> completed;
@@ -71,7 +92,7 @@ std::vector<range> outcome::completed_in(std::size_t chunk) const {
     const std::size_t last = std::min(until, end);
     if (at < last) completed.push_back({all.first + at, all.first + last});
   };
-  for (const range& part : lost->second) {
+  for (const range& part : lost->second.all) {
     add(part.first);
     at = std::max(at, part.last);
   }
@@ -123,7 +144,8 @@ report outcome::report_on(std::size_t map, seconds elapsed, unsigned workers) co
   }
   for (std::size_t chunk = 0; !board_.failures().empty() && chunk < chunks_.chunks(); ++chunk) {
     const board::verdict judged = board_.verdict_on(chunk).load(std::memory_order_relaxed);
-    counts.retries += judged.attempts() - last_failures(chunk);
+    const std::size_t attempts = judged.attempts();
+    counts.retries += attempts - std::min(attempts, last_failures(chunk));
   }
   return report(sets(), all_failures(board_, chunks_), counts, elapsed, complete_ ? "" : trouble());
 }
@@ -145,26 +167,30 @@ std::string outcome::trouble() const {
   return text;
 }
 
-// How many of a chunk's failures were not followed by another attempt, at least by one at the rest
-// of the chunk: those of what was given up; or the last one, if the run was stopped then.
+// How many of a chunk's failures were not followed by another attempt at the same indices: the last
+// one of each unit that was given up alone; the last one of the rest, or of the run.
 std::size_t outcome::last_failures(std::size_t chunk) const {
-  if (const auto lost = given_up_.find(chunk); lost != given_up_.end()) return lost->second.size();
   const board::verdict judged = board_.verdict_on(chunk).load(std::memory_order_relaxed);
-  const bool unfinished = !complete_ && !committed_[chunk];
-  return judged.condemned() || (unfinished && judged.attempts() != 0) ? 1 : 0;
+  const bool unfinished = !complete_ && !committed_[chunk] && judged.attempts() != 0;
+  const auto lost = lost_.find(chunk);
+  std::size_t alone = lost == lost_.end() ? 0 : lost->second.failed_units;
+  if (judged.state == board::standing::condemned && alone != 0) {
+    // The rest was given up as a whole.
+    const range rest = lost->second.failed.back();
+    alone -= std::min(alone, (rest.size() + units_.size() - 1) / units_.size());
+  }
+  const bool whole =
+      judged.state == board::standing::condemned || judged.state == board::standing::untried;
+  return alone + (whole || unfinished ? 1 : 0);
 }
 
-// What was given up, whether all of it had been come to or not.
 std::vector<range> outcome::failed_in(std::size_t chunk) const {
-  const range all = chunks_[chunk];
-  if (complete_) return {};
-  if (board_.verdict_on(chunk).load(std::memory_order_relaxed).condemned()) {
-    return without(std::vector{all}, completed_in(chunk));
-  }
+  const auto lost = lost_.find(chunk);
+  if (complete_ || lost == lost_.end()) return {};
   std::vector<range> failed;
-  if (const auto lost = given_up_.find(chunk); lost != given_up_.end()) {
-    for (const range part : lost->second)
-      append(failed, {all.first + part.first, all.first + part.last});
+  const std::size_t begin = chunks_[chunk].first;
+  for (const range part : lost->second.failed) {
+    append(failed, {begin + part.first, begin + part.last});
   }
   return failed;
 }

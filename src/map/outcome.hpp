@@ -9,6 +9,7 @@
 
 #include "board/board.hpp"
 #include "map/chunk_runner.hpp"
+#include "map/units.hpp"
 #include "os/anonymous.hpp"
 #include "plan/partition.hpp"
 #include "shard/detail/job.hpp"
@@ -36,8 +37,16 @@ class outcome {
     std::unique_ptr<os::anonymous_memory> partial;  // of those; null: of none
   };
 
+  // Of a chunk whose units are not all done, what is lost: offsets of indices, ascending.
+  struct losses {
+    std::vector<range> failed;
+    std::vector<range> all;        // with what was not tried
+    std::size_t failed_units = 0;  // one by one
+  };
+
   void find_committed();
-  void find_given_up();
+  void find_lost();
+  void add_lost(std::size_t chunk);
   std::vector<range> completed_in(std::size_t chunk) const;
   std::vector<range> failed_in(std::size_t chunk) const;
   index_sets sets() const;
@@ -46,11 +55,12 @@ class outcome {
 
   const board::board& board_;
   const plan::partition& chunks_;
+  units units_;
   bool complete_ = false;
   // Empty if all is complete.
   std::vector<bool> committed_;
   std::map<std::size_t, begun> begun_;
-  std::map<std::size_t, std::vector<range>> given_up_;  // offsets in the chunk, ascending
+  std::map<std::size_t, losses> lost_;
 };
 
 }  // namespace shard::mapping

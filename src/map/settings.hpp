@@ -22,7 +22,7 @@ struct settings {
   seconds timeout{};                   // 0: none
   double timeout_factor = 0;           // 0: none
   std::size_t memory_limit_bytes = 0;  // 0: none
-  unsigned retries = 2;
+  unsigned retries = 1;
   unsigned retries_error = 0;
   unsigned retries_kill = 100;
   bool keep_going = false;

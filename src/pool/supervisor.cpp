@@ -179,7 +179,7 @@ void supervisor::mend(unsigned slot) {
 
 bool supervisor::has_work(unsigned slot) const {
   if (given_up_) return false;
-  if ((board_.controls() & board::done) != 0) return false;
+  if ((board_.controls() & (board::done | board::exhausted)) != 0) return false;
   if ((board_.controls() & board::stopping) != 0) return board::has_quarantine(board_, slot);
   return board::has_tail(board_, slot) ||
          board_.cursor().load(std::memory_order_relaxed) < board_.size().chunks;

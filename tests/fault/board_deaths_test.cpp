@@ -8,6 +8,7 @@
 #include <unistd.h>
 
 #include <algorithm>
+#include <cstddef>
 #include <cstring>
 #include <iostream>
 #include <string>
@@ -54,7 +55,7 @@ using shard_test::stepping;
 using image = std::string;  // all of a ledger's memory that is in use
 
 constexpr std::size_t most_failures = 24;
-constexpr std::size_t most_condemned = 8;
+constexpr std::size_t marks_bytes = 4096;  // of lost units, and the same of untried ones
 
 class BoardDeaths : public ::testing::Test {
  protected:
@@ -86,16 +87,23 @@ std::vector<std::span<std::byte>> parts(const ledger& on) {
   const std::size_t chunks = b.size().chunks;
   std::byte* const base = on.memory().base();
   const auto head = static_cast<std::size_t>(reinterpret_cast<std::byte*>(&b.at(0)) - base);
-  return {bytes(base, head),
-          bytes(&b.at(0), slots),
-          bytes(b.failures().data(), most_failures),
-          bytes(b.condemned_parts().data(), most_condemned),
-          bytes(&b.verdict_on(0), chunks),
-          bytes(b.log(0), slots * chunks),
-          bytes(b.partial(0), chunks * b.size().partial_bytes),
-          bytes(b.area(0, 0), 2 * slots * board::stride_words(b.size())),
-          bytes(b.undo(0), slots * b.size().undo_bytes),
-          bytes(on.outputs().data(), on.outputs().size())};
+  std::vector<std::span<std::byte>> all{
+      bytes(base, head),
+      bytes(&b.at(0), slots),
+      {base + board::size_bytes(b.size()) - 2 * marks_bytes, 8},
+      {base + board::size_bytes(b.size()) - marks_bytes, 8},
+      bytes(&b.verdict_on(0), chunks),
+      bytes(b.log(0), slots * chunks),
+      bytes(b.partial(0), chunks * b.size().partial_bytes),
+      bytes(b.area(0, 0), 2 * slots * board::stride_words(b.size())),
+      bytes(b.undo(0), slots * b.size().undo_bytes),
+      bytes(on.outputs().data(), on.outputs().size())};
+  // Of failures what counts, without stacks and texts.
+  constexpr std::size_t facts_bytes = offsetof(shard::board::failure_record, stack);
+  for (std::size_t k = 0; k < most_failures; ++k) {
+    all.push_back(bytes(reinterpret_cast<std::byte*>(b.failures().data() + k), facts_bytes));
+  }
+  return all;
 }
 
 image copy(const ledger& on) {
@@ -122,7 +130,7 @@ std::vector<image> BoardDeaths::deaths_in(const ledger& on, const std::function<
     if (HasFailure()) return;
     EXPECT_EQ(on.fault(), "");
     EXPECT_LE(on.board().failures().size(), most_failures);
-    EXPECT_LE(on.board().condemned_parts().size(), most_condemned);
+    EXPECT_LE(on.indices(), 64u);
     image now = copy(on);
     if (seen.insert(now).second) found.push_back(std::move(now));
   };
@@ -144,14 +152,18 @@ void BoardDeaths::judge(const ledger& on, unsigned slot) {
   const std::uint64_t chunk = running == 0 ? 0 : b.log(slot)[running - 1].load();
   const verdict before = on.verdict_on(chunk);
   const std::uint64_t covered = b.covered(slot);
+  const bool at_fault = on.died_at()[slot].load() != 0;
   const bool blamed =
-      shard::board::judge(b, slot, failure_kind::killed, 9, 0, "killed", on.what().policy.allowed);
+      shard::board::judge(b, slot, at_fault ? failure_kind::signal : failure_kind::killed, 9, 0,
+                          "killed", on.what().policy.allowed);
   EXPECT_TRUE(blamed || inside == 0);
   EXPECT_TRUE(!blamed || inside == 0 || chunk == inside - 1);
   EXPECT_TRUE(!blamed || running > covered) << "a committed chunk is blamed";
-  EXPECT_EQ(on.verdict_on(chunk).kills, before.kills + (blamed ? 1 : 0));
+  EXPECT_EQ(on.verdict_on(chunk).attempts(), before.attempts() + (blamed ? 1 : 0));
+  EXPECT_EQ(on.verdict_on(chunk).kills, before.kills + (blamed && !at_fault ? 1 : 0));
   EXPECT_EQ(b.at(slot).running.load(), 0u) << "the next owner's death would be the chunk's, too";
   on.inside()[slot].store(0);
+  on.died_at()[slot].store(0);
 }
 
 // What a supervisor does once the owners of `dead` are reaped and nobody else lives.
@@ -167,11 +179,13 @@ bool has_work(const board& b, unsigned slot) {
 // Fresh owners for all slots with work, one after the other; then everything must be right.
 void BoardDeaths::finish(const ledger& on) {
   for (unsigned slot = 0; slot < on.board().size().slots; ++slot) {
-    if (has_work(on.board(), slot)) on.work(slot);
+    if (has_work(on.board(), slot)) on.work_on(slot);
   }
   EXPECT_EQ(on.fault_at_end(), "");
-  if (!on.what().poison.empty()) {
-    EXPECT_EQ(on.all_given_up(), on.what().poison);
+  std::set<std::size_t> failing = on.what().poison;
+  failing.insert(on.what().deadly.begin(), on.what().deadly.end());
+  if (!failing.empty()) {
+    EXPECT_EQ(on.all_given_up(), failing);
   }
   ++endings_;
 }
@@ -200,26 +214,56 @@ errand unforgiving() {
           .throws = {0, 0, 1, 0}};
 }
 
-// A quarantine: its poison is found to the index, whatever dies meanwhile.
-errand poisoned() {
-  return {.chunks = 2,
-          .policy = {.allowed = {.errors = 0}, .keep_going = true, .park = false},
-          .indices = 4,
-          .poison = {2}};
+// A quarantine: its poison is found to the index, whatever dies meanwhile. By index it is a walk,
+// by range a search.
+errand poisoned(bool by_index) {
+  return {
+      .chunks = 2,
+      .policy = {.allowed = {.errors = 0, .by_index = by_index}, .keep_going = true, .park = false},
+      .indices = 4,
+      .poison = {2}};
+}
+
+errand deadly(bool by_index) {
+  errand what = poisoned(by_index);
+  what.chunks = 1;
+  what.poison = {};
+  what.deadly = {1};
+  what.in_place = true;
+  return what;
+}
+
+// All indices succeed alone, and four of them together don't.
+errand too_long() {
+  errand what = poisoned(false);
+  what.chunks = 1;
+  what.poison = {};
+  what.longest = 3;
+  what.in_place = true;
+  return what;
 }
 
 errand in_place() { return {.chunks = 4, .indices = 2, .in_place = true, .undo_chunks = 2}; }
 
-errand poisoned_in_place() {
-  errand what = poisoned();
+errand poisoned_in_place(bool by_index) {
+  errand what = poisoned(by_index);
   what.in_place = true;
   what.poison = {1, 6};
   return what;
 }
 
 std::vector<errand> all_errands() {
-  return {batches(),     slow_chunks(), outputs_only(), throwing(),
-          unforgiving(), poisoned(),    in_place(),     poisoned_in_place()};
+  return {batches(),
+          slow_chunks(),
+          outputs_only(),
+          throwing(),
+          unforgiving(),
+          deadly(true),
+          deadly(false),
+          too_long(),
+          in_place(),
+          poisoned_in_place(true),
+          poisoned_in_place(false)};
 }
 
 errand for_two(errand what) {
@@ -293,6 +337,7 @@ void take_over(const ledger& on) {
   for (unsigned slot = 0; slot < b.size().slots; ++slot) shard::board::acquit(b, slot);
   for (unsigned slot = 0; slot < b.size().slots; ++slot) {
     on.inside()[slot].store(0);
+    on.died_at()[slot].store(0);
     EXPECT_TRUE(shard::board::reclaim(b, slot, none_alive));
   }
 }

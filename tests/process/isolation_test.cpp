@@ -147,8 +147,8 @@ TEST_F(Isolation, IsNotMisledByKillsFromOutside) {
   EXPECT_GE(what.run.counts().deaths, 2 * poison.size());
 }
 
-// What was probed before is final, and nothing else of the chunk.
-TEST_F(Isolation, ThatAKillEndsKeepsWhatWasProbed) {
+// What was walked before is final, and nothing else of the chunk.
+TEST_F(Isolation, ThatAKillEndsKeepsWhatWasWalked) {
   for (const bool keep_going : {false, true}) {
     const tally tries;
     const results what =
@@ -156,7 +156,7 @@ TEST_F(Isolation, ThatAKillEndsKeepsWhatWasProbed) {
           if (tries[0]++ == 0) std::abort();
           raise(SIGKILL);
         });
-    std::vector<shard::range> right{{0, 1750}};
+    std::vector<shard::range> right{{0, 1800}};
     if (keep_going) right.push_back({2000, indices});
     EXPECT_THAT(what.run.completed(), ElementsAreArray(right));
     std::vector<std::int64_t> cells(indices);
@@ -185,14 +185,27 @@ TEST_F(Isolation, TellsTheIndexBeforeTheRunStops) {
   EXPECT_TRUE(neighbours) << "the rest of its chunk is there";
 }
 
-// Each probe would cost a whole timeout.
-TEST_F(Isolation, IsNotTriedByTimeoutsWhereTheRunStops) {
+// An index that hangs costs two timeouts: in its chunk, and alone.
+TEST_F(Isolation, ByTimeoutsKeepsTheRestOfTheChunkAlsoWhereTheRunStops) {
   const std::set<std::size_t> one{1234};
   const results what = run({.workers = 1, .timeout = 100ms, .retries = 0}, one, [] {
     for (;;) pause();
   });
-  EXPECT_THAT(what.run.completed(), ElementsAre(shard::range{0, 1000}));
-  EXPECT_EQ(what.run.failures().size(), 1u);
+  EXPECT_THAT(what.run.completed(), ElementsAre(shard::range{0, 1234}, shard::range{1235, 1500}));
+  EXPECT_EQ(what.run.failures().size(), 2u);
+}
+
+// Of a kernel by range, each step of the search would cost a timeout.
+TEST_F(Isolation, OfARangeIsNotSearchedByTimeoutsWhereTheRunStops) {
+  shard::buffer<int> out(100);
+  const shard::report report =
+      shard::try_map({.workers = 1, .grain = 10, .timeout = 100ms, .retries = 0}, 100,
+                     shard::out(out), [](shard::range chunk, shard::slice<int> to) {
+                       for (const std::size_t i : chunk) to[i] = 1;
+                       while (chunk.contains(55)) pause();
+                     });
+  EXPECT_THAT(report.completed(), ElementsAre(shard::range{0, 50}));
+  EXPECT_EQ(report.failures().size(), 1u);
 }
 
 TEST_F(Isolation, EndsWhereEverythingFails) {

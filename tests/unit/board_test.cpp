@@ -7,6 +7,7 @@
 #include <cstddef>
 #include <cstdint>
 #include <deque>
+#include <set>
 #include <span>
 #include <string>
 #include <vector>
@@ -68,8 +69,6 @@ TEST(Board, HasRoomForEveryPartAndNoneOverlap) {
       take(on.partial(chunk), of.partial_bytes);
     }
     take(on.failures().data(), board::failure_capacity * sizeof(shard::board::failure_record));
-    take(on.condemned_parts().data(),
-         board::condemned_capacity * sizeof(shard::board::condemned_part));
     std::ranges::sort(parts, {}, [](const auto& part) { return part.data(); });
     const auto overlap = std::ranges::adjacent_find(parts, [](const auto& one, const auto& next) {
       return one.data() + one.size() > next.data();
@@ -102,27 +101,29 @@ TEST(Board, RaisesAndLowersControlsOneByOne) {
   EXPECT_EQ(on.board().controls(), std::uint32_t{shard::board::stopping});
 }
 
-// With so many slots that three places are left for all of them.
-TEST(Board, HasAPlaceForTheRestOfAChunkOfEachSlot) {
-  const shard::board::dimensions of{.chunks = 9, .slots = board::condemned_capacity - 3};
+// Against a set, over the borders of the words that marks lie in.
+RC_GTEST_PROP(Board, MarksLostUnitsOnceAndSaysWhyTheFirstTime, ()) {
+  const dimensions of{.units = *rc::gen::inRange<std::size_t>(1, 200)};
   const shard::os::anonymous_memory memory(board::size_bytes(of), shard::os::sharing::none);
   const board on(memory.base(), of);
-  on.condemn_rest(0, 7, 1, 5);
-  EXPECT_TRUE(on.condemn(7, 0, 1));
-  EXPECT_TRUE(on.condemn(7, 0, 1));
-  EXPECT_TRUE(on.can_condemn_parts());
-  EXPECT_TRUE(on.condemn(8, 0, 1));
-  EXPECT_FALSE(on.can_condemn_parts());
-  EXPECT_FALSE(on.condemn(8, 1, 2));
-  for (int again = 0; again < 2; ++again) {
-    on.condemn_rest(0, 1, 2, 4);
-    on.condemn_rest(of.slots - 1, 2, 2, 4);
+  std::set<std::uint64_t> lost, untried;
+  for (int step = *rc::gen::inRange(0, 20); step > 0; --step) {
+    const auto first = *rc::gen::inRange<std::uint64_t>(0, of.units);
+    const auto last = *rc::gen::inRange<std::uint64_t>(first, of.units + 1);
+    const bool tried = *rc::gen::arbitrary<bool>();
+    on.give_up(first, last, tried ? shard::board::loss::failed : shard::board::loss::untried);
+    for (std::uint64_t unit = first; unit < last; ++unit) {
+      if (lost.insert(unit).second && !tried) untried.insert(unit);
+    }
   }
-  std::multiset<std::uint64_t> found;
-  for (const auto& part : on.condemned_parts()) {
-    if (part.chunk != 0) found.insert(part.chunk - 1);
+  for (std::uint64_t unit = 0; unit < of.units; ++unit) {
+    RC_ASSERT(on.is_lost(unit) == lost.contains(unit));
+    RC_ASSERT(on.is_untried(unit) == untried.contains(unit));
+    const auto next = lost.lower_bound(unit);
+    RC_ASSERT(on.next_lost(unit, of.units) == (next == lost.end() ? of.units : *next));
+    RC_ASSERT(on.next_lost(0, unit) == (lost.empty() ? unit : std::min(unit, *lost.begin())));
   }
-  EXPECT_EQ(found, (std::multiset<std::uint64_t>{1, 2, 7, 7, 8}));
+  RC_ASSERT(on.given_up() == lost.size() - untried.size());
 }
 
 // ---- Verdicts and failures ----
@@ -158,18 +159,39 @@ TEST(Verdict, IsolatesTimeoutsOnlyWhereThatIsWanted) {
   EXPECT_EQ(on.state, standing::quarantined);
 }
 
-TEST(Verdict, EndsAQuarantineInWhichTooMuchFails) {
+TEST(Verdict, OfAKernelByIndexChangesWithTheFirstDeath) {
+  const budgets allowed{.errors = 1, .crashes = 5, .by_index = true};
+  for (const failure_kind kind : {failure_kind::signal, failure_kind::exit, failure_kind::timeout,
+                                  failure_kind::out_of_memory_alone}) {
+    verdict on;
+    on.add(kind, allowed);
+    EXPECT_EQ(on.state, standing::quarantined);
+    on.add(failure_kind::exception, allowed);
+    EXPECT_EQ(on.errors, 1u) << "an exception within its budget is no failed probe";
+    on.add(failure_kind::exception, allowed);
+    EXPECT_EQ(on.errors, 1u);
+    EXPECT_EQ(on.failed_probes, 1u);
+  }
+}
+
+TEST(Verdict, OfAHangAfterTheLastTimeoutIsThatNobodyTriesAgain) {
+  for (const bool by_index : {false, true}) {
+    verdict on;
+    on.add(failure_kind::timeout, {.crashes = 3, .by_index = by_index}, false);
+    EXPECT_EQ(on.state, standing::untried);
+  }
+}
+
+TEST(Verdict, EndsNoQuarantineHoweverMuchFails) {
   const budgets allowed{.errors = 0, .crashes = 0, .kills = 1};
   verdict on;
   on.add(failure_kind::exception, allowed);
-  for (unsigned k = 0; k < verdict::most_failed_probes; ++k) {
-    EXPECT_EQ(on.state, standing::quarantined);
+  constexpr unsigned many = 100'000;
+  for (unsigned k = 0; k < many; ++k) {
     on.add(k % 2 == 0 ? failure_kind::exception : failure_kind::signal, allowed);
   }
   EXPECT_EQ(on.state, standing::quarantined);
-  EXPECT_EQ(on.attempts(), 1u + verdict::most_failed_probes);
-  on.add(failure_kind::exit, allowed);
-  EXPECT_EQ(on.state, standing::condemned);
+  EXPECT_EQ(on.attempts(), 1u + many);
 }
 
 TEST(Verdict, CountsSignalsAndExitsTogetherAndOtherKindsApart) {
@@ -304,7 +326,7 @@ TEST(Owner, CommitsBeforeAndAfterAChunkThatHasFailedBefore) {
     while (gone->claim()) {
     }
   }
-  on.board().verdict_on(4).store({.crashes = 1});
+  on.board().verdict_on(4).store(verdict{.crashes = 1});
   on.work(0);
   ASSERT_EQ(covered.size(), 8u);
   EXPECT_EQ(covered[4], 4u);

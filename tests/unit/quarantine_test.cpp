@@ -4,6 +4,7 @@
 #include <gtest/gtest.h>
 #include <rapidcheck/gtest.h>
 
+#include <algorithm>
 #include <cstddef>
 #include <cstdint>
 #include <set>
@@ -25,9 +26,83 @@ using shard_test::ledger;
 
 using set = std::set<std::size_t>;
 
-policy forgiving(unsigned errors = 0) {
-  return {.allowed = {.errors = errors}, .keep_going = true, .park = false};
+policy forgiving(unsigned errors = 0, bool by_index = false) {
+  return {.allowed = {.errors = errors, .by_index = by_index}, .keep_going = true, .park = false};
 }
+constexpr bool by_index = true;
+
+// ---- Kernels by index: a walk ----
+
+TEST(Walk, GivesUpWhatThrowsAtOnce) {
+  const ledger on(
+      {.chunks = 1, .policy = forgiving(2, by_index), .indices = 100, .poison = {0, 1, 63, 99}});
+  EXPECT_EQ(on.work_on(0), 0u);
+  EXPECT_EQ(on.fault_at_end(), "");
+  EXPECT_EQ(on.all_given_up(), (set{0, 1, 63, 99}));
+  EXPECT_EQ(on.verdict_on(0).errors, 3u) << "as a whole";
+  EXPECT_EQ(on.verdict_on(0).failed_probes, 4u) << "once for each index";
+}
+
+TEST(Walk, CostsTwoDeathsForEachIndexThatKills) {
+  const set deadly{3, 4, 50, 99, 101, 150};
+  const ledger on(
+      {.chunks = 2, .policy = forgiving(0, by_index), .indices = 100, .deadly = deadly});
+  EXPECT_EQ(on.work_on(0), 2 * deadly.size());
+  EXPECT_EQ(on.fault_at_end(), "");
+  EXPECT_EQ(on.all_given_up(), deadly);
+}
+
+TEST(Walk, CountsDeathsOfAnIndexAsItsBudgetSays) {
+  for (const unsigned retries : {0u, 1u, 2u, 5u}) {
+    for (const std::size_t indices : {1u, 10u}) {
+      policy how = forgiving(0, by_index);
+      how.allowed.crashes = retries;
+      const ledger on({.chunks = 1, .policy = how, .indices = indices, .deadly = {indices - 1}});
+      // Without a retry it takes one more to find out which of several indices it was.
+      EXPECT_EQ(on.work_on(0), std::max<std::size_t>(retries + 1, indices == 1 ? 1 : 2));
+      EXPECT_EQ(on.all_given_up(), set{indices - 1});
+      EXPECT_EQ(on.fault_at_end(), "");
+    }
+  }
+}
+
+TEST(Walk, LosesNoIndexToOneAccident) {
+  for (std::size_t at = 0; at < 10; ++at) {
+    const ledger on(
+        {.chunks = 1, .policy = forgiving(0, by_index), .indices = 10, .accidents = {{at, 1}}});
+    EXPECT_EQ(on.work_on(0), 1u);
+    EXPECT_EQ(on.fault_at_end(), "");
+    EXPECT_EQ(on.all_given_up(), set{});
+  }
+}
+
+TEST(Walk, SaysWhichIndexFailed) {
+  const ledger on(
+      {.chunks = 1, .policy = forgiving(0, by_index), .indices = 8, .poison = {2}, .deadly = {5}});
+  on.work_on(0);
+  const auto failures = on.board().failures();
+  const std::pair<std::uint64_t, std::uint64_t> expected[] = {{0, 0}, {2, 3}, {5, 6}, {5, 6}};
+  ASSERT_EQ(failures.size(), std::size(expected));
+  for (std::size_t k = 0; k < failures.size(); ++k) {
+    EXPECT_EQ(failures[k].facts.first, expected[k].first) << k;
+    EXPECT_EQ(failures[k].facts.last, expected[k].second) << k;
+    EXPECT_EQ(failures[k].facts.attempt, k + 1);
+  }
+}
+
+TEST(Walk, EndsWithTheRunThatHasLostTooMuch) {
+  set all;
+  for (std::size_t i = 0; i < 100; ++i) all.insert(i);
+  policy how = forgiving(0, by_index);
+  how.allowed.max_failures = 7;
+  const ledger on({.chunks = 3, .policy = how, .indices = 30, .poison = all});
+  on.work_on(0);
+  EXPECT_EQ(on.fault(), "");
+  EXPECT_EQ(on.all_given_up().size(), 8u);
+  EXPECT_NE(on.board().controls() & shard::board::exhausted, 0u);
+}
+
+// ---- Kernels by range: a search ----
 
 TEST(Quarantine, FindsTheOneIndexThatFails) {
   for (std::size_t poison = 0; poison < 100; ++poison) {
@@ -63,19 +138,60 @@ TEST(Quarantine, SaysWhichIndicesFailedAtEachAttempt) {
   }
 }
 
-TEST(Quarantine, CondemnsTheRestOfAChunkInWhichTooMuchFails) {
-  set all;
-  for (std::size_t i = 0; i < 1000; ++i) all.insert(i);
-  all.erase(100);  // is saved, since the walk comes to it
-  all.erase(900);  // is lost with the rest
-  const ledger on({.chunks = 2, .policy = forgiving(), .indices = 1000, .poison = all});
-  on.work(0);
-  EXPECT_EQ(on.fault_at_end(), "");
-  EXPECT_TRUE(on.verdict_on(0).condemned());
-  EXPECT_EQ(on.verdict_on(0).failed_probes, verdict::most_failed_probes + 1);
-  EXPECT_FALSE(on.given_up(100));
-  EXPECT_TRUE(on.given_up(900));
-  EXPECT_FALSE(on.given_up(1500));
+TEST(Quarantine, KeepsTheFewThatSucceedAmongManyThatFail) {
+  for (const bool walks : {false, true}) {
+    set all;
+    for (std::size_t i = 0; i < 2000; ++i) all.insert(i);
+    for (const std::size_t i : {100u, 900u, 1001u, 1999u}) all.erase(i);
+    const ledger on({.chunks = 2, .policy = forgiving(0, walks), .indices = 1000, .poison = all});
+    on.work(0);
+    EXPECT_EQ(on.fault_at_end(), "");
+    EXPECT_EQ(on.all_given_up(), all);
+    EXPECT_EQ(on.board().given_up(), all.size());
+  }
+}
+
+// A range is what the kernel is called for: once for the whole chunk, or once for what is left of
+// it between two indices that fail.
+TEST(Quarantine, RunsInTheEndTheLargestRangesThatDoNotFail) {
+  for (const set& poison : {set{}, set{0}, set{5, 6}, set{0, 7, 15}}) {
+    for (const unsigned accidents : {0u, 1u, 3u, 9u}) {
+      const ledger on({.chunks = 1,
+                       .policy = forgiving(),
+                       .indices = 16,
+                       .poison = poison,
+                       .accidents = {{4, accidents}, {9, accidents}}});
+      on.work_on(0);
+      ASSERT_EQ(on.fault_at_end(), "");
+      std::vector<std::uint64_t> expected;
+      for (std::size_t i = 0; i < 16; ++i) {
+        if (!on.given_up(i) && (i == 0 || on.given_up(i - 1))) expected.push_back(i);
+      }
+      EXPECT_EQ(on.cuts(), expected) << accidents << " accidents";
+      if (accidents <= 1 || (accidents == 3 && poison.empty())) {
+        EXPECT_EQ(on.all_given_up(), poison);
+      }
+    }
+  }
+}
+
+TEST(Quarantine, CutsWhatFailsOnlyTogetherAndLosesNothing) {
+  for (const std::size_t longest : {1u, 2u, 3u, 5u, 8u, 15u}) {
+    const ledger undisturbed(
+        {.chunks = 2, .policy = forgiving(), .indices = 16, .poison = {6}, .longest = longest});
+    undisturbed.work(0);
+    EXPECT_EQ(undisturbed.fault_at_end(), "");
+    EXPECT_EQ(undisturbed.all_given_up(), set{6});
+    const ledger disturbed({.chunks = 2,
+                            .policy = forgiving(),
+                            .indices = 16,
+                            .poison = {6},
+                            .accidents = {{3, 2}, {11, 1}, {20, 2}},
+                            .longest = longest});
+    disturbed.work_on(0);
+    EXPECT_EQ(disturbed.fault_at_end(), "");
+    EXPECT_EQ(disturbed.cuts(), undisturbed.cuts());
+  }
 }
 
 TEST(Quarantine, ThatLosesNothingStopsNoRun) {
@@ -120,7 +236,7 @@ void die(const ledger& on, failure_kind kind) {
 
 TEST(Quarantine, IsNotNarrowedByAKillFromOutside) {
   const ledger on({.chunks = 1, .policy = forgiving(), .indices = 8, .poison = {7}});
-  for (int crash = 0; crash < 3; ++crash) die(on, failure_kind::signal);
+  for (int crash = 0; crash < 2; ++crash) die(on, failure_kind::signal);
   ASSERT_EQ(on.verdict_on(0).state, standing::quarantined);
   // Up to the first probe.
   {
@@ -135,47 +251,39 @@ TEST(Quarantine, IsNotNarrowedByAKillFromOutside) {
   EXPECT_EQ(on.verdict_on(0).kills, 50u);
 }
 
-TEST(Quarantine, OfAChunkThatIsKilledTooOftenKeepsWhatItHas) {
-  errand what{.chunks = 1, .policy = forgiving(), .indices = 8, .poison = {5}};
-  what.policy.allowed.kills = 2;
-  what.on_chunk = [](std::size_t) {};
-  const ledger on(what);
-  {
-    ledger::worker walks(on, 0);
-    walks->resume();
-    walks->claim();
-    walks->run();
-  }
-  EXPECT_EQ(on.all_given_up(), set{5});
-}
-
 // Any chunks, any poison, any number of owners that vanish between any two steps: exactly the
 // poison is given up, the ordered partials are those of what is left, and cells have changed once.
 RC_GTEST_PROP(Quarantine, LosesNothingButThePoison, ()) {
   const std::size_t chunks = *rc::gen::inRange<std::size_t>(1, 6);
   const std::size_t indices = *rc::gen::inRange<std::size_t>(1, 20);
-  set poison;
+  set poison, deadly;
   for (const std::size_t i : *rc::gen::container<std::vector<std::size_t>>(
            rc::gen::inRange<std::size_t>(0, chunks * indices))) {
-    poison.insert(i);
+    (*rc::gen::arbitrary<bool>() ? poison : deadly).insert(i);
   }
+  for (const std::size_t i : deadly) poison.erase(i);
   const ledger on({.chunks = chunks,
                    .slots = *rc::gen::inRange(1u, 3u),
                    .accumulates = *rc::gen::arbitrary<bool>(),
-                   .policy = forgiving(*rc::gen::inRange(0u, 2u)),
+                   .policy = forgiving(*rc::gen::inRange(0u, 2u), *rc::gen::arbitrary<bool>()),
                    .indices = indices,
                    .poison = poison,
+                   .deadly = deadly,
                    .in_place = *rc::gen::arbitrary<bool>(),
                    .undo_chunks = *rc::gen::inRange<std::size_t>(1, 4)});
   for (const bool claims : *rc::gen::container<std::vector<bool>>(rc::gen::arbitrary<bool>())) {
-    ledger::worker gone(on, *rc::gen::inRange(0u, on.what().slots));
-    gone->resume();
-    if (claims) gone->claim();
-    gone->run();
+    const unsigned slot = *rc::gen::inRange(0u, on.what().slots);
+    const auto some_steps = [&](shard::board::owner& gone) {
+      gone.resume();
+      if (claims) gone.claim();
+      gone.run();
+    };
+    if (!on.work(slot, some_steps)) on.mourn(slot);
     RC_ASSERT(on.fault() == "");
   }
-  for (unsigned slot = 0; slot < on.what().slots; ++slot) on.work(slot);
+  for (unsigned slot = 0; slot < on.what().slots; ++slot) on.work_on(slot);
   RC_ASSERT(on.fault_at_end() == "");
+  poison.insert(deadly.begin(), deadly.end());
   RC_ASSERT(on.all_given_up() == poison);
 }
 

@@ -54,7 +54,7 @@ TEST_F(Settings, HaveTheirDefaults) {
   EXPECT_EQ(decided.timeout, 0s);
   EXPECT_EQ(decided.timeout_factor, 0);
   EXPECT_EQ(decided.memory_limit_bytes, 0u);
-  EXPECT_EQ(decided.retries, 2u);
+  EXPECT_EQ(decided.retries, 1u);
   EXPECT_EQ(decided.retries_error, 0u);
   EXPECT_EQ(decided.retries_kill, 100u);
   EXPECT_FALSE(decided.keep_going);
@@ -109,7 +109,7 @@ TEST_F(Settings, OfTheCodeWinOverTheEnvironment) {
                                     .timeout = 3min,
                                     .timeout_factor = 7,
                                     .memory_limit_bytes = 4096,
-                                    .retries = 2,
+                                    .retries = 1,
                                     .retries_error = 0,
                                     .retries_kill = 100,
                                     .keep_going = false,
@@ -123,7 +123,7 @@ TEST_F(Settings, OfTheCodeWinOverTheEnvironment) {
   EXPECT_EQ(decided.timeout, 3min);
   EXPECT_EQ(decided.timeout_factor, 7);
   EXPECT_EQ(decided.memory_limit_bytes, 4096u);
-  EXPECT_EQ(decided.retries, 2u);
+  EXPECT_EQ(decided.retries, 1u);
   EXPECT_EQ(decided.retries_error, 0u);
   EXPECT_EQ(decided.retries_kill, 100u);
   EXPECT_FALSE(decided.keep_going);
@@ -205,7 +205,7 @@ TEST_F(Settings, OfAnEmptyVariableAreAsIfItWereNotSet) {
   EXPECT_EQ(decided.workers, 0u);
   EXPECT_EQ(decided.timeout, 0s);
   EXPECT_EQ(decided.memory_limit_bytes, 0u);
-  EXPECT_EQ(decided.retries, 2u);
+  EXPECT_EQ(decided.retries, 1u);
   EXPECT_FALSE(decided.keep_going);
   EXPECT_EQ(decided.run_on, executor::processes);
 }

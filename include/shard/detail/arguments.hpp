@@ -139,7 +139,8 @@ class reduce_argument {
 
   void describe(job& to) {
     index_ = to.reductions.size();
-    to.reductions.push_back({reducer_, R::ordered, reducer_->state_bytes(), start, merge});
+    to.reductions.push_back(
+        {reducer_, R::ordered, adds_in_place(), reducer_->state_bytes(), start, merge});
   }
   template <class Cells>
   parameter bind(const worker_memory& memory, const Cells&) const {
@@ -158,6 +159,13 @@ class reduce_argument {
   }
 
  private:
+  static constexpr bool adds_in_place() {
+    if constexpr (requires { R::in_place; }) {
+      return R::in_place;
+    } else {
+      return true;  // for all that is known
+    }
+  }
   static void start(const void* reducer, std::byte* state) {
     static_cast<const R*>(reducer)->start(state);
   }

@@ -234,11 +234,12 @@ class call {
   call(Space over, const Kernel& kernel, Arguments... arguments)
       : space_(std::move(over)), kernel_(kernel), arguments_(std::move(arguments)...) {}
 
-  job describe() {
+  job describe(kernel_form form) {
     job result;
     space_.describe(result);
     std::apply([&](auto&... argument) { (argument.describe(result), ...); }, arguments_);
     result.call = this;
+    result.by_index = form != kernel_form::chunk && form != kernel_form::tile;
     result.run = run;
     return result;
   }
@@ -303,7 +304,7 @@ report start_call(const options& how, Space&& over, const Kernel& kernel,
   if constexpr (form != kernel_form::none) {
     if constexpr (check_states<Kernel, form, Arguments...>()) {
       call<typed, Kernel, Arguments...> what(space_of(over), kernel, arguments...);
-      return execute(what.describe(), how);
+      return execute(what.describe(form), how);
     }
   }
   return {};

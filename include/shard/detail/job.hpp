@@ -55,6 +55,7 @@ struct grant {
 struct reduction {
   void* reducer = nullptr;
   bool ordered = false;
+  bool in_place = true;  // the kernel adds to the state itself: a throw leaves it spoilt
   std::size_t state_bytes = 0;
   void (*start)(const void* reducer, std::byte* state) = nullptr;
   // Merges `count` states, in their order, that lie `stride` bytes apart.
@@ -83,6 +84,7 @@ struct job {
   std::vector<reduction> reductions;
   std::vector<belonging> belongings;
   const void* call = nullptr;  // the typed arguments and the kernel
+  bool by_index = false;       // the kernel is called for one index, cell or row at a time
   void (*run)(const void* call, const worker_memory& memory, range chunk) = nullptr;
 };
 
