@@ -234,6 +234,15 @@ report finished(const job& what, const plan::partition& chunks, report result) {
   return result;
 }
 
+// Before anything runs: a file that another process has created can't be finished by this one.
+void check_filled_outputs(const job& what, const plan::partition& chunks) {
+  const bool tiled = what.where.by == space::cut::tiled;
+  for (const grant& one : what.grants) {
+    if (!one.partitioned || (!tiled && chunks.indices() != one.rows)) continue;
+    one.owner->require_own("map to " + one.owner->name());
+  }
+}
+
 }  // namespace
 
 report execute(const job& what, const options& given) {
@@ -247,6 +256,7 @@ report execute(const job& what, const options& given) {
   const plan::partition chunks = partition_of(what, given, how.grain);
   check_chunks(chunks);
   check_arguments(what);
+  check_filled_outputs(what, chunks);
 
   if (how.replay && how.replay->map == number) {
     return finished(what, chunks, replay(what, chunks, *how.replay));

@@ -1,6 +1,7 @@
 #include "shard/histogram.hpp"
 
 #include <limits>
+#include <new>
 #include <string>
 
 #include "shard/error.hpp"
@@ -33,6 +34,21 @@ void refuse_bin(std::size_t dimension, std::int64_t found, int first, int last) 
                   " to " + std::to_string(last));
 }
 
+namespace {
+
+// Tries it: that asks the system for all that may limit it, and touches nothing.
+void refuse_if_there_is_no_room(const std::string& shape, std::size_t bins) {
+  const std::size_t bytes = bins * sizeof(std::int64_t);
+  void* const room = ::operator new(bytes, std::nothrow);
+  ::operator delete(room);
+  if (room != nullptr) return;
+  throw error(std::errc::not_enough_memory,
+              "cannot make the histogram: found no room for " + shape + " bins, expected " +
+                  std::to_string(bytes) + " bytes of memory, or of address space (ulimit -v)");
+}
+
+}  // namespace
+
 std::size_t count_bins(std::span<const std::size_t> extents) {
   constexpr std::size_t most = std::numeric_limits<std::ptrdiff_t>::max() / sizeof(std::int64_t);
   std::size_t bins = 1;
@@ -46,6 +62,7 @@ std::size_t count_bins(std::span<const std::size_t> extents) {
                                                   " bins, expected at most " +
                                                   std::to_string(most));
   }
+  refuse_if_there_is_no_room(shape, bins);
   return bins;
 }
 

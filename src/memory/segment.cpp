@@ -134,6 +134,14 @@ void segment::clear_padding() {
   padding().clear({data(), data_bytes()});
 }
 
+void segment::require_own(const std::string& doing) const {
+  if (!parts_.unfinished || parts_.unfinished->ours()) return;
+  throw error(std::errc::operation_not_permitted,
+              "cannot " + doing + ": found process " + std::to_string(os::process_id()) +
+                  ", expected " + std::to_string(parts_.unfinished->creator()) +
+                  ", which created it: only that process can give the file its name");
+}
+
 void segment::finish(durability needed) {
   if (parts_.unfinished && parts_.unfinished->ours()) padding().clear({data(), data_bytes()});
   finish_cleared(needed);

@@ -125,6 +125,8 @@ class segment {
   // Of all elements. Throws shard::error unless this may be written to.
   void clear_padding();
 
+  // Refuses what finish() would refuse later: `doing` is what this process is about to do.
+  void require_own(const std::string& doing) const;
   // See buffer::finish. Only the process that created the file may call it.
   void finish(durability needed);
   // The same for a file whose padding is known to be zeros.

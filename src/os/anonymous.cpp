@@ -17,9 +17,11 @@ anonymous_memory::anonymous_memory(std::size_t bytes, sharing how) : bytes_(byte
   void* const base = ::mmap(nullptr, bytes, PROT_READ | PROT_WRITE, flags, -1, 0);
   if (base == MAP_FAILED) {
     const int cause = errno;
-    throw error(
-        std::error_code(cause, std::generic_category()),
-        "cannot map " + std::to_string(bytes) + " bytes of memory: " + std::strerror(cause));
+    throw error(std::error_code(cause, std::generic_category()),
+                "cannot map " + std::to_string(bytes) + " bytes of memory for the run: found '" +
+                    std::strerror(cause) +
+                    "', expected more memory, or address space (ulimit -v): use fewer workers, "
+                    "or smaller reducers");
   }
   base_ = static_cast<std::byte*>(base);
 }

@@ -284,6 +284,35 @@ void map_for_ever(const tally& running, const shard::options& how) {
   });
 }
 
+// What it creates there is that child's, and the same results.
+TEST_F(Caller, MayBeAForkedChild) {
+  shard::buffer<int> shared(100);
+  EXPECT_TRUE(holds_in_a_child([&] {
+    shard::sum<int> sum;
+    const shard::report run =
+        shard::map({.workers = 2}, shared, shard::reduce(sum), [](std::size_t i, auto& to) {
+          to += static_cast<int>(i);
+          return static_cast<int>(i);
+        });
+    return run.complete() && sum.value() == 4950;
+  }));
+  for (std::size_t i = 0; i < shared.size(); ++i) EXPECT_EQ(shared[i], static_cast<int>(i));
+}
+
+// It could not give the file its name in the end.
+TEST_F(Caller, IsRefusedAnOutputThatAnotherProcessCreatedBeforeAnythingRuns) {
+  const shard_test::folder here;
+  auto out = shard::create<int>((here / "out.npy").c_str(), 100);
+  const tally ran;
+  EXPECT_TRUE(holds_in_a_child([&] {
+    const std::string said =
+        refusal([&] { shard::map({.workers = 2}, out, [&](std::size_t) { return ++ran[0]; }); });
+    const std::string creator = "expected " + std::to_string(getppid());
+    return mentions(said, {"cannot map to", "out.npy", creator.c_str(), "which created it"});
+  }));
+  EXPECT_EQ(ran[0], 0);
+}
+
 // In ps and top.
 TEST_F(Caller, HasProcessesThatSayWhatTheyAre) {
   const std::multiset<std::string> expected{"shard sup", "shard standby", "shard wk 0",

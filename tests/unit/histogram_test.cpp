@@ -17,6 +17,8 @@
 #include <utility>
 #include <vector>
 
+#include "process/family.hpp"
+#include "refusal.hpp"
 #include "shard/error.hpp"
 #include "shard/text.hpp"
 #include "unit/states.hpp"
@@ -412,6 +414,16 @@ TEST(Axis, RefusesMoreBinsThanAnyMemoryHolds) {
   EXPECT_EQ(message_of([&] { shard::histogram bins(wide, wide, wide); }),
             "cannot make the histogram: found 2000000002 x 2000000002 x 2000000002 bins, expected "
             "at most 1152921504606846975");
+}
+
+TEST(Histogram, RefusesMoreBinsThanThereIsMemoryForAndSaysHowMuchThatIs) {
+  if (shard_test::sanitized) GTEST_SKIP() << "a sanitizer ends programs that ask for so much";
+  const std::string said = shard_test::refusal([] {
+    const shard::histogram far_too_large{shard::axis::regular(1 << 30, 0.0, 1.0),
+                                         shard::axis::regular(1 << 20, 0.0, 1.0)};
+  });
+  EXPECT_TRUE(shard_test::mentions(said, {"cannot make the histogram", "bins", "bytes of memory"}))
+      << said;
 }
 
 }  // namespace
