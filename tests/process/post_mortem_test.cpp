@@ -314,7 +314,7 @@ TEST_F(PostMortem, NamesTheKernelHoweverDeepTheStackIs) {
     EXPECT_THAT(joined(one.stack), Not(HasSubstr("chunk_runner")));
     std::ostringstream text;
     text << a_report_of(one);
-    EXPECT_THAT(text.str(), HasSubstr(one.stack.back()));
+    EXPECT_THAT(text.str(), HasSubstr(one.stack.back().substr(0, 100)));  // lines are cut
   }
 }
 
