@@ -64,6 +64,10 @@ struct run_counts {
   std::size_t takeovers = 0;  // supervisors that died and were replaced
   std::size_t failures_lost = 0;  // failures for which the report has no room: it has 1024
   std::size_t output_lost = 0;    // bytes that workers printed and that nobody read
+
+  // What this system, most likely a sandbox, kept the run from doing, each with the call that the
+  // system denies: "buffers left out of core dumps (madvise)". The results are right all the same.
+  std::vector<std::string> without = {};
 };
 
 // The indices of a map, each in exactly one of three sets. In each set the ranges are ascending,

@@ -58,9 +58,11 @@ void set_elapsed(failure_facts& of, const slot& where, std::chrono::nanoseconds 
   of.elapsed = end - where.began.load(std::memory_order_relaxed);
 }
 
-void add_own_facts(failure_record& to) {
+void add_own_facts(failure_record& to, const board& on) {
   to.facts.pid = os::own_pid();
-  to.facts.used = os::own_usage();
+  const auto used = os::own_usage();
+  if (!used) on.go_without(usage_told);
+  to.facts.used = used.value_or(os::usage{});
 }
 
 void add_facts_of_the_dead(failure_record& to, const slot& where) {
@@ -172,7 +174,7 @@ void board::record(const failure_facts& facts, std::string_view what) const noex
   place.facts = facts;
   const slot& where = at(facts.worker);
   if (facts.kind == failure_kind::exception) {
-    add_own_facts(place);
+    add_own_facts(place, *this);
   } else {
     add_facts_of_the_dead(place, where);
   }

@@ -256,7 +256,23 @@ enum control : std::uint32_t {
   finished = 8,    // no worker is left: results may be read
   cancelled = 16,  // the caller wants no more of this run
   requested = 32,  // the program has asked for `stopping`
-  exhausted = 64   // more was given up than the run may lose: not even a quarantine is finished
+  exhausted = 64,  // more was given up than the run may lose: not even a quarantine is finished
+  refused = 128    // the system denies what the supervisor needs: nothing was begun
+};
+
+// What the system, most likely a sandbox, keeps a run from doing. Results are as promised all the
+// same, and the report names each. Bits of a word.
+enum lack : std::uint32_t {
+  dump_protection = 1,     // buffers left out of core dumps
+  child_protection = 2,    // outputs kept from processes that a kernel forks
+  orphans_end = 4,         // processes that a kernel leaves behind ended
+  overflows_told = 8,      // a stack overflow's place told
+  output_passed_on = 16,   // what workers print read, passed on by lines, and kept for the report
+  usage_told = 32,         // what a worker has used told with its exceptions
+  memory_limit_held = 64,  // the limit on a worker's memory
+  workers_go_first = 128,  // workers killed before others for want of memory
+  supervisor_replaced = 256,  // a supervisor that dies replaced
+  threads_counted = 512       // a caller with other threads refused
 };
 
 class board {
@@ -339,6 +355,12 @@ class board {
   // Bytes that workers printed and that could not be passed on.
   std::atomic<std::uint64_t>& output_lost() const noexcept { return shared_->output_lost; }
 
+  // Notes that the run goes without this, from now on. Any process may.
+  void go_without(lack what) const noexcept {
+    if ((lacks() & what) == 0) shared_->lacks.fetch_or(what, std::memory_order_relaxed);
+  }
+  std::uint32_t lacks() const noexcept { return shared_->lacks.load(std::memory_order_relaxed); }
+
   std::atomic<std::uint32_t>& takeovers() const noexcept { return shared_->takeovers; }
   // The process that supervises after so many takeovers, and that waits to do so; 0: none yet.
   std::atomic<std::int32_t>& leader(unsigned takeover) const noexcept {
@@ -357,6 +379,7 @@ class board {
     alignas(64) std::atomic<std::uint64_t> cursor;
     alignas(64) std::atomic<std::uint32_t> controls;
     std::atomic<std::uint32_t> takeovers;
+    std::atomic<std::uint32_t> lacks;
     std::atomic<std::uint64_t> failures;
     std::atomic<std::uint64_t> given_up;
     std::atomic<std::uint64_t> timeouts;

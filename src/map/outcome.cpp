@@ -1,6 +1,7 @@
 #include "map/outcome.hpp"
 
 #include <algorithm>
+#include <array>
 #include <cstring>
 #include <utility>
 
@@ -8,6 +9,40 @@
 #include "map/ranges.hpp"
 
 namespace shard::mapping {
+namespace {
+
+// What a run went without, in the words of its report.
+struct named_lack {
+  board::lack which;
+  const char* text;
+};
+constexpr std::array named_lacks{
+    named_lack{board::dump_protection, "buffers left out of core dumps (madvise)"},
+    named_lack{board::child_protection,
+               "outputs kept from processes that a kernel forks (madvise)"},
+    named_lack{board::orphans_end,
+               "an end of all processes that a kernel leaves behind (prctl, kill, /proc)"},
+    named_lack{board::overflows_told, "the place of a stack overflow (sigaltstack)"},
+    named_lack{board::output_passed_on,
+               "the workers' output by whole lines, and its end in the report (read, fcntl, dup2)"},
+    named_lack{board::usage_told, "what workers had used (getrusage)"},
+    named_lack{board::memory_limit_held, "memory_limit_bytes (/proc/self/smaps)"},
+    named_lack{board::workers_go_first,
+               "workers as the first to be killed for want of memory (/proc/self/oom_score_adj)"},
+    named_lack{board::supervisor_replaced, "a standby for the supervisor (fork)"},
+    named_lack{board::threads_counted, "a look for other threads of the program (/proc/self)"},
+};
+
+std::vector<std::string> names_of(std::uint32_t lacks) {
+  std::vector<std::string> names;
+  for (const named_lack& one : named_lacks) {
+    if ((lacks & one.which) != 0) names.emplace_back(one.text);
+  }
+  return names;
+}
+
+}  // namespace
+
 outcome::outcome(const board::board& on, const plan::partition& chunks)
     : board_(on), chunks_(chunks), units_(chunks) {
   complete_ = on.settled() == chunks.chunks() && on.failures().empty();
@@ -135,6 +170,7 @@ void outcome::merge(const std::vector<detail::reduction>& reductions,
 report outcome::report_on(std::size_t map, seconds elapsed, unsigned workers) const {
   run_counts counts{
       .map = map, .chunks = chunks_.chunks(), .grain = chunks_.grain(), .workers = workers};
+  counts.without = names_of(board_.lacks());
   counts.takeovers = board_.takeovers().load(std::memory_order_relaxed);
   counts.failures_lost = board_.failures_lost();
   counts.output_lost = board_.output_lost().load(std::memory_order_relaxed);

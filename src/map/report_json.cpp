@@ -45,7 +45,8 @@ ordered_json as_json(const run_counts& counts) {
           {"replacements", counts.replacements},
           {"takeovers", counts.takeovers},
           {"failures_lost", counts.failures_lost},
-          {"output_lost", counts.output_lost}};
+          {"output_lost", counts.output_lost},
+          {"without", counts.without}};
 }
 
 }  // namespace

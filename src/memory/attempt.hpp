@@ -16,7 +16,7 @@ template <class Steps>
 auto attempt(const std::string& what, const std::string& expected, Steps steps) try {
   return steps();
 } catch (const os::call_failed& e) {
-  const std::string_view remedy = os::remedy_for(e.code().value());
+  const std::string_view remedy = os::remedy_for(e.code().value(), e.call());
   throw error(e.code(), "cannot " + what + ": found '" + e.code().message() + "' from " + e.call() +
                             ", expected " + (remedy.empty() ? expected : std::string(remedy)));
 }

@@ -15,6 +15,7 @@
 #include "os/byte_lock.hpp"
 #include "os/calls.hpp"
 #include "os/headroom.hpp"
+#include "os/sandbox.hpp"
 
 namespace shard::memory {
 namespace {
@@ -84,6 +85,13 @@ bool laid_out(const control_header& of, const control_plan& plan) noexcept {
 }
 
 std::unique_ptr<control> control::for_writing(const place& where) {
+  if (!os::hands_on_locks()) {
+    throw malformed(
+        "a system that doesn't hand on the locks of a process that dies "
+        "(set_robust_list, futex)",
+        std::string(os::remedy_for_denial) +
+            "; a map's outputs and accesses by element need no locks");
+  }
   std::unique_ptr<control> made(new control(where, os::protection::write));
   if (where.grows) made->spare_ = os::open_again(where.descriptor, os::protection::write);
   const turn mine(made->own_);

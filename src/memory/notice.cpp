@@ -1,10 +1,14 @@
 // Notifications: a counter in the control area that is a futex, and an eventfd for event loops.
 
+#include <string>
 #include "memory/control.hpp"
+
 #include "memory/segment.hpp"
+#include "os/calls.hpp"
 #include "os/event.hpp"
 #include "os/futex.hpp"
 #include "shard/detail/sharing.hpp"
+#include "shard/error.hpp"
 
 namespace shard::detail {
 
@@ -14,7 +18,13 @@ void notify(segment& of) {
   // was written before it.
   count.fetch_add(1, std::memory_order_release);
   os::futex_wake_all(count);
-  if (const int event = of.event_descriptor(false); event >= 0) os::count_event(event);
+  const int event = of.event_descriptor(false);
+  if (event >= 0 && !os::count_event(event)) {
+    throw error(std::errc::operation_not_permitted,
+                "cannot notify by the event descriptor of " + of.name() +
+                    ": found that it can't be written to, expected " +
+                    std::string(os::remedy_for_denial));
+  }
 }
 
 // Of the threads that wait by one handle, the one that moves `noticed` on returns what is between.

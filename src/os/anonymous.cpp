@@ -30,12 +30,12 @@ anonymous_memory::~anonymous_memory() {
   if (base_ != nullptr) ::munmap(base_, bytes_);
 }
 
-void keep_from_dumps(void* base, std::size_t bytes) noexcept {
-  ::madvise(base, bytes, MADV_DONTDUMP);
+bool keep_from_dumps(void* base, std::size_t bytes) noexcept {
+  return ::madvise(base, bytes, MADV_DONTDUMP) == 0;
 }
 
-void keep_from_children(void* base, std::size_t bytes) noexcept {
-  ::madvise(base, bytes, MADV_DONTFORK);
+bool keep_from_children(void* base, std::size_t bytes) noexcept {
+  return ::madvise(base, bytes, MADV_DONTFORK) == 0;
 }
 
 void keep_free(const void* base, std::size_t bytes) noexcept {

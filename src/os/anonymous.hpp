@@ -33,10 +33,10 @@ class anonymous_memory {
   std::size_t bytes_ = 0;
 };
 
-// Leaves memory out of this process's core dumps, or of its children. Does nothing where the
-// system can't. Requires: `base` is on a page.
-void keep_from_dumps(void* base, std::size_t bytes) noexcept;
-void keep_from_children(void* base, std::size_t bytes) noexcept;
+// Leaves memory out of this process's core dumps, or of its children. False: the system can't.
+// Requires: `base` is on a page.
+[[nodiscard]] bool keep_from_dumps(void* base, std::size_t bytes) noexcept;
+[[nodiscard]] bool keep_from_children(void* base, std::size_t bytes) noexcept;
 
 // Nothing is mapped there from now on, and access faults.
 void keep_free(const void* base, std::size_t bytes) noexcept;

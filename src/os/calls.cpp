@@ -61,6 +61,20 @@ std::string_view remedy_for(int error) noexcept {
   return {};
 }
 
+bool is_denial(int error) noexcept { return error == EPERM || error == ENOSYS; }
+
+constinit const std::string_view remedy_for_denial =
+    "a sandbox that allows the call (seccomp; older profiles of Docker and Podman don't allow "
+    "all), "
+    "or a kernel that has it";
+
+std::string_view remedy_for(int error, std::string_view call) noexcept {
+  if (error == ENOSYS || (error == EPERM && (call == "memfd_create" || call == "eventfd"))) {
+    return remedy_for_denial;
+  }
+  return remedy_for(error);
+}
+
 void fail(const char* call) { throw call_failed(errno, call); }
 
 }  // namespace shard::os

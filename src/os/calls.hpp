@@ -69,5 +69,12 @@ class call_failed : public std::system_error {
 
 // What would help, whatever a call was for: "more descriptors (ulimit -n)"; empty if that depends.
 std::string_view remedy_for(int error) noexcept;
+// The same, of this call: some are denied by sandboxes alone.
+std::string_view remedy_for(int error, std::string_view call) noexcept;
+
+// Whether a call may have failed since a sandbox denies it: seccomp filters answer so.
+bool is_denial(int error) noexcept;
+// What would help then, after a call that no file's owner and no right of the user's can forbid.
+extern const std::string_view remedy_for_denial;
 
 }  // namespace shard::os

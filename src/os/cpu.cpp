@@ -5,7 +5,6 @@
 #include <algorithm>
 #include <cmath>
 #include <cstdio>
-#include <fstream>
 #include <iterator>
 #include <sstream>
 #include <string>
@@ -49,8 +48,7 @@ double quota_of(const control_group& group) {
 // A thread that was joined stays listed for a moment, with the kernel's PF_EXITING.
 bool lives(const std::filesystem::path& stat) {
   constexpr unsigned exiting = 4;
-  std::string line;
-  std::getline(std::ifstream(stat), line);
+  const std::string line = contents(stat);
   const std::size_t name_end = line.rfind(')');
   unsigned flags = 0;
   return name_end != std::string::npos &&
@@ -71,14 +69,15 @@ unsigned cpu_budget(const std::filesystem::path& root) {
   return quota < cpus ? std::max(static_cast<unsigned>(quota), 1u) : cpus;
 }
 
-unsigned other_threads() {
+std::optional<unsigned> other_threads() {
   std::error_code unreadable;
   const std::filesystem::directory_iterator threads("/proc/self/task", unreadable);
-  if (unreadable) return 0;
-  const auto count =
-      static_cast<unsigned>(std::count_if(begin(threads), end(threads), [](const auto& thread) {
-        return lives(thread.path() / "stat");
-      }));
+  auto count = static_cast<unsigned>(field(contents("/proc/self/status"), "Threads"));
+  if (!unreadable) {
+    count = static_cast<unsigned>(std::count_if(
+        begin(threads), end(threads), [](const auto& one) { return lives(one.path() / "stat"); }));
+  }
+  if (count == 0) return std::nullopt;  // not even this one
   return count > 1 + sanitizer_threads ? count - 1 - sanitizer_threads : 0;
 }
 

@@ -2,6 +2,7 @@
 #pragma once
 
 #include <filesystem>
+#include <optional>
 
 namespace shard::os {
 
@@ -10,7 +11,8 @@ namespace shard::os {
 // `root` is where /proc and /sys are found.
 unsigned cpu_budget(const std::filesystem::path& root = "/");
 
-// Threads of this process besides the calling one, without those of a sanitizer's runtime.
-unsigned other_threads();
+// Threads of this process besides the calling one, without those of a sanitizer's runtime. Nothing:
+// /proc does not tell.
+std::optional<unsigned> other_threads();
 
 }  // namespace shard::os

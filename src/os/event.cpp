@@ -1,23 +1,41 @@
 #include "os/event.hpp"
 
+#include <fcntl.h>
 #include <sys/eventfd.h>
 
 #include <cerrno>
+#include <string>
 
 #include "os/calls.hpp"
+#include "os/process.hpp"
 
 namespace shard::os {
 
-descriptor event_counter() {
-  descriptor made(above_standard_streams(::eventfd(0, EFD_CLOEXEC | EFD_NONBLOCK)));
-  if (!made) fail("eventfd");
-  return made;
+namespace {
+
+// Both ends of a pipe in one descriptor: what was written to it can be read from it.
+descriptor looped_pipe() {
+  const pipe_ends made = make_pipe();
+  const std::string path = "/proc/self/fd/" + std::to_string(made.read.get());
+  descriptor both(above_standard_streams(::open(path.c_str(), O_RDWR | O_NONBLOCK | O_CLOEXEC)));
+  if (!both) fail("open in /proc/self/fd");
+  return both;
 }
 
-void count_event(int counter) noexcept {
+}  // namespace
+
+descriptor event_counter() {
+  descriptor made(above_standard_streams(::eventfd(0, EFD_CLOEXEC | EFD_NONBLOCK)));
+  if (made) return made;
+  if (is_denial(errno)) return looped_pipe();
+  fail("eventfd");
+}
+
+bool count_event(int counter) noexcept {
   const int before = errno;
-  ::eventfd_write(counter, 1);
+  const bool counted = ::eventfd_write(counter, 1) == 0 || errno == EAGAIN;
   errno = before;
+  return counted;
 }
 
 }  // namespace shard::os

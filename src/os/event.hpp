@@ -5,10 +5,12 @@
 
 namespace shard::os {
 
-// Not blocking, close-on-exec. Throws call_failed.
+// Not blocking, close-on-exec. Where a sandbox denies eventfd, a pipe does the same, but each read
+// of it gets one event, not their sum. Throws call_failed, or shard::error.
 descriptor event_counter();
 
-// Adds one. A counter that is full stays so: it is readable, which is what counts.
-void count_event(int counter) noexcept;
+// Adds one. A counter that is full stays so: it is readable, which is what counts. False: it can't
+// be written to.
+bool count_event(int counter) noexcept;
 
 }  // namespace shard::os

@@ -4,8 +4,11 @@
 #include <sys/syscall.h>
 #include <unistd.h>
 
+#include <cerrno>
 #include <limits>
+#include <thread>
 
+#include "os/calls.hpp"
 #include "os/clock.hpp"
 
 namespace shard::os {
@@ -18,8 +21,13 @@ void futex_wait(const std::atomic<std::uint32_t>& word, std::uint32_t expected,
   timespec deadline{};
   if (until) deadline = since_start(*until);
   // With a bit set the deadline is absolute.
-  ::syscall(SYS_futex, &word, FUTEX_WAIT_BITSET, expected, until ? &deadline : nullptr, nullptr,
-            FUTEX_BITSET_MATCH_ANY);
+  if (::syscall(SYS_futex, &word, FUTEX_WAIT_BITSET, expected, until ? &deadline : nullptr, nullptr,
+                FUTEX_BITSET_MATCH_ANY) == 0 ||
+      !is_denial(errno)) {
+    return;
+  }
+  // Nobody can wake us: who waits looks again soon.
+  std::this_thread::sleep_for(std::chrono::milliseconds(1));
 }
 
 void futex_wake_all(const std::atomic<std::uint32_t>& word) noexcept {

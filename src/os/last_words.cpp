@@ -113,13 +113,13 @@ _Unwind_Reason_Code step(_Unwind_Context* at, void* given) {
 
 }  // namespace
 
-void on_fatal_signal(void (*last)(int signal, std::optional<fault> at,
+bool on_fatal_signal(void (*last)(int signal, std::optional<fault> at,
                                   interruption where)) noexcept {
   last_of_signal = last;
   stack_t stack{};
   stack.ss_sp = signal_stack;
   stack.ss_size = sizeof signal_stack;
-  ::sigaltstack(&stack, nullptr);
+  const bool heard = ::sigaltstack(&stack, nullptr) == 0;
   for (const int signal : {SIGSEGV, SIGBUS, SIGFPE, SIGILL, SIGABRT, SIGSYS, SIGTRAP}) {
     struct sigaction action {};
     action.sa_sigaction = handle;
@@ -128,6 +128,7 @@ void on_fatal_signal(void (*last)(int signal, std::optional<fault> at,
     ::sigfillset(&action.sa_mask);
     ::sigaction(signal, &action, nullptr);
   }
+  return heard;
 }
 
 void walk_stack(interruption where, const void* base, stack_record& to) noexcept {

@@ -25,9 +25,9 @@ struct fault {
 // in a thread that the process started). `last` must be async-signal-safe. at: for SIGSEGV and
 // SIGBUS that an access to memory has raised. The signal ends the process all the same, and if
 // `last` itself faults, or takes longer than 2 s, another one does. Of several threads that crash,
-// the first is heard.
-void on_fatal_signal(void (*last)(int signal, std::optional<fault> at,
-                                  interruption where)) noexcept;
+// the first is heard. False: there is no such stack, so that of a stack overflow nothing is heard.
+[[nodiscard]] bool on_fatal_signal(void (*last)(int signal, std::optional<fault> at,
+                                                interruption where)) noexcept;
 
 // Writes down the code addresses of an interrupted stack, innermost first. First comes the
 // instruction that was interrupted, then one byte inside each call that has not returned. A call

@@ -64,7 +64,7 @@ std::optional<std::size_t> kills_for_memory(const std::filesystem::path& root) {
   return std::nullopt;
 }
 
-void volunteer_for_memory_kills() noexcept try {
+bool volunteer_for_memory_kills() noexcept try {
   constexpr int more = 300;
   constexpr int most = 1000;
   constexpr const char* path = "/proc/self/oom_score_adj";
@@ -72,8 +72,9 @@ void volunteer_for_memory_kills() noexcept try {
   const int score = now.empty() ? 0 : std::stoi(now);
   const std::string wanted = std::to_string(std::min(score + more, most));
   write_all(open(path, protection::write), std::as_bytes(std::span(wanted)), 0);
+  return true;
 } catch (const std::exception&) {
-  // The system chooses by size alone then.
+  return false;
 }
 
 }  // namespace shard::os

@@ -34,7 +34,7 @@ memory_glance glance_at_own_memory() noexcept;
 std::optional<std::size_t> kills_for_memory(const std::filesystem::path& root = "/");
 
 // From now on this process and those it forks are killed for want of memory before others that take
-// as much.
-void volunteer_for_memory_kills() noexcept;
+// as much. False: the system chooses by size alone.
+[[nodiscard]] bool volunteer_for_memory_kills() noexcept;
 
 }  // namespace shard::os

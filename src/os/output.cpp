@@ -71,8 +71,9 @@ bool output::same_as(const output& other) const noexcept {
          inode_ == other.inode_;
 }
 
-void never_wait(const descriptor& pipe) noexcept {
-  ::fcntl(pipe.get(), F_SETFL, ::fcntl(pipe.get(), F_GETFL) | O_NONBLOCK);
+bool never_wait(const descriptor& pipe) noexcept {
+  const int flags = ::fcntl(pipe.get(), F_GETFL);
+  return flags >= 0 && ::fcntl(pipe.get(), F_SETFL, flags | O_NONBLOCK) == 0;
 }
 
 std::optional<std::size_t> read_now(const descriptor& pipe, std::span<char> room) noexcept {
@@ -81,17 +82,22 @@ std::optional<std::size_t> read_now(const descriptor& pipe, std::span<char> room
   return static_cast<std::size_t>(found);
 }
 
-std::size_t unread_bytes(int pipe) noexcept {
+std::optional<std::size_t> unread_bytes(int pipe) noexcept {
   int bytes = 0;
-  return ::ioctl(pipe, FIONREAD, &bytes) == 0 ? static_cast<std::size_t>(bytes) : 0;
+  if (::ioctl(pipe, FIONREAD, &bytes) == 0) return static_cast<std::size_t>(bytes);
+  if (errno == EBADF) return 0;
+  return std::nullopt;
 }
 
-void become(standard_stream which, const descriptor& pipe) noexcept {
-  ::dup2(pipe.get(), static_cast<int>(which));
-  if (which != standard_stream::output) return;
+bool become(standard_stream which, const descriptor& pipe) noexcept {
+  const int number = static_cast<int>(which);
+  // Some sandboxes know only the newer of the two calls, or only the older.
+  if (::dup2(pipe.get(), number) < 0 && ::dup3(pipe.get(), number, 0) < 0) return false;
+  if (which != standard_stream::output) return true;
   // With a buffer of its own: without, what a fully buffered stream has prepared stays as it is.
   static char room[BUFSIZ];
   std::setvbuf(stdout, room, _IOLBF, sizeof room);
+  return true;
 }
 
 void flush_unfinished_output() noexcept {

@@ -47,18 +47,20 @@ class output {
 };
 
 // From now on reading it takes what is there. Of a pipe, the writing end is not changed.
-void never_wait(const descriptor& pipe) noexcept;
+// False: that can't be.
+[[nodiscard]] bool never_wait(const descriptor& pipe) noexcept;
 
 // Reads what is there, into at most all of `room`. 0: nothing is left and nobody can write any
 // more. Nullopt: nothing is there now.
 std::optional<std::size_t> read_now(const descriptor& pipe, std::span<char> room) noexcept;
 
-// What was written to a pipe and not yet read; 0 for one that is closed.
-std::size_t unread_bytes(int pipe) noexcept;
+// What was written to a pipe and not yet read; 0 for one that is closed. Nullopt: that can't be
+// known.
+std::optional<std::size_t> unread_bytes(int pipe) noexcept;
 
 // In the place of a standard stream. What is printed to it is then passed on at each line's end, as
-// to a terminal.
-void become(standard_stream which, const descriptor& pipe) noexcept;
+// to a terminal. False: what is printed goes where it went before.
+[[nodiscard]] bool become(standard_stream which, const descriptor& pipe) noexcept;
 
 // Writes what was printed to stdout and is not written yet, such as a line that has not ended.
 // Costs next to nothing if there is nothing.

@@ -16,13 +16,14 @@
 #include <cstdlib>
 #include <cstring>
 #include <filesystem>
-#include <fstream>
 #include <limits>
+#include <sstream>
 #include <string>
 #include <string_view>
 #include <vector>
 
 #include "os/calls.hpp"
+#include "os/cgroup.hpp"
 #include "os/sanitizers.hpp"
 #include "shard/error.hpp"
 
@@ -37,19 +38,43 @@ std::optional<rlimit> limit_before;  // of descriptors, before it was raised
 [[noreturn]] void cannot(const char* what, std::string_view remedy = {}) {
   const int cause = errno;
   if (remedy.empty()) remedy = remedy_for(cause);
+  if (remedy.empty() && is_denial(cause)) remedy = remedy_for_denial;
   throw error(std::error_code(cause, std::generic_category()),
               std::string("cannot ") + what + ": found '" + std::strerror(cause) + "'" +
                   (remedy.empty() ? "" : ", expected " + std::string(remedy)));
 }
 
-std::optional<ending> wait_for(int pidfd, int options) noexcept {
+// waitid(2): the system call itself, since the C library's function keeps the usage to itself.
+long wait_by(int kind, pid_t which, int options, siginfo_t& found, struct rusage& used) noexcept {
+  long result = 0;
+  do {
+    result = ::syscall(SYS_waitid, kind, which, &found, WEXITED | __WALL | options, &used);
+  } while (result != 0 && errno == EINTR);
+  return result;
+}
+
+// Where a sandbox denies waitid(2).
+std::optional<ending> wait4_for(pid_t pid, int options) noexcept {
+  int status = 0;
+  struct rusage used {};
+  pid_t found = 0;
+  do {
+    found = ::wait4(pid, &status, __WALL | options, &used);
+  } while (found < 0 && errno == EINTR);
+  if (found < 0 && errno == ECHILD) return ending{};
+  if (found <= 0) return std::nullopt;
+  if (WIFSIGNALED(status)) return ending{.signal = WTERMSIG(status), .used = usage_of(used)};
+  return ending{.exit_status = WEXITSTATUS(status), .used = usage_of(used)};
+}
+
+std::optional<ending> wait_for(int pidfd, pid_t pid, int options) noexcept {
   siginfo_t found{};
   struct rusage used {};
-  long result = 0;
-  do {  // the system call itself: the C library's function keeps the usage to itself
-    result = ::syscall(SYS_waitid, by_pidfd, pidfd, &found, WEXITED | __WALL | options, &used);
-  } while (result != 0 && errno == EINTR);
-  if (result != 0) return ending{};  // ECHILD: somebody else has reaped it
+  long result = wait_by(by_pidfd, pidfd, options, found, used);
+  // A child that we haven't reaped is the only process of its pid.
+  if (result != 0 && errno != ECHILD) result = wait_by(P_PID, pid, options, found, used);
+  if (result != 0 && errno != ECHILD) return wait4_for(pid, options);
+  if (result != 0) return ending{};  // somebody else has reaped it
   if (found.si_pid == 0) return std::nullopt;
   if (found.si_code == CLD_EXITED) {
     return ending{.exit_status = found.si_status, .used = usage_of(used)};
@@ -83,17 +108,39 @@ descriptor open_pidfd(pid_t pid) noexcept {
   return descriptor(above_standard_streams(static_cast<int>(::syscall(SYS_pidfd_open, pid, 0))));
 }
 
+// One child, as of waitpid(2); waitid(2) where a sandbox denies that.
+pid_t reap_one(pid_t which, int options) noexcept {
+  pid_t reaped = 0;
+  do {
+    reaped = ::waitpid(which, nullptr, options | __WALL);
+  } while (reaped < 0 && errno == EINTR);
+  if (reaped >= 0 || !is_denial(errno)) return reaped;
+  siginfo_t found{};
+  struct rusage used {};
+  const int kind = which > 0 ? P_PID : which == -1 ? P_ALL : P_PGID;
+  return wait_by(kind, std::abs(which), options, found, used) == 0 ? found.si_pid : -1;
+}
+
+// As the kernel lists them for a thread. It may leave some out while others end.
+std::vector<pid_t> listed_children(const std::string& self) {
+  std::vector<pid_t> found;
+  std::istringstream list(contents("/proc/self/task/" + self + "/children"));
+  for (pid_t child = 0; list >> child;) found.push_back(child);
+  return found;
+}
+
 std::vector<pid_t> children() {
   std::vector<pid_t> found;
-  std::error_code ignored;
+  std::error_code unreadable;
   // A /proc of another pid namespace has other numbers.
-  if (std::filesystem::read_symlink("/proc/self", ignored) != std::to_string(::getpid())) return {};
-  for (const auto& entry : std::filesystem::directory_iterator("/proc", ignored)) {
+  const std::string self = std::to_string(::getpid());
+  if (std::filesystem::read_symlink("/proc/self", unreadable) != self) return {};
+  const std::filesystem::directory_iterator all("/proc", unreadable);
+  if (unreadable) return listed_children(self);
+  for (const auto& entry : all) {
     const std::string name = entry.path().filename().string();
     if (name.find_first_not_of("0123456789") != std::string::npos) continue;
-    std::ifstream file(entry.path() / "stat");
-    std::string stat;
-    std::getline(file, stat);
+    const std::string stat = contents(entry.path() / "stat");
     const std::size_t end_of_command = stat.rfind(')');
     if (end_of_command == std::string::npos) continue;
     char state = 0;
@@ -102,6 +149,16 @@ std::vector<pid_t> children() {
     if (parent == ::getpid()) found.push_back(std::stoi(name));
   }
   return found;
+}
+
+// Where nobody can look at who has ended without reaping it.
+bool reap_listed_but(std::span<const pid_t> these) noexcept try {
+  for (const pid_t child : children()) {
+    if (std::ranges::find(these, child) == these.end()) reap_one(child, WNOHANG);
+  }
+  return true;
+} catch (...) {
+  return true;  // no memory for the list: at the end they are reaped all the same
 }
 
 // Nothing thrown here may reach the frames of the parent, of which this process has a copy.
@@ -118,26 +175,28 @@ const char* name_of_signal(int signal) noexcept {
 }
 
 void process::kill() const noexcept {
-  ::syscall(SYS_pidfd_send_signal, pidfd_.get(), SIGKILL, nullptr, 0);
+  if (::syscall(SYS_pidfd_send_signal, pidfd_.get(), SIGKILL, nullptr, 0) == 0) return;
+  // A sandbox may know the older call alone. Nobody else has the pid before we have reaped it.
+  if (is_denial(errno) && pid_ > 0) ::kill(pid_, SIGKILL);
 }
 
 std::optional<ending> process::reap() const noexcept {
   // It has its limits until it is reaped; a kernel may have changed them.
   rlimit limit{RLIM_INFINITY, RLIM_INFINITY};
   ::prlimit(pid_, RLIMIT_CPU, nullptr, &limit);
-  std::optional<ending> how = wait_for(pidfd_.get(), WNOHANG);
+  std::optional<ending> how = wait_for(pidfd_.get(), pid_, WNOHANG);
   if (how) how->spent = spent(limit, *how);
   return how;
 }
 
-ending process::wait() const noexcept { return wait_for(pidfd_.get(), 0).value_or(ending{}); }
+ending process::wait() const noexcept { return wait_for(pidfd_.get(), pid_, 0).value_or(ending{}); }
 
 process start_process(child_exit how, void (*body)(void* context), void* context) {
   sigset_t all;
   sigset_t before;
   ::sigfillset(&all);
   ::sigdelset(&all, SIGTRAP);  // nobody sends it; and to block it would end who is being stepped
-  ::sigprocmask(SIG_SETMASK, &all, &before);
+  if (::sigprocmask(SIG_SETMASK, &all, &before) != 0) cannot("block signals around a fork");
   // ThreadSanitizer keeps its own state right across fork(), and across nothing else.
   const bool quiet = how == child_exit::quiet && !thread_sanitizer;
   const pid_t pid = quiet ? fork_quietly() : ::fork();
@@ -154,7 +213,7 @@ process start_process(child_exit how, void (*body)(void* context), void* context
   if (!pidfd) {
     const int reason = errno;
     ::kill(pid, SIGKILL);
-    ::waitpid(pid, nullptr, __WALL);
+    reap_one(pid, 0);
     errno = reason;
     cannot("watch a process");
   }
@@ -171,17 +230,23 @@ pid_t own_pid() noexcept { return ::getpid(); }
 
 pid_t own_thread() noexcept { return static_cast<pid_t>(::syscall(SYS_gettid)); }
 
-void reset_signal_handlers() noexcept {
+bool reset_signal_handlers() noexcept {
+  bool all = true;
   for (int signal = 1; signal < NSIG; ++signal) {
     struct sigaction action {};
-    if (::sigaction(signal, nullptr, &action) != 0) continue;
+    if (::sigaction(signal, nullptr, &action) != 0) {
+      all = all && errno == EINVAL;
+      continue;
+    }
     const bool ours =
         signal == SIGINT || signal == SIGQUIT || signal == SIGTTIN || signal == SIGTTOU;
     const bool ignored = action.sa_handler == SIG_IGN && signal != SIGCHLD;
     action = {};
     action.sa_handler = ours || ignored ? SIG_IGN : SIG_DFL;
-    ::sigaction(signal, &action, nullptr);  // fails for SIGKILL, SIGSTOP and the C library's own
+    // EINVAL: SIGKILL and SIGSTOP, which have no other action, and the C library's own.
+    if (::sigaction(signal, &action, nullptr) != 0 && errno != EINVAL) all = false;
   }
+  return all;
 }
 
 sigset_t signal_mask() noexcept {
@@ -196,20 +261,16 @@ void call_itself(const char* name) noexcept { ::prctl(PR_SET_NAME, name, 0, 0, 0
 
 void close_inherited(int descriptor) noexcept { ::close(descriptor); }
 
-void lead_own_group() noexcept { ::setpgid(0, 0); }
+bool lead_own_group() noexcept { return ::setpgid(0, 0) == 0; }
 
 void let_lead_own_group(pid_t child) noexcept { ::setpgid(child, child); }
 
-void become_subreaper() noexcept { ::prctl(PR_SET_CHILD_SUBREAPER, 1, 0, 0, 0); }
+bool become_subreaper() noexcept { return ::prctl(PR_SET_CHILD_SUBREAPER, 1, 0, 0, 0) == 0; }
 
+// What is opened takes the lowest number that is free. If nothing can be, stdin is closed.
 void read_nothing_from_stdin() noexcept {
-  const int nothing = ::open("/dev/null", O_RDONLY | O_CLOEXEC);
-  if (nothing < 0) {
-    ::close(STDIN_FILENO);
-  } else if (nothing != STDIN_FILENO) {
-    ::dup2(nothing, STDIN_FILENO);
-    ::close(nothing);
-  }
+  ::close(STDIN_FILENO);
+  static_cast<void>(::open("/dev/null", O_RDONLY));
 }
 
 void raise_descriptor_limit() noexcept {
@@ -224,22 +285,23 @@ void restore_descriptor_limit() noexcept {
   if (limit_before) ::setrlimit(RLIMIT_NOFILE, &*limit_before);
 }
 
+bool may_die_with_parent() noexcept { return ::prctl(PR_SET_PDEATHSIG, 0, 0, 0, 0) == 0; }
+
 bool die_with_parent(pid_t parent) noexcept {
-  ::prctl(PR_SET_PDEATHSIG, SIGKILL, 0, 0, 0);
-  return ::getppid() == parent;
+  return ::prctl(PR_SET_PDEATHSIG, SIGKILL, 0, 0, 0) == 0 && ::getppid() == parent;
 }
 
 void leave(int exit_status) noexcept { ::_exit(exit_status); }
 
-void kill_process(pid_t pid) noexcept { ::kill(pid, SIGKILL); }
+bool kill_process(pid_t pid) noexcept { return ::kill(pid, SIGKILL) == 0 || errno == ESRCH; }
 
 void kill_group(pid_t leader) noexcept { ::kill(-leader, SIGKILL); }
 
 void reap_group(pid_t leader) noexcept {
   pid_t reaped = 0;
   do {
-    reaped = ::waitpid(-leader, nullptr, __WALL);
-  } while (reaped > 0 || (reaped < 0 && errno == EINTR));
+    reaped = reap_one(-leader, 0);
+  } while (reaped > 0);
 }
 
 bool adopts_orphans() noexcept {
@@ -248,19 +310,19 @@ bool adopts_orphans() noexcept {
   return adopts != 0 || ::getpid() == 1;
 }
 
-void end_all_children() noexcept {
+// Whom it can't find or kill, init will take.
+bool end_all_children() noexcept {
   for (;;) {
-    const pid_t reaped = ::waitpid(-1, nullptr, WNOHANG | __WALL);
+    const pid_t reaped = reap_one(-1, WNOHANG);
     if (reaped > 0) continue;
-    if (reaped < 0 && errno == ECHILD) return;
+    if (reaped < 0) return errno == ECHILD;
     try {
       const std::vector<pid_t> left = children();
-      if (left.empty()) return;  // /proc doesn't know them: init will take them
-      for (const pid_t child : left) ::kill(child, SIGKILL);
+      if (left.empty() || !std::ranges::all_of(left, kill_process)) return false;
     } catch (...) {
-      return;  // no memory for the list: init will take them
+      return false;  // no memory for the list
     }
-    ::waitpid(-1, nullptr, __WALL);
+    reap_one(-1, 0);
   }
 }
 
@@ -277,10 +339,12 @@ bool reap_all_but(std::span<const pid_t> these, const descriptor& heard) noexcep
   while (::read(heard.get(), &one, sizeof one) > 0) continue;
   for (;;) {
     siginfo_t ended{};
-    if (::waitid(P_ALL, 0, &ended, WEXITED | WNOHANG | WNOWAIT | __WALL) != 0) return true;
-    if (ended.si_pid == 0) return true;
+    struct rusage used {};
+    const long result = wait_by(P_ALL, 0, WNOHANG | WNOWAIT, ended, used);
+    if (result != 0 && is_denial(errno)) return reap_listed_but(these);
+    if (result != 0 || ended.si_pid == 0) return true;
     if (std::ranges::find(these, ended.si_pid) != these.end()) return false;
-    ::waitpid(ended.si_pid, nullptr, __WALL);
+    reap_one(ended.si_pid, 0);
   }
 }
 
@@ -294,7 +358,11 @@ void wait_ready(std::span<watched> any, std::optional<std::chrono::milliseconds>
   }
   constexpr std::chrono::milliseconds longest{std::numeric_limits<int>::max()};
   const int timeout = limit ? static_cast<int>(std::min(*limit, longest).count()) : -1;
-  const int found = ::poll(polled.data(), polled.size(), timeout);
+  int found = ::poll(polled.data(), polled.size(), timeout);
+  if (found < 0 && is_denial(errno)) {
+    const timespec most{timeout / 1000, timeout % 1000 * 1'000'000L};
+    found = ::ppoll(polled.data(), polled.size(), timeout < 0 ? nullptr : &most, nullptr);
+  }
   if (found < 0 && errno != EINTR) cannot("wait for processes");
   auto next = polled.cbegin();
   for (watched& one : any) {

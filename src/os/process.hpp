@@ -38,7 +38,7 @@ class process {
   pid_t pid() const noexcept { return pid_; }
   int pidfd() const noexcept { return pidfd_.get(); }  // readable once the process has ended
 
-  void kill() const noexcept;  // SIGKILL
+  void kill() const noexcept;  // SIGKILL. Requires: it was not reaped
 
   // Reaps it if it has ended. A pidfd may be readable a moment before that: try again, later. One
   // that was reaped by somebody else (a host that ignores SIGCHLD, or waits for any child) counts
@@ -73,7 +73,8 @@ pid_t own_thread() noexcept;  // its id
 // As across exec: handlers go back to the default, and what is ignored stays so (but for SIGCHLD,
 // which reaping needs). SIGINT, SIGQUIT, SIGTTIN and SIGTTOU are ignored from now on: the
 // terminal's keys are the caller's business, and who reads or prints there is never stopped.
-void reset_signal_handlers() noexcept;
+// False: an action can't be changed.
+[[nodiscard]] bool reset_signal_handlers() noexcept;
 void unblock_signals(const sigset_t& mask) noexcept;
 sigset_t signal_mask() noexcept;
 
@@ -81,30 +82,34 @@ sigset_t signal_mask() noexcept;
 void call_itself(const char* name) noexcept;
 
 void close_inherited(int descriptor) noexcept;
-void lead_own_group() noexcept;
-void let_lead_own_group(pid_t child) noexcept;  // done in the parent: at once
-void become_subreaper() noexcept;
+[[nodiscard]] bool lead_own_group() noexcept;
+void let_lead_own_group(
+    pid_t child) noexcept;  // done in the parent: at once; the child does it, too
+[[nodiscard]] bool become_subreaper() noexcept;
 void read_nothing_from_stdin() noexcept;
 // As many descriptors as the system allows; and, in what is forked from there, as many as before.
 void raise_descriptor_limit() noexcept;
 void restore_descriptor_limit() noexcept;
-// SIGKILL when the parent dies. False: it is dead already (it was `parent`).
-bool die_with_parent(pid_t parent) noexcept;
+// Whether this process may ask for what die_with_parent() does.
+[[nodiscard]] bool may_die_with_parent() noexcept;
+// SIGKILL when the parent dies. False: it is dead already (it was `parent`), or that can't be.
+[[nodiscard]] bool die_with_parent(pid_t parent) noexcept;
 [[noreturn]] void leave(int exit_status) noexcept;  // _exit
 
 // ---- Groups of processes. ----
 
-void kill_process(pid_t pid) noexcept;
+bool kill_process(pid_t pid) noexcept;  // false: it can't be
 void kill_group(pid_t leader) noexcept;
 // Waits for every child of this process that is in the group.
 void reap_group(pid_t leader) noexcept;
 // Whether this process becomes the parent of orphans among its descendants.
 bool adopts_orphans() noexcept;
-// Kills and reaps every child of this process that is left, and theirs, which it inherits.
-void end_all_children() noexcept;
+// Kills and reaps every child of this process that is left, and theirs, which it inherits. False:
+// some may be left, since they can't be found or killed.
+[[nodiscard]] bool end_all_children() noexcept;
 
 // Blocks SIGCHLD, and makes it a descriptor that is readable once a child has ended; an empty one
-// if there can be none. signalfd(2).
+// if there can be none: who waits must look from time to time then. signalfd(2).
 descriptor hear_of_children() noexcept;
 // Reaps every child that has ended, but for these, and makes the descriptor unreadable. False: one
 // of these is in the way, and must be reaped before.

@@ -10,6 +10,7 @@
 #include <mutex>
 #include <utility>
 
+#include "os/calls.hpp"
 #include "os/event.hpp"
 
 namespace shard::os {
@@ -65,20 +66,22 @@ bool is_ours(const struct sigaction& action) noexcept {
   return (action.sa_flags & SA_SIGINFO) == 0 && action.sa_handler == note_stop_signal;
 }
 
-void set_handlers(switchboard& all) noexcept {
+// False: an action can't be changed.
+bool set_handlers(switchboard& all) noexcept {
   struct sigaction ours {};
   ours.sa_handler = note_stop_signal;
   ours.sa_flags = SA_RESTART;
   for (const int signal : caught) ::sigaddset(&ours.sa_mask, signal);
   for (std::size_t k = 0; k < caught.size(); ++k) {
     struct sigaction found {};
-    ::sigaction(caught[k], nullptr, &found);
+    if (::sigaction(caught[k], nullptr, &found) != 0) return false;
     // Inherited from the process that has forked this one: what was before stays what it was.
     if (is_ours(found)) continue;
     all.before[k] = found;
     all.set[k] = (found.sa_flags & SA_SIGINFO) != 0 || found.sa_handler != SIG_IGN;
-    if (all.set[k]) ::sigaction(caught[k], &ours, nullptr);
+    if (all.set[k] && ::sigaction(caught[k], &ours, nullptr) != 0) return false;
   }
+  return true;
 }
 
 void restore_handlers(switchboard& all) noexcept {
@@ -103,7 +106,8 @@ void stop_signals::note(int signal) noexcept {
   first_.compare_exchange_strong(none, signal, std::memory_order_relaxed);
   // Release: pairs with the acquire of count(); who sees the count sees the first signal.
   const unsigned before = count_.fetch_add(1, std::memory_order_release);
-  count_event(before == 0 ? once_.get() : twice_.get());
+  // A signal's handler can tell nobody. Whoever waits looks at the count at every turn, too.
+  static_cast<void>(count_event(before == 0 ? once_.get() : twice_.get()));
 }
 
 std::shared_ptr<const stop_signals> catch_stop_signals() {
@@ -115,7 +119,13 @@ std::shared_ptr<const stop_signals> catch_stop_signals() {
     if (all.signals) all.handlers.store(0);
     all.heard.store(made.get());
     all.signals = std::move(made);
-    set_handlers(all);
+    if (!set_handlers(all)) {
+      const call_failed why(errno, "sigaction");
+      restore_handlers(all);
+      all.heard.store(nullptr);
+      all.signals.reset();
+      throw why;
+    }
   }
   ++all.signals->catchers;
   return all.signals;

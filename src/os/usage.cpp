@@ -16,9 +16,9 @@ usage usage_of(const struct rusage& by) noexcept {
           static_cast<std::size_t>(by.ru_maxrss) * 1024};
 }
 
-usage own_usage() noexcept {
+std::optional<usage> own_usage() noexcept {
   struct rusage used {};
-  ::getrusage(RUSAGE_SELF, &used);
+  if (::getrusage(RUSAGE_SELF, &used) != 0) return std::nullopt;
   return usage_of(used);
 }
 

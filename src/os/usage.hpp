@@ -3,6 +3,7 @@
 
 #include <chrono>
 #include <cstddef>
+#include <optional>
 
 struct rusage;  // <sys/resource.h>
 
@@ -15,6 +16,6 @@ struct usage {
 };
 
 usage usage_of(const struct rusage& by) noexcept;
-usage own_usage() noexcept;
+std::optional<usage> own_usage() noexcept;  // nothing: the system does not tell
 
 }  // namespace shard::os

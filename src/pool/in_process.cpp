@@ -7,10 +7,16 @@
 #include <exception>
 #include <memory>
 #include <mutex>
+#include <string>
+#include <string_view>
+#include <system_error>
 #include <utility>
 
 #include "os/anonymous.hpp"
+#include "os/calls.hpp"
+#include "os/sandbox.hpp"
 #include "os/thread_stack.hpp"
+#include "shard/error.hpp"
 
 namespace shard::pool {
 namespace {
@@ -81,7 +87,22 @@ void run_serial(const crew& all, const on_tick& report_progress) {
   worker.publish();
 }
 
+// oneTBB waits for ever for a thread that can't be started.
+void require_threads() {
+  const auto denied = os::denied_for_threads();
+  if (!denied) return;
+  const std::error_code why(denied->error, std::generic_category());
+  const std::string_view remedy = os::remedy_for(denied->error);
+  throw error(why, "cannot map on threads: found '" + why.message() + "' from " + denied->name +
+                       ", expected " +
+                       std::string(os::is_denial(denied->error) ? os::remedy_for_denial
+                                   : remedy.empty() ? "room for more threads (ulimit -u)"
+                                                    : remedy) +
+                       "; or set SHARD_EXECUTOR=serial");
+}
+
 void run_on_threads(const crew& all, const on_tick& report_progress) {
+  require_threads();
   const unsigned slots = all.board.size().slots;
   // The run's threads are gone when it is over, unless the program uses oneTBB itself: a later map
   // in processes can then fork. Such a program's threads have the stacks that it has given them.

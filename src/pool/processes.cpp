@@ -1,17 +1,21 @@
 #include "pool/processes.hpp"
 
+#include <cerrno>
 #include <chrono>
 #include <cstdio>
 #include <iostream>
 #include <mutex>
 #include <optional>
 #include <string>
+#include <system_error>
 #include <vector>
 
 #include "memory/attempt.hpp"
+#include "os/calls.hpp"
 #include "os/cpu.hpp"
 #include "os/event.hpp"
 #include "os/process.hpp"
+#include "os/sandbox.hpp"
 #include "pool/supervisor.hpp"
 #include "pool/worker.hpp"
 #include "shard/error.hpp"
@@ -23,8 +27,10 @@ namespace {
 constexpr std::chrono::milliseconds patience{500};
 
 // A fork copies only the calling thread: locks that others hold stay locked in the copy for ever.
-unsigned check_threads(bool allowed) {
-  const unsigned others = os::other_threads();
+unsigned check_threads(const board::board& on, bool allowed) {
+  const auto counted = os::other_threads();
+  if (!counted && !allowed) on.go_without(board::threads_counted);
+  const unsigned others = counted.value_or(0);
   if (others != 0 && !allowed) {
     throw error(std::errc::operation_not_permitted,
                 "cannot fork workers: found " + std::to_string(others) +
@@ -34,6 +40,21 @@ unsigned check_threads(bool allowed) {
                     "executor::threads, or set allow_threads if kernels need no such lock");
   }
   return others;
+}
+
+[[noreturn]] void refuse(int error, const std::string& found) {
+  throw shard::error(std::error_code(error, std::generic_category()),
+                     "cannot map in processes: found " + found + ", expected " +
+                         std::string(os::remedy_for_denial) +
+                         "; or map with executor::threads, or set SHARD_EXECUTOR=serial");
+}
+
+// Of what a run can't do without, nothing is found out in the middle of it.
+void require_calls() {
+  const auto denied = os::denied_for_processes();
+  if (!denied) return;
+  refuse(denied->error, "'" + std::error_code(denied->error, std::generic_category()).message() +
+                            "' from " + denied->name);
 }
 
 // What was printed before the run is printed once, and before what workers print.
@@ -67,7 +88,7 @@ void end_successors(const board::board& on, const os::descriptor& pipe) {
   for (os::watched run{pipe.get()}; !run.ready;) {
     const unsigned successor = on.takeovers().load(std::memory_order_acquire);
     const pid_t pid = successor == 0 ? 0 : on.leader(successor).load(std::memory_order_relaxed);
-    if (pid != 0) os::kill_process(pid);
+    if (pid != 0) static_cast<void>(os::kill_process(pid));  // until the pipe says that it is gone
     os::wait_ready({&run, 1}, std::chrono::milliseconds(10));
   }
 }
@@ -93,7 +114,8 @@ bool wait_until_all_have_ended(const crew& all, const os::descriptor& pipe,
 void cancel(const crew& all, const os::process& supervisor, const os::descriptor& called_off,
             const os::descriptor& pipe) {
   all.board.raise(board::cancelled);
-  os::count_event(called_off.get());
+  static_cast<void>(
+      os::count_event(called_off.get()));  // if not, it is killed when that takes long
   const auto end_of_patience = std::chrono::steady_clock::now() + patience;
   for (os::watched run{pipe.get()};
        !run.ready && std::chrono::steady_clock::now() < end_of_patience;) {
@@ -179,14 +201,18 @@ bool died_at_birth(const board::board& on) {
 void run_in_processes(const crew& all, bool allow_threads, const on_tick& report_progress) {
   // With other threads, only the C library's own fork leaves the heap unlocked in the child; the
   // price is a SIGCHLD when the run is over.
-  const auto how =
-      check_threads(allow_threads) == 0 ? os::child_exit::quiet : os::child_exit::signals_parent;
+  const auto how = check_threads(all.board, allow_threads) == 0 ? os::child_exit::quiet
+                                                                : os::child_exit::signals_parent;
+  require_calls();
   flush_output();
   constexpr int most_births = 3;
   for (int birth = 1; birth == 1 || (birth <= most_births && died_at_birth(all.board)); ++birth) {
     run_supervisor(all, how, birth != 1, report_progress);
   }
   const board::board& on = all.board;
+  if ((on.controls() & board::refused) != 0) {
+    refuse(EPERM, "that this system doesn't let the supervisor " + std::string(on.trouble()));
+  }
   if ((on.controls() & (board::finished | board::cancelled)) == 0 && *on.trouble() == '\0') {
     const bool had_standby = on.leader(1).load(std::memory_order_relaxed) != 0;
     std::snprintf(on.trouble(), board::board::trouble_bytes,

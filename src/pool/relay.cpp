@@ -1,6 +1,7 @@
 #include "pool/relay.hpp"
 
 #include <algorithm>
+#include <array>
 #include <exception>
 #include <utility>
 
@@ -17,6 +18,14 @@ constexpr std::string_view line_ends = "\n\r";
 
 // Where the last line that has ended does so; 0: none has.
 std::size_t end_of_lines(std::string_view text) { return text.find_last_of(line_ends) + 1; }
+
+// A pipe that we can't read, or not without waiting, is none to put in the place of a stream: its
+// writer would wait for ever, or die of SIGPIPE.
+bool readable_at_once(const os::pipe_ends& pipe) {
+  std::array<char, 1> room{};
+  return os::never_wait(pipe.read) && !os::read_now(pipe.read, room);
+}
+struct cannot_relay : std::exception {};
 
 bool ends_a_line(char last) { return line_ends.find(last) != std::string_view::npos; }
 
@@ -37,12 +46,12 @@ worker_streams relay::open(unsigned slot) noexcept {
     const os::descriptor spare = os::event_counter();  // for who is to watch the worker itself
     os::pipe_ends output = os::make_pipe();
     os::pipe_ends errors = os::make_pipe();
-    os::never_wait(output.read);
-    os::never_wait(errors.read);
+    if (!readable_at_once(output) || !readable_at_once(errors)) throw cannot_relay();
     begin(sources_[2 * slot], std::move(output.read));
     begin(sources_[2 * slot + 1], std::move(errors.read));
     return {std::move(output.write), std::move(errors.write)};
   } catch (const std::exception&) {
+    board_.go_without(board::output_passed_on);
     return {};
   }
 }
@@ -50,7 +59,8 @@ worker_streams relay::open(unsigned slot) noexcept {
 void relay::close(unsigned slot) {
   for (source* const from : {&sources_[2 * slot], &sources_[2 * slot + 1]}) {
     // Only what is there now: children that the worker has left may go on printing.
-    std::size_t left = from->pipe ? os::unread_bytes(from->pipe.get()) : 0;
+    constexpr std::size_t all_of_a_pipe = std::size_t{1} << 20;  // or more than there is
+    std::size_t left = from->pipe ? os::unread_bytes(from->pipe.get()).value_or(all_of_a_pipe) : 0;
     while (left != 0 && from->pipe) {
       const std::size_t found = read(*from);
       if (found == 0) break;

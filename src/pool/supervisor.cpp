@@ -160,6 +160,7 @@ void supervisor::keep_a_standby() {
     os::let_lead_own_group(standby_.pid());  // before there is a worker that can kill this group
   } catch (const std::exception&) {
     // The run goes on without; its caller still hears of the supervisor's death.
+    board_.go_without(board::supervisor_replaced);
     standbys_lost_ = deaths_borne + 1;
   }
 }
@@ -262,6 +263,7 @@ void supervisor::watch() {
   };
   if (short_of_processes_) look_again(later);
   const unsigned dead = short_of_processes_ ? 0 : in_state(seat::dead);
+  if (!children_) look_again(later);
   if (standby_ended_ || orphans_ended_ || in_state(seat::ended) + dead != 0) look_again(soon);
   if (const auto due = enforce_timeouts()) {
     look_again(std::chrono::ceil<std::chrono::milliseconds>(*due));
@@ -282,7 +284,7 @@ void supervisor::watch() {
   for (unsigned slot = 0; slot < seats_.size(); ++slot) {
     if (all[seats_begin + slot].ready) look_at(slot);
   }
-  orphans_ended_ |= all[3].ready;
+  orphans_ended_ |= all[3].ready || !children_;
   if (orphans_ended_) reap_orphans();
 }
 
@@ -478,7 +480,7 @@ void supervisor::end_all() {
   for (const seat& one : seats_) {
     if (one.worker) one.worker.kill();
   }
-  os::end_all_children();
+  if (!os::end_all_children()) board_.go_without(board::orphans_end);
 }
 
 void supervisor::inherit() {
@@ -490,11 +492,24 @@ void supervisor::inherit() {
   }
 }
 
+// What a sandbox may deny, though the caller has found nothing denied: filters look at arguments,
+// too. Without these a run could not be ended, and it isn't begun.
+void take_the_lead(const board::board& on) {
+  const char* denied = nullptr;
+  if (!os::lead_own_group()) denied = "lead a group of processes: setpgid fails";
+  if (!os::may_die_with_parent()) denied = "end workers with their supervisor: prctl fails";
+  if (!os::reset_signal_handlers()) denied = "reset signal handlers: sigaction fails";
+  if (denied != nullptr) {
+    std::snprintf(on.trouble(), board::board::trouble_bytes, "%s", denied);
+    on.raise(board::refused);
+    os::leave(1);
+  }
+  if (!os::become_subreaper()) on.go_without(board::orphans_end);
+}
+
 [[noreturn]] void supervise(const supervision& run, bool again) noexcept {
   os::call_itself("shard sup");
-  os::lead_own_group();
-  os::become_subreaper();
-  os::reset_signal_handlers();
+  take_the_lead(run.all.board);
   os::read_nothing_from_stdin();
   os::raise_descriptor_limit();  // three for each worker
   os::unblock_signals(os::without_signals_of_writing(run.mask));
@@ -520,11 +535,10 @@ void supervisor::inherit() {
 void be_standby(const supervision& run, const os::descriptor& supervisor_ended, pid_t supervisor,
                 os::pipe_ends& life) {
   os::call_itself("shard standby");
-  os::lead_own_group();
   const board::board& on = run.all.board;
+  if (!os::lead_own_group() || !os::reset_signal_handlers()) os::leave(1);  // its supervisor could
   on.leader(on.takeovers().load(std::memory_order_relaxed) + 1)
       .store(os::own_pid(), std::memory_order_relaxed);
-  os::reset_signal_handlers();
   os::unblock_signals(run.mask);
   life.write = {};
   os::watched dead[]{{supervisor_ended.get()}, {run.caller.get()}};

@@ -47,6 +47,7 @@ struct mapped {
 };
 
 struct worker_context {
+  const board::board* on = nullptr;
   board::last_words* words = nullptr;
   const board::tail* errors = nullptr;  // what was read of this worker's stderr
   int errors_pipe = -1;
@@ -184,18 +185,27 @@ void wait_to_be_read() {
   constexpr int patience = 100;
   for (int k = 0; k < patience; ++k) {
     if (os::unread_bytes(context.errors_pipe) == 0 && !context.errors->inside()) return;
-    std::this_thread::sleep_for(std::chrono::milliseconds(1));
+    os::wait_ready({}, std::chrono::milliseconds(1));
   }
 }
 
-void print_to(const worker_streams& pipes) {
+void print_to(const worker_streams& pipes, const board::board& on) {
   if (!pipes.output) return;
-  os::become(os::standard_stream::output, pipes.output);
-  os::become(os::standard_stream::errors, pipes.errors);
+  const bool printed = os::become(os::standard_stream::output, pipes.output);
+  const bool complained = os::become(os::standard_stream::errors, pipes.errors);
+  if (!printed || !complained) on.go_without(board::output_passed_on);
   context.errors_pipe = pipes.errors.get();  // whatever the kernel makes of its stderr
 }
 
 // ---- Memory. ----
+
+void keep_from_dumps(const board::board& on, std::byte* base, std::size_t bytes) {
+  if (!os::keep_from_dumps(base, bytes)) on.go_without(board::dump_protection);
+}
+
+void keep_from_children(const board::board& on, std::byte* base, std::size_t bytes) {
+  if (!os::keep_from_children(base, bytes)) on.go_without(board::child_protection);
+}
 
 void close_the_caller_s_doors(const worker_start& start) {
   using standing = detail::segment::standing;
@@ -208,7 +218,8 @@ void close_the_caller_s_doors(const worker_start& start) {
     } else if (one.may_be_written) {
       os::make_read_only(one.base, one.length_bytes);
     }
-    os::keep_from_dumps(one.base, one.length_bytes);  // of which they would be nearly all
+    // Of which they would be nearly all.
+    keep_from_dumps(start.all.board, one.base, one.length_bytes);
     one.self->demote(output ? standing::output : standing::captured);
     context.mappings.push_back({one.base, one.length_bytes, one.data_offset, one.element_bytes,
                                 one.name.c_str(),
@@ -223,8 +234,8 @@ std::vector<std::byte*> open_own_doors(const crew& all, std::vector<os::mapping>
     const detail::segment& what = *grant.owner;
     const os::mapping& here = kept.emplace_back(memory::map_again(what, grant.rights));
     const bool writable = grant.rights == detail::access::write;
-    if (writable) os::keep_from_children(here.base(), here.length_bytes());
-    os::keep_from_dumps(here.base(), here.length_bytes());
+    if (writable) keep_from_children(all.board, here.base(), here.length_bytes());
+    keep_from_dumps(all.board, here.base(), here.length_bytes());
     context.mappings.push_back({here.base(), here.length_bytes(), what.data_offset(),
                                 what.element_bytes(), what.name().c_str(),
                                 writable ? held::granted_for_writing : held::granted_for_reading});
@@ -261,6 +272,7 @@ bool takes_too_much() {
   const bool may_measure = seen >= measure_due && (overwrites || seen >= measure_due + seldom);
   if (!has_grown && !may_measure) return false;
   measured = os::private_bytes();
+  if (measured == 0) context.on->go_without(board::memory_limit_held);  // there is no such process
   then = now;
   const clock::time_point end = clock::now();
   measure_due = end + share * (end - seen);
@@ -278,11 +290,11 @@ void work(const worker_start& start) {
   context.stack_base = __builtin_frame_address(0);
   context.signs_of_life = start.signs_of_life;
   os::on_exit_called(exited);
-  os::on_fatal_signal(crashed);
+  if (!os::on_fatal_signal(crashed)) all.board.go_without(board::overflows_told);
   os::on_fork_called(forked);
 
-  os::keep_from_children(all.board_memory.data(), all.board_memory.size());
-  os::keep_from_dumps(all.board_memory.data(), all.board_memory.size());
+  keep_from_children(all.board, all.board_memory.data(), all.board_memory.size());
+  keep_from_dumps(all.board, all.board_memory.data(), all.board_memory.size());
   std::vector<os::mapping> mappings;
   close_the_caller_s_doors(start);
   std::vector<std::byte*> data = open_own_doors(all, mappings);
@@ -321,13 +333,14 @@ void be_worker(const worker_start& start) noexcept {
   std::array<char, 16> name{};
   std::snprintf(name.data(), name.size(), "shard wk %u", start.slot);
   os::call_itself(name.data());
-  os::reset_signal_handlers();
-  os::volunteer_for_memory_kills();
+  if (!os::reset_signal_handlers()) os::leave(1);  // the supervisor could: so can we
+  if (!os::volunteer_for_memory_kills()) start.all.board.go_without(board::workers_go_first);
   os::restore_descriptor_limit();
   board::slot& slot = start.all.board.at(start.slot);
+  context.on = &start.all.board;
   context.words = &slot.words;
   context.errors = &slot.errors;
-  print_to(start.streams);
+  print_to(start.streams, start.all.board);
   try {
     work(start);
   } catch (const std::exception& problem) {
