@@ -6,9 +6,8 @@
  * Some indices are poisonous: the kernel dies of them, or throws. Besides, the owner and the supervisor
  * may die before each of their steps. One step is one store that somebody may see next.
  *
- * Switches that set sizes: CHUNKS WIDTH BUDGET KILLS KILL_BUDGET FLUKES MOST_PROBES NOTES UNDO POISONS
- *                          SUPERVISOR_DEATHS
- * Switches that add something: THROWING STOPS
+ * Switches that set sizes: CHUNKS WIDTH BUDGET KILLS KILL_BUDGET FLUKES UNDO POISONS SUPERVISOR_DEATHS
+ * Switches that add something: THROWING STOPS RANGE
  * Every other name tested below with #ifdef is a planted mistake: see `run`. */
 
 #ifndef CHUNKS
@@ -32,12 +31,6 @@
 #ifndef FLUKES
 #define FLUKES 0              /* crashes of kernels that were not at a poisonous index */
 #endif
-#ifndef MOST_PROBES
-#define MOST_PROBES 99        /* verdict::most_failed_probes */
-#endif
-#ifndef NOTES
-#define NOTES 5               /* board::condemned_capacity; the last one is the slot's, for condemn_rest() */
-#endif
 #ifndef UNDO
 #define UNDO 2                /* chunks whose old values have room in the undo memory */
 #endif
@@ -45,6 +38,8 @@
 #define SUPERVISOR_DEATHS 0
 #endif
 
+#define BORNE 1                       /* deaths in one index alone; one more, and it is given up */
+#define TRIES 2                       /* failures of a good range before it is cut; the code has 3 */
 #define INDICES (CHUNKS * WIDTH)
 #define OLD(index) (2 * (index) + 2)  /* what a cell holds at first; one more: it has been changed once */
 #define HALF 1                        /* the kernel is changing it */
@@ -70,20 +65,22 @@ byte old[UNDO * WIDTH];
 byte cell[INDICES];
 byte partial[CHUNKS];
 
-mtype = { good, quarantined, condemned };
-typedef verdict_word { mtype state = good; byte kills; byte crashes; byte failed_probes };
+mtype = { fine, quarantined, condemned };
+typedef verdict_word { mtype state = fine; byte kills; byte crashes; byte errors; byte failed_probes };
 verdict_word verdict[CHUNKS];  /* one word: read and written whole */
 
-typedef condemned_part { byte chunk; byte first; byte last };  /* chunk + 1; 0: not written yet */
-condemned_part notes[NOTES];
-byte noted;
+short lost;                   /* a bit for each index */
+/* search_notes */
+byte try_first; byte try_last;
+byte suspect; byte suspect_deaths;      /* one word */
+byte searched; byte search_width; byte search_seen;
 bool stopping;
 
 /* ---- processes ----------------------------------------------------------------------------------- */
 
 mtype = { live, dying, dead, left, gone };
 mtype life = live;
-mtype = { no_fault, killed, crashed };
+mtype = { no_fault, killed, crashed, thrown };
 mtype cause = no_fault;
 bool supervisor_dying;
 bool finished;
@@ -97,13 +94,10 @@ short poison;                 /* a bit for each index */
 bool excused;                 /* innocent indices may be given up: luck, or no room, or too many kills */
 
 hidden byte x;
-hidden byte y;
 hidden byte chunk_of;
 hidden byte in_chunk;
 hidden byte end_of;
 hidden byte value;
-hidden byte in_part;
-hidden byte any_part;
 hidden byte is_complete;
 hidden byte wanted;
 hidden short completed;
@@ -113,12 +107,7 @@ hidden short completed;
 #define OTHER at[1 - current]
 #define COVERED CURRENT.covered
 #define PROBED (probing -> CURRENT.probed : 0)
-
-#ifdef WALK_FORGOTTEN
-#define WHOLE_IS_COMPLETE(chunk) false
-#else
-#define WHOLE_IS_COMPLETE(chunk) ((chunk) == COVERED && PROBED > 0)
-#endif
+#define IS_LOST(index) ((lost >> (index)) & 1)
 
 /* The invariant of every moment, since the run may end at any, with whoever could go on. What outcome
  * calls completed is exactly what the published accumulators hold, what the ordered partials hold, and
@@ -130,20 +119,7 @@ inline check() {
      chunk_of = x / WIDTH;
      in_chunk = x % WIDTH;
      end_of = (chunk_of < COVERED -> WIDTH : (chunk_of == COVERED -> PROBED : 0));
-     y = 0; in_part = false; any_part = false;
-     do
-     :: y < NOTES ->
-        if
-        :: notes[y].chunk == chunk_of + 1 ->
-           any_part = true;
-           in_part = in_part || (notes[y].first <= in_chunk && in_chunk < notes[y].last)
-        :: else -> skip
-        fi;
-        y++
-     :: else -> break
-     od;
-     is_complete = in_chunk < end_of && !in_part &&
-                   (any_part || WHOLE_IS_COMPLETE(chunk_of) || verdict[chunk_of].state != condemned);
+     is_complete = in_chunk < end_of && !IS_LOST(x);
      completed = completed | (is_complete << x);
      assert(((CURRENT.sum >> (2 * x)) & 3) == is_complete);
 
@@ -170,8 +146,8 @@ inline check() {
      x++
   :: else -> break
   od;
-  x = 0; y = 0; chunk_of = 0; in_chunk = 0; end_of = 0; value = 0;
-  in_part = false; any_part = false; is_complete = false
+  x = 0; chunk_of = 0; in_chunk = 0; end_of = 0; value = 0;
+  is_complete = false
 }
 
 /* A run is over. Nothing is lost: all is completed, or given up for a reason. */
@@ -181,13 +157,7 @@ inline check_result() {
   assert(stopping || COVERED == CHUNKS);
 #ifdef STOPS
   /* Stopped, exactly if something was given up. */
-  any_part = noted > 0;
-  do
-  :: x < CHUNKS -> any_part = any_part || verdict[x].state == condemned; x++
-  :: else -> break
-  od;
-  assert(stopping == any_part);
-  x = 0; any_part = false;
+  assert(stopping == (lost != 0));
 #endif
   x = COVERED;
   do
@@ -197,31 +167,33 @@ inline check_result() {
   x = 0; completed = 0
 }
 
+/* Kernels by index are walked from their first failure on. */
+#ifdef RANGE
+#define AT_FIRST BUDGET
+#else
+#define AT_FIRST 0
+#endif
+
 /* verdict::add(), and its one store. */
 inline judge_chunk(chunk, why) {
   if
-#ifndef KILL_NARROWS
   :: why == killed ->
      verdict[chunk].kills++;
      if
      :: verdict[chunk].kills > KILL_BUDGET -> verdict[chunk].state = condemned; excused = true
      :: else -> skip
      fi
-#endif
   :: else ->
      if
      :: verdict[chunk].state == quarantined ->
-        verdict[chunk].failed_probes++;
-        if
-        :: verdict[chunk].failed_probes > MOST_PROBES ->
-           verdict[chunk].state = condemned;
-           excused = true
-        :: else -> skip
-        fi
+        verdict[chunk].failed_probes++
+     :: verdict[chunk].state != quarantined && why == thrown ->
+        verdict[chunk].errors++;
+        verdict[chunk].state = quarantined
      :: else ->
         verdict[chunk].crashes++;
         if
-        :: verdict[chunk].crashes > BUDGET -> verdict[chunk].state = quarantined
+        :: verdict[chunk].crashes > AT_FIRST -> verdict[chunk].state = quarantined
         :: else -> skip
         fi
      fi
@@ -237,7 +209,7 @@ inline judge_chunk(chunk, why) {
 
 /* ---- the owner ------------------------------------------------------------------------------------- */
 
-#define ATTEMPTS(k) (verdict[k].kills + verdict[k].crashes + verdict[k].failed_probes)
+#define ATTEMPTS(k) (verdict[k].kills + verdict[k].crashes + verdict[k].errors + verdict[k].failed_probes)
 
 #ifdef COMMIT_FIRST
 #define TARGET CURRENT
@@ -390,136 +362,230 @@ inline save() {
   fi
 }
 
-/* note_condemned(): counted, then written. One that dies in between leaves a note that says nothing. */
-inline note(from, until, room) {
-  d_step {
-    ok = false;
-    do
-    :: y < noted ->
-       ok = ok || (notes[y].chunk == next + 1 && notes[y].first == from && notes[y].last == until);
-       y++
-    :: else -> break
-    od;
-    y = 0
-  };
-  if
-  :: !ok && noted < room -> k = noted; noted++; write_note(from, until)
-  :: else -> skip
-  fi
-}
-
-inline write_note(from, until) {
-  d_step { notes[k].first = from; notes[k].last = until };
-  d_step { notes[k].chunk = next + 1; k = 0; ok = true }
-}
-
-/* condemn_rest(): the last place is the slot's own. Who dies in writing it is followed by one who writes the
- * same there. */
-inline note_rest() {
-#ifdef REST_ANYWHERE
-  note(probed, WIDTH, NOTES)
+/* put_back(): old values of the entry's indices [from, until). */
+inline put_back(from, until) {
+#ifndef THROW_SPOILS
+  k = from;
+  do
+  :: k < until -> d_step { cell[next * WIDTH + k] = old[(next - undo_first) * WIDTH + k]; k++ }
+  :: else -> break
+  od;
+  k = 0
 #else
-  note(probed, WIDTH, NOTES - 1);
-  if
-  :: ok -> skip
-  :: else -> k = NOTES - 1; write_note(probed, WIDTH)
-  fi
+  skip
 #endif
+}
+
+#define GIVE_UP(unit) lost = lost | (1 << (next * WIDTH + (unit)))
+#define HAS_FAILED(unit) (suspect == (unit) && suspect_deaths > BORNE)
+
+/* lose_rest() */
+inline lose_rest() {
+#ifndef REST_UNMARKED
+  k = probed;
+  do
+  :: k < WIDTH -> GIVE_UP(k); k++
+  :: else -> break
+  od;
+  k = 0;
+#endif
+  NOTE_LOSS;
+  if
+  :: walking -> end_quarantine()
+  :: else -> skip
+  fi;
+  ended = true
 }
 
 /* end_quarantine() */
 inline end_quarantine() {
-#ifndef REST_UNNOTED
-  if
-  :: probed < WIDTH -> note_rest()
-  :: else -> skip
-  fi;
-#endif
 #ifndef PARTIAL_LEFT
   if
   :: has_partial -> partial[next] = mine
   :: else -> skip
   fi
+#else
+  skip
 #endif
 }
 
-/* Where the last probe ended; what it gave is in the private accumulators and partial. */
-inline end_probe() {
-#ifndef FAILURES_UNSEEN
-  seen = verdict[next].failed_probes;
-#endif
+/* begin_quarantine() */
+inline begin_quarantine() {
+  publish();
+  d_step {
+    suspect = 0; suspect_deaths = 0; searched = 0; search_width = WIDTH / 2;
+    search_seen = verdict[next].failed_probes;
+    probed = 0; width = WIDTH; seen = verdict[next].failed_probes; has_partial = false; mine = 0
+  };
+  commit(true)
+}
+
+/* commit_walk(): as is due, or at once. */
+inline commit_walk(at_once) {
   if
-  :: probed < WIDTH -> commit(true)
-  :: else -> end_quarantine(); ended = true
+  :: probed == PROBED -> skip
+  :: probed != PROBED -> commit(true)
+  :: probed != PROBED && !(at_once) -> skip
   fi
 }
 
-inline probe() {
+/* One turn of walk(). */
+inline walk() {
   if
-  :: !walking && noted >= NOTES - 1 ->
-     d_step { excused = true; verdict[next].state = condemned };
+  :: probed < WIDTH && HAS_FAILED(probed) -> GIVE_UP(probed)
+  :: else -> skip
+  fi;
+  if
+  :: probed == WIDTH -> skip            /* all was committed already */
+  :: probed < WIDTH && IS_LOST(next * WIDTH + probed) ->
+#ifndef LOSS_NOTED_LATE
      NOTE_LOSS;
-     ended = true
+#endif
+     probed++;
+     commit_walk(false);
+#ifdef LOSS_NOTED_LATE
+     NOTE_LOSS
+#endif
   :: else ->
      if
-     :: !walking ->
-        publish();
-        d_step { probed = 0; width = WIDTH / 2; seen = verdict[next].failed_probes; has_partial = false; mine = 0 };
-        commit(true)
+     :: suspect == probed && suspect_deaths > 0 -> commit_walk(true)
      :: else -> skip
      fi;
-#ifdef NEVER_HALVED
-     part = (verdict[next].failed_probes > seen && width == 1 -> 0 : width);
-#else
-     part = width >> (verdict[next].failed_probes - seen);
-#endif
+     run_piece(probed, probed + 1);
      if
-     :: part > 0 ->
-        save();
-        run_piece(probed, probed + part);
+     :: threw ->
+#ifdef LOST_LATE
+        d_step { probed++; threw = false };
+        put_back(probed - 1, probed);
+        commit_walk(true);
+        GIVE_UP(probed - 1)
+#else
+        GIVE_UP(probed);
         if
-        :: !threw ->
-           d_step {
-             probed = probed + part;
-             width = (2 * part < WIDTH - probed -> 2 * part : WIDTH - probed);
-             has_partial = true
-           };
-           end_probe()
+        :: put_back(probed, probed + 1)
+        :: reload()                     /* where the kernel adds in place */
+        fi
+#endif
+     :: else ->
+        d_step { probed++; has_partial = true };
+        commit_walk(false)
+     fi
+  fi;
+  if
+  :: probed == WIDTH -> end_quarantine(); ended = true
+  :: else -> skip
+  fi
+}
+
+/* pass(): the notes, store by store. */
+inline pass(units, then) {
+  search_seen = verdict[next].failed_probes;
+  search_width = then;
+  searched = units
+}
+
+/* search(), on scratch states: a turn. */
+inline search() {
+  if
+  :: HAS_FAILED(searched) -> GIVE_UP(searched)
+  :: else -> skip
+  fi;
+  if
+  :: IS_LOST(next * WIDTH + searched) -> NOTE_LOSS; pass(searched + 1, 1)
+  :: else ->
+     d_step {
+       part = search_width >> (verdict[next].failed_probes - search_seen);
+       part = (part == 0 -> 1 : part);
+       part = (part > WIDTH - searched -> WIDTH - searched : part)
+     };
+     run_piece(searched, searched + part);
+     if
+     :: threw ->
+        if
+        :: part == 1 -> GIVE_UP(searched)
+        :: else -> skip
+        fi;
+        put_back(searched, searched + part)
+     :: else ->
+        k = searched + part;
+        pass(k, (2 * part < WIDTH - k -> 2 * part : WIDTH - k));
+        k = 0
+     fi
+  fi;
+#ifndef SEARCHED_STATES_KEPT
+  if
+  :: searched == WIDTH -> reload()
+  :: else -> skip
+  fi
+#endif
+}
+
+#ifdef SEARCH_COUNTS
+#define SEEN seen
+#else
+#define SEEN (seen > search_seen -> seen : search_seen)
+#endif
+
+/* One turn of run_good(). What counts is cut where indices fail, and nowhere else. */
+inline run_good() {
+  if
+  :: IS_LOST(next * WIDTH + probed) -> NOTE_LOSS; d_step { probed++; width = WIDTH }
+  :: else ->
+     d_step {
+       k = probed;
+       do
+       :: k < WIDTH && !IS_LOST(next * WIDTH + k) -> k++
+       :: else -> break
+       od;
+       good = k - probed; k = 0;
+       part = (width < good -> width : good) >> ((verdict[next].failed_probes - SEEN) / TRIES);
+#ifdef SEARCH_CUTS
+       part = (search_width > 0 && search_width < part -> search_width : part);
+#endif
+       assert(part == good)
+     };
+     run_piece(probed, probed + part);
+     if
+     :: threw -> reload()
+     :: else ->
+        d_step {
+          probed = probed + part; has_partial = true;
+          width = WIDTH; seen = verdict[next].failed_probes; good = 0
+        };
+        if
+        :: probed < WIDTH -> commit(true)
         :: else -> skip
         fi
-     :: else ->
-#ifdef NOTED_LATE
-        d_step { probed++; width = 1 };
-        end_probe();
-        note(probed - 1, probed, NOTES - 1)
-#else
-        note(probed, probed + 1, NOTES - 1);
-        if
-        :: ok ->
-#ifdef LOSS_NOTED_LATE
-           d_step { probed++; width = 1 };
-           end_probe();
-           NOTE_LOSS
-#else
-           NOTE_LOSS;
-           d_step { probed++; width = 1 };
-           end_probe()
-#endif
-        :: else ->
-           d_step { excused = true; verdict[next].state = condemned };
-           NOTE_LOSS;
-           end_quarantine();
-           ended = true
-        fi
-#endif
      fi
+  fi;
+  if
+  :: probed == WIDTH -> end_quarantine(); ended = true
+  :: else -> skip
   fi
+}
+
+inline quarantine() {
+  if
+  :: !walking -> begin_quarantine()
+  :: else -> skip
+  fi;
+  save();
+#ifdef RANGE
+  if
+  :: searched < WIDTH -> search()
+  :: else -> run_good()
+  fi
+#else
+  walk()
+#endif
 }
 
 /* run_piece(): the kernel, index by index. It must find the old value in each cell; and it adds to a partial
  * from left to right, each index once. Of a poisonous index it dies half-way, or it throws. */
 inline run_piece(first, last) {
   d_step {
+    try_first = first;
+    try_last = last;
     running = next + 1;
     i = first;
     to = last;
@@ -558,10 +624,7 @@ inline run_piece(first, last) {
   running = 0;
   d_step { i = 0; to = 0 };
   if
-  :: threw ->
-     d_step { judge_chunk(next, crashed) };
-     redo_until = (redo_until < next + 1 -> next + 1 : redo_until);
-     reload()
+  :: threw -> d_step { judge_chunk(next, thrown) }
   :: else -> skip
   fi
 }
@@ -569,21 +632,21 @@ inline run_piece(first, last) {
 inline run_entry() {
   if
   :: next < redo_until && verdict[next].state == condemned ->
-     NOTE_LOSS;
-     if
-     :: walking -> end_quarantine()
-     :: else -> skip
-     fi;
-     ended = true
+     lose_rest()
   :: next < redo_until && verdict[next].state == quarantined ->
 #ifdef STOPPED_EARLY
      NOTE_LOSS;
 #endif
-     probe()
+     quarantine()
   :: else ->
      save();
      run_piece(0, WIDTH);
-     d_step { ended = !threw; mine = (threw -> mine : 0) }
+     if
+     :: threw ->
+        redo_until = (redo_until < next + 1 -> next + 1 : redo_until);
+        reload()
+     :: else -> d_step { ended = true; mine = 0 }
+     fi
   fi
 }
 
@@ -595,7 +658,7 @@ inline run_entry() {
 
 #define FORGET sum = 0; next = 0; redo_until = 0; used = 0; walking = false; probed = 0; width = 0; \
                seen = 0; has_partial = false; mine = 0; part = 0; i = 0; to = 0; k = 0; \
-               suspect = false; ended = false; threw = false; ok = false
+               suspicious = false; ended = false; threw = false; good = 0
 
 /* work(), of one owner after the other. */
 proctype owner() {
@@ -605,8 +668,8 @@ proctype owner() {
   byte used;                      /* of the undo memory, in chunks */
   bool walking, has_partial;      /* probing_ and partial_, of the entry in quarantine */
   byte probed, width, seen, mine;
-  byte part, i, to, k;
-  bool suspect, ended, threw, ok;
+  byte part, good, i, to, k;
+  bool suspicious, ended, threw;
 
 end:
   life == live || life == dying;
@@ -615,9 +678,9 @@ end:
     redo_until = length;
     do
     :: next < length && (next < redo_until || !stopping) ->
-       d_step { suspect = SUSPECT; ended = false; threw = false };
+       d_step { suspicious = SUSPECT; ended = false; threw = false };
        if
-       :: suspect -> publish()
+       :: suspicious -> publish()
        :: else -> skip
        fi;
        run_entry();
@@ -626,11 +689,11 @@ end:
           d_step { next++; ended = false };
           if
           :: true -> publish()
-          :: !suspect -> skip      /* later, with what comes next */
+          :: !suspicious -> skip   /* later, with what comes next */
           fi
        :: else -> skip
        fi;
-       d_step { suspect = false; threw = false; ok = false; part = 0 }
+       d_step { suspicious = false; threw = false; good = 0; part = 0 }
     :: next == length && length < CHUNKS && !stopping -> length++
     :: (next == length && length == CHUNKS) || (next >= redo_until && stopping) -> publish(); break
     od;
@@ -646,10 +709,40 @@ end:
 inline judge() {
   if
   :: running > 0 && cause != no_fault ->
+#ifdef KILL_SUSPECTS
+     if
+     :: verdict[running - 1].state == quarantined && try_last - try_first == 1 ->
+#else
+     if
+     :: cause == crashed && verdict[running - 1].state == quarantined && try_last - try_first == 1 ->
+#endif
+        suspect_it(running - 1)
+     :: else -> skip
+     fi;
      d_step { judge_chunk(running - 1, cause) };
      running = 0
   :: else -> running = 0
   fi
+}
+
+/* suspect(): the death of the whole chunk was the first of the first suspect, if it is walked. */
+inline suspect_it(chunk) {
+#ifndef SUSPECT_FORGOTTEN
+  d_step {
+    if
+#ifndef RANGE
+    :: suspect_deaths == 0 && verdict[chunk].crashes > 0 -> suspect_deaths = 2
+#endif
+    :: else -> suspect_deaths = (suspect == try_first -> suspect_deaths + 1 : 1)
+    fi;
+#ifdef GUILTY_AT_ONCE
+    suspect_deaths = 2;
+#endif
+    suspect = try_first
+  }
+#else
+  skip
+#endif
 }
 
 /* A run that stops still finishes what is in quarantine. */
@@ -699,6 +792,13 @@ begin:
   }
 }
 
+/* One accident costs no index, unless others crash beside it. */
+#ifdef THROWING
+#define EXCUSED (FLUKES > 1)
+#else
+#define EXCUSED (FLUKES > 1 || POISONS > 0)
+#endif
+
 /* ---- the world -------------------------------------------------------------------------------------------- */
 
 proctype fate() {
@@ -706,7 +806,7 @@ end:
   do
   :: d_step { kills > 0 && life == live -> kills--; life = dying; cause = killed }
   :: d_step { flukes > 0 && life == live && running > 0 ->
-              flukes--; excused = true; life = dying; cause = crashed }
+              flukes--; excused = EXCUSED; life = dying; cause = crashed }
   :: d_step { supervisor_deaths > 0 && !supervisor_dying && !finished ->
               supervisor_deaths--; supervisor_dying = true }
   od
