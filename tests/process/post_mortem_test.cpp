@@ -186,7 +186,7 @@ TEST_F(PostMortem, OfEachAttemptBeginsAnew) {
   const tally tries;
   shard::buffer<int> out(1);
   const printed elsewhere(STDERR_FILENO);
-  const shard::report run = shard::map({.workers = 1}, out, [&](std::size_t) {
+  const shard::report run = shard::map({.workers = 1, .retries = 2}, out, [&](std::size_t) {
     const int attempt = ++tries[0];
     fprintf(stderr, "attempt %d\n", attempt);
     if (attempt <= 2) burn_cpu();
