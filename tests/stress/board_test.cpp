@@ -176,13 +176,14 @@ constexpr std::size_t large_words = 20'000;
 
 shard::board::task add_one_everywhere() {
   return {[](const void*, const shard::board::piece&, std::byte*, std::byte* accumulators,
-             shard::board::description&) noexcept {
+             shard::board::description*) noexcept {
             const auto words = reinterpret_cast<std::uint64_t*>(accumulators);
             for (std::size_t k = 0; k < large_words; ++k) ++words[k];
             return true;
           },
           [](const void*, std::byte*) {},
           [](const void*, std::size_t) { return std::size_t{1}; },
+          [](const void*, std::size_t chunk) { return chunk; },
           nullptr,
           {}};
 }
