@@ -487,7 +487,8 @@ void play(const scene& one, finding& to) {
     to.what = finding::lie;
   } catch (const shard::map_error& e) {
     copy(to.text, std::string("map_error: ") + e.what());
-    to.what = finding::lie;
+    // A file that can't be given its name: the map is done.
+    to.what = e.result().complete() ? finding::refused : finding::lie;
   } catch (const shard::error& e) {
     copy(to.text, e.what());
     to.what = finding::refused;
