@@ -761,6 +761,17 @@ TEST_F(DeniedCalls, EndInOneOfThreeWays) {
   }
 }
 
+TEST_F(DeniedCalls, AreToldByAReportALineEach) {
+  shard::run_counts counts;
+  counts.without = {"one thing (this call)", "another (that call)"};
+  const shard::report run({}, {}, counts, {});
+  const std::string text = told(run);
+  EXPECT_TRUE(shard_test::mentions(
+      text, {"\n  went without one thing (this call)\n  went without another (that call)"}));
+  EXPECT_TRUE(shard_test::mentions(
+      run.json(), {R"json("without":["one thing (this call)","another (that call)"])json"}));
+}
+
 TEST_F(DeniedCalls, AreDocumentedWhereTheyCostSomething) {
   for (const denial& each : denials()) {
     if (std::string_view(each.outcome) == "completes") continue;

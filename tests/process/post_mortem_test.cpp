@@ -640,7 +640,8 @@ TEST_F(PostMortem, IsTheSameInJson) {
                                             {"replacements", run.counts().replacements},
                                             {"takeovers", run.counts().takeovers},
                                             {"failures_lost", run.counts().failures_lost},
-                                            {"output_lost", run.counts().output_lost}}));
+                                            {"output_lost", run.counts().output_lost},
+                                            {"without", run.counts().without}}));
   ASSERT_EQ(told["completed"].size(), run.completed().size());
   for (std::size_t k = 0; k < run.completed().size(); ++k) {
     EXPECT_EQ(told["completed"][k],
