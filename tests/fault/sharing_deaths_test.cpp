@@ -60,7 +60,7 @@ template <class Steps>
 
 // The moments of `steps`, as a child goes through them.
 std::vector<moment> moments(const std::function<void()>& steps) {
-  constexpr std::size_t most = 300'000;
+  constexpr std::size_t most = 1'000'000;
   constexpr std::size_t bytes = (most + 1) * sizeof(std::uintptr_t);
   void* shared = mmap(nullptr, bytes, PROT_READ | PROT_WRITE, MAP_SHARED | MAP_ANONYMOUS, -1, 0);
   const std::span words(static_cast<std::uintptr_t*>(shared), most + 1);
@@ -641,7 +641,7 @@ TEST_F(SharingDeaths, OfTheFirstToShareAFileLeaveItUsable) {
   const std::vector<moment> all_moments = moments(steps);
   std::size_t killed = 0;
   // The header is read first; what is shared comes late.
-  for (std::size_t at = all_moments.size() / 2; at < all_moments.size(); at += 409) {
+  for (std::size_t at = all_moments.size() / 2; at < all_moments.size(); at += 1009) {
     if (dies_at(all_moments[at], steps)) ++killed;
     auto some = shard::open_writable<std::int64_t>(path);
     ASSERT_TRUE(some.try_lock_for(1min)) << at;

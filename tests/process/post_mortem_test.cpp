@@ -466,7 +466,7 @@ TEST_F(PostMortem, NamesTheBufferAndTheElementThatAFileNoLongerHas) {
   const auto numbers = shard::open<int>(path);
   shard::sum<long> total;
   const shard::report run =
-      shard::try_map({.workers = 1, .grain = 50'000, .retries = 0, .keep_going = true},
+      shard::try_map({.workers = 1, .grain = 50'000, .retries = 0, .max_failures = 10},
                      numbers.size(), shard::in(numbers), shard::reduce(total),
                      [&](std::size_t i, shard::view<int> all, auto& sum) {
                        if (i == 70'000 && truncate(path.c_str(), 4096) != 0) _exit(1);
