@@ -7,15 +7,16 @@
 
 namespace shard {
 
-// Why an operation could not be done. code() keeps the cause: the errno of the system call that
-// failed, or a std::errc for what shard itself refuses (invalid_argument, file_too_large, …).
+// Why an operation could not be done. code() has the cause. If a system call failed, code() is its
+// errno. If shard itself refuses something, code() is a std::errc (invalid_argument,
+// file_too_large, …).
 class error : public std::system_error {
  public:
   error(std::error_code code, std::string message);
   error(std::errc code, std::string message)
       : error(std::make_error_code(code), std::move(message)) {}
 
-  // The message alone: it already says what the code means.
+  // The message alone. It already says what code() means.
   const char* what() const noexcept override { return message_.c_str(); }
 
  private:

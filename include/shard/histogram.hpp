@@ -57,8 +57,9 @@ class histogram : public detail::adds_by_accumulator {
 
   explicit histogram(Axes... axes);
 
-  // One bin, by its index on each axis; where the axis has them, -1 is the underflow bin and the
-  // axis' size the overflow bin. Throws shard::error for a bin that doesn't exist.
+  // One bin, by its index on each axis. If an axis has an underflow bin, its index is -1. If an
+  // axis has an overflow bin, its index is the axis' size. Throws shard::error for a bin that
+  // doesn't exist.
   std::int64_t at(std::integral auto... bins) const;
 
   // All bins but underflow and overflow, in the shape of the axes.

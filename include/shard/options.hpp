@@ -5,11 +5,10 @@
 // default.
 //
 // One more variable is for debuggers: SHARD_REPLAY=MAP:FIRST-LAST. The program then runs only the
-// indices [FIRST, LAST) of its map number MAP, inline in the calling process. Maps are numbered
-// from
-// 1. Maps inside kernels have no number. What the kernel throws leaves map. If the kernel does not
-// fail, the report is that of a map that was stopped. shard ignores on_progress, on_failure and
-// stop in this map.
+// indices [FIRST, LAST) of its map number MAP, inline in the calling process. The first map has
+// number one. Maps inside kernels have no number. What the kernel throws leaves map. If the kernel
+// does not fail, the report is that of a map that was stopped. shard ignores on_progress,
+// on_failure and stop in this map.
 #pragma once
 
 #include <chrono>
@@ -81,12 +80,12 @@ struct options {
   // overwrites. 0 (default): no limit. In processes only. SHARD_MEMORY_LIMIT_BYTES
   std::optional<std::size_t> memory_limit_bytes = {};
 
-  // How often something is run again after its worker died in it (default 1; at most 200), and how
-  // often a whole chunk is after its kernel threw (default 0; at most 100). An index is given up
-  // when its worker has died in it once more than so: a kernel that is called for one index at a
-  // time shows that index by its second death, the first one being that of its chunk. A kernel that
-  // is called for ranges is searched for the indices that fail alone, once a whole chunk has failed
-  // so often. SHARD_RETRIES, SHARD_RETRIES_ERROR
+  // How often shard runs an index again after its worker died in it (default 1; at most 200), and
+  // after its kernel threw (default 0; at most 100). Then shard gives up the index. Where the
+  // kernel is called for one index at a time, the first death in a whole chunk counts for the first
+  // index that then dies alone. Where the kernel is called for ranges, shard first runs the whole
+  // chunk again so often, and then searches for the indices that fail. SHARD_RETRIES,
+  // SHARD_RETRIES_ERROR
   std::optional<unsigned> retries = {};
   std::optional<unsigned> retries_error = {};
 

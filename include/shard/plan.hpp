@@ -1,6 +1,6 @@
-// Spaces other than a plain count, range or buffer: ways to say how the indices are cut into
-// chunks. A plan is a pure function of these fields: never of the number of workers, the machine or
-// the time.
+// Spaces other than a plain count, range or buffer. Each says how the indices are cut into chunks.
+// The plan depends on these fields only. The plan does not depend on the number of workers, on the
+// machine or on the time.
 #pragma once
 
 #include <array>
@@ -21,8 +21,8 @@ struct chunks {
 
 // chunk_list{{0, n}, parts}, with std::vector<range> parts
 //
-// Chunks given one by one: ascending, inside all, without overlap; indices between them are not
-// mapped. The list is copied when the map is called.
+// The caller names each chunk. Requires: the chunks are ascending, inside `all`, and do not
+// overlap. Indices between the chunks are not mapped. map copies the list.
 struct chunk_list {
   range all;
   std::span<const range> parts;
@@ -30,9 +30,9 @@ struct chunk_list {
 
 // weighted{{0, n}, cost}, with std::vector<double> cost(n)
 //
-// About 4096 consecutive chunks whose costs differ from an equal share by less than one item's.
-// cost[k] is the cost of index all.first + k, in any unit. Requires: cost.size() == all.size();
-// every cost finite and not negative.
+// About 4096 consecutive chunks of about equal cost: each differs from an equal share by less than
+// the cost of one item. cost[k] is the cost of index all.first + k, in any unit. Requires:
+// cost.size() == all.size(); every cost is finite and not negative.
 struct weighted {
   range all;
   std::span<const double> cost;
@@ -40,8 +40,9 @@ struct weighted {
 
 // tiles{.shape = m.shape(), .step = {64, 64}}, with buffer<T, 2> m
 //
-// Rectangles of at most step[0] rows and step[1] columns that cover shape[0] rows and shape[1]
-// columns, numbered row by row: tile k is chunk k, and a report counts tiles. Requires: step >= 1.
+// Rectangles of at most step[0] rows and step[1] columns. Together they cover shape[0] rows and
+// shape[1] columns. Tiles are numbered row by row. Tile k is chunk k, and the indices in a report
+// are numbers of tiles. Requires: step >= 1.
 struct tiles {
   std::array<std::size_t, 2> shape;
   std::array<std::size_t, 2> step{256, 256};

@@ -1,9 +1,9 @@
 // Reductions: results that every chunk of a map adds to, each chunk exactly once.
 //
-// A reducer holds the result, in the caller. A kernel never sees it: it receives an accumulator
-// that was made for its worker, and adds to that. The framework keeps what accumulators hold as
-// plain bytes (states) in shared memory, and merges them into the reducer when the map is over. A
-// map adds to what the reducer already holds.
+// A reducer holds the result, in the caller. A kernel never sees the reducer. The kernel receives
+// an accumulator, which shard makes for its worker, and adds to the accumulator. shard keeps what
+// accumulators hold in shared memory, as plain bytes (states). When the map is over, shard merges
+// the states into the reducer. A map adds to what the reducer already holds.
 //
 //   shard::sum<double> total;
 //   shard::map(shard::range{0, n}, shard::in(x), shard::reduce(total),
@@ -34,28 +34,34 @@ concept widens_to = detail::widens<From, To>();
 
 // What a class must have so that a map can reduce with it. To write one of your own:
 //
-//   R::accumulator      adds what the kernel gives it; can't be copied, since its worker's kernel
-//                       calls must all add to the same one.
-//   R::ordered          true: one state for each chunk, merged in the order of the chunks. For
-//                       small states, and where the order of merging could change a bit, as in
-//                       floating point. false: one state for each worker, merged in no promised
-//                       order. For states of which no order can change a bit, small or large.
-//   R::in_place         may be left out; false: accumulators touch the state only when they are made
-//                       and in store(). An exception then costs nothing but its own index. true,
-//                       or left out: what was added since the last commit is added again.
-//   state_bytes()       size of a state; doesn't change while the reducer lives. A state is a block
-//                       of that size filled with zeros, in memory that other processes read: it
-//                       must mean the same there, so no pointers. Aligned to 64 bytes; an ordered
-//                       one of less than 64 bytes, to the power of two that is not below its size.
-//   start(state)        makes a zero-filled state the state of "nothing added". Where zeros already
-//                       say so it does nothing, and no page is touched.
-//   accumulator(r, state)  goes on from a state. A small one copies the value into a member, which
-//                       the kernel's loop can keep in a register; a large one adds in place. The
-//                       reducer and the state outlive it.
-//   store(state)        writes back what the accumulator holds (one that adds in place: nothing).
-//                       Called only after a kernel call that returned.
-//   merge(accumulator)  adds what an accumulator holds to the result. In the caller, once for each
-//                       state.
+//   R::accumulator      adds what the kernel gives it. It can't be copied, because all kernel calls
+//                       of a worker must add to the same accumulator.
+//   R::ordered          true: one state for each chunk. shard merges the states in the order of the
+//                       chunks. For small states, and where the order of merging could change a bit
+//                       of the result, as in floating point. false: one state for each worker.
+//                       shard merges the states in any order. For states, small or large, where no
+//                       order can change a bit of the result.
+//   R::in_place         false: accumulators touch the state only when they are made and in
+//                       store(). An exception then costs nothing but its own index. true, or left
+//                       out: after an exception shard adds again what was added since the last
+//                       commit.
+//   state_bytes()       size of a state. The size doesn't change while the reducer lives. A state
+//   is
+//                       a block of zeros of that size at first. Other processes read the state, so
+//                       it must not have pointers. A state is aligned to 64 bytes. An ordered state
+//                       of less than 64 bytes is aligned to the power of two that is not below its
+//                       size.
+//   start(state)        makes a zero-filled state the state of "nothing added". If zeros already
+//                       say so, start() does nothing, and no page of the state is touched.
+//   accumulator(r, state)  goes on from a state. A small accumulator copies the value into a
+//   member,
+//                       which the kernel's loop can keep in a register. A large accumulator adds to
+//                       the state in place. The reducer and the state outlive the accumulator.
+//   store(state)        writes back what the accumulator holds. An accumulator that adds in place
+//                       has nothing to do here. shard calls store() only after a kernel call that
+//                       returned.
+//   merge(accumulator)  adds what an accumulator holds to the result. shard calls merge() in the
+//                       caller, once for each state.
 template <class R>
 concept reducer =
     requires(R& result, const R& r, std::byte* state, const typename R::accumulator& part) {
@@ -160,8 +166,8 @@ class extreme;
 }  // namespace detail
 
 // The sum of what a map adds, in T's own arithmetic. Integers wrap around. Floating point is added
-// from left to right within a chunk, and the chunks' sums in the order of the chunks: the same bits
-// for the same plan, however many workers there are.
+// from left to right within a chunk. The sums of the chunks are added in the order of the chunks.
+// So the same plan gives the same bits with any number of workers.
 template <class T>
 class sum : public detail::adds_by_accumulator {
   static_assert(std::is_arithmetic_v<T> && !std::is_same_v<T, bool>,
@@ -189,7 +195,7 @@ class sum : public detail::adds_by_accumulator {
   T value_{};
 };
 
-// How often something happened. Wraps around beyond 63 bits.
+// Counts how often something happened. The count wraps around beyond 63 bits.
 class counter : public detail::adds_by_accumulator {
  public:
   class accumulator;
@@ -211,8 +217,8 @@ class counter : public detail::adds_by_accumulator {
   sum<std::int64_t> count_;
 };
 
-// The smallest of the values that a map offers to the accumulator: smallest(x). NaNs are ignored;
-// -0.0 counts as smaller than +0.0, so that the result's bits don't depend on the order.
+// The smallest of the values that a map offers to the accumulator: smallest(x). NaNs are ignored.
+// -0.0 counts as smaller than +0.0, so the bits of the result don't depend on the order.
 template <class T>
 class minimum : public detail::extreme<T, detail::side::lowest> {
  public:
