@@ -35,6 +35,7 @@ struct errand {
   std::set<std::size_t> deadly{};               // indices at which the worker always dies
   std::map<std::size_t, unsigned> accidents{};  // indices at which it dies so often, then no more
   std::size_t longest = ~std::size_t{0};        // more indices than so at a time: it throws
+  std::function<bool()> outage{};               // asked at each call of the kernel: true, it throws
   bool in_place = false;                        // also adds one to a cell for each index
   std::size_t undo_chunks = 1;                  // whose cells the undo memory has room for
 };
@@ -279,7 +280,7 @@ class ledger {
       ordered[0].store(0, relaxed);
       ordered[1].store(0, relaxed);
     }
-    bool throws = false;
+    bool throws = what_.outage && what_.outage();
     const std::size_t last = std::min(what.last, what_.indices);
     for (std::size_t k = what.first; k < last && !throws; ++k) {
       const std::size_t i = chunk * what_.indices + k;

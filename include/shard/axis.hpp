@@ -113,12 +113,12 @@ class equal_bins {
 
  private:
   double low_;
-  double scale_;     // bins for each unit of x; 0: bins too narrow or too wide to multiply by it
-  double too_low_;   // numbered_from less all roundings
-  double too_high_;  // numbered_from and all roundings
-  double width_;
+  double scale_ = 0;    // bins for each unit of x; 0: bins too narrow or too wide to multiply by it
+  double too_low_ = 0;  // numbered_from less all roundings
+  double too_high_ = 0;  // numbered_from and all roundings
+  double width_ = 0;
   double high_;
-  int size_;
+  int size_ = 0;
 };
 
 double regular_edge(const equal_bins& bins, double k) noexcept;

@@ -81,11 +81,11 @@ struct options {
   std::optional<std::size_t> memory_limit_bytes = {};
 
   // How often shard runs an index again after its worker died in it (default 1; at most 200), and
-  // after its kernel threw (default 0; at most 100). Then shard gives up the index. Where the
-  // kernel is called for one index at a time, the first death in a whole chunk counts for the first
-  // index that then dies alone. Where the kernel is called for ranges, shard first runs the whole
-  // chunk again so often, and then searches for the indices that fail. SHARD_RETRIES,
-  // SHARD_RETRIES_ERROR
+  // after its kernel threw (default 0; at most 100). Then shard gives up the index. If the kernel
+  // is called for one index at a time, the first death in a whole chunk counts for the first index
+  // that then dies alone. If the kernel is called for ranges, shard first runs the whole chunk
+  // again so often. Then shard searches for the indices that fail, and gives up an index that died
+  // alone twice (once, if retries is 0). SHARD_RETRIES, SHARD_RETRIES_ERROR
   std::optional<unsigned> retries = {};
   std::optional<unsigned> retries_error = {};
 

@@ -344,7 +344,12 @@ bool owner::run_good(const patient& of) {
     const std::uint64_t width = halvings < 64 ? std::min(probing_.width, good) >> halvings : 0;
     if (width == 0) {
       give_up(of, unit);
+      note_loss();
+      ++probing_.probed;
+      probing_.width = of.units;
+      // Committed: what failed here must not count against the next range.
       probing_.failures_seen = judged.failed_probes;
+      if (probing_.probed < of.units) commit(true);
       continue;
     }
     if (!run_piece({of.chunk, unit, unit + width, probing_.has_partial}, partial_)) {

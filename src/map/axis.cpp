@@ -85,7 +85,7 @@ constexpr double most_turns = 0x1p48;
 
 equal_bins::equal_bins(const char* kind, std::int64_t bins, double low, double high,
                        double numbered_from)
-    : low_(low), scale_(0), too_low_(0), too_high_(0), width_(0), high_(high), size_(0) {
+    : low_(low), high_(high) {
   check_bins(kind, bins);
   check_bounds(kind, low, high);
   size_ = static_cast<int>(bins);
@@ -95,8 +95,8 @@ equal_bins::equal_bins(const char* kind, std::int64_t bins, double low, double h
   // bins; differences, edges and moved edges by a few 2^-53 of their own magnitude.
   const double magnitude = std::max(std::abs(low), std::abs(high)) / width_ + size;
   const double roundings = magnitude * 0x1p-48;
-  // Bins so narrow that roundings matter, or scales at the ends of double, leave place() unsure:
-  // it finds -1 for every value.
+  // Bins so narrow that roundings matter, or scales at the ends of double, leave the scale 0:
+  // find() knows nothing then.
   if (!(roundings < 0.125) || width_ < 0x1p-1000 || width_ > 0x1p1000) return;
   scale_ = 1 / width_;
   too_low_ = numbered_from - roundings;
@@ -111,7 +111,7 @@ double equal_bins::edge(double k) const noexcept {
 int equal_bins::inner_bin(double x) const noexcept {
   if (is_fine()) {
     // If x is at an edge at all, then at the nearest one.
-    const auto nearest = static_cast<int>(position(x) + 0.5);
+    const auto nearest = static_cast<int>(std::floor(position(x) + 0.5));
     return is_below_edge(x, nearest) ? nearest - 1 : nearest;
   }
   return last_reached(size_, position(x) + 0.5, [&](int k) { return edge(k) <= x; });

@@ -114,10 +114,10 @@ std::vector<failure> new_failures::take() {
   return taken;
 }
 
-bool new_failures::stands(attempt_at which) const {
+bool new_failures::stands(const attempt_at& which) const {
   // Acquire: pairs with the release of who judges; the attempt's records are then all there.
-  const board::verdict judged = board_.verdict_on(which.chunk).load(std::memory_order_acquire);
-  return which.attempt <= judged.attempts();
+  const auto& [chunk, attempt] = which;
+  return attempt <= board_.verdict_on(chunk).load(std::memory_order_acquire).attempts();
 }
 
 std::vector<failure> all_failures(const board::board& on, const plan::partition& chunks) {

@@ -1,9 +1,9 @@
 // The failures that a board has room for, as the report tells them.
 #pragma once
 
-#include <compare>
 #include <cstddef>
 #include <set>
+#include <utility>
 #include <vector>
 
 #include "board/board.hpp"
@@ -22,13 +22,9 @@ class new_failures {
   std::vector<failure> take();
 
  private:
-  struct attempt_at {
-    std::size_t chunk = 0;
-    unsigned attempt = 0;
-    friend auto operator<=>(const attempt_at&, const attempt_at&) = default;
-  };
+  using attempt_at = std::pair<std::size_t, unsigned>;  // a chunk, and which of its attempts
 
-  bool stands(attempt_at which) const;
+  bool stands(const attempt_at& which) const;
 
   const board::board& board_;
   const plan::partition& chunks_;

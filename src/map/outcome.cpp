@@ -101,10 +101,11 @@ void outcome::add_lost(std::size_t chunk) {
     const auto walked = begun_.find(chunk);
     const range rest{walked == begun_.end() ? 0 : walked->second.indices, chunks_[chunk].size()};
     const auto inside = [&](const range& part) { return part.first >= rest.first; };
-    std::erase_if(found.failed, inside);
-    std::erase_if(found.all, inside);
-    append(found.failed, rest);
-    append(found.all, rest);
+    for (std::vector<range>* lost : {&found.failed, &found.all}) {
+      std::erase_if(*lost, inside);
+      if (!lost->empty()) lost->back().last = std::min(lost->back().last, rest.first);
+      append(*lost, rest);
+    }
   }
   if (!found.all.empty()) lost_[chunk] = std::move(found);
 }

@@ -215,7 +215,7 @@ report::report(index_sets indices, std::vector<failure> failures, run_counts cou
     : sets_(std::move(indices)),
       missing_(mapping::joined(sets_.failed, sets_.not_tried)),
       failures_(std::move(failures)),
-      counts_(counts),
+      counts_(std::move(counts)),
       elapsed_(elapsed),
       trouble_(std::move(trouble)) {}
 

@@ -66,7 +66,7 @@ std::size_t size_of(const dtype& type) {
 
 // What a file has, for messages. A type that shard does not have is named in words, too.
 std::string described(const dtype& found) {
-  const std::string line = shown(memory::text(found));
+  std::string line = shown(memory::text(found));
   const auto code = read_type_code(found.code);
   if (!found.fields.empty() || !code) return line;
   const std::string name = foreign_name(*code);

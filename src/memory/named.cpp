@@ -382,13 +382,13 @@ std::vector<entry> list() {
       "look at", [&](const memory::location& at, const auto&, const os::descriptor& file) {
         found.push_back({at.name, os::status(file.get()).size_bytes, memory::is_held(file)});
       });
-  if (!failures.empty()) throw failures.front();
+  if (!failures.empty()) throw error(failures.front());
   return found;
 }
 
 std::vector<std::string> reclaim() {
   memory::leftovers removed = memory::remove_leftovers();
-  if (!removed.failures.empty()) throw removed.failures.front();
+  if (!removed.failures.empty()) throw error(removed.failures.front());
   std::vector<std::string> names;
   for (memory::leftover& each : removed.all) names.push_back(std::move(each.name));
   return names;

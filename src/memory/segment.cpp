@@ -152,12 +152,7 @@ void segment::finish_cleared(durability needed) {
     if (needed == durability::disk) flush_to_disk();
     return;
   }
-  const memory::output_file& output = *parts_.unfinished;
-  if (!output.ours()) {
-    throw error(std::errc::operation_not_permitted,
-                "cannot finish " + name() + ": found process " + std::to_string(os::process_id()) +
-                    ", expected " + std::to_string(output.creator()) + ", which created it");
-  }
+  require_own("finish " + name());
   memory::naming("finish " + name(), memory::what_naming_needs(needed), [&] {
     if (needed == durability::disk) os::flush(parts_.mapped);
     replace(needed);

@@ -34,7 +34,7 @@ std::size_t private_bytes(const std::filesystem::path& root) {
 
 // statm: size resident shared …, in pages.
 memory_glance glance_at_own_memory() noexcept {
-  static const std::size_t page = static_cast<std::size_t>(::sysconf(_SC_PAGESIZE));
+  static const auto page = static_cast<std::size_t>(::sysconf(_SC_PAGESIZE));
   memory_glance found;
   struct rusage used {};
   if (::getrusage(RUSAGE_SELF, &used) == 0) {

@@ -120,11 +120,11 @@ std::shared_ptr<const stop_signals> catch_stop_signals() {
     all.heard.store(made.get());
     all.signals = std::move(made);
     if (!set_handlers(all)) {
-      const call_failed why(errno, "sigaction");
+      const int why = errno;
       restore_handlers(all);
       all.heard.store(nullptr);
       all.signals.reset();
-      throw why;
+      throw call_failed(why, "sigaction");
     }
   }
   ++all.signals->catchers;

@@ -194,6 +194,19 @@ TEST(Quarantine, CutsWhatFailsOnlyTogetherAndLosesNothing) {
   }
 }
 
+// Calls: the chunk; a search that finds nothing; then an outage, until the first index has failed
+// alone so often that it is given up, and once more.
+TEST(Quarantine, HoldsWhatCostOneIndexAgainstNoOther) {
+  unsigned call = 0;
+  const ledger on({.chunks = 1, .policy = forgiving(), .indices = 8, .outage = [&call] {
+                     ++call;
+                     return call == 1 || (call >= 4 && call < 4 + 12 + 1);
+                   }});
+  EXPECT_EQ(on.work_on(0), 0u);
+  EXPECT_EQ(on.fault_at_end(), "");
+  EXPECT_EQ(on.all_given_up(), set{0});
+}
+
 TEST(Quarantine, ThatLosesNothingStopsNoRun) {
   const ledger on({.chunks = 10,
                    .policy = {.allowed = {}, .keep_going = false, .park = true},

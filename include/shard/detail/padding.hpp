@@ -16,6 +16,7 @@
 #include <span>
 #include <tuple>
 #include <type_traits>
+#include <utility>
 #include <vector>
 
 #include "shard/detail/segment.hpp"
@@ -103,8 +104,28 @@ void mark_as_told(std::byte* values) {
 }
 #endif
 
-// Whether the described fields, as a compiler places them, fill T: then no member is left out that
-// would be taken for padding.
+// Converts to the type of any member.
+struct any_member {
+  template <class U>
+  operator U() const noexcept;  // not defined: only its type is asked for
+};
+template <class T, std::size_t... K>
+constexpr bool takes_members(std::index_sequence<K...>) {
+  return requires { T{(static_cast<void>(K), any_member{})...}; };
+}
+// Whether T is an aggregate of so many members, each element of an array counted for itself.
+template <class T, std::size_t Count>
+constexpr bool has_members() {
+  return std::is_aggregate_v<T> && takes_members<T>(std::make_index_sequence<Count>()) &&
+         !takes_members<T>(std::make_index_sequence<Count + 1>());
+}
+template <class M>
+constexpr std::size_t elements_in = 1;
+template <class M, std::size_t N>
+constexpr std::size_t elements_in<M[N]> = N * elements_in<M>;
+
+// Whether the described fields, as a compiler places them, fill T, and are all of its members: a
+// member that is left out would be taken for padding.
 template <class T>
 constexpr bool is_filled_by(const std::tuple<>&) {
   return false;
@@ -117,7 +138,8 @@ constexpr bool is_filled_by(const std::tuple<field<C, M>...>&) {
   std::size_t end = 0;
   ((end = round_up(end, alignof(M)) + sizeof(M)), ...);
   const bool packed = (sizeof(M) + ... + 0) == sizeof(T);
-  return packed || round_up(end, alignof(T)) == sizeof(T);
+  return packed || (round_up(end, alignof(T)) == sizeof(T) &&
+                    has_members<T, (elements_in<M> + ... + std::size_t{0})>());
 }
 
 // Sets the bits of a T that belong to values, in sizeof(T) zeroed bytes.
