@@ -81,11 +81,11 @@ struct options {
   std::optional<std::size_t> memory_limit_bytes = {};
 
   // How often shard runs an index again after its worker died in it (default 1; at most 200), and
-  // after its kernel threw (default 0; at most 100). Then shard gives up the index. If the kernel
-  // is called for one index at a time, the first death in a whole chunk counts for the first index
-  // that then dies alone. If the kernel is called for ranges, shard first runs the whole chunk
-  // again so often. Then shard searches for the indices that fail, and gives up an index that died
-  // alone twice (once, if retries is 0). SHARD_RETRIES, SHARD_RETRIES_ERROR
+  // after its kernel threw (default 0; at most 100). Then shard gives up the index. Only tries of
+  // the index alone count: before them comes the try of its whole chunk. If the kernel is called
+  // for ranges, shard first runs the whole chunk again so often. Then shard searches for the
+  // indices that fail, and gives up an index that died alone twice (once, if retries is 0).
+  // SHARD_RETRIES, SHARD_RETRIES_ERROR
   std::optional<unsigned> retries = {};
   std::optional<unsigned> retries_error = {};
 
@@ -103,9 +103,9 @@ struct options {
   // 0 (default): no limit. SHARD_MAX_FAILURES
   std::optional<std::size_t> max_failures = {};
 
-  // How many timeouts a run may have (default 256). Each costs the whole timeout. When a run has
-  // had so many, what would need one more attempt to tell which index hangs is not tried: it comes
-  // into report::not_tried(). 0: no limit. SHARD_MAX_TIMEOUTS
+  // How many timeouts a run may have (default 256), since each costs the whole timeout. When a run
+  // has had so many, shard ends the run, and report::trouble() says so. What is not completed then
+  // is in report::not_tried(). 0: no limit. SHARD_MAX_TIMEOUTS
   std::optional<std::size_t> max_timeouts = {};
 
   // Where kernels run. Default: executor::processes. SHARD_EXECUTOR=processes|threads|serial.

@@ -35,11 +35,9 @@ std::vector<bool> logged_below(const board& on, std::uint64_t end) {
   return logged;
 }
 
-// A worker died in one unit alone. If the kernel is called unit by unit, an earlier death in the
-// whole chunk was the first failure of the first unit that then dies alone.
-void suspect(search_notes& notes, std::uint64_t unit, bool died_before) {
+// A worker died in one unit alone.
+void suspect(search_notes& notes, std::uint64_t unit) {
   suspicion held = suspicion::in(notes.suspect.load(std::memory_order_relaxed));
-  if (held.deaths == 0 && died_before) held = {unit, 1};
   held = {unit, held.unit == unit ? held.deaths + 1 : 1};
   notes.suspect.store(held.word(), std::memory_order_relaxed);
 }
@@ -72,11 +70,15 @@ bool judge(const board& on, unsigned index, failure_kind kind, int signal, int e
     facts.last = dead.notes.last.load(std::memory_order_relaxed);
     const bool alone = facts.last - facts.first == 1;
     if (alone && judged.failed_probes != before.failed_probes) {
-      suspect(dead.notes, facts.first, allowed.by_index && before.crashes != 0);
+      suspect(dead.notes, facts.first);
     }
   }
   on.record(facts, what);
   on.verdict_on(chunk).store(judged, std::memory_order_release);
+  if (!may_hang_again) {
+    on.raise(stopping);  // first: who has no more to run would claim
+    on.raise(exhausted);
+  }
   dead.running.store(0, std::memory_order_release);  // or the next owner's death would be its too
   return true;
 }

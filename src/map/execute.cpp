@@ -211,9 +211,13 @@ void tell_who_stopped(const pool::crew& all) {
 void tell_what_was_too_much(const pool::crew& all) {
   const board::board& on = all.board;
   if ((on.controls() & board::exhausted) == 0 || *on.trouble() != '\0') return;
-  std::snprintf(on.trouble(), board::board::trouble_bytes,
-                "the run was ended: more than max_failures = %zu indices failed",
-                all.policy.allowed.max_failures);
+  const board::budgets& allowed = all.policy.allowed;
+  const bool failed = allowed.max_failures != 0 && on.given_up() > allowed.max_failures;
+  const std::string what =
+      failed
+          ? "more than max_failures = " + std::to_string(allowed.max_failures) + " indices failed"
+          : "there were max_timeouts = " + std::to_string(allowed.max_timeouts) + " timeouts";
+  std::snprintf(on.trouble(), board::board::trouble_bytes, "the run was ended: %s", what.c_str());
 }
 
 // Files that a complete map has filled get their final names. If one can't, the others do, and the

@@ -725,16 +725,11 @@ inline judge() {
   fi
 }
 
-/* suspect(): the death of the whole chunk was the first of the first suspect, if it is walked. */
+/* suspect(): who dies alone is the suspect. */
 inline suspect_it(chunk) {
 #ifndef SUSPECT_FORGOTTEN
   d_step {
-    if
-#ifndef RANGE
-    :: suspect_deaths == 0 && verdict[chunk].crashes > 0 -> suspect_deaths = 2
-#endif
-    :: else -> suspect_deaths = (suspect == try_first -> suspect_deaths + 1 : 1)
-    fi;
+    suspect_deaths = (suspect == try_first -> suspect_deaths + 1 : 1);
 #ifdef GUILTY_AT_ONCE
     suspect_deaths = 2;
 #endif

@@ -7,6 +7,7 @@
 #include <signal.h>
 
 #include <bit>
+#include <chrono>
 #include <cmath>
 #include <cstddef>
 #include <cstdint>
@@ -384,7 +385,30 @@ TEST_F(AllOthers, CompleteWhereMoreFailsThanTheReportHasRoomFor) {
   }
 }
 
-TEST_F(AllOthers, OfManyThatCrashCostTwoDeathsEach) {
+// Each timeout costs time: after so many the run ends, and says what it did not try.
+TEST_F(AllOthers, AreNotTriedOnceARunHasHadItsTimeouts) {
+  constexpr std::size_t n = 100, workers = 2, most = 3;
+  shard::buffer<int> out(n);
+  const shard::report run = shard::try_map({.workers = workers,
+                                            .grain = 10,
+                                            .timeout = std::chrono::milliseconds(20),
+                                            .keep_going = true,
+                                            .max_timeouts = most},
+                                           out, [](std::size_t i) {
+                                             while (i % 10 == 3) pause();
+                                             return static_cast<int>(i);
+                                           });
+  EXPECT_LE(run.counts().deaths, most + workers);
+  EXPECT_THAT(run.trouble(), testing::HasSubstr("max_timeouts = 3"));
+  EXPECT_FALSE(run.not_tried().empty());
+  std::size_t all = 0;
+  for (const auto set : {run.completed(), run.failed(), run.not_tried()}) {
+    for (const shard::range part : set) all += part.size();
+  }
+  EXPECT_EQ(all, n);
+}
+
+TEST_F(AllOthers, OfManyThatCrashCostThreeDeathsEach) {
   constexpr std::size_t n = 20'000, bad = 40;
   shard::buffer<float> score(n);
   const shard::report run =
@@ -395,7 +419,7 @@ TEST_F(AllOthers, OfManyThatCrashCostTwoDeathsEach) {
   std::size_t completed = 0;
   for (const shard::range part : run.completed()) completed += part.size();
   EXPECT_EQ(completed, n - bad);
-  EXPECT_LE(run.counts().deaths, 2 * bad);
+  EXPECT_LE(run.counts().deaths, 3 * bad);
 }
 
 // More indices than anybody could mark one by one: a failure costs its neighbours, and no more.
