@@ -120,9 +120,9 @@ constexpr bool has_members() {
          !takes_members<T>(std::make_index_sequence<Count + 1>());
 }
 template <class M>
-constexpr std::size_t elements_in = 1;
+inline constexpr std::size_t elements_in = 1;
 template <class M, std::size_t N>
-constexpr std::size_t elements_in<M[N]> = N * elements_in<M>;
+inline constexpr std::size_t elements_in<M[N]> = N * elements_in<M>;
 
 // Whether the described fields, as a compiler places them, fill T, and are all of its members: a
 // member that is left out would be taken for padding.
