@@ -256,9 +256,9 @@ class sum<T>::accumulator {
   accumulator(const accumulator&) = delete;  // take it by reference: auto& total
   accumulator& operator=(const accumulator&) = delete;
 
-  // Doesn't compile if x would be narrowed.
+  // Doesn't compile if x would be narrowed. Takes x by value: x may be a field of a packed struct.
   template <class X>
-  accumulator& operator+=(const X& x) noexcept {
+  accumulator& operator+=(X x) noexcept {
     if constexpr (detail::check_added<X, T>())
       value_ = detail::wrapping_add(value_, static_cast<T>(x));
     return *this;
@@ -291,7 +291,7 @@ class counter::accumulator {
   void operator++(int) noexcept { *this += 1; }
   // Doesn't compile if n would be narrowed.
   template <class N>
-  accumulator& operator+=(const N& n) noexcept {
+  accumulator& operator+=(N n) noexcept {
     if constexpr (detail::check_count<N>()) count_ += static_cast<std::int64_t>(n);
     return *this;
   }
@@ -360,7 +360,7 @@ class extreme<T, Which>::accumulator {
 
   // Doesn't compile if x would be narrowed.
   template <class X>
-  void operator()(const X& x) noexcept {
+  void operator()(X x) noexcept {
     if constexpr (check_offered<X, T>()) best_.offer(static_cast<T>(x));
   }
 

@@ -411,7 +411,8 @@ TEST_F(Kill, OfAWorkerBetweenTwoChunksBlamesNone) {
     pid_t idle = 0;
     if (!eventually([&] {
           for (const relative& one : relatives().living()) {
-            if (one.state == 'S' && one.group == at[group] && !one.leads() && one.pid != at[busy]) {
+            if (one.state == 'S' && at[group] != 0 && one.group == at[group] && !one.leads() &&
+                one.pid != at[busy]) {
               idle = one.pid;
             }
           }
