@@ -184,8 +184,7 @@ void forked() {
 void wait_to_be_read() {
   constexpr int patience = 100;
   for (int k = 0; k < patience; ++k) {
-    const auto unread = os::unread_bytes(context.errors_pipe);
-    if (!unread || (*unread == 0 && !context.errors->inside())) return;
+    if (os::unread_bytes(context.errors_pipe) == 0 && !context.errors->inside()) return;
     os::wait_ready({}, std::chrono::milliseconds(1));
   }
 }
