@@ -734,6 +734,25 @@ bool is_documented(const denial& what) {
   return false;
 }
 
+bool is_as_expected(const denied_case& one) {
+  const std::string found = outcome_of(one).text;
+  return found == one.what.outcome || found == "completes";
+}
+
+// On a machine that is busy a scene may lack what had 0.1 s to arrive, such as the last lines of a
+// worker's stderr. What a denied call does, it does each time.
+void run_again_what_was_unexpected(std::vector<denied_case>& all) {
+  for (int k = 0; k < 3; ++k) {
+    for (denied_case& one : all) {
+      if (is_as_expected(one)) continue;
+      std::vector<denied_case> again;
+      again.push_back({.what = one.what, .error = one.error});
+      run(again);
+      one = std::move(again.front());
+    }
+  }
+}
+
 TEST_F(DeniedCalls, EndInOneOfThreeWays) {
   if (shard_test::sanitized) GTEST_SKIP() << "a sanitizer's runtime makes calls of its own";
   if (architecture_is_unknown)
@@ -748,12 +767,13 @@ TEST_F(DeniedCalls, EndInOneOfThreeWays) {
     all.push_back({.what = each, .error = ENOSYS});
   }
   run(all);
+  run_again_what_was_unexpected(all);
   if (all.front().place->shared().no_filter) GTEST_SKIP() << "filters can't be set here";
   for (const denied_case& each : all) {
     const outcome found = outcome_of(each);
     std::cout << std::left << std::setw(32) << each.what.call << std::setw(8) << name_of(each.error)
               << found.text << "\n";
-    const bool as_expected = found.text == each.what.outcome || found.text == "completes";
+    const bool as_expected = is_as_expected(each);
     EXPECT_TRUE(as_expected) << each.what.call << " with " << name_of(each.error)
                              << ": expected that it " << each.what.outcome;
     if (as_expected) continue;

@@ -79,12 +79,14 @@ TYPED_TEST(Padding, IsZerosInAFileThatBulkTransfersFill) {
 
 TYPED_TEST(Padding, IsZerosWhereOneValueFillsManyElements) {
   using T = TypeParam;
-  shard::buffer<T, 2> filled(7, 90);
+  // Fewer than 64 stripes: ThreadSanitizer follows no more locks at a time.
+  constexpr std::size_t n = sizeof(T) > 300 ? 63 : 630;
+  shard::buffer<T, 2> filled(7, n / 7);
   T one;
   store_dirty(one, 5);
-  filled.fill(range{0, 630}, one);
+  filled.fill(range{0, n}, one);
   const std::vector<std::byte> bytes = elements_in(filled);
-  for (std::size_t i = 0; i < 630; ++i) ASSERT_TRUE(is_clean<T>(bytes.data() + i * sizeof(T), 5));
+  for (std::size_t i = 0; i < n; ++i) ASSERT_TRUE(is_clean<T>(bytes.data() + i * sizeof(T), 5));
 }
 
 TYPED_TEST(Padding, IsZerosInWhatThePartsOfAnArrayAreWrittenTo) {
