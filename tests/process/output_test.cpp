@@ -23,9 +23,9 @@
 #include <vector>
 
 #include "board/board.hpp"
+#include "family/relay.hpp"
 #include "os/anonymous.hpp"
 #include "os/process.hpp"
-#include "pool/relay.hpp"
 #include "process/leftovers.hpp"
 #include "process/printed.hpp"
 #include "shard/shard.hpp"
@@ -400,12 +400,12 @@ class Relay : public shard_test::leaves_nothing {
   static constexpr shard::board::dimensions size{1, 3, 0, 0};
   static constexpr std::chrono::milliseconds never = std::chrono::hours(1);
 
-  void print(const shard::pool::worker_streams& to, std::string_view text) {
+  void print(const shard::family::worker_streams& to, std::string_view text) {
     ASSERT_EQ(write(to.output.get(), text.data(), text.size()), static_cast<ssize_t>(text.size()));
   }
 
   // One turn of the supervisor's loop.
-  static void turn(shard::pool::relay& of) {
+  static void turn(shard::family::relay& of) {
     std::vector<shard::os::watched> all;
     of.watch(all);
     shard::os::wait_ready(all, of.due().value_or(std::chrono::milliseconds(0)));
@@ -413,7 +413,7 @@ class Relay : public shard_test::leaves_nothing {
   }
 
   // The same without waiting for a moment that is to come.
-  static void turn_at_once(shard::pool::relay& of) {
+  static void turn_at_once(shard::family::relay& of) {
     std::vector<shard::os::watched> all;
     of.watch(all);
     shard::os::wait_ready(all, std::chrono::milliseconds(0));
@@ -421,7 +421,8 @@ class Relay : public shard_test::leaves_nothing {
   }
 
   // So many times 20 000 letters.
-  void begin_long_line(shard::pool::relay& by, const shard::pool::worker_streams& to, int parts) {
+  void begin_long_line(shard::family::relay& by, const shard::family::worker_streams& to,
+                       int parts) {
     for (int k = 0; k < parts; ++k) {
       print(to, std::string(20'000, 'a'));
       turn(by);
@@ -436,7 +437,7 @@ class Relay : public shard_test::leaves_nothing {
 TEST_F(Relay, LetsOthersWaitWhileALongLineIsNotFinished) {
   printed output(STDOUT_FILENO);
   {
-    shard::pool::relay both(board_, false);
+    shard::family::relay both(board_, false);
     const auto one = both.open(0);
     const auto other = both.open(1);
     begin_long_line(both, one, 10);
@@ -456,7 +457,7 @@ TEST_F(Relay, LetsOthersWaitWhileALongLineIsNotFinished) {
 TEST_F(Relay, LetsOthersGoOnInTheMiddleOfALineThatStaysOpen) {
   printed output(STDOUT_FILENO);
   {
-    shard::pool::relay both(board_, false, {.with_an_open_line = std::chrono::milliseconds(50)});
+    shard::family::relay both(board_, false, {.with_an_open_line = std::chrono::milliseconds(50)});
     const auto one = both.open(0);
     const auto other = both.open(1);
     begin_long_line(both, one, 4);
@@ -478,10 +479,11 @@ TEST_F(Relay, LetsOthersGoOnInTheMiddleOfALineThatStaysOpen) {
 TEST_F(Relay, WaitsForOneOpenLineOnly) {
   printed output(STDOUT_FILENO);
   {
-    shard::pool::relay all(board_, false,
-                           {.with_a_line = std::chrono::milliseconds(20),
-                            .with_an_open_line = std::chrono::milliseconds(300)});
-    const std::array<shard::pool::worker_streams, 3> streams{all.open(0), all.open(1), all.open(2)};
+    shard::family::relay all(board_, false,
+                             {.with_a_line = std::chrono::milliseconds(20),
+                              .with_an_open_line = std::chrono::milliseconds(300)});
+    const std::array<shard::family::worker_streams, 3> streams{all.open(0), all.open(1),
+                                                               all.open(2)};
     for (const auto& each : streams) print(each, ".");
     int long_waits = 0;
     for (int turns = 0; turns < 1000; ++turns) {
@@ -505,7 +507,7 @@ TEST_F(Relay, WaitsForOneOpenLineOnly) {
 TEST_F(Relay, PassesOnTheOpenLineOfAWorkerThatDies) {
   printed output(STDOUT_FILENO);
   {
-    shard::pool::relay both(board_, true, {.with_a_line = never, .with_an_open_line = never});
+    shard::family::relay both(board_, true, {.with_a_line = never, .with_an_open_line = never});
     const auto other = both.open(1);
     {
       const auto one = both.open(0);
@@ -539,8 +541,8 @@ TEST_F(Relay, PutsAPrefixOnlyWhereALineBegins) {
     printed output(STDOUT_FILENO);
     {
       const std::chrono::milliseconds none{0};
-      shard::pool::relay both(board_, true, {.with_a_line = none, .with_an_open_line = none});
-      const std::array<shard::pool::worker_streams, 2> streams{both.open(0), both.open(1)};
+      shard::family::relay both(board_, true, {.with_a_line = none, .with_an_open_line = none});
+      const std::array<shard::family::worker_streams, 2> streams{both.open(0), both.open(1)};
       for (const auto& [worker, text] : pieces) {
         print(streams[worker], text);
         turn_at_once(both);
@@ -592,9 +594,9 @@ TEST_F(Relay, PassesOnExactlyWhatEachWorkerWroteInItsOrder) {
     printed output(STDOUT_FILENO);
     std::array<std::string, 3> written;
     {
-      shard::pool::relay all(board_, false,
-                             {.with_a_line = either(soon), .with_an_open_line = either(soon)});
-      std::array<shard::pool::worker_streams, 3> streams{all.open(0), all.open(1), all.open(2)};
+      shard::family::relay all(board_, false,
+                               {.with_a_line = either(soon), .with_an_open_line = either(soon)});
+      std::array<shard::family::worker_streams, 3> streams{all.open(0), all.open(1), all.open(2)};
       for (int step = 0; step < 200; ++step) {
         const std::size_t by = random() % 3;
         std::string piece;
@@ -627,10 +629,10 @@ TEST_F(Relay, KeepsLinesWholeThatEndInTime) {
     lines expected;
     {
       const std::chrono::milliseconds none{0};
-      shard::pool::relay all(
+      shard::family::relay all(
           board_, false, {.with_a_line = seed % 2 == 0 ? none : never, .with_an_open_line = never});
-      const std::array<shard::pool::worker_streams, 3> streams{all.open(0), all.open(1),
-                                                               all.open(2)};
+      const std::array<shard::family::worker_streams, 3> streams{all.open(0), all.open(1),
+                                                                 all.open(2)};
       std::array<std::string, 3> left;
       for (int step = 0; step < 400 || !(left[0] + left[1] + left[2]).empty(); ++step) {
         const std::size_t by = random() % 3;
@@ -657,7 +659,7 @@ TEST_F(Relay, GivesUpOnAStreamThatTakesNothingAndComesBackToIt) {
   std::size_t lost = 0;
   std::string found;
   {
-    shard::pool::relay both(board_, false, {.with_readers = std::chrono::milliseconds(20)});
+    shard::family::relay both(board_, false, {.with_readers = std::chrono::milliseconds(20)});
     const auto one = both.open(0);
     const std::string line = std::string(999, 'x') + "\n";
     for (int k = 0; k < 200; ++k) {  // 200 kB, of which the pipe takes 64 KiB

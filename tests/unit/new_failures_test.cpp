@@ -6,7 +6,7 @@
 #include <vector>
 
 #include "board/board.hpp"
-#include "map/failures.hpp"
+#include "mapping/failures.hpp"
 #include "os/anonymous.hpp"
 #include "plan/partition.hpp"
 

@@ -1,6 +1,6 @@
 // Sets of indices as ranges, against std::set.
 
-#include "map/ranges.hpp"
+#include "mapping/ranges.hpp"
 
 #include <gtest/gtest.h>
 #include <rapidcheck/gtest.h>

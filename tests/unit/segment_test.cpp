@@ -1,4 +1,4 @@
-// What the pool asks of a segment: which there are, and one more mapping with fewer rights.
+// What a family asks of a segment: which there are, and one more mapping with fewer rights.
 
 #include "memory/segment.hpp"
 

@@ -1,4 +1,4 @@
-#include "map/settings.hpp"
+#include "mapping/settings.hpp"
 
 #include <gtest/gtest.h>
 

@@ -1,0 +1,36 @@
+// One worker process.
+#pragma once
+
+#include <sys/types.h>
+
+#include <csignal>
+#include <vector>
+
+#include "family/crew.hpp"
+#include "family/relay.hpp"
+#include "memory/segment.hpp"
+#include "os/descriptor.hpp"
+
+namespace shard::family {
+
+// What a worker needs besides the crew's part of its inheritance.
+struct worker_start {
+  const crew& all;
+  unsigned slot = 0;
+  pid_t supervisor = 0;
+  const std::vector<memory::live_segment>&
+      inherited;                   // the caller's mappings, which become read-only
+  const sigset_t& mask;            // signals the caller blocks
+  std::vector<int> signs_of_life;  // closed in children that the kernel forks: they don't count
+  worker_streams streams;          // none: it prints to what it inherits
+};
+
+// In the supervisor of a map that a kernel has called: what that kernel's worker may write to is no
+// one's here, and nothing else comes to lie there; it goes on reading what it may read.
+void close_the_outer_worker_s_doors() noexcept;
+
+// The life of a worker, from the moment it was forked. Takes the narrowest view of memory it can
+// work with, owns its slot of the board until nothing is left to do, and exits.
+[[noreturn]] void be_worker(const worker_start& start) noexcept;
+
+}  // namespace shard::family

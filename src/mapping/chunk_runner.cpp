@@ -1,0 +1,123 @@
+#include "mapping/chunk_runner.hpp"
+
+#include <algorithm>
+#include <bit>
+#include <cstdio>
+#include <utility>
+
+#include "mapping/exception_text.hpp"
+
+namespace shard::mapping {
+namespace {
+
+constexpr std::size_t line_bytes = 64;
+
+constexpr std::size_t round_up(std::size_t bytes, std::size_t to) {
+  return (bytes + to - 1) / to * to;
+}
+
+// Small partials are packed, since there is one for each chunk.
+std::size_t partial_alignment(std::size_t bytes) {
+  return std::min(std::bit_ceil(std::max<std::size_t>(bytes, 8)), line_bytes);
+}
+
+// Also where the kernel throws: nobody may come back to what it has written.
+class cleared_afterwards {
+ public:
+  cleared_afterwards(const output_padding& of, range indices) noexcept
+      : padding_(of), indices_(indices) {}
+  cleared_afterwards(const cleared_afterwards&) = delete;
+  cleared_afterwards& operator=(const cleared_afterwards&) = delete;
+  ~cleared_afterwards() {
+    if (padding_) padding_.clear(indices_);
+  }
+
+ private:
+  const output_padding& padding_;
+  range indices_;
+};
+
+}  // namespace
+
+state_layout::state_layout(const std::vector<detail::reduction>& reductions) {
+  std::size_t widest = 1;
+  for (const detail::reduction& one : reductions) {
+    const std::size_t alignment = one.ordered ? partial_alignment(one.state_bytes) : line_bytes;
+    std::size_t& end = one.ordered ? partial_bytes : accumulator_bytes;
+    end = round_up(end, alignment);
+    offsets.push_back(end);
+    end += one.state_bytes;
+    if (one.ordered) widest = std::max(widest, alignment);
+  }
+  partial_bytes = round_up(partial_bytes, widest);
+  accumulator_bytes = round_up(accumulator_bytes, line_bytes);  // areas lie one after the other
+}
+
+chunk_runner::chunk_runner(const detail::job& what, const plan::partition& chunks,
+                           const state_layout& states, std::vector<std::byte*> data)
+    : job_(what),
+      chunks_(chunks),
+      units_(chunks),
+      states_(states),
+      data_(std::move(data)),
+      old_(what, chunks, data_),
+      padding_(what, data_),
+      task_{[](const void* self, const board::piece& piece, std::byte* partial,
+               std::byte* accumulators, board::description* why) noexcept {
+              try {
+                of(self).run(piece, partial, accumulators);
+                return true;
+              } catch (...) {
+                if (why != nullptr) {
+                  std::snprintf(*why, sizeof *why, "%s", describe_current_exception().c_str());
+                }
+                return false;
+              }
+            },
+            [](const void* self, std::byte* accumulators) { of(self).start(accumulators); },
+            [](const void* self, std::size_t chunk) { return of(self).units_.in(chunk); },
+            [](const void* self, std::size_t chunk) { return of(self).units_.first_of(chunk); },
+            this,
+            old_.undo(),
+            std::ranges::any_of(what.reductions, &detail::reduction::in_place)} {
+  for (const detail::belonging& one : job_.belongings) {
+    made_.emplace_back(nullptr, one.destroy);
+    made_.back().reset(one.make(one.argument));
+    belongings_.push_back(made_.back().get());
+  }
+}
+
+const chunk_runner& chunk_runner::of(const void* self) {
+  return *static_cast<const chunk_runner*>(self);
+}
+
+void chunk_runner::run(const board::piece& what, std::byte* partial,
+                       std::byte* accumulators) const {
+  // Few enough to be no loop at all in most jobs.
+  constexpr std::size_t usual = 16;
+  std::byte* few[usual];
+  std::vector<std::byte*> many;
+  const std::size_t count = job_.reductions.size();
+  std::byte** states = few;
+  if (count > usual) {
+    many.resize(count);
+    states = many.data();
+  }
+  for (std::size_t k = 0; k < count; ++k) {
+    states[k] = (job_.reductions[k].ordered ? partial : accumulators) + states_.offsets[k];
+  }
+  const range indices = what.last == board::piece::to_the_end
+                            ? chunks_[what.chunk]
+                            : units_.indices(what.chunk, what.first, what.last);
+  const cleared_afterwards outputs(padding_, indices);
+  job_.run(job_.call, {data_.data(), states, belongings_.data(), what.goes_on}, indices);
+}
+
+void chunk_runner::start(std::byte* accumulators) const {
+  for (std::size_t k = 0; k < job_.reductions.size(); ++k) {
+    const detail::reduction& one = job_.reductions[k];
+    if (!one.ordered) one.start(one.reducer, accumulators + states_.offsets[k]);
+  }
+}
+
+}  // namespace shard::mapping

@@ -1,0 +1,77 @@
+#include "mapping/old_values.hpp"
+
+#include <algorithm>
+#include <cstring>
+#include <utility>
+
+#include "mapping/rows.hpp"
+
+namespace shard::mapping {
+
+old_values::old_values(const detail::job& of, const plan::partition& chunks,
+                       std::vector<std::byte*> data)
+    : job_(of),
+      chunks_(chunks),
+      units_(chunks),
+      data_(std::move(data)),
+      any_(std::ranges::any_of(of.grants, &detail::grant::keeps)) {}
+
+board::undo old_values::undo() const noexcept {
+  return {[](const void* self, std::size_t chunk) {
+            return static_cast<const old_values*>(self)->bytes(chunk);
+          },
+          [](const void* self, std::size_t chunk, std::byte* to) {
+            static_cast<const old_values*>(self)->save(chunk, to);
+          },
+          [](const void* self, std::size_t chunk, std::size_t first, std::size_t last,
+             const std::byte* from) {
+            static_cast<const old_values*>(self)->restore(chunk, {first, last}, from);
+          },
+          this};
+}
+
+std::size_t old_values::bytes(std::size_t chunk) const {
+  std::size_t sum = 0;
+  if (!any_) return sum;
+  for (const detail::grant& one : job_.grants) {
+    if (!one.keeps) continue;
+    each_block(job_.where, one, chunks_[chunk],
+               [&](std::size_t, std::size_t bytes, std::size_t) { sum += bytes; });
+  }
+  return sum;
+}
+
+std::size_t old_values::bytes_of_largest() const {
+  std::size_t most = 0;
+  for (std::size_t chunk = 0; any_ && chunk < chunks_.chunks(); ++chunk) {
+    most = std::max(most, bytes(chunk));
+  }
+  return most;
+}
+
+void old_values::save(std::size_t chunk, std::byte* to) const {
+  for (std::size_t k = 0; k < job_.grants.size(); ++k) {
+    if (!job_.grants[k].keeps) continue;
+    each_block(job_.where, job_.grants[k], chunks_[chunk],
+               [&](std::size_t at, std::size_t bytes, std::size_t) {
+                 std::memcpy(to, data_[k] + at, bytes);
+                 to += bytes;
+               });
+  }
+}
+
+void old_values::restore(std::size_t chunk, range units, const std::byte* from) const {
+  const range offsets = units_.offsets(chunk, units.first, units.last);
+  for (std::size_t k = 0; k < job_.grants.size(); ++k) {
+    if (!job_.grants[k].keeps) continue;
+    each_block(job_.where, job_.grants[k], chunks_[chunk],
+               [&](std::size_t at, std::size_t bytes, std::size_t of_index) {
+                 const std::size_t begin = std::min(bytes, offsets.first * of_index);
+                 const std::size_t end = std::min(bytes, offsets.last * of_index);
+                 std::memcpy(data_[k] + at + begin, from + begin, end - begin);
+                 from += bytes;
+               });
+  }
+}
+
+}  // namespace shard::mapping

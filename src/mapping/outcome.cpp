@@ -1,0 +1,251 @@
+#include "mapping/outcome.hpp"
+
+#include <algorithm>
+#include <array>
+#include <cstring>
+#include <utility>
+
+#include "mapping/failures.hpp"
+#include "mapping/ranges.hpp"
+
+namespace shard::mapping {
+namespace {
+
+// What a run went without, in the words of its report.
+struct named_lack {
+  board::lack which;
+  const char* text;
+};
+constexpr std::array named_lacks{
+    named_lack{board::dump_protection, "buffers left out of core dumps (madvise)"},
+    named_lack{board::child_protection,
+               "outputs kept from processes that a kernel forks (madvise)"},
+    named_lack{board::orphans_end,
+               "an end of all processes that a kernel leaves behind (prctl, kill, /proc)"},
+    named_lack{board::overflows_told, "the place of a stack overflow (sigaltstack)"},
+    named_lack{board::output_passed_on,
+               "the workers' output by whole lines, and its end in the report (read, fcntl, dup2)"},
+    named_lack{board::usage_told, "what workers had used (getrusage)"},
+    named_lack{board::memory_limit_held, "memory_limit_bytes (/proc/self/smaps)"},
+    named_lack{board::workers_go_first,
+               "workers as the first to be killed for want of memory (/proc/self/oom_score_adj)"},
+    named_lack{board::supervisor_replaced, "a standby for the supervisor (fork)"},
+    named_lack{board::threads_counted, "a look for other threads of the program (/proc/self)"},
+};
+
+std::vector<std::string> names_of(std::uint32_t lacks) {
+  std::vector<std::string> names;
+  for (const named_lack& one : named_lacks) {
+    if ((lacks & one.which) != 0) names.emplace_back(one.text);
+  }
+  return names;
+}
+
+}  // namespace
+
+outcome::outcome(const board::board& on, const plan::partition& chunks)
+    : board_(on), chunks_(chunks), units_(chunks) {
+  complete_ = on.settled() == chunks.chunks() && on.failures().empty();
+  if (complete_) return;
+  find_committed();
+  find_lost();
+  std::size_t chunk = 0;
+  while (chunk < chunks.chunks() && completed_in(chunk) == std::vector{chunks[chunk]}) ++chunk;
+  complete_ = chunk == chunks.chunks();
+}
+
+void outcome::find_committed() {
+  committed_.assign(chunks_.chunks(), false);
+  for (unsigned slot = 0; slot < board_.size().slots; ++slot) {
+    const board::publication found = board_.snapshot(slot);
+    const auto* const log = board_.log(slot);
+    for (std::uint64_t k = 0; k < found.covered; ++k) {
+      committed_[log[k].load(std::memory_order_relaxed)] = true;
+    }
+    if (found.probed == 0) continue;
+    const std::size_t number = log[found.covered].load(std::memory_order_relaxed);
+    begun& chunk = begun_[number];
+    chunk.indices = units_.offsets(number, 0, found.probed).last;
+    if (!found.has_partial) continue;
+    // Areas are aligned to words only, states to lines.
+    const std::size_t bytes = board_.size().partial_bytes;
+    chunk.partial = std::make_unique<os::anonymous_memory>(bytes, os::sharing::none);
+    const auto* const words = board_.area(slot, found.word.area()) + board_.area_words();
+    if (bytes != 0) std::memcpy(chunk.partial->base(), words, bytes);
+  }
+}
+
+void outcome::find_lost() {
+  for (std::size_t chunk = 0; chunk < chunks_.chunks(); ++chunk) {
+    const board::verdict judged = board_.verdict_on(chunk).load(std::memory_order_relaxed);
+    if (judged.state != board::standing::good) add_lost(chunk);
+  }
+}
+
+void outcome::add_lost(std::size_t chunk) {
+  losses found;
+  const std::size_t base = units_.first_of(chunk);
+  const std::size_t count = units_.in(chunk);
+  for (std::size_t at = 0; at < count; ++at) {
+    at = board_.next_lost(base + at, base + count) - base;
+    if (at == count) break;
+    const range part = units_.offsets(chunk, at, at + 1);
+    append(found.all, part);
+    if (board_.is_untried(base + at)) continue;
+    append(found.failed, part);
+    ++found.failed_units;
+  }
+  const board::verdict judged = board_.verdict_on(chunk).load(std::memory_order_relaxed);
+  if (judged.state == board::standing::condemned && !committed_[chunk]) {
+    // The run ended before the rest of it was given up.
+    const auto walked = begun_.find(chunk);
+    const range rest{walked == begun_.end() ? 0 : walked->second.indices, chunks_[chunk].size()};
+    const auto inside = [&](const range& part) { return part.first >= rest.first; };
+    for (std::vector<range>* lost : {&found.failed, &found.all}) {
+      std::erase_if(*lost, inside);
+      if (!lost->empty()) lost->back().last = std::min(lost->back().last, rest.first);
+      append(*lost, rest);
+    }
+  }
+  if (!found.all.empty()) lost_[chunk] = std::move(found);
+}
+
+std::vector<range> outcome::completed_in(std::size_t chunk) const {
+  const range all = chunks_[chunk];
+  if (complete_) return {all};
+  std::size_t end = 0;
+  if (committed_[chunk]) end = all.size();
+  const auto walked = begun_.find(chunk);
+  if (walked != begun_.end()) end = walked->second.indices;
+  const auto lost = lost_.find(chunk);
+  if (lost == lost_.end()) {
+    if (end == 0) return {};
+    return {{all.first, all.first + end}};
+  }
+  std::vector<range> completed;
+  std::size_t at = 0;
+  const auto add = [&](std::size_t until) {
+    const std::size_t last = std::min(until, end);
+    if (at < last) completed.push_back({all.first + at, all.first + last});
+  };
+  for (const range& part : lost->second.all) {
+    add(part.first);
+    at = std::max(at, part.last);
+  }
+  add(end);
+  return completed;
+}
+
+void outcome::merge(const std::vector<detail::reduction>& reductions,
+                    const state_layout& states) const {
+  for (std::size_t k = 0; k < reductions.size(); ++k) {
+    const detail::reduction& one = reductions[k];
+    if (!one.ordered) continue;
+    if (complete_) {
+      one.merge(one.reducer, board_.partial(0) + states.offsets[k], chunks_.chunks(),
+                states.partial_bytes);
+      continue;
+    }
+    for (std::size_t chunk = 0; chunk < chunks_.chunks(); ++chunk) {
+      if (completed_in(chunk).empty()) continue;
+      const auto found = begun_.find(chunk);
+      std::byte* const partial =
+          found == begun_.end() ? board_.partial(chunk) : found->second.partial->base();
+      one.merge(one.reducer, partial + states.offsets[k], 1, states.partial_bytes);
+    }
+  }
+  if (states.accumulator_bytes == 0) return;
+  // In place: nobody publishes any more, and the words of an area are where a snapshot would have
+  // them.
+  for (unsigned slot = 0; slot < board_.size().slots; ++slot) {
+    const std::uint64_t word = board_.at(slot).commit.load(std::memory_order_acquire);
+    if (word == 0) continue;
+    auto* const area = reinterpret_cast<std::byte*>(board_.area(slot, word & 1));
+    for (std::size_t k = 0; k < reductions.size(); ++k) {
+      const detail::reduction& one = reductions[k];
+      if (!one.ordered) one.merge(one.reducer, area + states.offsets[k], 1, 0);
+    }
+  }
+}
+
+report outcome::report_on(std::size_t map, seconds elapsed, unsigned workers) const {
+  run_counts counts{
+      .map = map, .chunks = chunks_.chunks(), .grain = chunks_.grain(), .workers = workers};
+  counts.without = names_of(board_.lacks());
+  counts.takeovers = board_.takeovers().load(std::memory_order_relaxed);
+  counts.failures_lost = board_.failures_lost();
+  counts.output_lost = board_.output_lost().load(std::memory_order_relaxed);
+  for (unsigned slot = 0; slot < board_.size().slots; ++slot) {
+    counts.deaths += board_.at(slot).deaths.load(std::memory_order_relaxed);
+    counts.replacements += board_.at(slot).replacements.load(std::memory_order_relaxed);
+  }
+  for (std::size_t chunk = 0; !board_.failures().empty() && chunk < chunks_.chunks(); ++chunk) {
+    const board::verdict judged = board_.verdict_on(chunk).load(std::memory_order_relaxed);
+    const std::size_t attempts = judged.attempts();
+    counts.retries += attempts - std::min(attempts, last_failures(chunk));
+  }
+  return report(sets(), all_failures(board_, chunks_), counts, elapsed, complete_ ? "" : trouble());
+}
+
+// Of a run whose processes all died together, whatever ran then may be to blame.
+std::string outcome::trouble() const {
+  constexpr unsigned most_named = 8;
+  std::string text = board_.trouble();
+  unsigned running = 0;
+  for (unsigned slot = 0; slot < board_.size().slots && !text.empty(); ++slot) {
+    const std::uint64_t entry = board_.at(slot).running.load(std::memory_order_acquire);
+    if (entry == 0 || ++running > most_named) continue;
+    const std::size_t chunk = board_.log(slot)[entry - 1].load(std::memory_order_relaxed);
+    const range indices = chunks_[chunk];
+    text += (running == 1 ? "; running then: indices [" : ", [") + std::to_string(indices.first) +
+            ", " + std::to_string(indices.last) + ")";
+  }
+  if (running > most_named) text += " and " + std::to_string(running - most_named) + " chunks more";
+  return text;
+}
+
+// How many of a chunk's failures were not followed by another attempt at the same indices: the last
+// one of each unit that was given up alone; the last one of the rest, or of the run.
+std::size_t outcome::last_failures(std::size_t chunk) const {
+  const board::verdict judged = board_.verdict_on(chunk).load(std::memory_order_relaxed);
+  const bool unfinished = !complete_ && !committed_[chunk] && judged.attempts() != 0;
+  const auto lost = lost_.find(chunk);
+  std::size_t alone = lost == lost_.end() ? 0 : lost->second.failed_units;
+  if (judged.state == board::standing::condemned && alone != 0) {
+    // The rest was given up as a whole.
+    const range rest = lost->second.failed.back();
+    alone -= std::min(alone, (rest.size() + units_.size() - 1) / units_.size());
+  }
+  const bool whole =
+      judged.state == board::standing::condemned || judged.state == board::standing::untried;
+  return alone + (whole || unfinished ? 1 : 0);
+}
+
+std::vector<range> outcome::failed_in(std::size_t chunk) const {
+  const auto lost = lost_.find(chunk);
+  if (complete_ || lost == lost_.end()) return {};
+  std::vector<range> failed;
+  const std::size_t begin = chunks_[chunk].first;
+  for (const range part : lost->second.failed) {
+    append(failed, {begin + part.first, begin + part.last});
+  }
+  return failed;
+}
+
+index_sets outcome::sets() const {
+  index_sets all;
+  if (complete_ && chunks_.indices() == chunks_.all().size()) {
+    append(all.completed, chunks_.all());
+    return all;
+  }
+  std::vector<range> every;
+  for (std::size_t chunk = 0; chunk < chunks_.chunks(); ++chunk) {
+    append(every, chunks_[chunk]);
+    for (const range part : completed_in(chunk)) append(all.completed, part);
+    for (const range part : failed_in(chunk)) append(all.failed, part);
+  }
+  all.not_tried = without(every, joined(all.completed, all.failed));
+  return all;
+}
+
+}  // namespace shard::mapping

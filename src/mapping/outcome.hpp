@@ -1,0 +1,66 @@
+// What a finished run has left on its board: which chunks are committed, their reductions,
+// failures.
+#pragma once
+
+#include <cstddef>
+#include <map>
+#include <memory>
+#include <vector>
+
+#include "board/board.hpp"
+#include "mapping/chunk_runner.hpp"
+#include "mapping/units.hpp"
+#include "os/anonymous.hpp"
+#include "plan/partition.hpp"
+#include "shard/detail/job.hpp"
+#include "shard/report.hpp"
+
+namespace shard::mapping {
+
+// Requires: no process of the run is left.
+class outcome {
+ public:
+  outcome(const board::board& on, const plan::partition& chunks);
+
+  bool complete() const noexcept { return complete_; }
+
+  // Adds every committed chunk's reductions to the reducers: ordered ones in the order of the
+  // chunks, commutative ones in the order of the slots.
+  void merge(const std::vector<detail::reduction>& reductions, const state_layout& states) const;
+
+  report report_on(std::size_t map, seconds elapsed, unsigned workers) const;
+
+ private:
+  // A chunk in quarantine when the run ended: its first indices are committed.
+  struct begun {
+    std::size_t indices = 0;
+    std::unique_ptr<os::anonymous_memory> partial;  // of those; null: of none
+  };
+
+  // Of a chunk whose units are not all done, what is lost: offsets of indices, ascending.
+  struct losses {
+    std::vector<range> failed;
+    std::vector<range> all;        // with what was not tried
+    std::size_t failed_units = 0;  // one by one
+  };
+
+  void find_committed();
+  void find_lost();
+  void add_lost(std::size_t chunk);
+  std::vector<range> completed_in(std::size_t chunk) const;
+  std::vector<range> failed_in(std::size_t chunk) const;
+  index_sets sets() const;
+  std::size_t last_failures(std::size_t chunk) const;
+  std::string trouble() const;
+
+  const board::board& board_;
+  const plan::partition& chunks_;
+  units units_;
+  bool complete_ = false;
+  // Empty if all is complete.
+  std::vector<bool> committed_;
+  std::map<std::size_t, begun> begun_;
+  std::map<std::size_t, losses> lost_;
+};
+
+}  // namespace shard::mapping
