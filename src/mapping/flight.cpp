@@ -1,0 +1,228 @@
+#include "mapping/flight.hpp"
+
+#include <algorithm>
+#include <cstdio>
+#include <stop_token>
+#include <string>
+#include <utility>
+
+#include "family/in_process.hpp"
+#include "family/processes.hpp"
+#include "mapping/checks.hpp"
+#include "mapping/exception_text.hpp"
+#include "mapping/failures.hpp"
+#include "mapping/nesting.hpp"
+#include "mapping/outcome.hpp"
+#include "mapping/units.hpp"
+#include "memory/segment.hpp"
+#include "os/cpu.hpp"
+#include "os/process.hpp"
+#include "os/stop_signals.hpp"
+#include "shard/error.hpp"
+
+namespace shard::mapping {
+namespace {
+
+using detail::job;
+
+// Room for the old values of several small chunks, so that they needn't be published one by one.
+std::size_t undo_bytes(const old_values& in_place) {
+  constexpr std::size_t comfortable = std::size_t{1} << 20;
+  const std::size_t largest = in_place.bytes_of_largest();
+  return largest == 0 ? 0 : (std::max(largest, comfortable) + 63) / 64 * 64;
+}
+
+unsigned worker_count(const settings& how, std::size_t chunks) {
+  if (how.run_on == executor::serial) return 1;
+  const unsigned wanted = how.workers != 0 ? how.workers : os::cpu_budget();
+  return static_cast<unsigned>(std::min<std::size_t>(wanted, std::max<std::size_t>(chunks, 1)));
+}
+
+family::limits limits_of(const settings& how) {
+  return {std::chrono::ceil<std::chrono::nanoseconds>(how.timeout), how.timeout_factor,
+          how.memory_limit_bytes};
+}
+
+board::policy policy_of(const settings& how, const job& what) {
+  return {.allowed = {.errors = how.retries_error,
+                      .crashes = how.retries,
+                      .kills = how.retries_kill,
+                      .isolates_timeouts = how.keep_going,
+                      .by_index = what.by_index,
+                      .max_timeouts = how.max_timeouts,
+                      .max_failures = how.max_failures},
+          .keep_going = how.keep_going,
+          .little_to_copy_bytes = 256,  // a few reductions of one number each
+          .timed = limits_of(how).timed(),
+          .keeps_times = how.timeout_factor != 0};
+}
+
+void run(const family::crew& all, const settings& how, const family::on_tick& report_progress) {
+  switch (how.run_on) {
+    case executor::serial: return family::run_serial(all, report_progress);
+    case executor::threads: return family::run_on_threads(all, report_progress);
+    case executor::processes:
+      return family::run_in_processes(all, how.allow_threads, report_progress);
+  }
+}
+
+// What a worker owns, from when it enters until it leaves.
+struct one_worker {
+  one_worker(inside_a_map::where found, const job& what, const plan::partition& chunks,
+             const state_layout& states, std::vector<std::byte*> data)
+      : here(found), runner(what, chunks, states, std::move(data)) {}
+
+  inside_a_map here;
+  chunk_runner runner;
+};
+
+board::dimensions dimensions_of(const job& what, const order& settled, unsigned workers,
+                                const state_layout& states, const old_values& in_place) {
+  const board::dimensions size{settled.chunks.chunks(), workers,
+                               states.partial_bytes,    states.accumulator_bytes,
+                               undo_bytes(in_place),    units(settled.chunks).total()};
+  check_headroom(size);
+  if (settled.how.run_on == executor::processes) check_mappings(what);
+  return size;
+}
+
+}  // namespace
+
+flight::flight(const job& what, const options& given, const order& settled)
+    : job_(what),
+      given_(given),
+      order_(settled),
+      workers_(worker_count(settled.how, settled.chunks.chunks())),
+      states_(what.reductions),
+      data_here_(memory::data_here(what.grants)),
+      old_(what, settled.chunks, data_here_),
+      padding_(what, data_here_),
+      size_(dimensions_of(what, settled, workers_, states_, old_)),
+      memory_(board::board::size_bytes(size_), os::sharing::with_children),
+      board_(memory_.base(), size_),
+      crew_(crew()) {}
+
+flight::~flight() {
+  for (unsigned slot = 0; slot < size_.slots; ++slot) board::restore(board_, slot, old_.undo());
+  padding_.clear_begun(board_, order_.chunks, completed_);
+}
+
+family::crew flight::crew() {
+  family::crew all{.board = board_,
+                   .board_memory = {memory_.base(), memory_.size_bytes()},
+                   .policy = policy_of(order_.how, job_),
+                   .worker_limits = limits_of(order_.how),
+                   .grants = {},
+                   .prefix_output = order_.how.prefix_output,
+                   .enter = [this](std::vector<std::byte*> data) { return enter(std::move(data)); },
+                   .has_state = !job_.belongings.empty()};
+  for (const detail::grant& one : job_.grants) {
+    all.grants.push_back({one.owner, one.rights, one.partitioned});
+  }
+  // A map inside a kernel is a part of a chunk, which is finished when the program is to stop.
+  if (order_.number != 0) all.signals = os::caught_stop_signals();
+  return all;
+}
+
+// What a worker owns, where it works.
+std::shared_ptr<const board::task> flight::enter(std::vector<std::byte*> data) const {
+  const bool in_processes = order_.how.run_on == executor::processes;
+  try {
+    const auto worker = std::make_shared<one_worker>(
+        in_processes ? inside_a_map::where::this_process : inside_a_map::where::this_thread, job_,
+        order_.chunks, states_, std::move(data));
+    return {worker, &worker->runner.task()};
+  } catch (...) {
+    if (!in_processes) throw;
+    // All that leaves a worker process is a text.
+    throw error(std::errc::operation_canceled, describe_current_exception());
+  }
+}
+
+report flight::wait() {
+  const family::on_tick report_progress = teller();
+  {
+    const std::stop_callback at_request(given_.stop, [this] { family::stop_on_request(board_); });
+    family::heed_signals(crew_);
+    const bool stopped = (board_.controls() & board::stopping) != 0;
+    if (size_.chunks != 0 && !stopped) run(crew_, order_.how, report_progress);
+  }
+  tell_what_was_too_much();
+  tell_who_stopped();
+  if (report_progress) report_progress();
+
+  const outcome result(board_, order_.chunks);
+  result.merge(job_.reductions, states_);
+  report told = result.report_on(order_.number, clock::now() - order_.began, workers_);
+  if (padding_) completed_.assign(told.completed().begin(), told.completed().end());
+  return told;
+}
+
+// ---- What the caller hears while the run goes on, and once more at the end. Nothing, if it
+// ---- doesn't listen.
+
+family::on_tick flight::teller() const {
+  if (!given_.on_failure && !given_.on_progress) return {};
+  return [this, unheard = std::make_shared<new_failures>(board_, order_.chunks)] {
+    if (given_.on_failure) {
+      for (const failure& one : unheard->take()) given_.on_failure(one);
+    }
+    if (given_.on_progress) given_.on_progress(progress_now());
+  };
+}
+
+progress flight::progress_now() const {
+  const plan::partition& chunks = order_.chunks;
+  const std::size_t settled = board_.settled();
+  const std::size_t total = chunks.indices();
+  progress now{.failed = std::min(total, board_.given_up() * units(chunks).size()),
+               .total = total,
+               .failures = board_.failures().size() + board_.failures_lost(),
+               .elapsed = clock::now() - order_.began};
+  for (unsigned slot = 0; slot < size_.slots; ++slot) {
+    now.deaths += board_.at(slot).deaths.load(std::memory_order_relaxed);
+  }
+  if (settled == chunks.chunks()) {
+    now.done = total;
+  } else {
+    // All chunks have the grain but the last one; listed ones are taken for equal.
+    const double share = static_cast<double>(settled) / static_cast<double>(chunks.chunks());
+    now.done = chunks.grain() != 0 ? std::min(total, settled * chunks.grain())
+                                   : static_cast<std::size_t>(share * static_cast<double>(total));
+    if (settled != 0) now.remaining = now.elapsed * ((1 - share) / share);
+    now.done = std::max(now.done, now.failed);  // those of chunks that are not settled
+  }
+  return now;
+}
+
+// ---- Why a run ended early, in words.
+
+// Says why a run that the program has stopped isn't complete, unless something else ended it.
+void flight::tell_who_stopped() const {
+  if ((board_.controls() & board::requested) == 0 || *board_.trouble() != '\0') return;
+  std::string who = "on request";
+  if (crew_.signals && crew_.signals->count() != 0) {
+    const int signal = crew_.signals->first();
+    who = "by signal " + std::to_string(signal) + " (SIG" + os::name_of_signal(signal) + ")";
+    if ((board_.controls() & board::cancelled) != 0) {
+      who += ", and its workers killed by a second one";
+    }
+  }
+  std::snprintf(board_.trouble(), board::board::trouble_bytes, "the run was stopped %s",
+                who.c_str());
+}
+
+// Says why a run ended that has failed too often.
+void flight::tell_what_was_too_much() const {
+  if ((board_.controls() & board::exhausted) == 0 || *board_.trouble() != '\0') return;
+  const board::budgets& allowed = crew_.policy.allowed;
+  const bool failed = allowed.max_failures != 0 && board_.given_up() > allowed.max_failures;
+  const std::string what =
+      failed
+          ? "more than max_failures = " + std::to_string(allowed.max_failures) + " indices failed"
+          : "there were max_timeouts = " + std::to_string(allowed.max_timeouts) + " timeouts";
+  std::snprintf(board_.trouble(), board::board::trouble_bytes, "the run was ended: %s",
+                what.c_str());
+}
+
+}  // namespace shard::mapping
