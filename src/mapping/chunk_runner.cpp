@@ -82,7 +82,7 @@ chunk_runner::chunk_runner(const detail::job& what, const plan::partition& chunk
             std::ranges::any_of(what.reductions, &detail::reduction::in_place)} {
   for (const detail::belonging& one : job_.belongings) {
     made_.emplace_back(nullptr, one.destroy);
-    made_.back().reset(one.make(one.argument));
+    made_.back().reset(one.make(job_.call.get()));
     belongings_.push_back(made_.back().get());
   }
 }
@@ -110,13 +110,13 @@ void chunk_runner::run(const board::piece& what, std::byte* partial,
                             ? chunks_[what.chunk]
                             : units_.indices(what.chunk, what.first, what.last);
   const cleared_afterwards outputs(padding_, indices);
-  job_.run(job_.call, {data_.data(), states, belongings_.data(), what.goes_on}, indices);
+  job_.run(job_.call.get(), {data_.data(), states, belongings_.data(), what.goes_on}, indices);
 }
 
 void chunk_runner::start(std::byte* accumulators) const {
   for (std::size_t k = 0; k < job_.reductions.size(); ++k) {
     const detail::reduction& one = job_.reductions[k];
-    if (!one.ordered) one.start(one.reducer, accumulators + states_.offsets[k]);
+    if (!one.ordered) one.start(job_.call.get(), accumulators + states_.offsets[k]);
   }
 }
 

@@ -1,8 +1,10 @@
 // What in(), out(), inout(), shared(), reduce(), value() and worker_state() make: how each argument
 // of a map is granted to the workers, and what the kernel receives for it. Not for users.
 //
-// An argument describes itself to a job once, in the caller; then, for each chunk, in a worker,
-// bind() makes the kernel's parameter, and done() follows if the kernel returned.
+// An argument belongs to the caller, and owns what it grants. It describes itself to a job once:
+// the job's grants own the memory from then on. What a worker needs is the argument's binding,
+// which owns nothing: shapes, and places in the job. For each chunk its bind() makes the kernel's
+// parameter, and done() follows if the kernel returned.
 #pragma once
 
 #include <array>
@@ -52,42 +54,81 @@ inline constexpr bool is_argument = false;
 // In the place of an argument that was refused when it was made: the error has been told.
 struct refused_argument {};
 
+// A binding of a buffer: its shape, and which of the job's grants it is. Parameter is a handle.
+template <class T, std::size_t Rank>
+class buffer_binding {
+ public:
+  template <class Parameter>
+  void done(const Parameter&, const worker_memory&) const noexcept {}
+
+  const std::array<std::size_t, Rank>& shape() const noexcept { return shape_; }
+  T* first(const worker_memory& memory) const noexcept {
+    return reinterpret_cast<T*>(memory.data[grant_]);
+  }
+
+ protected:
+  buffer_binding(const std::array<std::size_t, Rank>& shape, std::size_t grant) noexcept
+      : shape_(shape), grant_(grant) {}
+
+ private:
+  std::array<std::size_t, Rank> shape_;
+  std::size_t grant_;
+};
+
+// Of the whole buffer: view, shared_view.
+template <template <class, std::size_t> class Handle, class T, std::size_t Rank>
+struct whole_binding : buffer_binding<T, Rank> {
+  whole_binding(const std::array<std::size_t, Rank>& shape, std::size_t grant) noexcept
+      : buffer_binding<T, Rank>(shape, grant) {}
+
+  template <class Cells>
+  Handle<T, Rank> bind(const worker_memory& memory, const Cells&) const noexcept {
+    return {this->first(memory), this->shape()};
+  }
+};
+
+// Of the chunk's own rows or cells.
+template <class T, std::size_t Rank>
+struct slice_binding : buffer_binding<T, Rank> {
+  slice_binding(const std::array<std::size_t, Rank>& shape, std::size_t grant) noexcept
+      : buffer_binding<T, Rank>(shape, grant) {}
+
+  template <class Cells>
+  slice<T, Rank> bind(const worker_memory& memory, const Cells& chunk) const noexcept {
+    static_assert(std::is_constructible_v<slice<T, Rank>, T*, std::array<std::size_t, Rank>, Cells>,
+                  "shard: a map over tiles writes to buffers of rank 2 or more");
+    return {this->first(memory), this->shape(), chunk};
+  }
+};
+
 // Base of the arguments that grant a buffer.
 template <class T, std::size_t Rank>
 class buffer_argument {
  public:
   explicit buffer_argument(typed_array<T, Rank> what) : array_(std::move(what)) {}
 
-  template <class Parameter>
-  void done(const Parameter&, const worker_memory&) const noexcept {}
-
   const std::array<std::size_t, Rank>& shape() const noexcept { return array_.shape; }
 
  protected:
-  void add_to(job& to, access rights, bool partitioned, bool keeps = false) {
-    index_ = to.grants.size();
+  template <class Binding>
+  Binding described(job& to, access rights, bool partitioned, bool keeps = false) const {
     to.grants.push_back(array_.granted(rights, partitioned, keeps));
-  }
-  T* first(const worker_memory& memory) const noexcept {
-    return reinterpret_cast<T*>(memory.data[index_]);
+    return {array_.shape, to.grants.size() - 1};
   }
 
  private:
   typed_array<T, Rank> array_;
-  std::size_t index_ = 0;
 };
 
 template <class T, std::size_t Rank>
 class in_argument : public buffer_argument<T, Rank> {
  public:
   static constexpr bool has_effect = false;
-  using parameter = view<T, Rank>;
+  using binding = whole_binding<view, T, Rank>;
   using buffer_argument<T, Rank>::buffer_argument;
 
-  void describe(job& to) { this->add_to(to, access::read, false); }
-  template <class Cells>
-  parameter bind(const worker_memory& memory, const Cells&) const noexcept {
-    return {this->first(memory), this->shape()};
+  binding describe(job& to) const {
+    return this->template described<binding>(to, access::read, false);
   }
 };
 
@@ -95,67 +136,89 @@ template <class T, std::size_t Rank>
 class out_argument : public buffer_argument<T, Rank> {
  public:
   static constexpr bool has_effect = true;
-  using parameter = slice<T, Rank>;
+  using binding = slice_binding<T, Rank>;
   using buffer_argument<T, Rank>::buffer_argument;
 
-  void describe(job& to) { this->add_to(to, access::write, true); }
-  template <class Cells>
-  parameter bind(const worker_memory& memory, const Cells& chunk) const noexcept {
-    static_assert(std::is_constructible_v<parameter, T*, std::array<std::size_t, Rank>, Cells>,
-                  "shard: a map over tiles writes to buffers of rank 2 or more");
-    return {this->first(memory), this->shape(), chunk};
+  binding describe(job& to) const {
+    return this->template described<binding>(to, access::write, true);
   }
 };
 
 template <class T, std::size_t Rank>
-class inout_argument : public out_argument<T, Rank> {
+class inout_argument : public buffer_argument<T, Rank> {
  public:
-  using out_argument<T, Rank>::out_argument;
+  static constexpr bool has_effect = true;
+  using binding = slice_binding<T, Rank>;
+  using buffer_argument<T, Rank>::buffer_argument;
 
-  void describe(job& to) { this->add_to(to, access::write, true, true); }
+  binding describe(job& to) const {
+    return this->template described<binding>(to, access::write, true, true);
+  }
 };
 
 template <class T, std::size_t Rank>
 class shared_argument : public buffer_argument<T, Rank> {
  public:
   static constexpr bool has_effect = true;
-  using parameter = shared_view<T, Rank>;
+  using binding = whole_binding<shared_view, T, Rank>;
   using buffer_argument<T, Rank>::buffer_argument;
 
-  void describe(job& to) { this->add_to(to, access::write, false); }
-  template <class Cells>
-  parameter bind(const worker_memory& memory, const Cells&) const noexcept {
-    return {this->first(memory), this->shape()};
+  binding describe(job& to) const {
+    return this->template described<binding>(to, access::write, false);
   }
+};
+
+// Accumulators are made of the reducer: workers have it as it was when the map began.
+template <class R>
+class reduce_binding {
+ public:
+  using parameter = typename R::accumulator;
+
+  reduce_binding(const R& from, std::size_t reduction) noexcept
+      : reducer_(&from), reduction_(reduction) {}
+
+  // Which of the job's reductions.
+  std::size_t place() const noexcept { return reduction_; }
+  // Into a zero-filled state.
+  void start(std::byte* state) const { reducer_->start(state); }
+
+  template <class Cells>
+  parameter bind(const worker_memory& memory, const Cells&) const {
+    std::byte* const state = memory.states[reduction_];
+    if constexpr (R::ordered) {
+      // A partial begins anew, also when an earlier attempt at the chunk has left something in it.
+      if (!memory.goes_on) {
+        std::memset(state, 0, reducer_->state_bytes());
+        start(state);
+      }
+    }
+    return parameter(*reducer_, state);
+  }
+  void done(const parameter& sum, const worker_memory& memory) const {
+    sum.store(memory.states[reduction_]);
+  }
+
+ private:
+  const R* reducer_;
+  std::size_t reduction_;
 };
 
 template <class R>
 class reduce_argument {
  public:
   static constexpr bool has_effect = true;
-  using parameter = typename R::accumulator;
+  using binding = reduce_binding<R>;
 
   explicit reduce_argument(R& into) noexcept : reducer_(&into) {}
 
-  void describe(job& to) {
-    index_ = to.reductions.size();
-    to.reductions.push_back(
-        {reducer_, R::ordered, adds_in_place(), reducer_->state_bytes(), start, merge});
-  }
-  template <class Cells>
-  parameter bind(const worker_memory& memory, const Cells&) const {
-    std::byte* const state = memory.states[index_];
-    if constexpr (R::ordered) {
-      // A partial begins anew, also when an earlier attempt at the chunk has left something in it.
-      if (!memory.goes_on) {
-        std::memset(state, 0, reducer_->state_bytes());
-        reducer_->start(state);
-      }
-    }
-    return parameter(static_cast<const R&>(*reducer_), state);
-  }
-  void done(const parameter& sum, const worker_memory& memory) const {
-    sum.store(memory.states[index_]);
+  binding describe(job& to) const {
+    to.reductions.push_back({.ordered = R::ordered,
+                             .in_place = adds_in_place(),
+                             .state_bytes = reducer_->state_bytes(),
+                             .start = nullptr,
+                             .reducer = reducer_,
+                             .merge = merge});
+    return {*reducer_, to.reductions.size() - 1};
   }
 
  private:
@@ -166,30 +229,27 @@ class reduce_argument {
       return true;  // for all that is known
     }
   }
-  static void start(const void* reducer, std::byte* state) {
-    static_cast<const R*>(reducer)->start(state);
-  }
   static void merge(void* reducer, std::byte* state, std::size_t count, std::size_t stride) {
     R& into = *static_cast<R*>(reducer);
     for (; count != 0; --count, state += stride) {
-      const parameter part(static_cast<const R&>(into), state);
+      const typename R::accumulator part(static_cast<const R&>(into), state);
       into.merge(part);
     }
   }
 
   R* reducer_;
-  std::size_t index_ = 0;
 };
 
+// An argument that grants nothing is its own binding.
 template <class X>
 class value_argument {
  public:
   static constexpr bool has_effect = false;
-  using parameter = const X;
+  using binding = value_argument;
 
   explicit value_argument(X x) : value_(std::move(x)) {}
 
-  void describe(job&) const noexcept {}
+  binding describe(job&) const { return *this; }
   template <class Cells>
   const X& bind(const worker_memory&, const Cells&) const noexcept {
     return value_;
@@ -201,36 +261,51 @@ class value_argument {
 };
 
 template <class F, class... V>
-class state_argument {
+class state_binding {
  public:
-  static constexpr bool has_effect = false;
   using parameter = std::remove_cv_t<std::invoke_result_t<const F&, const V&...>>;
 
-  explicit state_argument(F make, V... arguments)
-      : make_(std::move(make)), arguments_(std::move(arguments)...) {}
+  state_binding(F make, std::tuple<V...> arguments, std::size_t belonging)
+      : make_(std::move(make)), arguments_(std::move(arguments)), belonging_(belonging) {}
 
-  void describe(job& to) {
-    index_ = to.belongings.size();
-    to.belongings.push_back({this, make, destroy});
+  // Which of the job's belongings.
+  std::size_t place() const noexcept { return belonging_; }
+  void* make() const {
+    return std::apply(
+        [&](const V&... arguments) { return new parameter(std::invoke(make_, arguments...)); },
+        arguments_);
   }
+  static void destroy(void* made) noexcept { delete static_cast<parameter*>(made); }
+
   template <class Cells>
   parameter& bind(const worker_memory& memory, const Cells&) const noexcept {
-    return *static_cast<parameter*>(memory.belongings[index_]);
+    return *static_cast<parameter*>(memory.belongings[belonging_]);
   }
   void done(const parameter&, const worker_memory&) const noexcept {}
 
  private:
-  static void* make(const void* self) {
-    const state_argument& what = *static_cast<const state_argument*>(self);
-    return std::apply(
-        [&](const V&... arguments) { return new parameter(std::invoke(what.make_, arguments...)); },
-        what.arguments_);
-  }
-  static void destroy(void* made) noexcept { delete static_cast<parameter*>(made); }
-
   F make_;
   std::tuple<V...> arguments_;
-  std::size_t index_ = 0;
+  std::size_t belonging_;
+};
+
+template <class F, class... V>
+class state_argument {
+ public:
+  static constexpr bool has_effect = false;
+  using binding = state_binding<F, V...>;
+
+  explicit state_argument(F make, V... arguments)
+      : make_(std::move(make)), arguments_(std::move(arguments)...) {}
+
+  binding describe(job& to) const {
+    to.belongings.push_back({.make = nullptr, .destroy = binding::destroy});
+    return {make_, arguments_, to.belongings.size() - 1};
+  }
+
+ private:
+  F make_;
+  std::tuple<V...> arguments_;
 };
 
 // Says what is wrong with what worker_state() was given.
@@ -263,6 +338,11 @@ template <class>
 inline constexpr bool is_state = false;
 template <class F, class... V>
 inline constexpr bool is_state<state_argument<F, V...>> = true;
+
+template <class>
+inline constexpr bool is_reduction = false;
+template <class R>
+inline constexpr bool is_reduction<reduce_argument<R>> = true;
 
 template <class F, class... V>
 inline constexpr bool is_argument<state_argument<F, V...>> = true;

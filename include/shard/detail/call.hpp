@@ -6,6 +6,7 @@
 #include <concepts>
 #include <cstddef>
 #include <limits>
+#include <memory>
 #include <span>
 #include <tuple>
 #include <type_traits>
@@ -20,14 +21,19 @@
 
 namespace shard::detail {
 
-// ---- Spaces. Each describes the index space to a job and runs a kernel on one chunk of it. ----
+// ---- Spaces. Each describes the index space to a job; what describe() returns runs a kernel on
+// one
+// ---- chunk of it, and owns nothing.
 
 // Counts, ranges, chunks, chunk lists and weights: the kernel is called for chunks or for indices.
 struct index_space {
   space where;
 
   static constexpr bool has_effect = false;
-  void describe(job& to) const { to.where = where; }
+  index_space describe(job& to) const {
+    to.where = where;
+    return *this;
+  }
   static range cells(range chunk) noexcept { return chunk; }
 
   template <class Kernel, class... P>
@@ -48,7 +54,10 @@ struct tile_space {
   tiles cut;
 
   static constexpr bool has_effect = false;
-  void describe(job& to) const { to.where = where(); }
+  tile_space describe(job& to) const {
+    to.where = where();
+    return *this;
+  }
   tile cells(range chunk) const noexcept { return where().tile_number(chunk.first); }
 
   bool overflows() const noexcept {
@@ -81,28 +90,10 @@ struct tile_space {
 
 // One or several buffers of rank 1: what the kernel returns becomes element i of each.
 template <class... T>
-struct element_space {
-  std::tuple<out_argument<T, 1>...> outputs;
+struct element_runner {
+  std::tuple<slice_binding<T, 1>...> outputs;
 
-  static constexpr bool has_effect = true;
-  void describe(job& to) {
-    const std::size_t n = std::get<0>(outputs).shape()[0];
-    to.where = {.all = {0, n}, .whole = true};
-    std::apply(
-        [&](auto&... output) {
-          (
-              [&] {
-                if (output.shape()[0] != n) refuse_unequal_outputs(n, output.shape()[0]);
-                output.describe(to);
-              }(),
-              ...);
-        },
-        outputs);
-  }
   static range cells(range chunk) noexcept { return chunk; }
-
-  template <class Kernel, class... P>
-  static constexpr kernel_form form = form_of_element_kernel<Kernel, std::tuple<T...>, P...>();
 
   template <class Kernel, class... P>
   void run(const Kernel& kernel, const worker_memory& memory, range chunk, P&... parameters) const {
@@ -114,10 +105,7 @@ struct element_space {
   template <std::size_t... K, class Kernel, class... P>
   void run_on(std::index_sequence<K...>, const Kernel& kernel, const worker_memory& memory,
               range chunk, P&... parameters) const {
-    const std::tuple<T*...> to{std::get<K>(outputs)
-                                   .bind(memory, range{0, std::get<K>(outputs).shape()[0]})
-                                   .span()
-                                   .data()...};
+    const std::tuple<T*...> to{std::get<K>(outputs).first(memory)...};
     for (std::size_t i = chunk.first; i != chunk.last; ++i) {
       if constexpr (sizeof...(T) == 1) {
         std::get<0>(to)[i] = kernel(i, parameters...);
@@ -129,33 +117,63 @@ struct element_space {
   }
 };
 
-// A buffer of rank 2: by element, or by row.
-template <class T>
-struct grid_space {
-  out_argument<T, 2> output;
+template <class... T>
+struct element_space {
+  std::tuple<out_argument<T, 1>...> outputs;
 
   static constexpr bool has_effect = true;
-  void describe(job& to) {
-    to.where = {.all = {0, output.shape()[0]}, .whole = true};
-    output.describe(to);
+  element_runner<T...> describe(job& to) const {
+    const std::size_t n = std::get<0>(outputs).shape()[0];
+    to.where = {.all = {0, n}, .whole = true};
+    return std::apply(
+        [&](const auto&... output) {
+          (
+              [&] {
+                if (output.shape()[0] != n) refuse_unequal_outputs(n, output.shape()[0]);
+              }(),
+              ...);
+          return element_runner<T...>{{output.describe(to)...}};  // in their order
+        },
+        outputs);
   }
-  static range cells(range chunk) noexcept { return chunk; }
 
   template <class Kernel, class... P>
-  static constexpr kernel_form form = form_of_grid_kernel<Kernel, T, P...>();
+  static constexpr kernel_form form = form_of_element_kernel<Kernel, std::tuple<T...>, P...>();
+};
+
+// A buffer of rank 2: by element, or by row.
+template <class T>
+struct grid_runner {
+  slice_binding<T, 2> output;
+
+  static range cells(range chunk) noexcept { return chunk; }
 
   template <class Kernel, class... P>
   void run(const Kernel& kernel, const worker_memory& memory, range chunk, P&... parameters) const {
     const slice<T, 2> rows = output.bind(memory, chunk);
     for (std::size_t i = chunk.first; i != chunk.last; ++i) {
       const std::span<T> row = rows.row(i);
-      if constexpr (form<Kernel, P...> == kernel_form::row) {
+      if constexpr (form_of_grid_kernel<Kernel, T, P...>() == kernel_form::row) {
         kernel(i, row, parameters...);
       } else {
         for (std::size_t j = 0; j != row.size(); ++j) row[j] = kernel(i, j, parameters...);
       }
     }
   }
+};
+
+template <class T>
+struct grid_space {
+  out_argument<T, 2> output;
+
+  static constexpr bool has_effect = true;
+  grid_runner<T> describe(job& to) const {
+    to.where = {.all = {0, output.shape()[0]}, .whole = true};
+    return {output.describe(to)};
+  }
+
+  template <class Kernel, class... P>
+  static constexpr kernel_form form = form_of_grid_kernel<Kernel, T, P...>();
 };
 
 // ---- Making a space of what the user gave. ----
@@ -226,27 +244,49 @@ constexpr bool check_space() {
   return true;
 }
 
-// ---- A call: space, arguments and kernel together, as the worker runs it. ----
+// ---- A call: what a worker runs. It owns no memory of buffers: the job that has it does. ----
 
 template <class Space, class Kernel, class... Arguments>
 class call {
  public:
-  call(Space over, const Kernel& kernel, Arguments... arguments)
-      : space_(std::move(over)), kernel_(kernel), arguments_(std::move(arguments)...) {}
-
-  job describe(kernel_form form) {
+  static job describe(const Space& over, const Kernel& kernel, kernel_form form,
+                      const Arguments&... arguments) {
     job result;
-    space_.describe(result);
-    std::apply([&](auto&... argument) { (argument.describe(result), ...); }, arguments_);
-    result.call = this;
+    const auto made = std::make_shared<const call>(result, over, kernel, arguments...);
+    [&]<std::size_t... K>(std::index_sequence<K...>) {
+      (made->template set_entry<K>(result), ...);
+    }(std::index_sequence_for<Arguments...>());
+    result.call = made;
     result.by_index = form != kernel_form::chunk && form != kernel_form::tile;
     result.run = run;
     return result;
   }
 
+  // Braces: the space and the arguments describe themselves in their order.
+  call(job& to, const Space& over, const Kernel& kernel, const Arguments&... arguments)
+      : space_{over.describe(to)}, kernel_(kernel), bindings_{arguments.describe(to)...} {}
+
  private:
+  static const call& of(const void* self) { return *static_cast<const call*>(self); }
+
+  // What the job calls of the binding of argument K.
+  template <std::size_t K>
+  void set_entry([[maybe_unused]] job& to) const {
+    using argument = std::tuple_element_t<K, std::tuple<Arguments...>>;
+    if constexpr (is_reduction<argument>) {
+      to.reductions[std::get<K>(bindings_).place()].start = [](const void* self, std::byte* state) {
+        std::get<K>(of(self).bindings_).start(state);
+      };
+    }
+    if constexpr (is_state<argument>) {
+      to.belongings[std::get<K>(bindings_).place()].make = [](const void* self) {
+        return std::get<K>(of(self).bindings_).make();
+      };
+    }
+  }
+
   static void run(const void* self, const worker_memory& memory, range chunk) {
-    const call& what = *static_cast<const call*>(self);
+    const call& what = of(self);
     if constexpr (std::is_trivially_copyable_v<Kernel>) {
       const Kernel local = what.kernel_;  // so that no store of the kernel's can seem to change it
       what.bind_from<0>(local, memory, chunk, what.space_.cells(chunk));
@@ -263,16 +303,16 @@ class call {
     if constexpr (K == sizeof...(Arguments)) {
       space_.run(kernel, memory, cells, bound...);
     } else {
-      const auto& argument = std::get<K>(arguments_);
+      const auto& argument = std::get<K>(bindings_);
       decltype(auto) parameter = argument.bind(memory, cells);
       bind_from<K + 1>(kernel, memory, chunk, cells, bound..., parameter);
       argument.done(parameter, memory);
     }
   }
 
-  Space space_;
+  decltype(std::declval<const Space&>().describe(std::declval<job&>())) space_;
   const Kernel& kernel_;
-  std::tuple<Arguments...> arguments_;
+  std::tuple<typename Arguments::binding...> bindings_;
 };
 
 // The kernel's parameters against the arguments that each worker makes a state for.
@@ -282,7 +322,7 @@ constexpr bool check_states() {
   return []<std::size_t... K>(std::index_sequence<K...>) {
     return ([] {
       if constexpr (is_state<Arguments>) {
-        return check_state_parameter<Kernel, leading + K, typename Arguments::parameter>();
+        return check_state_parameter<Kernel, leading + K, typename Arguments::binding::parameter>();
       } else {
         return true;
       }
@@ -298,13 +338,15 @@ report start_call(const options& how, Space&& over, const Kernel& kernel,
       !NeedsEffect || typed::has_effect || (Arguments::has_effect || ...),
       "shard: this map has no output, no reducer and no shared buffer, so that all its "
       "kernel does would be lost in a worker; for_each says that effects outside are wanted");
-  constexpr kernel_form form =
-      typed::template form<Kernel, std::remove_reference_t<decltype(arguments.bind(
-                                       std::declval<const worker_memory&>(), range{}))>...>;
+  constexpr kernel_form form = typed::template form<
+      Kernel,
+      std::remove_reference_t<decltype(std::declval<const typename Arguments::binding&>().bind(
+          std::declval<const worker_memory&>(), range{}))>...>;
   if constexpr (form != kernel_form::none) {
     if constexpr (check_states<Kernel, form, Arguments...>()) {
-      call<typed, Kernel, Arguments...> what(space_of(over), kernel, arguments...);
-      return execute(what.describe(form), how);
+      const job what =
+          call<typed, Kernel, Arguments...>::describe(space_of(over), kernel, form, arguments...);
+      return execute(what, how);
     }
   }
   return {};

@@ -52,20 +52,21 @@ struct grant {
   std::size_t row_bytes = 0;
 };
 
+// Workers start states and add to them; the caller merges them.
 struct reduction {
-  void* reducer = nullptr;
   bool ordered = false;
   bool in_place = true;  // the kernel adds to the state itself: a throw leaves it spoilt
   std::size_t state_bytes = 0;
-  void (*start)(const void* reducer, std::byte* state) = nullptr;
+  void (*start)(const void* call, std::byte* state) = nullptr;
+
+  void* reducer = nullptr;
   // Merges `count` states, in their order, that lie `stride` bytes apart.
   void (*merge)(void* reducer, std::byte* state, std::size_t count, std::size_t stride) = nullptr;
 };
 
 // An object that every worker makes for itself when it enters, and destroys when it leaves.
 struct belonging {
-  const void* argument = nullptr;
-  void* (*make)(const void* argument) = nullptr;
+  void* (*make)(const void* call) = nullptr;
   void (*destroy)(void* made) noexcept = nullptr;
 };
 
@@ -83,8 +84,8 @@ struct job {
   std::vector<grant> grants;
   std::vector<reduction> reductions;
   std::vector<belonging> belongings;
-  const void* call = nullptr;  // the typed arguments and the kernel
-  bool by_index = false;       // the kernel is called for one index, cell or row at a time
+  std::shared_ptr<const void> call;  // the kernel, and what its parameters are made of
+  bool by_index = false;             // the kernel is called for one index, cell or row at a time
   void (*run)(const void* call, const worker_memory& memory, range chunk) = nullptr;
 };
 
