@@ -111,7 +111,7 @@ class ledger {
 
   // Holds a worker's death in its kernel against what it ran.
   void mourn(unsigned slot) const {
-    shard::board::judge(board_, slot, shard::board::failure_kind::signal, 11, 0, "died",
+    shard::board::judge(board_, slot, {shard::board::failure_kind::signal, 11, 0, "died"},
                         what_.policy.allowed);
     inside()[slot].store(0);
     died_at()[slot].store(0);

@@ -4,7 +4,6 @@
 #include <bit>
 
 #include "os/futex.hpp"
-#include "os/process.hpp"
 
 namespace shard::board {
 namespace {
@@ -50,30 +49,12 @@ T* part(std::byte* memory, std::size_t offset) {
   return reinterpret_cast<T*>(memory + offset);
 }
 
-std::chrono::nanoseconds now() { return std::chrono::steady_clock::now().time_since_epoch(); }
-
-// Of a failure that blames no chunk, nothing had begun.
-void set_elapsed(failure_facts& of, const slot& where, std::chrono::nanoseconds end) {
-  if (of.chunk == no_chunk) return;
-  of.elapsed = end - where.began.load(std::memory_order_relaxed);
-}
-
-void add_own_facts(failure_record& to, const board& on) {
-  to.facts.pid = os::own_pid();
-  const auto used = os::own_usage();
-  if (!used) on.go_without(usage_told);
-  to.facts.used = used.value_or(os::usage{});
-}
-
-void add_facts_of_the_dead(failure_record& to, const slot& where) {
-  to.facts.pid = where.died.pid;
-  to.facts.used = where.died.used;
-  // Acquire: pairs with the release of whoever spoke.
-  const bool spoke = where.words.spoken.load(std::memory_order_acquire) != 0;
-  set_elapsed(to.facts, where, spoke ? where.words.when : now());
-  if (!spoke) return;
-  to.frames = static_cast<std::uint32_t>(where.words.stack.copy(to.stack));
-  to.left_out = static_cast<std::uint32_t>(where.words.stack.left_out());
+// Returns how much of the text has found room.
+template <std::size_t Room>
+std::size_t keep(char (&to)[Room], std::string_view text) {
+  const std::size_t length = std::min(text.size(), Room);
+  std::memcpy(to, text.data(), length);
+  return length;
 }
 
 }  // namespace
@@ -167,21 +148,18 @@ void board::wait_for_controls() const noexcept {
   }
 }
 
-void board::record(const failure_facts& facts, std::string_view what) const noexcept {
+void board::record(const failure_facts& facts, std::string_view what,
+                   const evidence& left) const noexcept {
   const std::uint64_t index = shared_->failures.fetch_add(1, std::memory_order_relaxed);
   if (index >= failure_capacity) return;
   failure_record& place = failures_[index];
   place.facts = facts;
-  const slot& where = at(facts.worker);
-  if (facts.kind == failure_kind::exception) {
-    add_own_facts(place, *this);
-  } else {
-    add_facts_of_the_dead(place, where);
+  if (left.stack != nullptr) {
+    place.frames = static_cast<std::uint32_t>(left.stack->copy(place.stack));
+    place.left_out = static_cast<std::uint32_t>(left.stack->left_out());
   }
-  place.error_bytes = static_cast<std::uint32_t>(where.errors.copy(place.errors));
-  const std::size_t length = std::min(what.size(), sizeof place.what - 1);
-  std::memcpy(place.what, what.data(), length);
-  place.what[length] = '\0';
+  place.error_bytes = static_cast<std::uint32_t>(keep(place.errors, left.errors));
+  place.what[keep(place.what, what.substr(0, sizeof place.what - 1))] = '\0';
   // Release: pairs with the acquire of whoever makes the report.
   place.ready.store(1, std::memory_order_release);
 }

@@ -33,7 +33,6 @@
 #include <span>
 #include <string_view>
 
-#include "board/tail.hpp"
 #include "os/stack_record.hpp"
 #include "os/usage.hpp"
 
@@ -110,12 +109,17 @@ struct failure_facts {
   std::uint32_t worker = 0;   // its slot
   std::int32_t signal = 0;
   std::int32_t exit_status = 0;
-  // Since the entry in progress, or its short batch, began. What is below record() knows by itself,
-  // and this, too, of one that died.
-  std::chrono::nanoseconds elapsed{};
+  std::chrono::nanoseconds elapsed{};  // since the entry in progress, or its short batch, began
   std::int32_t pid = 0;
   os::usage used = {};
 };
+
+// What a failed process leaves behind, for those who look for the reason.
+struct evidence {
+  const os::stack_record* stack = nullptr;  // where it died
+  std::string_view errors = {};             // the end of what it wrote to stderr
+};
+
 struct failure_record {
   failure_facts facts;
   std::atomic<std::uint32_t> ready;  // 1: complete; its writer may have died before that
@@ -123,7 +127,7 @@ struct failure_record {
   std::uint32_t left_out;            // frames behind the first stack_record::innermost ones
   std::uint64_t stack[os::stack_record::room];
   std::uint32_t error_bytes;
-  char errors[tail::capacity];  // the end of what the worker had written to stderr
+  char errors[2048];
   char what[1024];
   // The stack in words, a line for each frame; written once the run is over, if at all.
   std::atomic<std::uint32_t> named;  // 1: complete
@@ -135,17 +139,6 @@ static_assert(sizeof(failure_record) <= 8192);
 enum class loss {
   failed,  // it fails alone, or its chunk does too often
   untried  // to find out would take too long
-};
-
-// What a dying worker can still say, from a signal or exit handler. Complete when `spoken`, but for
-// the stack, which has the frames that were found until then.
-struct last_words {
-  std::atomic<std::uint32_t> spoken;
-  std::int32_t signal;  // 0: it called exit()
-  std::int32_t exit_status;
-  std::chrono::nanoseconds when;  // by the steady clock
-  os::stack_record stack;
-  char what[376];
 };
 
 // How far an entry in quarantine is; part of an area's header.
@@ -187,12 +180,6 @@ enum class leaving : std::uint32_t {
   for_another  // it takes too much memory: its place is to be taken
 };
 
-// What the supervisor notes of an owner that has died, before the death is judged.
-struct obituary {
-  std::int32_t pid;
-  os::usage used;
-};
-
 // A slot outlives the worker process that owns it.
 struct alignas(64) slot {
   // Written by the owner at every chunk, on a line of its own.
@@ -213,13 +200,7 @@ struct alignas(64) slot {
   std::atomic<std::uint32_t> replacements;  // owners that left for another
   alignas(64) search_notes notes;
 
-  // Written by the supervisor, seldom.
-  alignas(64) std::atomic<std::int32_t> pid;  // of the owner; 0: the slot is vacant
-  std::atomic<std::uint32_t> deaths;          // owners that died
-  std::atomic<std::uint32_t> preparing;       // 1: the owner makes its worker_state
-  obituary died;
-  last_words words;
-  tail errors;  // what the owner writes to stderr
+  alignas(64) std::atomic<std::uint32_t> deaths;  // owners that died; by the supervisor
 };
 static_assert(std::atomic<std::uint64_t>::is_always_lock_free);
 
@@ -258,21 +239,6 @@ enum control : std::uint32_t {
   requested = 32,  // the program has asked for `stopping`
   exhausted = 64,  // more was given up than the run may lose: not even a quarantine is finished
   refused = 128    // the system denies what the supervisor needs: nothing was begun
-};
-
-// What the system, most likely a sandbox, keeps a run from doing. Results are as promised all the
-// same, and the report names each. Bits of a word.
-enum lack : std::uint32_t {
-  dump_protection = 1,     // buffers left out of core dumps
-  child_protection = 2,    // outputs kept from processes that a kernel forks
-  orphans_end = 4,         // processes that a kernel leaves behind ended
-  overflows_told = 8,      // a stack overflow's place told
-  output_passed_on = 16,   // what workers print read, passed on by lines, and kept for the report
-  usage_told = 32,         // what a worker has used told with its exceptions
-  memory_limit_held = 64,  // the limit on a worker's memory
-  workers_go_first = 128,  // workers killed before others for want of memory
-  supervisor_replaced = 256,  // a supervisor that dies replaced
-  threads_counted = 512       // a caller with other threads refused
 };
 
 class board {
@@ -326,10 +292,9 @@ class board {
   void lower(control bit) const noexcept;
   void wait_for_controls() const noexcept;  // returns once stopping, done or handover is raised
 
-  // Keeps a failure for the report, `what` cut to its place; counts it if there is no room left. To
-  // the facts it adds what it finds: for an exception, called by the worker, its own process; for a
-  // death, the slot's obituary and last words; for both, the end of what was written to stderr.
-  void record(const failure_facts& facts, std::string_view what) const noexcept;
+  // Keeps a failure for the report, each text cut to its place; counts it if there is no room left.
+  void record(const failure_facts& facts, std::string_view what,
+              const evidence& left = {}) const noexcept;
   std::span<failure_record> failures() const noexcept;
   std::size_t failures_lost() const noexcept;
   // False: a failure is counted from now on, and nothing else.
@@ -352,23 +317,6 @@ class board {
   // are enough of them to speak of one.
   void note_time(std::chrono::nanoseconds took) const noexcept;
   std::optional<std::chrono::nanoseconds> median_time() const noexcept;
-  // Bytes that workers printed and that could not be passed on.
-  std::atomic<std::uint64_t>& output_lost() const noexcept { return shared_->output_lost; }
-
-  // Notes that the run goes without this, from now on. Any process may.
-  void go_without(lack what) const noexcept {
-    if ((lacks() & what) == 0) shared_->lacks.fetch_or(what, std::memory_order_relaxed);
-  }
-  std::uint32_t lacks() const noexcept { return shared_->lacks.load(std::memory_order_relaxed); }
-
-  std::atomic<std::uint32_t>& takeovers() const noexcept { return shared_->takeovers; }
-  // The process that supervises after so many takeovers, and that waits to do so; 0: none yet.
-  std::atomic<std::int32_t>& leader(unsigned takeover) const noexcept {
-    return shared_->leaders[takeover];
-  }
-  static constexpr unsigned leader_capacity = 128;
-  char* trouble() const noexcept { return shared_->trouble; }  // NUL-terminated
-  static constexpr std::size_t trouble_bytes = 512;
 
  private:
   // Times: eight for each power of two of nanoseconds.
@@ -378,14 +326,9 @@ class board {
   struct shared_part {
     alignas(64) std::atomic<std::uint64_t> cursor;
     alignas(64) std::atomic<std::uint32_t> controls;
-    std::atomic<std::uint32_t> takeovers;
-    std::atomic<std::uint32_t> lacks;
     std::atomic<std::uint64_t> failures;
     std::atomic<std::uint64_t> given_up;
     std::atomic<std::uint64_t> timeouts;
-    std::atomic<std::uint64_t> output_lost;
-    std::atomic<std::int32_t> leaders[leader_capacity];
-    char trouble[trouble_bytes];
     alignas(64) std::atomic<std::uint32_t> times[time_classes];
   };
   static_assert(sizeof(shared_part) <= 4096);

@@ -451,12 +451,13 @@ void owner::failed(const piece& what, const char* error) {
     facts.first = what.first;
     facts.last = what.last;
   }
+  evidence left;
   if (board_.has_room()) {
     const std::chrono::nanoseconds end = clock::now().time_since_epoch();
     facts.elapsed = end - slot_.began.load(std::memory_order_relaxed);
-    if (policy_.before_record != nullptr) policy_.before_record();
+    if (policy_.testify != nullptr) policy_.testify(policy_.witness, facts, left);
   }
-  board_.record(facts, error);
+  board_.record(facts, error, left);
   board_.verdict_on(what.chunk).store(judged, std::memory_order_release);
 }
 

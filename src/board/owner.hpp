@@ -69,7 +69,10 @@ struct policy {
   bool timed = false;                    // each chunk's start is told to the supervisor
   bool keeps_times = false;              // and how long it took: their median is asked for
   bool (*tired)() = nullptr;  // asked now and then: whether another process should take over
-  void (*before_record)() = nullptr;  // called when a kernel threw, before that is recorded
+
+  // Called when a kernel threw and that is to be recorded: adds what is known of the process.
+  void (*testify)(const void* witness, failure_facts& to, evidence& left) noexcept = nullptr;
+  const void* witness = nullptr;
 };
 
 class owner {

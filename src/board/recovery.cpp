@@ -44,27 +44,29 @@ void suspect(search_notes& notes, std::uint64_t unit) {
 
 }  // namespace
 
-bool judge(const board& on, unsigned index, failure_kind kind, int signal, int exit_status,
-           std::string_view what, const budgets& allowed) {
+bool judge(const board& on, unsigned index, const death& how, const budgets& allowed) {
   slot& dead = on.at(index);
   dead.deaths.fetch_add(1, std::memory_order_relaxed);
-  const bool may_hang_again = kind != failure_kind::timeout || allowed.max_timeouts == 0 ||
+  const bool may_hang_again = how.kind != failure_kind::timeout || allowed.max_timeouts == 0 ||
                               on.note_timeout() + 1 < allowed.max_timeouts;
+  failure_facts facts{.kind = how.kind,
+                      .worker = index,
+                      .signal = how.signal,
+                      .exit_status = how.exit_status,
+                      .pid = how.pid,
+                      .used = how.used};
   const std::uint64_t running = dead.running.load(std::memory_order_relaxed);
-  if (running == 0) {
-    on.record({.kind = kind, .worker = index, .signal = signal, .exit_status = exit_status}, what);
+  if (running == 0) {  // nothing had begun
+    on.record(facts, how.what, how.left);
     return false;
   }
   const std::uint64_t chunk = on.log(index)[running - 1].load(std::memory_order_relaxed);
   const verdict before = on.verdict_on(chunk).load(std::memory_order_relaxed);
   verdict judged = before;
-  judged.add(kind, allowed, may_hang_again);
-  failure_facts facts{.kind = kind,
-                      .chunk = chunk,
-                      .attempt = judged.attempts(),
-                      .worker = index,
-                      .signal = signal,
-                      .exit_status = exit_status};
+  judged.add(how.kind, allowed, may_hang_again);
+  facts.chunk = chunk;
+  facts.attempt = judged.attempts();
+  facts.elapsed = how.when - dead.began.load(std::memory_order_relaxed);
   if (before.state == standing::quarantined) {
     facts.first = dead.notes.first.load(std::memory_order_relaxed);
     facts.last = dead.notes.last.load(std::memory_order_relaxed);
@@ -73,7 +75,7 @@ bool judge(const board& on, unsigned index, failure_kind kind, int signal, int e
       suspect(dead.notes, facts.first);
     }
   }
-  on.record(facts, what);
+  on.record(facts, how.what, how.left);
   on.verdict_on(chunk).store(judged, std::memory_order_release);
   if (!may_hang_again) {
     on.raise(stopping);  // first: who has no more to run would claim

@@ -3,17 +3,31 @@
 // begins again with reclaim().
 #pragma once
 
+#include <chrono>
+#include <cstdint>
 #include <functional>
 #include <string_view>
 
 #include "board/board.hpp"
+#include "os/usage.hpp"
 
 namespace shard::board {
 
+// An owner's.
+struct death {
+  failure_kind kind = failure_kind::signal;
+  int signal = 0;
+  int exit_status = 0;
+  std::string_view what = {};
+  std::chrono::nanoseconds when{};  // by the steady clock
+  std::int32_t pid = 0;
+  os::usage used = {};
+  evidence left = {};
+};
+
 // Blames the chunk that was in progress, if any, and records the failure. Called once for a death.
 // Returns false if the death blames no chunk.
-bool judge(const board& on, unsigned slot, failure_kind kind, int signal, int exit_status,
-           std::string_view what, const budgets& allowed);
+bool judge(const board& on, unsigned slot, const death& how, const budgets& allowed);
 
 // Forgets what was in progress, for an owner whose death is no fault of its chunk's.
 void acquit(const board& on, unsigned slot) noexcept;

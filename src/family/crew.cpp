@@ -1,6 +1,16 @@
 #include "family/crew.hpp"
 
+#include "os/process.hpp"
+#include "os/usage.hpp"
+
 namespace shard::family {
+
+void add_own_facts(board::failure_facts& to, const roster& family) noexcept {
+  to.pid = os::own_pid();
+  const auto used = os::own_usage();
+  if (!used) family.go_without(usage_told);
+  to.used = used.value_or(os::usage{});
+}
 
 unsigned heed_signals(const crew& all) noexcept {
   const unsigned count = all.signals ? all.signals->count() : 0;

@@ -11,6 +11,7 @@
 
 #include "board/board.hpp"
 #include "board/owner.hpp"
+#include "family/roster.hpp"
 #include "memory/segment.hpp"
 #include "os/stop_signals.hpp"
 #include "shard/detail/segment.hpp"
@@ -35,7 +36,8 @@ struct limits {
 
 struct crew {
   const board::board& board;
-  std::span<std::byte> board_memory;  // which children of a worker must not have
+  const family::roster& roster;
+  std::span<std::byte> memory;  // of both, which children of a worker must not have
   board::policy policy;
   limits worker_limits;
   std::vector<granted> grants;
@@ -48,6 +50,9 @@ struct crew {
 
   std::shared_ptr<const os::stop_signals> signals = {};  // that stop the run; null: none
 };
+
+// What a failure's record says of the process it was in: this one.
+void add_own_facts(board::failure_facts& to, const roster& family) noexcept;
 
 // Stops the run if a signal has asked for that; how many have. For whoever waits for the run, at
 // every turn.

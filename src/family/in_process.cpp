@@ -21,8 +21,13 @@
 namespace shard::family {
 namespace {
 
-board::policy without_parking(board::policy policy) {
+board::policy policy_here(const crew& all) {
+  board::policy policy = all.policy;
   policy.park = false;
+  policy.testify = [](const void* family, board::failure_facts& to, board::evidence&) noexcept {
+    add_own_facts(to, *static_cast<const roster*>(family));
+  };
+  policy.witness = &all.roster;
   return policy;
 }
 
@@ -66,7 +71,7 @@ void own(const crew& all, unsigned slot) {
   const std::shared_ptr<const board::task> task = all.enter(memory::data_here(all.grants));
   const os::anonymous_memory memory(board::owner::memory_bytes(all.board.size()),
                                     os::sharing::none);
-  board::owner(all.board, slot, *task, without_parking(all.policy), memory.base()).work();
+  board::owner(all.board, slot, *task, policy_here(all), memory.base()).work();
 }
 
 }  // namespace
@@ -75,7 +80,7 @@ void run_serial(const crew& all, const on_tick& report_progress) {
   const std::shared_ptr<const board::task> task = all.enter(memory::data_here(all.grants));
   const os::anonymous_memory memory(board::owner::memory_bytes(all.board.size()),
                                     os::sharing::none);
-  board::owner worker(all.board, 0, *task, without_parking(all.policy), memory.base());
+  board::owner worker(all.board, 0, *task, policy_here(all), memory.base());
   auto due = std::chrono::steady_clock::now() + tick;
   worker.resume();
   while (heed_signals(all), worker.claim()) {

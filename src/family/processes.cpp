@@ -27,9 +27,9 @@ namespace {
 constexpr std::chrono::milliseconds patience{500};
 
 // A fork copies only the calling thread: locks that others hold stay locked in the copy for ever.
-unsigned check_threads(const board::board& on, bool allowed) {
+unsigned check_threads(const roster& family, bool allowed) {
   const auto counted = os::other_threads();
-  if (!counted && !allowed) on.go_without(board::threads_counted);
+  if (!counted && !allowed) family.go_without(threads_counted);
   const unsigned others = counted.value_or(0);
   if (others != 0 && !allowed) {
     throw error(std::errc::operation_not_permitted,
@@ -66,14 +66,14 @@ void flush_output() {
 
 // After a run in which nobody was left to do it: the children of kernels, which hold nothing of the
 // run, end now; and a caller that adopts orphans has the dead of the supervisors that died.
-void bury(const board::board& on, const os::process& supervisor) {
-  const bool abandoned = (on.controls() & board::finished) == 0;
-  const unsigned takeovers = on.takeovers().load(std::memory_order_relaxed);
+void bury(const crew& all, const os::process& supervisor) {
+  const bool abandoned = (all.board.controls() & board::finished) == 0;
+  const unsigned takeovers = all.roster.takeovers().load(std::memory_order_relaxed);
   if (abandoned) os::kill_group(supervisor.pid());
   if (os::adopts_orphans() && (abandoned || takeovers != 0)) {
     os::reap_group(supervisor.pid());
     for (unsigned k = 1; k <= takeovers + 1; ++k) {
-      const pid_t leader = on.leader(k).load(std::memory_order_relaxed);
+      const pid_t leader = all.roster.leader(k).load(std::memory_order_relaxed);
       if (leader == 0) continue;
       if (abandoned) os::kill_group(leader);
       os::reap_group(leader);
@@ -84,10 +84,10 @@ void bury(const board::board& on, const os::process& supervisor) {
 
 // A standby that had taken over, or does so without having seen that the run is cancelled, is a
 // supervisor like the first one. While it lives it holds the pipe, and its pid is its own.
-void end_successors(const board::board& on, const os::descriptor& pipe) {
+void end_successors(const roster& family, const os::descriptor& pipe) {
   for (os::watched run{pipe.get()}; !run.ready;) {
-    const unsigned successor = on.takeovers().load(std::memory_order_acquire);
-    const pid_t pid = successor == 0 ? 0 : on.leader(successor).load(std::memory_order_relaxed);
+    const unsigned successor = family.takeovers().load(std::memory_order_acquire);
+    const pid_t pid = successor == 0 ? 0 : family.leader(successor).load(std::memory_order_relaxed);
     if (pid != 0) static_cast<void>(os::kill_process(pid));  // until the pipe says that it is gone
     os::wait_ready({&run, 1}, std::chrono::milliseconds(10));
   }
@@ -122,7 +122,7 @@ void cancel(const crew& all, const os::process& supervisor, const os::descriptor
     os::wait_ready({&run, 1}, patience);
   }
   if (supervisor) supervisor.kill();
-  end_successors(all.board, pipe);
+  end_successors(all.roster, pipe);
 }
 
 os::descriptor event() {
@@ -183,17 +183,23 @@ void run_supervisor(const crew& all, os::child_exit how, bool again,
     start.what.run_goes_on = {};
     mine.is_over();
     cancel(all, supervisor, start.what.called_off, run.read);
-    if (supervisor) bury(all.board, supervisor);
+    if (supervisor) bury(all, supervisor);
     throw;
   }
-  bury(all.board, supervisor);
+  bury(all, supervisor);
+}
+
+// As it should, or for a reason that somebody could still give.
+bool has_ended(const crew& all) {
+  return (all.board.controls() & (board::finished | board::cancelled)) != 0 ||
+         *all.roster.trouble() != '\0';
 }
 
 // Whether the supervisor was killed before it had a standby.
-bool died_at_birth(const board::board& on) {
-  return (on.controls() & (board::finished | board::cancelled)) == 0 && *on.trouble() == '\0' &&
-         on.takeovers().load(std::memory_order_relaxed) == 0 &&
-         on.leader(1).load(std::memory_order_relaxed) == 0;
+bool died_at_birth(const crew& all) {
+  const roster& family = all.roster;
+  return !has_ended(all) && family.takeovers().load(std::memory_order_relaxed) == 0 &&
+         family.leader(1).load(std::memory_order_relaxed) == 0;
 }
 
 }  // namespace
@@ -201,21 +207,21 @@ bool died_at_birth(const board::board& on) {
 void run_in_processes(const crew& all, bool allow_threads, const on_tick& report_progress) {
   // With other threads, only the C library's own fork leaves the heap unlocked in the child; the
   // price is a SIGCHLD when the run is over.
-  const auto how = check_threads(all.board, allow_threads) == 0 ? os::child_exit::quiet
-                                                                : os::child_exit::signals_parent;
+  const auto how = check_threads(all.roster, allow_threads) == 0 ? os::child_exit::quiet
+                                                                 : os::child_exit::signals_parent;
   require_calls();
   flush_output();
   constexpr int most_births = 3;
-  for (int birth = 1; birth == 1 || (birth <= most_births && died_at_birth(all.board)); ++birth) {
+  for (int birth = 1; birth == 1 || (birth <= most_births && died_at_birth(all)); ++birth) {
     run_supervisor(all, how, birth != 1, report_progress);
   }
-  const board::board& on = all.board;
-  if ((on.controls() & board::refused) != 0) {
-    refuse(EPERM, "that this system doesn't let the supervisor " + std::string(on.trouble()));
+  const roster& family = all.roster;
+  if ((all.board.controls() & board::refused) != 0) {
+    refuse(EPERM, "that this system doesn't let the supervisor " + std::string(family.trouble()));
   }
-  if ((on.controls() & (board::finished | board::cancelled)) == 0 && *on.trouble() == '\0') {
-    const bool had_standby = on.leader(1).load(std::memory_order_relaxed) != 0;
-    std::snprintf(on.trouble(), board::board::trouble_bytes,
+  if (!has_ended(all)) {
+    const bool had_standby = family.leader(1).load(std::memory_order_relaxed) != 0;
+    std::snprintf(family.trouble(), roster::trouble_bytes,
                   had_standby ? "the supervisor and its standby were both killed"
                               : "the supervisor was killed each time before it had a standby");
   }

@@ -31,17 +31,17 @@ bool ends_a_line(char last) { return line_ends.find(last) != std::string_view::n
 
 }  // namespace
 
-relay::relay(const board::board& on, bool prefix, const patience& with)
-    : board_(on), prefix_(prefix), patience_(with), buffer_(read_at_once, '\0') {
+relay::relay(const roster& of, bool prefix, const patience& with)
+    : roster_(of), prefix_(prefix), patience_(with), buffer_(read_at_once, '\0') {
   if (sinks_[0].to.same_as(sinks_[1].to)) errors_sink_ = 0;
-  for (unsigned slot = 0; slot < on.size().slots; ++slot) {
+  for (unsigned slot = 0; slot < of.size(); ++slot) {
     sources_.push_back({.slot = slot, .errors = false});
     sources_.push_back({.slot = slot, .errors = true});
   }
 }
 
 worker_streams relay::open(unsigned slot) noexcept {
-  board_.at(slot).errors.clear();
+  roster_.at(slot).errors.clear();
   try {
     const os::descriptor spare = os::event_counter();  // for who is to watch the worker itself
     os::pipe_ends output = os::make_pipe();
@@ -51,7 +51,7 @@ worker_streams relay::open(unsigned slot) noexcept {
     begin(sources_[2 * slot + 1], std::move(errors.read));
     return {std::move(output.write), std::move(errors.write)};
   } catch (const std::exception&) {
-    board_.go_without(board::output_passed_on);
+    roster_.go_without(output_passed_on);
     return {};
   }
 }
@@ -142,13 +142,13 @@ void relay::begin(source& from, os::descriptor pipe) {
 
 // Returns how much there was. At the end, when nobody can print any more, the pipe is closed.
 std::size_t relay::read(source& from) {
-  board::tail& tail = board_.at(from.slot).errors;
-  if (from.errors) tail.enter();
+  tail& kept = roster_.at(from.slot).errors;
+  if (from.errors) kept.enter();
   const std::optional<std::size_t> found = os::read_now(from.pipe, buffer_);
   const std::string_view text(buffer_.data(), found.value_or(0));
   if (from.errors) {
-    tail.append(text);
-    tail.leave();
+    kept.append(text);
+    kept.leave();
   }
   from.read_at = clock::now();
   if (from.held.empty()) from.since = from.read_at;
@@ -263,7 +263,7 @@ void relay::push(sink& to) {
 }
 
 void relay::lose(sink& to) {
-  board_.output_lost().fetch_add(to.waiting(), std::memory_order_relaxed);
+  roster_.output_lost().fetch_add(to.waiting(), std::memory_order_relaxed);
   to.backlog.clear();
   to.written = 0;
   to.given_up = true;

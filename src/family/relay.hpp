@@ -26,7 +26,7 @@
 #include <string_view>
 #include <vector>
 
-#include "board/board.hpp"
+#include "family/roster.hpp"
 #include "os/descriptor.hpp"
 #include "os/output.hpp"
 #include "os/process.hpp"
@@ -49,8 +49,8 @@ class relay {
 
   // prefix: "[worker K] " comes before each line of a worker, and before the rest of a line where
   // another worker's line has come between.
-  relay(const board::board& on, bool prefix, const patience& with);
-  relay(const board::board& on, bool prefix) : relay(on, prefix, patience{}) {}
+  relay(const roster& of, bool prefix, const patience& with);
+  relay(const roster& of, bool prefix) : relay(of, prefix, patience{}) {}
   relay(const relay&) = delete;
   relay& operator=(const relay&) = delete;
 
@@ -124,7 +124,7 @@ class relay {
   void push(sink& to);
   void lose(sink& to);
 
-  const board::board& board_;
+  const roster& roster_;
   bool prefix_;
   patience patience_;
   std::vector<source> sources_;  // two for each slot

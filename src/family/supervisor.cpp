@@ -29,7 +29,7 @@ using namespace std::chrono_literals;
 // Deaths that blame no chunk which a run bears, of workers and of supervisors: more are a fault
 // that repeats itself.
 constexpr unsigned deaths_borne = 100;
-static_assert(deaths_borne + 2 <= board::board::leader_capacity);
+static_assert(deaths_borne + 2 <= roster::leader_capacity);
 
 // What can't be done at once (reaping, mending a slot, forking) is tried again after these.
 constexpr std::chrono::milliseconds soon{5};
@@ -62,9 +62,10 @@ class supervisor {
   supervisor(const supervision& run, os::pipe_ends life)
       : run_(run),
         board_(run.all.board),
+        roster_(run.all.roster),
         life_(std::move(life)),
         seats_(board_.size().slots),
-        relay_(board_, run.all.prefix_output) {}
+        relay_(roster_, run.all.prefix_output) {}
 
   // Until the run is over: every slot with work has a worker.
   void supervise() {
@@ -94,11 +95,13 @@ class supervisor {
   bool was_killed_for_memory();
   struct cause;
   cause cause_of(unsigned slot, const os::ending& how);
+  bool judge(unsigned slot, pid_t pid, const os::ending& how, const cause& why);
   void give_up(const std::string& trouble);
   unsigned in_state(int state) const;
 
   const supervision& run_;
   const board::board& board_;
+  const roster& roster_;
   os::pipe_ends life_;  // write ends: this process and its workers; read end: the standby
   std::vector<seat> seats_;
   relay relay_;
@@ -155,12 +158,12 @@ void supervisor::keep_a_standby() {
         },
         &start);
     // It says so itself, too; here, since it may be killed before it has run at all.
-    board_.leader(board_.takeovers().load(std::memory_order_relaxed) + 1)
+    roster_.leader(roster_.takeovers().load(std::memory_order_relaxed) + 1)
         .store(standby_.pid(), std::memory_order_relaxed);
     os::let_lead_own_group(standby_.pid());  // before there is a worker that can kill this group
   } catch (const std::exception&) {
     // The run goes on without; its caller still hears of the supervisor's death.
-    board_.go_without(board::supervisor_replaced);
+    roster_.go_without(supervisor_replaced);
     standbys_lost_ = deaths_borne + 1;
   }
 }
@@ -191,9 +194,9 @@ void supervisor::staff(unsigned slot) {
     board_.raise(board::handover);  // it gets the place of the next who leaves
     return;
   }
-  board::slot& at = board_.at(slot);
+  member& at = roster_.at(slot);
   seats_[slot].killed_for.reset();
-  at.left.store(board::leaving::not_yet, std::memory_order_relaxed);
+  board_.at(slot).left.store(board::leaving::not_yet, std::memory_order_relaxed);
   at.words.spoken.store(0, std::memory_order_relaxed);
   at.words.stack.clear();
   at.preparing.store(0, std::memory_order_relaxed);
@@ -386,7 +389,7 @@ std::string spent_all_time(const os::ending& how) {
 }
 
 supervisor::cause supervisor::cause_of(unsigned slot, const os::ending& how) {
-  const board::slot& at = board_.at(slot);
+  const member& at = roster_.at(slot);
   const bool spoke = at.words.spoken.load(std::memory_order_acquire) != 0;
   if (how.signal == 0) {
     return {board::failure_kind::exit, 0,
@@ -418,8 +421,9 @@ supervisor::cause supervisor::cause_of(unsigned slot, const os::ending& how) {
     std::snprintf(text.data(), text.size(), "took %.3g s, longer than the timeout of %.3g s",
                   over->seconds, over->allowed);
     // It may have come to the end of that just before it was hit.
-    const bool at_it = at.running.load(std::memory_order_relaxed) == over->running &&
-                       at.began.load(std::memory_order_relaxed) == over->began;
+    const board::slot& its = board_.at(slot);
+    const bool at_it = its.running.load(std::memory_order_relaxed) == over->running &&
+                       its.began.load(std::memory_order_relaxed) == over->began;
     return {board::failure_kind::timeout, SIGKILL, text.data(), at_it};
   }
   if (was_killed_for_memory()) {
@@ -436,31 +440,50 @@ supervisor::cause supervisor::cause_of(unsigned slot, const os::ending& how) {
 
 void supervisor::worker_ended(unsigned slot, const os::ending& how) {
   board::slot& at = board_.at(slot);
-  at.died = {seats_[slot].worker.pid(), how.used};
+  member& who = roster_.at(slot);
+  const pid_t pid = seats_[slot].worker.pid();
   seats_[slot].worker = {};
   seats_[slot].state = seat::dead;
   relay_.close(slot);
-  at.pid.store(0, std::memory_order_relaxed);
+  who.pid.store(0, std::memory_order_relaxed);
   const board::leaving left = at.left.load(std::memory_order_acquire);
   if (left == board::leaving::for_another) at.replacements.fetch_add(1, std::memory_order_relaxed);
   if (left != board::leaving::not_yet) return;  // its work was done, however it ended
   cause why = cause_of(slot, how);
-  if (at.preparing.load(std::memory_order_relaxed) != 0) why.what += ", in making its worker_state";
+  if (who.preparing.load(std::memory_order_relaxed) != 0)
+    why.what += ", in making its worker_state";
   if (!why.blames) {
     at.deaths.fetch_add(1, std::memory_order_relaxed);
     board::acquit(board_, slot);
   }
-  const bool blamed =
-      why.blames && board::judge(board_, slot, why.kind, why.signal, how.exit_status, why.what,
-                                 run_.all.policy.allowed);
+  const bool blamed = why.blames && judge(slot, pid, how, why);
   if (!blamed && ++unblamed_ > deaths_borne) {
     give_up("more than " + std::to_string(deaths_borne) +
             " workers died outside of any chunk; the last one: " + why.what);
   }
 }
 
+// False: no chunk is to blame.
+bool supervisor::judge(unsigned slot, pid_t pid, const os::ending& how, const cause& why) {
+  const member& dead = roster_.at(slot);
+  // Acquire: pairs with the release of whoever spoke.
+  const bool spoke = dead.words.spoken.load(std::memory_order_acquire) != 0;
+  std::array<char, tail::capacity> errors;
+  return board::judge(
+      board_, slot,
+      {.kind = why.kind,
+       .signal = why.signal,
+       .exit_status = how.exit_status,
+       .what = why.what,
+       .when = spoke ? dead.words.when : clock::now().time_since_epoch(),
+       .pid = pid,
+       .used = how.used,
+       .left = {spoke ? &dead.words.stack : nullptr, {errors.data(), dead.errors.copy(errors)}}},
+      run_.all.policy.allowed);
+}
+
 void supervisor::give_up(const std::string& trouble) {
-  std::snprintf(board_.trouble(), board::board::trouble_bytes, "%s", trouble.c_str());
+  std::snprintf(roster_.trouble(), roster::trouble_bytes, "%s", trouble.c_str());
   given_up_ = true;
   board_.raise(board::stopping);
 }
@@ -480,13 +503,13 @@ void supervisor::end_all() {
   for (const seat& one : seats_) {
     if (one.worker) one.worker.kill();
   }
-  if (!os::end_all_children()) board_.go_without(board::orphans_end);
+  if (!os::end_all_children()) roster_.go_without(orphans_end);
 }
 
 void supervisor::inherit() {
-  *board_.trouble() = '\0';  // was the other one's
+  *roster_.trouble() = '\0';  // was the other one's
   for (unsigned slot = 0; slot < seats_.size(); ++slot) {
-    board_.at(slot).pid.store(0, std::memory_order_relaxed);
+    roster_.at(slot).pid.store(0, std::memory_order_relaxed);
     board::acquit(board_, slot);  // it died with its supervisor
     seats_[slot].state = seat::dead;
   }
@@ -494,22 +517,22 @@ void supervisor::inherit() {
 
 // What a sandbox may deny, though the caller has found nothing denied: filters look at arguments,
 // too. Without these a run could not be ended, and it isn't begun.
-void take_the_lead(const board::board& on) {
+void take_the_lead(const crew& all) {
   const char* denied = nullptr;
   if (!os::lead_own_group()) denied = "lead a group of processes: setpgid fails";
   if (!os::may_die_with_parent()) denied = "end workers with their supervisor: prctl fails";
   if (!os::reset_signal_handlers()) denied = "reset signal handlers: sigaction fails";
   if (denied != nullptr) {
-    std::snprintf(on.trouble(), board::board::trouble_bytes, "%s", denied);
-    on.raise(board::refused);
+    std::snprintf(all.roster.trouble(), roster::trouble_bytes, "%s", denied);
+    all.board.raise(board::refused);
     os::leave(1);
   }
-  if (!os::become_subreaper()) on.go_without(board::orphans_end);
+  if (!os::become_subreaper()) all.roster.go_without(orphans_end);
 }
 
 [[noreturn]] void supervise(const supervision& run, bool again) noexcept {
   os::call_itself("shard sup");
-  take_the_lead(run.all.board);
+  take_the_lead(run.all);
   os::read_nothing_from_stdin();
   os::raise_descriptor_limit();  // three for each worker
   os::unblock_signals(os::without_signals_of_writing(run.mask));
@@ -520,7 +543,7 @@ void take_the_lead(const board::board& on) {
     self.end_all();
   } catch (const std::exception& problem) {
     // Short of memory or descriptors. As if killed: the standby, if there is one, goes on.
-    std::snprintf(run.all.board.trouble(), board::board::trouble_bytes, "%s", problem.what());
+    std::snprintf(run.all.roster.trouble(), roster::trouble_bytes, "%s", problem.what());
     os::leave(1);
   }
   try {
@@ -536,8 +559,9 @@ void be_standby(const supervision& run, const os::descriptor& supervisor_ended, 
                 os::pipe_ends& life) {
   os::call_itself("shard standby");
   const board::board& on = run.all.board;
+  const roster& family = run.all.roster;
   if (!os::lead_own_group() || !os::reset_signal_handlers()) os::leave(1);  // its supervisor could
-  on.leader(on.takeovers().load(std::memory_order_relaxed) + 1)
+  family.leader(family.takeovers().load(std::memory_order_relaxed) + 1)
       .store(os::own_pid(), std::memory_order_relaxed);
   os::unblock_signals(run.mask);
   life.write = {};
@@ -552,8 +576,8 @@ void be_standby(const supervision& run, const os::descriptor& supervisor_ended, 
   os::wait_ready({&caller, 1}, 0ms);
   if (caller.ready || (on.controls() & (board::finished | board::cancelled)) != 0) os::leave(0);
   // Release: pairs with the acquire of a caller that looks for its pid.
-  if (on.takeovers().fetch_add(1, std::memory_order_release) >= deaths_borne) {
-    std::snprintf(on.trouble(), board::board::trouble_bytes, "more than %u supervisors died",
+  if (family.takeovers().fetch_add(1, std::memory_order_release) >= deaths_borne) {
+    std::snprintf(family.trouble(), roster::trouble_bytes, "more than %u supervisors died",
                   deaths_borne);
     os::leave(1);
   }

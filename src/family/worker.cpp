@@ -47,9 +47,9 @@ struct mapped {
 };
 
 struct worker_context {
-  const board::board* on = nullptr;
-  board::last_words* words = nullptr;
-  const board::tail* errors = nullptr;  // what was read of this worker's stderr
+  const roster* family = nullptr;
+  last_words* words = nullptr;
+  const tail* errors = nullptr;  // what was read of this worker's stderr
   int errors_pipe = -1;
   std::vector<mapped> mappings;
   std::vector<int> signs_of_life;
@@ -60,7 +60,7 @@ worker_context context;  // of this process
 // Text in a fixed place.
 class writer {
  public:
-  explicit writer(board::last_words& to) : at_(to.what), end_(to.what + sizeof to.what - 1) {}
+  explicit writer(last_words& to) : at_(to.what), end_(to.what + sizeof to.what - 1) {}
   writer(const writer&) = delete;
   writer& operator=(const writer&) = delete;
   ~writer() { *at_ = '\0'; }
@@ -126,7 +126,7 @@ void name_stack(writer& to, const os::overflown_stack& stack) {
 }
 
 void crashed(int signal, std::optional<os::fault> at, os::interruption where) {
-  board::last_words& words = *context.words;
+  last_words& words = *context.words;
   words.signal = signal;
   words.when = std::chrono::steady_clock::now().time_since_epoch();
   {
@@ -154,7 +154,7 @@ void flush_output() {
 }
 
 void exited(int status) {
-  board::last_words& words = *context.words;
+  last_words& words = *context.words;
   {
     writer to(words);
     to << "exit(" << (status < 0 ? "-" : "");
@@ -172,7 +172,7 @@ void exited(int status) {
 // In a process that the kernel forked: it is no worker, and what becomes of it is not told here.
 // One that returns from the kernel must not go on as if it were: it has no board to go on with.
 void forked() {
-  static board::last_words unheard;
+  static last_words unheard;
   context.words = &unheard;
   for (const int sign : context.signs_of_life) os::close_inherited(sign);
 }
@@ -189,22 +189,30 @@ void wait_to_be_read() {
   }
 }
 
-void print_to(const worker_streams& pipes, const board::board& on) {
+// What a failure of the kernel's is recorded with.
+void testify(const void*, board::failure_facts& to, board::evidence& left) noexcept {
+  static std::array<char, tail::capacity> errors;
+  add_own_facts(to, *context.family);
+  if (context.errors_pipe >= 0) wait_to_be_read();
+  left.errors = {errors.data(), context.errors->copy(errors)};
+}
+
+void print_to(const worker_streams& pipes, const roster& family) {
   if (!pipes.output) return;
   const bool printed = os::become(os::standard_stream::output, pipes.output);
   const bool complained = os::become(os::standard_stream::errors, pipes.errors);
-  if (!printed || !complained) on.go_without(board::output_passed_on);
+  if (!printed || !complained) family.go_without(output_passed_on);
   context.errors_pipe = pipes.errors.get();  // whatever the kernel makes of its stderr
 }
 
 // ---- Memory. ----
 
-void keep_from_dumps(const board::board& on, std::byte* base, std::size_t bytes) {
-  if (!os::keep_from_dumps(base, bytes)) on.go_without(board::dump_protection);
+void keep_from_dumps(const roster& family, std::byte* base, std::size_t bytes) {
+  if (!os::keep_from_dumps(base, bytes)) family.go_without(dump_protection);
 }
 
-void keep_from_children(const board::board& on, std::byte* base, std::size_t bytes) {
-  if (!os::keep_from_children(base, bytes)) on.go_without(board::child_protection);
+void keep_from_children(const roster& family, std::byte* base, std::size_t bytes) {
+  if (!os::keep_from_children(base, bytes)) family.go_without(child_protection);
 }
 
 void close_the_caller_s_doors(const worker_start& start) {
@@ -219,7 +227,7 @@ void close_the_caller_s_doors(const worker_start& start) {
       os::make_read_only(one.base, one.length_bytes);
     }
     // Of which they would be nearly all.
-    keep_from_dumps(start.all.board, one.base, one.length_bytes);
+    keep_from_dumps(start.all.roster, one.base, one.length_bytes);
     one.self->demote(output ? standing::output : standing::captured);
     context.mappings.push_back({one.base, one.length_bytes, one.data_offset, one.element_bytes,
                                 one.name.c_str(),
@@ -234,8 +242,8 @@ std::vector<std::byte*> open_own_doors(const crew& all, std::vector<os::mapping>
     const detail::segment& what = *grant.owner;
     const os::mapping& here = kept.emplace_back(memory::map_again(what, grant.rights));
     const bool writable = grant.rights == detail::access::write;
-    if (writable) keep_from_children(all.board, here.base(), here.length_bytes());
-    keep_from_dumps(all.board, here.base(), here.length_bytes());
+    if (writable) keep_from_children(all.roster, here.base(), here.length_bytes());
+    keep_from_dumps(all.roster, here.base(), here.length_bytes());
     context.mappings.push_back({here.base(), here.length_bytes(), what.data_offset(),
                                 what.element_bytes(), what.name().c_str(),
                                 writable ? held::granted_for_writing : held::granted_for_reading});
@@ -272,7 +280,7 @@ bool takes_too_much() {
   const bool may_measure = seen >= measure_due && (overwrites || seen >= measure_due + seldom);
   if (!has_grown && !may_measure) return false;
   measured = os::private_bytes();
-  if (measured == 0) context.on->go_without(board::memory_limit_held);  // there is no such process
+  if (measured == 0) context.family->go_without(memory_limit_held);  // there is no such process
   then = now;
   const clock::time_point end = clock::now();
   measure_due = end + share * (end - seen);
@@ -290,16 +298,16 @@ void work(const worker_start& start) {
   context.stack_base = __builtin_frame_address(0);
   context.signs_of_life = start.signs_of_life;
   os::on_exit_called(exited);
-  if (!os::on_fatal_signal(crashed)) all.board.go_without(board::overflows_told);
+  if (!os::on_fatal_signal(crashed)) all.roster.go_without(overflows_told);
   os::on_fork_called(forked);
 
-  keep_from_children(all.board, all.board_memory.data(), all.board_memory.size());
-  keep_from_dumps(all.board, all.board_memory.data(), all.board_memory.size());
+  keep_from_children(all.roster, all.memory.data(), all.memory.size());
+  keep_from_dumps(all.roster, all.memory.data(), all.memory.size());
   std::vector<os::mapping> mappings;
   close_the_caller_s_doors(start);
   std::vector<std::byte*> data = open_own_doors(all, mappings);
   os::unblock_signals(start.mask);
-  std::atomic<std::uint32_t>& preparing = all.board.at(start.slot).preparing;
+  std::atomic<std::uint32_t>& preparing = all.roster.at(start.slot).preparing;
   preparing.store(all.has_state ? 1 : 0, std::memory_order_relaxed);
   std::shared_ptr<const board::task> task = all.enter(std::move(data));
   preparing.store(0, std::memory_order_relaxed);
@@ -308,7 +316,7 @@ void work(const worker_start& start) {
   board::policy policy = all.policy;
   private_limit_bytes = all.worker_limits.memory_bytes;
   policy.tired = takes_a_break;
-  if (start.streams.errors) policy.before_record = wait_to_be_read;
+  policy.testify = testify;
   board::owner(all.board, start.slot, *task, policy, memory.base()).work();
   task.reset();  // before the flush: what it has made may print in its end
   flush_output();
@@ -334,13 +342,13 @@ void be_worker(const worker_start& start) noexcept {
   std::snprintf(name.data(), name.size(), "shard wk %u", start.slot);
   os::call_itself(name.data());
   if (!os::reset_signal_handlers()) os::leave(1);  // the supervisor could: so can we
-  if (!os::volunteer_for_memory_kills()) start.all.board.go_without(board::workers_go_first);
+  if (!os::volunteer_for_memory_kills()) start.all.roster.go_without(workers_go_first);
   os::restore_descriptor_limit();
-  board::slot& slot = start.all.board.at(start.slot);
-  context.on = &start.all.board;
-  context.words = &slot.words;
-  context.errors = &slot.errors;
-  print_to(start.streams, start.all.board);
+  member& self = start.all.roster.at(start.slot);
+  context.family = &start.all.roster;
+  context.words = &self.words;
+  context.errors = &self.errors;
+  print_to(start.streams, start.all.roster);
   try {
     work(start);
   } catch (const std::exception& problem) {

@@ -98,8 +98,10 @@ flight::flight(const job& what, const options& given, const order& settled)
       old_(what, settled.chunks, data_here_),
       padding_(what, data_here_),
       size_(dimensions_of(what, settled, workers_, states_, old_)),
-      memory_(board::board::size_bytes(size_), os::sharing::with_children),
+      memory_(board::board::size_bytes(size_) + family::roster::size_bytes(workers_),
+              os::sharing::with_children),
       board_(memory_.base(), size_),
+      roster_(memory_.base() + board::board::size_bytes(size_), workers_),
       crew_(crew()) {}
 
 flight::~flight() {
@@ -109,7 +111,8 @@ flight::~flight() {
 
 family::crew flight::crew() {
   family::crew all{.board = board_,
-                   .board_memory = {memory_.base(), memory_.size_bytes()},
+                   .roster = roster_,
+                   .memory = {memory_.base(), memory_.size_bytes()},
                    .policy = policy_of(order_.how, job_),
                    .worker_limits = limits_of(order_.how),
                    .grants = {},
@@ -151,7 +154,7 @@ report flight::wait() {
   tell_who_stopped();
   if (report_progress) report_progress();
 
-  const outcome result(board_, order_.chunks);
+  const outcome result(board_, roster_, order_.chunks);
   result.merge(job_.reductions, states_);
   report told = result.report_on(order_.number, clock::now() - order_.began, workers_);
   if (padding_) completed_.assign(told.completed().begin(), told.completed().end());
@@ -199,7 +202,7 @@ progress flight::progress_now() const {
 
 // Says why a run that the program has stopped isn't complete, unless something else ended it.
 void flight::tell_who_stopped() const {
-  if ((board_.controls() & board::requested) == 0 || *board_.trouble() != '\0') return;
+  if ((board_.controls() & board::requested) == 0 || *roster_.trouble() != '\0') return;
   std::string who = "on request";
   if (crew_.signals && crew_.signals->count() != 0) {
     const int signal = crew_.signals->first();
@@ -208,20 +211,20 @@ void flight::tell_who_stopped() const {
       who += ", and its workers killed by a second one";
     }
   }
-  std::snprintf(board_.trouble(), board::board::trouble_bytes, "the run was stopped %s",
+  std::snprintf(roster_.trouble(), family::roster::trouble_bytes, "the run was stopped %s",
                 who.c_str());
 }
 
 // Says why a run ended that has failed too often.
 void flight::tell_what_was_too_much() const {
-  if ((board_.controls() & board::exhausted) == 0 || *board_.trouble() != '\0') return;
+  if ((board_.controls() & board::exhausted) == 0 || *roster_.trouble() != '\0') return;
   const board::budgets& allowed = crew_.policy.allowed;
   const bool failed = allowed.max_failures != 0 && board_.given_up() > allowed.max_failures;
   const std::string what =
       failed
           ? "more than max_failures = " + std::to_string(allowed.max_failures) + " indices failed"
           : "there were max_timeouts = " + std::to_string(allowed.max_timeouts) + " timeouts";
-  std::snprintf(board_.trouble(), board::board::trouble_bytes, "the run was ended: %s",
+  std::snprintf(roster_.trouble(), family::roster::trouble_bytes, "the run was ended: %s",
                 what.c_str());
 }
 

@@ -69,6 +69,7 @@ class flight {
   board::dimensions size_;
   os::anonymous_memory memory_;
   board::board board_;
+  family::roster roster_;
   family::crew crew_;
 };
 

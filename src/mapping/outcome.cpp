@@ -13,24 +13,24 @@ namespace {
 
 // What a run went without, in the words of its report.
 struct named_lack {
-  board::lack which;
+  family::lack which;
   const char* text;
 };
 constexpr std::array named_lacks{
-    named_lack{board::dump_protection, "buffers left out of core dumps (madvise)"},
-    named_lack{board::child_protection,
+    named_lack{family::dump_protection, "buffers left out of core dumps (madvise)"},
+    named_lack{family::child_protection,
                "outputs kept from processes that a kernel forks (madvise)"},
-    named_lack{board::orphans_end,
+    named_lack{family::orphans_end,
                "an end of all processes that a kernel leaves behind (prctl, kill, /proc)"},
-    named_lack{board::overflows_told, "the place of a stack overflow (sigaltstack)"},
-    named_lack{board::output_passed_on,
+    named_lack{family::overflows_told, "the place of a stack overflow (sigaltstack)"},
+    named_lack{family::output_passed_on,
                "the workers' output by whole lines, and its end in the report (read, fcntl, dup2)"},
-    named_lack{board::usage_told, "what workers had used (getrusage)"},
-    named_lack{board::memory_limit_held, "memory_limit_bytes (/proc/self/smaps)"},
-    named_lack{board::workers_go_first,
+    named_lack{family::usage_told, "what workers had used (getrusage)"},
+    named_lack{family::memory_limit_held, "memory_limit_bytes (/proc/self/smaps)"},
+    named_lack{family::workers_go_first,
                "workers as the first to be killed for want of memory (/proc/self/oom_score_adj)"},
-    named_lack{board::supervisor_replaced, "a standby for the supervisor (fork)"},
-    named_lack{board::threads_counted, "a look for other threads of the program (/proc/self)"},
+    named_lack{family::supervisor_replaced, "a standby for the supervisor (fork)"},
+    named_lack{family::threads_counted, "a look for other threads of the program (/proc/self)"},
 };
 
 std::vector<std::string> names_of(std::uint32_t lacks) {
@@ -43,8 +43,8 @@ std::vector<std::string> names_of(std::uint32_t lacks) {
 
 }  // namespace
 
-outcome::outcome(const board::board& on, const plan::partition& chunks)
-    : board_(on), chunks_(chunks), units_(chunks) {
+outcome::outcome(const board::board& on, const family::roster& who, const plan::partition& chunks)
+    : board_(on), roster_(who), chunks_(chunks), units_(chunks) {
   complete_ = on.settled() == chunks.chunks() && on.failures().empty();
   if (complete_) return;
   find_committed();
@@ -171,10 +171,10 @@ void outcome::merge(const std::vector<detail::reduction>& reductions,
 report outcome::report_on(std::size_t map, seconds elapsed, unsigned workers) const {
   run_counts counts{
       .map = map, .chunks = chunks_.chunks(), .grain = chunks_.grain(), .workers = workers};
-  counts.without = names_of(board_.lacks());
-  counts.takeovers = board_.takeovers().load(std::memory_order_relaxed);
+  counts.without = names_of(roster_.lacks());
+  counts.takeovers = roster_.takeovers().load(std::memory_order_relaxed);
   counts.failures_lost = board_.failures_lost();
-  counts.output_lost = board_.output_lost().load(std::memory_order_relaxed);
+  counts.output_lost = roster_.output_lost().load(std::memory_order_relaxed);
   for (unsigned slot = 0; slot < board_.size().slots; ++slot) {
     counts.deaths += board_.at(slot).deaths.load(std::memory_order_relaxed);
     counts.replacements += board_.at(slot).replacements.load(std::memory_order_relaxed);
@@ -190,7 +190,7 @@ report outcome::report_on(std::size_t map, seconds elapsed, unsigned workers) co
 // Of a run whose processes all died together, whatever ran then may be to blame.
 std::string outcome::trouble() const {
   constexpr unsigned most_named = 8;
-  std::string text = board_.trouble();
+  std::string text = roster_.trouble();
   unsigned running = 0;
   for (unsigned slot = 0; slot < board_.size().slots && !text.empty(); ++slot) {
     const std::uint64_t entry = board_.at(slot).running.load(std::memory_order_acquire);

@@ -8,6 +8,7 @@
 #include <vector>
 
 #include "board/board.hpp"
+#include "family/roster.hpp"
 #include "mapping/chunk_runner.hpp"
 #include "mapping/units.hpp"
 #include "os/anonymous.hpp"
@@ -20,7 +21,7 @@ namespace shard::mapping {
 // Requires: no process of the run is left.
 class outcome {
  public:
-  outcome(const board::board& on, const plan::partition& chunks);
+  outcome(const board::board& on, const family::roster& who, const plan::partition& chunks);
 
   bool complete() const noexcept { return complete_; }
 
@@ -54,6 +55,7 @@ class outcome {
   std::string trouble() const;
 
   const board::board& board_;
+  const family::roster& roster_;
   const plan::partition& chunks_;
   units units_;
   bool complete_ = false;

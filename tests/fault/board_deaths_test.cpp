@@ -153,9 +153,9 @@ void BoardDeaths::judge(const ledger& on, unsigned slot) {
   const verdict before = on.verdict_on(chunk);
   const std::uint64_t covered = b.covered(slot);
   const bool at_fault = on.died_at()[slot].load() != 0;
-  const bool blamed =
-      shard::board::judge(b, slot, at_fault ? failure_kind::signal : failure_kind::killed, 9, 0,
-                          "killed", on.what().policy.allowed);
+  const bool blamed = shard::board::judge(
+      b, slot, {at_fault ? failure_kind::signal : failure_kind::killed, 9, 0, "killed"},
+      on.what().policy.allowed);
   EXPECT_TRUE(blamed || inside == 0);
   EXPECT_TRUE(!blamed || inside == 0 || chunk == inside - 1);
   EXPECT_TRUE(!blamed || running > covered) << "a committed chunk is blamed";
@@ -390,7 +390,7 @@ class recovery_beside_a_live_owner {
   // Slot 1 is at work, and stopped right now: mends slot 0 once, after so many steps.
   void look() {
     if (countdown_-- != 0) return;
-    shard::board::judge(on_.board(), 0, failure_kind::killed, 9, 0, "killed",
+    shard::board::judge(on_.board(), 0, {failure_kind::killed, 9, 0, "killed"},
                         on_.what().policy.allowed);
     on_.inside()[0].store(0);
     const image before = copy(on_);

@@ -22,8 +22,8 @@
 #include <string_view>
 #include <vector>
 
-#include "board/board.hpp"
 #include "family/relay.hpp"
+#include "family/roster.hpp"
 #include "os/anonymous.hpp"
 #include "os/process.hpp"
 #include "process/leftovers.hpp"
@@ -397,7 +397,6 @@ TEST_F(Output, OfALineWithoutEndHoldsUpNoOtherWorker) {
 
 class Relay : public shard_test::leaves_nothing {
  protected:
-  static constexpr shard::board::dimensions size{1, 3, 0, 0};
   static constexpr std::chrono::milliseconds never = std::chrono::hours(1);
 
   void print(const shard::family::worker_streams& to, std::string_view text) {
@@ -429,15 +428,16 @@ class Relay : public shard_test::leaves_nothing {
     }
   }
 
-  shard::os::anonymous_memory memory_{shard::board::board::size_bytes(size),
+  static constexpr unsigned members = 3;
+  shard::os::anonymous_memory memory_{shard::family::roster::size_bytes(members),
                                       shard::os::sharing::none};
-  shard::board::board board_{memory_.base(), size};
+  shard::family::roster roster_{memory_.base(), members};
 };
 
 TEST_F(Relay, LetsOthersWaitWhileALongLineIsNotFinished) {
   printed output(STDOUT_FILENO);
   {
-    shard::family::relay both(board_, false);
+    shard::family::relay both(roster_, false);
     const auto one = both.open(0);
     const auto other = both.open(1);
     begin_long_line(both, one, 10);
@@ -457,7 +457,7 @@ TEST_F(Relay, LetsOthersWaitWhileALongLineIsNotFinished) {
 TEST_F(Relay, LetsOthersGoOnInTheMiddleOfALineThatStaysOpen) {
   printed output(STDOUT_FILENO);
   {
-    shard::family::relay both(board_, false, {.with_an_open_line = std::chrono::milliseconds(50)});
+    shard::family::relay both(roster_, false, {.with_an_open_line = std::chrono::milliseconds(50)});
     const auto one = both.open(0);
     const auto other = both.open(1);
     begin_long_line(both, one, 4);
@@ -479,7 +479,7 @@ TEST_F(Relay, LetsOthersGoOnInTheMiddleOfALineThatStaysOpen) {
 TEST_F(Relay, WaitsForOneOpenLineOnly) {
   printed output(STDOUT_FILENO);
   {
-    shard::family::relay all(board_, false,
+    shard::family::relay all(roster_, false,
                              {.with_a_line = std::chrono::milliseconds(20),
                               .with_an_open_line = std::chrono::milliseconds(300)});
     const std::array<shard::family::worker_streams, 3> streams{all.open(0), all.open(1),
@@ -507,7 +507,7 @@ TEST_F(Relay, WaitsForOneOpenLineOnly) {
 TEST_F(Relay, PassesOnTheOpenLineOfAWorkerThatDies) {
   printed output(STDOUT_FILENO);
   {
-    shard::family::relay both(board_, true, {.with_a_line = never, .with_an_open_line = never});
+    shard::family::relay both(roster_, true, {.with_a_line = never, .with_an_open_line = never});
     const auto other = both.open(1);
     {
       const auto one = both.open(0);
@@ -541,7 +541,7 @@ TEST_F(Relay, PutsAPrefixOnlyWhereALineBegins) {
     printed output(STDOUT_FILENO);
     {
       const std::chrono::milliseconds none{0};
-      shard::family::relay both(board_, true, {.with_a_line = none, .with_an_open_line = none});
+      shard::family::relay both(roster_, true, {.with_a_line = none, .with_an_open_line = none});
       const std::array<shard::family::worker_streams, 2> streams{both.open(0), both.open(1)};
       for (const auto& [worker, text] : pieces) {
         print(streams[worker], text);
@@ -594,7 +594,7 @@ TEST_F(Relay, PassesOnExactlyWhatEachWorkerWroteInItsOrder) {
     printed output(STDOUT_FILENO);
     std::array<std::string, 3> written;
     {
-      shard::family::relay all(board_, false,
+      shard::family::relay all(roster_, false,
                                {.with_a_line = either(soon), .with_an_open_line = either(soon)});
       std::array<shard::family::worker_streams, 3> streams{all.open(0), all.open(1), all.open(2)};
       for (int step = 0; step < 200; ++step) {
@@ -630,7 +630,8 @@ TEST_F(Relay, KeepsLinesWholeThatEndInTime) {
     {
       const std::chrono::milliseconds none{0};
       shard::family::relay all(
-          board_, false, {.with_a_line = seed % 2 == 0 ? none : never, .with_an_open_line = never});
+          roster_, false,
+          {.with_a_line = seed % 2 == 0 ? none : never, .with_an_open_line = never});
       const std::array<shard::family::worker_streams, 3> streams{all.open(0), all.open(1),
                                                                  all.open(2)};
       std::array<std::string, 3> left;
@@ -659,7 +660,7 @@ TEST_F(Relay, GivesUpOnAStreamThatTakesNothingAndComesBackToIt) {
   std::size_t lost = 0;
   std::string found;
   {
-    shard::family::relay both(board_, false, {.with_readers = std::chrono::milliseconds(20)});
+    shard::family::relay both(roster_, false, {.with_readers = std::chrono::milliseconds(20)});
     const auto one = both.open(0);
     const std::string line = std::string(999, 'x') + "\n";
     for (int k = 0; k < 200; ++k) {  // 200 kB, of which the pipe takes 64 KiB
@@ -670,12 +671,12 @@ TEST_F(Relay, GivesUpOnAStreamThatTakesNothingAndComesBackToIt) {
       turn(both);
       return !both.holds_any();
     }));
-    lost = board_.output_lost();
+    lost = roster_.output_lost();
     EXPECT_GT(lost, 0u);
     print(one, line);  // at once, without waiting again
     turn(both);
     EXPECT_FALSE(both.holds_any());
-    EXPECT_EQ(board_.output_lost(), lost + 1000);
+    EXPECT_EQ(roster_.output_lost(), lost + 1000);
     lost += 1000;
 
     std::array<char, 65536> room{};
@@ -686,7 +687,7 @@ TEST_F(Relay, GivesUpOnAStreamThatTakesNothingAndComesBackToIt) {
     both.close(0);
   }
   found += output.rest();
-  EXPECT_EQ(board_.output_lost(), lost);
+  EXPECT_EQ(roster_.output_lost(), lost);
   EXPECT_TRUE(found.ends_with("again\n"));
   EXPECT_EQ(found.size() + lost, 201u * 1000 + 6);
 }

@@ -55,7 +55,6 @@ TEST(Board, HasRoomForEveryPartAndNoneOverlap) {
       if (bytes != 0) parts.emplace_back(first, bytes);
     };
     take(&on.cursor(), 8);
-    take(on.trouble(), board::trouble_bytes);
     for (unsigned slot = 0; slot < of.slots; ++slot) {
       take(&on.at(slot), sizeof(shard::board::slot));
       take(on.log(slot), of.chunks * 8);
@@ -88,7 +87,6 @@ TEST(Board, OfZerosIsARunThatHasNotBegun) {
   EXPECT_EQ(b.settled(), 0u);
   EXPECT_EQ(b.controls(), 0u);
   EXPECT_TRUE(b.failures().empty());
-  EXPECT_STREQ(b.trouble(), "");
 }
 
 TEST(Board, RaisesAndLowersControlsOneByOne) {

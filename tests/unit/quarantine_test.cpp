@@ -254,7 +254,7 @@ void die(const ledger& on, failure_kind kind) {
     if (on.board().at(0).length.load() == 0) gone->claim();
   }
   at.running.store(on.board().covered(0) + 1);
-  EXPECT_TRUE(shard::board::judge(on.board(), 0, kind, 11, 0, "dead", on.what().policy.allowed));
+  EXPECT_TRUE(shard::board::judge(on.board(), 0, {kind, 11, 0, "dead"}, on.what().policy.allowed));
 }
 
 TEST(Quarantine, IsNotNarrowedByAKillFromOutside) {

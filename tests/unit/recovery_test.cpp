@@ -47,7 +47,7 @@ TEST(Judge, BlamesTheChunkThatWasInProgress) {
   const ledger on({.chunks = 3, .slots = 2});
   on.board().cursor().store(1);
   die_in_kernel(on, 1);
-  EXPECT_TRUE(judge(on.board(), 1, failure_kind::signal, 11, 0, "signal 11 (SIGSEGV)", {}));
+  EXPECT_TRUE(judge(on.board(), 1, {failure_kind::signal, 11, 0, "signal 11 (SIGSEGV)"}, {}));
   EXPECT_EQ(on.verdict_on(1).crashes, 1u);
   EXPECT_FALSE(on.condemned(1));
   EXPECT_EQ(on.board().at(1).running.load(), 0u);
@@ -67,7 +67,7 @@ TEST(Judge, BlamesNobodyForADeathOutsideOfAKernel) {
   gone->resume();
   gone->claim();
   gone->run();
-  EXPECT_FALSE(judge(on.board(), 0, failure_kind::killed, 9, 0, "killed", {}));
+  EXPECT_FALSE(judge(on.board(), 0, {failure_kind::killed, 9, 0, "killed"}, {}));
   EXPECT_EQ(on.verdict_on(0).attempts(), 0u);
   EXPECT_EQ(on.board().failures()[0].facts.chunk, shard::board::no_chunk);
   EXPECT_EQ(on.board().at(0).deaths.load(), 1u);
@@ -76,7 +76,7 @@ TEST(Judge, BlamesNobodyForADeathOutsideOfAKernel) {
 TEST(Judge, QuarantinesBeyondTheBudget) {
   const ledger on({.chunks = 3});
   die_in_kernel(on, 0);
-  judge(on.board(), 0, failure_kind::exit, 0, 3, "exit(3)",
+  judge(on.board(), 0, {failure_kind::exit, 0, 3, "exit(3)"},
         {.errors = 0, .crashes = 0, .kills = 9});
   EXPECT_EQ(on.verdict_on(0).state, shard::board::standing::quarantined);
   EXPECT_EQ(on.board().controls(), 0u) << "nothing is lost yet";
@@ -86,8 +86,8 @@ TEST(Judge, QuarantinesBeyondTheBudget) {
 TEST(Judge, LeavesTheNextOwnerWithACleanSheet) {
   const ledger on({.chunks = 3});
   die_in_kernel(on, 0);
-  EXPECT_TRUE(judge(on.board(), 0, failure_kind::killed, 9, 0, "", {}));
-  EXPECT_FALSE(judge(on.board(), 0, failure_kind::killed, 9, 0, "", {}));
+  EXPECT_TRUE(judge(on.board(), 0, {failure_kind::killed, 9, 0, ""}, {}));
+  EXPECT_FALSE(judge(on.board(), 0, {failure_kind::killed, 9, 0, ""}, {}));
   EXPECT_EQ(on.verdict_on(0).kills, 1u);
 }
 
@@ -95,7 +95,7 @@ TEST(Acquit, ForgetsWhatWasInProgress) {
   const ledger on({.chunks = 3});
   die_in_kernel(on, 0);
   acquit(on.board(), 0);
-  EXPECT_FALSE(judge(on.board(), 0, failure_kind::killed, 9, 0, "", {}));
+  EXPECT_FALSE(judge(on.board(), 0, {failure_kind::killed, 9, 0, ""}, {}));
   EXPECT_EQ(on.verdict_on(0).attempts(), 0u);
 }
 

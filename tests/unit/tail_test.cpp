@@ -1,4 +1,4 @@
-#include "board/tail.hpp"
+#include "family/tail.hpp"
 
 #include <gtest/gtest.h>
 #include <rapidcheck/gtest.h>
@@ -9,7 +9,7 @@
 
 namespace {
 
-using shard::board::tail;
+using shard::family::tail;
 
 std::string kept(const tail& of) {
   std::string room(tail::capacity, '?');

@@ -1,8 +1,8 @@
-#include "board/tail.hpp"
+#include "family/tail.hpp"
 
 #include <algorithm>
 
-namespace shard::board {
+namespace shard::family {
 
 void tail::clear() noexcept {
   length_.store(0, std::memory_order_relaxed);
@@ -32,4 +32,4 @@ std::size_t tail::copy(std::span<char> out) const noexcept {
   return static_cast<std::size_t>(std::copy(first_end + 1, all.end(), all.begin()) - all.begin());
 }
 
-}  // namespace shard::board
+}  // namespace shard::family

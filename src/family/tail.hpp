@@ -8,7 +8,7 @@
 #include <span>
 #include <string_view>
 
-namespace shard::board {
+namespace shard::family {
 
 // One process, the supervisor, writes; others read at any time. Zeros are its initial state.
 class tail {
@@ -34,4 +34,4 @@ class tail {
   std::atomic<char> text_[capacity];
 };
 
-}  // namespace shard::board
+}  // namespace shard::family

@@ -1,0 +1,98 @@
+// Who is who in a family: the processes, what they died of, and what they printed last.
+//
+// It lies in shared memory beside the board, which knows chunks and no processes. Zeros are its
+// initial state. It lives as long as the family, a board as long as a run. A member has the number
+// of its slot on the board.
+#pragma once
+
+#include <atomic>
+#include <chrono>
+#include <cstddef>
+#include <cstdint>
+
+#include "family/tail.hpp"
+#include "os/stack_record.hpp"
+#include "os/usage.hpp"
+
+namespace shard::family {
+
+// What a dying worker can still say, from a signal or exit handler. Complete when `spoken`, but for
+// the stack, which has the frames that were found until then.
+struct last_words {
+  std::atomic<std::uint32_t> spoken;
+  std::int32_t signal;  // 0: it called exit()
+  std::int32_t exit_status;
+  std::chrono::nanoseconds when;  // by the steady clock
+  os::stack_record stack;
+  char what[376];
+};
+
+// The worker of a slot, and what the last one has left. A member outlives its process.
+struct alignas(64) member {
+  std::atomic<std::int32_t> pid;         // 0: nobody works here
+  std::atomic<std::uint32_t> preparing;  // 1: the worker makes its worker_state
+  last_words words;
+  tail errors;  // what the worker writes to stderr
+};
+
+// What the system, most likely a sandbox, keeps a family from doing. Results are as promised all
+// the same, and the report names each. Bits of a word.
+enum lack : std::uint32_t {
+  dump_protection = 1,     // buffers left out of core dumps
+  child_protection = 2,    // outputs kept from processes that a kernel forks
+  orphans_end = 4,         // processes that a kernel leaves behind ended
+  overflows_told = 8,      // a stack overflow's place told
+  output_passed_on = 16,   // what workers print read, passed on by lines, and kept for the report
+  usage_told = 32,         // what a worker has used told with its exceptions
+  memory_limit_held = 64,  // the limit on a worker's memory
+  workers_go_first = 128,  // workers killed before others for want of memory
+  supervisor_replaced = 256,  // a supervisor that dies replaced
+  threads_counted = 512       // a caller with other threads refused
+};
+
+class roster {
+ public:
+  static std::size_t size_bytes(unsigned members) noexcept;
+
+  // A view of zeroed or already used shared memory of size_bytes(), aligned to 64 bytes.
+  roster(std::byte* memory, unsigned members) noexcept;
+
+  unsigned size() const noexcept { return size_; }
+  member& at(unsigned slot) const noexcept { return members_[slot]; }
+
+  // Notes that the family goes without this, from now on. Any process may.
+  void go_without(lack what) const noexcept {
+    if ((lacks() & what) == 0) shared_->lacks.fetch_or(what, std::memory_order_relaxed);
+  }
+  std::uint32_t lacks() const noexcept { return shared_->lacks.load(std::memory_order_relaxed); }
+
+  // How often a standby has become the supervisor.
+  std::atomic<std::uint32_t>& takeovers() const noexcept { return shared_->takeovers; }
+  // The process that supervises after so many takeovers, and that waits to do so; 0: none yet.
+  std::atomic<std::int32_t>& leader(unsigned takeover) const noexcept {
+    return shared_->leaders[takeover];
+  }
+  static constexpr unsigned leader_capacity = 128;
+
+  // Bytes that workers printed and that could not be passed on.
+  std::atomic<std::uint64_t>& output_lost() const noexcept { return shared_->output_lost; }
+
+  // Why a run ended early; NUL-terminated.
+  char* trouble() const noexcept { return shared_->trouble; }
+  static constexpr std::size_t trouble_bytes = 512;
+
+ private:
+  struct alignas(64) shared_part {
+    std::atomic<std::uint32_t> takeovers;
+    std::atomic<std::uint32_t> lacks;
+    std::atomic<std::uint64_t> output_lost;
+    std::atomic<std::int32_t> leaders[leader_capacity];
+    char trouble[trouble_bytes];
+  };
+
+  unsigned size_;
+  shared_part* shared_;
+  member* members_;
+};
+
+}  // namespace shard::family
