@@ -89,11 +89,12 @@ class ledger {
     worker(const ledger& of, unsigned slot)
         : memory_((shard::board::owner::memory_bytes(of.size_) + 7) / 8),
           owner_(of.board_, slot, of.task_of(slot), of.what_.policy,
-                 reinterpret_cast<std::byte*>(memory_.data())) {}
+                 reinterpret_cast<std::byte*>(memory_.data()), here_) {}
     shard::board::owner* operator->() { return &owner_; }
 
    private:
     std::vector<std::uint64_t> memory_;
+    shard::board::plain_workplace here_;
     shard::board::owner owner_;
   };
 

@@ -63,14 +63,15 @@ std::size_t owner::memory_bytes(const dimensions& of) noexcept {
   return partial_offset(of) + of.partial_bytes;
 }
 
-owner::owner(const board& on, unsigned slot, const task& what, const policy& how,
-             std::byte* memory) noexcept
+owner::owner(const board& on, unsigned slot, const task& what, const policy& how, std::byte* memory,
+             workplace& where) noexcept
     : board_(on),
       slot_(on.at(slot)),
       log_(on.log(slot)),
       index_(slot),
       task_(what),
       policy_(how),
+      workplace_(where),
       accumulators_(memory),
       partial_(memory + partial_offset(on.size())) {}
 
@@ -79,9 +80,8 @@ void owner::work() {
   for (;;) {
     const std::uint64_t before = next_;
     run();
-    // Not before it has done something: the next one would be as tired at once.
-    const bool may_leave = policy_.tired != nullptr && next_ != before && next_ == length();
-    if (may_leave && policy_.tired()) {
+    // Not before it has done something: the next one would want the same at once.
+    if (next_ != before && next_ == length() && workplace_.wants_a_change()) {
       publish();
       return leave(leaving::for_another);
     }
@@ -455,7 +455,7 @@ void owner::failed(const piece& what, const char* error) {
   if (board_.has_room()) {
     const std::chrono::nanoseconds end = clock::now().time_since_epoch();
     facts.elapsed = end - slot_.began.load(std::memory_order_relaxed);
-    if (policy_.testify != nullptr) policy_.testify(policy_.witness, facts, left);
+    workplace_.testify(facts, left);
   }
   board_.record(facts, error, left);
   board_.verdict_on(what.chunk).store(judged, std::memory_order_release);

@@ -68,20 +68,35 @@ struct policy {
   std::size_t little_to_copy_bytes = 0;  // accumulators up to this are published after every chunk
   bool timed = false;                    // each chunk's start is told to the supervisor
   bool keeps_times = false;              // and how long it took: their median is asked for
-  bool (*tired)() = nullptr;  // asked now and then: whether another process should take over
-
-  // Called when a kernel threw and that is to be recorded: adds what is known of the process.
-  void (*testify)(const void* witness, failure_facts& to, evidence& left) noexcept = nullptr;
-  const void* witness = nullptr;
 };
+
+// What an owner asks of the thread, or process, that it works in.
+class workplace {
+ public:
+  // Between chunks, now and then. True: another process should take over.
+  virtual bool wants_a_change() { return false; }
+
+  // A kernel threw, and that is to be recorded: adds what is known of the process. What `left`
+  // points to must stay until the next call.
+  virtual void testify(failure_facts&, evidence&) noexcept {}
+
+ protected:
+  workplace() = default;
+  workplace(const workplace&) = default;
+  workplace& operator=(const workplace&) = default;
+  ~workplace() = default;
+};
+
+// One that asks for nothing and knows nothing.
+class plain_workplace final : public workplace {};
 
 class owner {
  public:
   // Private memory of an owner: zeroed, 64-byte aligned.
   static std::size_t memory_bytes(const dimensions& of) noexcept;
 
-  owner(const board& on, unsigned slot, const task& what, const policy& how,
-        std::byte* memory) noexcept;
+  owner(const board& on, unsigned slot, const task& what, const policy& how, std::byte* memory,
+        workplace& where) noexcept;
 
   // Does all that there is for this slot to do: redoes what its last owner left uncommitted, then
   // claims until nothing is left or the run is stopped.
@@ -140,6 +155,7 @@ class owner {
   unsigned index_;
   task task_;
   policy policy_;
+  workplace& workplace_;
   std::byte* accumulators_;
   std::byte* partial_;  // of the entry in quarantine
 

@@ -1,5 +1,6 @@
 #include "family/crew.hpp"
 
+#include "os/anonymous.hpp"
 #include "os/process.hpp"
 #include "os/usage.hpp"
 
@@ -10,6 +11,13 @@ void add_own_facts(board::failure_facts& to, const roster& family) noexcept {
   const auto used = os::own_usage();
   if (!used) family.go_without(usage_told);
   to.used = used.value_or(os::usage{});
+}
+
+void work_at(const crew& all, unsigned slot, const board::task& what, const board::policy& how,
+             board::workplace& where) {
+  const os::anonymous_memory memory(board::owner::memory_bytes(all.board.size()),
+                                    os::sharing::none);
+  board::owner(all.board, slot, what, how, memory.base(), where).work();
 }
 
 unsigned heed_signals(const crew& all) noexcept {

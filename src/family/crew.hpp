@@ -54,6 +54,10 @@ struct crew {
 // What a failure's record says of the process it was in: this one.
 void add_own_facts(board::failure_facts& to, const roster& family) noexcept;
 
+// Does all that there is to do at one slot. `what` is what the worker has entered with.
+void work_at(const crew& all, unsigned slot, const board::task& what, const board::policy& how,
+             board::workplace& where);
+
 // Stops the run if a signal has asked for that; how many have. For whoever waits for the run, at
 // every turn.
 unsigned heed_signals(const crew& all) noexcept;

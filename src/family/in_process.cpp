@@ -3,6 +3,7 @@
 #include <oneapi/tbb/global_control.h>
 #include <oneapi/tbb/task_arena.h>
 
+#include <chrono>
 #include <condition_variable>
 #include <exception>
 #include <memory>
@@ -12,7 +13,6 @@
 #include <system_error>
 #include <utility>
 
-#include "os/anonymous.hpp"
 #include "os/calls.hpp"
 #include "os/sandbox.hpp"
 #include "os/thread_stack.hpp"
@@ -21,14 +21,44 @@
 namespace shard::family {
 namespace {
 
-board::policy policy_here(const crew& all) {
-  board::policy policy = all.policy;
-  policy.park = false;
-  policy.testify = [](const void* family, board::failure_facts& to, board::evidence&) noexcept {
-    add_own_facts(to, *static_cast<const roster*>(family));
-  };
-  policy.witness = &all.roster;
-  return policy;
+// A thread, which nobody replaces, and who waits for its run in another one.
+class in_a_thread : public board::workplace {
+ public:
+  explicit in_a_thread(const crew& all) noexcept : all_(all) {}
+
+  void testify(board::failure_facts& to, board::evidence&) noexcept override {
+    add_own_facts(to, all_.roster);
+  }
+
+ protected:
+  const crew& all_;
+};
+
+// The caller's thread, which does all by itself.
+class in_the_caller final : public in_a_thread {
+ public:
+  in_the_caller(const crew& all, const on_tick& report_progress) noexcept
+      : in_a_thread(all), report_progress_(report_progress) {}
+
+  bool wants_a_change() override {
+    heed_signals(all_);
+    if (report_progress_ && std::chrono::steady_clock::now() >= due_) {
+      report_progress_();
+      due_ += tick;
+    }
+    return false;
+  }
+
+ private:
+  const on_tick& report_progress_;
+  std::chrono::steady_clock::time_point due_ = std::chrono::steady_clock::now() + tick;
+};
+
+void own(const crew& all, unsigned slot, board::workplace& where) {
+  const std::shared_ptr<const board::task> task = all.enter(memory::data_here(all.grants));
+  board::policy how = all.policy;
+  how.park = false;
+  work_at(all, slot, *task, how, where);
 }
 
 // Counts the owners that still work, and keeps the first exception that one ended with.
@@ -67,29 +97,11 @@ class finish_line {
   std::exception_ptr failure_;
 };
 
-void own(const crew& all, unsigned slot) {
-  const std::shared_ptr<const board::task> task = all.enter(memory::data_here(all.grants));
-  const os::anonymous_memory memory(board::owner::memory_bytes(all.board.size()),
-                                    os::sharing::none);
-  board::owner(all.board, slot, *task, policy_here(all), memory.base()).work();
-}
-
 }  // namespace
 
 void run_serial(const crew& all, const on_tick& report_progress) {
-  const std::shared_ptr<const board::task> task = all.enter(memory::data_here(all.grants));
-  const os::anonymous_memory memory(board::owner::memory_bytes(all.board.size()),
-                                    os::sharing::none);
-  board::owner worker(all.board, 0, *task, policy_here(all), memory.base());
-  auto due = std::chrono::steady_clock::now() + tick;
-  worker.resume();
-  while (heed_signals(all), worker.claim()) {
-    worker.run();
-    if (!report_progress || std::chrono::steady_clock::now() < due) continue;
-    report_progress();
-    due += tick;
-  }
-  worker.publish();
+  in_the_caller here(all, report_progress);
+  own(all, 0, here);
 }
 
 // oneTBB waits for ever for a thread that can't be started.
@@ -125,7 +137,8 @@ void run_on_threads(const crew& all, const on_tick& report_progress) {
         arena.enqueue([&, slot = started] {
           std::exception_ptr failure;
           try {
-            own(all, slot);
+            in_a_thread here(all);
+            own(all, slot, here);
           } catch (...) {
             failure = std::current_exception();
             all.board.raise(board::stopping);

@@ -189,14 +189,6 @@ void wait_to_be_read() {
   }
 }
 
-// What a failure of the kernel's is recorded with.
-void testify(const void*, board::failure_facts& to, board::evidence& left) noexcept {
-  static std::array<char, tail::capacity> errors;
-  add_own_facts(to, *context.family);
-  if (context.errors_pipe >= 0) wait_to_be_read();
-  left.errors = {errors.data(), context.errors->copy(errors)};
-}
-
 void print_to(const worker_streams& pipes, const roster& family) {
   if (!pipes.output) return;
   const bool printed = os::become(os::standard_stream::output, pipes.output);
@@ -256,7 +248,7 @@ std::vector<std::byte*> open_own_doors(const crew& all, std::vector<os::mapping>
 
 std::size_t private_limit_bytes = 0;
 
-// Asked between chunks. A glance is cheap, and tells by how much the memory can have grown since it
+// A glance is cheap, and tells by how much the memory can have grown since it
 // was measured; measuring takes milliseconds for each GiB. New memory is measured when it may be
 // too much, so that the next chunk begins with no more than the limit; what overwrites inherited
 // memory is measured as often as that costs 1%. Glances cost 1%, too: one in some 0.3 ms.
@@ -287,11 +279,23 @@ bool takes_too_much() {
   return measured > private_limit_bytes;
 }
 
-// Asked between chunks.
-bool takes_a_break() {
-  os::flush_unfinished_output();
-  return private_limit_bytes != 0 && takes_too_much();
-}
+// A worker process.
+class in_a_process final : public board::workplace {
+ public:
+  bool wants_a_change() override {
+    os::flush_unfinished_output();
+    return private_limit_bytes != 0 && takes_too_much();
+  }
+
+  void testify(board::failure_facts& to, board::evidence& left) noexcept override {
+    add_own_facts(to, *context.family);
+    if (context.errors_pipe >= 0) wait_to_be_read();
+    left.errors = {errors_.data(), context.errors->copy(errors_)};
+  }
+
+ private:
+  std::array<char, tail::capacity> errors_;
+};
 
 void work(const worker_start& start) {
   const crew& all = start.all;
@@ -311,13 +315,9 @@ void work(const worker_start& start) {
   preparing.store(all.has_state ? 1 : 0, std::memory_order_relaxed);
   std::shared_ptr<const board::task> task = all.enter(std::move(data));
   preparing.store(0, std::memory_order_relaxed);
-  const os::anonymous_memory memory(board::owner::memory_bytes(all.board.size()),
-                                    os::sharing::none);
-  board::policy policy = all.policy;
   private_limit_bytes = all.worker_limits.memory_bytes;
-  policy.tired = takes_a_break;
-  policy.testify = testify;
-  board::owner(all.board, start.slot, *task, policy, memory.base()).work();
+  in_a_process here;
+  work_at(all, start.slot, *task, all.policy, here);
   task.reset();  // before the flush: what it has made may print in its end
   flush_output();
 }
