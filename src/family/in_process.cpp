@@ -1,22 +1,14 @@
 #include "family/in_process.hpp"
 
-#include <oneapi/tbb/global_control.h>
-#include <oneapi/tbb/task_arena.h>
-
 #include <chrono>
 #include <condition_variable>
 #include <exception>
 #include <memory>
 #include <mutex>
-#include <string>
-#include <string_view>
-#include <system_error>
+#include <optional>
 #include <utility>
 
-#include "os/calls.hpp"
-#include "os/sandbox.hpp"
-#include "os/thread_stack.hpp"
-#include "shard/error.hpp"
+#include "family/kept_threads.hpp"
 
 namespace shard::family {
 namespace {
@@ -104,60 +96,41 @@ void run_serial(const crew& all, const on_tick& report_progress) {
   own(all, 0, here);
 }
 
-// oneTBB waits for ever for a thread that can't be started.
-void require_threads() {
-  const auto denied = os::denied_for_threads();
-  if (!denied) return;
-  const std::error_code why(denied->error, std::generic_category());
-  const std::string_view remedy = os::remedy_for(denied->error);
-  throw error(why, "cannot map on threads: found '" + why.message() + "' from " + denied->name +
-                       ", expected " +
-                       std::string(os::is_denial(denied->error) ? os::remedy_for_denial
-                                   : remedy.empty() ? "room for more threads (ulimit -u)"
-                                                    : remedy) +
-                       "; or set SHARD_EXECUTOR=serial");
-}
-
+// Where nobody has to be heard meanwhile, the caller works, too: no thread is woken for its part.
 void run_on_threads(const crew& all, const on_tick& report_progress) {
-  require_threads();
   const unsigned slots = all.board.size().slots;
-  // The run's threads are gone when it is over, unless the program uses oneTBB itself: a later map
-  // in processes can then fork. Such a program's threads have the stacks that it has given them.
-  oneapi::tbb::task_scheduler_handle threads{oneapi::tbb::attach{}};
-  finish_line line(slots);
-  {
-    const oneapi::tbb::global_control enough(oneapi::tbb::global_control::max_allowed_parallelism,
-                                             slots + 1);
-    const oneapi::tbb::global_control as_deep(oneapi::tbb::global_control::thread_stack_size,
-                                              os::own_stack_bytes());
-    oneapi::tbb::task_arena arena(static_cast<int>(slots), 0);
-    unsigned started = 0;
+  const unsigned others = !report_progress && !all.signals ? slots - 1 : slots;
+  const auto work = [&all](unsigned slot) noexcept -> std::exception_ptr {
     try {
-      for (; started < slots; ++started) {
-        arena.enqueue([&, slot = started] {
-          std::exception_ptr failure;
-          try {
-            in_a_thread here(all);
-            own(all, slot, here);
-          } catch (...) {
-            failure = std::current_exception();
-            all.board.raise(board::stopping);
-          }
-          line.arrive(failure);
-        });
-      }
-      while (!line.wait_a_tick()) {
-        heed_signals(all);
-        if (report_progress) report_progress();
-      }
+      in_a_thread where(all);
+      own(all, slot, where);
+      return nullptr;
     } catch (...) {
       all.board.raise(board::stopping);
-      for (; started < slots; ++started) line.arrive(nullptr);  // for those that never will
-      line.wait();
-      line.end_with(std::current_exception());
+      return std::current_exception();
     }
+  };
+  finish_line line(others);
+  std::optional<borrowed_arena> threads;
+  if (others != 0) threads.emplace(others);
+  unsigned started = 0;
+  try {
+    for (; started < others; ++started) {
+      (**threads).enqueue([&line, &work, slot = started] { line.arrive(work(slot)); });
+    }
+    if (others < slots) {
+      if (const std::exception_ptr mine = work(others)) std::rethrow_exception(mine);
+    }
+    while (!line.wait_a_tick()) {
+      heed_signals(all);
+      if (report_progress) report_progress();
+    }
+  } catch (...) {
+    all.board.raise(board::stopping);
+    for (; started < others; ++started) line.arrive(nullptr);  // for those that never will
+    line.wait();
+    line.end_with(std::current_exception());
   }
-  oneapi::tbb::finalize(threads, std::nothrow);
   line.rethrow();
 }
 

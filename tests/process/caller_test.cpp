@@ -23,6 +23,7 @@
 #include <cstddef>
 #include <cstring>
 #include <mutex>
+#include <numeric>
 #include <optional>
 #include <set>
 #include <stdexcept>
@@ -230,6 +231,44 @@ TEST_F(Caller, MapsInProcessesAfterItHasMappedInThreads) {
   shard::map({.workers = 3, .run_on = shard::executor::threads}, out,
              [](std::size_t) { return 1; });
   EXPECT_TRUE(maps_well());
+}
+
+// The threads of a map are kept for the next one. A child of the program does not have them.
+TEST_F(Caller, MapsOnThreadsInAChildAfterItHasMappedOnThreads) {
+  if (shard_test::thread_sanitizer) GTEST_SKIP() << "it can't follow threads of a child";
+  const auto map = [](unsigned workers) {
+    shard::buffer<int> out(100);
+    shard::map({.workers = workers, .grain = 1, .run_on = shard::executor::threads}, out,
+               [](std::size_t i) { return static_cast<int>(i); });
+    return out[99] == 99;
+  };
+  for (const unsigned workers : {3u, 1u, 2u, 4u}) {
+    ASSERT_TRUE(map(workers));
+    const pid_t child = fork();
+    if (child == 0) _exit(map(workers) && map(5) ? 0 : 1);
+    int status = -1;
+    ASSERT_EQ(waitpid(child, &status, 0), child);
+    EXPECT_EQ(status, 0);
+    EXPECT_TRUE(map(workers)) << "in the parent, after that";
+  }
+  EXPECT_TRUE(maps_well());
+}
+
+TEST_F(Caller, MapsOnThreadsFromSeveralThreadsAtOnce) {
+  std::vector<std::thread> callers;
+  std::atomic<int> right{0};
+  for (unsigned k = 0; k < 4; ++k) {
+    callers.emplace_back([&right, k] {
+      for (int round = 0; round < 20; ++round) {
+        shard::buffer<int> out(64);
+        shard::map({.workers = 1 + k, .grain = 1, .run_on = shard::executor::threads}, out,
+                   [](std::size_t i) { return static_cast<int>(i) + 1; });
+        right += std::accumulate(out.begin(), out.end(), 0) == 64 * 65 / 2 ? 1 : 0;
+      }
+    });
+  }
+  for (std::thread& one : callers) one.join();
+  EXPECT_EQ(right, 80);
 }
 
 // Each ends when its own work is done, and not with the other.
