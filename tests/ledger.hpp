@@ -34,10 +34,11 @@ struct errand {
   std::set<std::size_t> poison{};               // indices at which the kernel always throws
   std::set<std::size_t> deadly{};               // indices at which the worker always dies
   std::map<std::size_t, unsigned> accidents{};  // indices at which it dies so often, then no more
-  std::size_t longest = ~std::size_t{0};        // more indices than so at a time: it throws
-  std::function<bool()> outage{};               // asked at each call of the kernel: true, it throws
-  bool in_place = false;                        // also adds one to a cell for each index
-  std::size_t undo_chunks = 1;                  // whose cells the undo memory has room for
+  shard::board::failure_kind death = shard::board::failure_kind::signal;  // as what that is judged
+  std::size_t longest = ~std::size_t{0};  // more indices than so at a time: it throws
+  std::function<bool()> outage{};         // asked at each call of the kernel: true, it throws
+  bool in_place = false;                  // also adds one to a cell for each index
+  std::size_t undo_chunks = 1;            // whose cells the undo memory has room for
 };
 
 // The board of one run and, behind it in the same shared memory, the outputs.
@@ -112,8 +113,7 @@ class ledger {
 
   // Holds a worker's death in its kernel against what it ran.
   void mourn(unsigned slot) const {
-    shard::board::judge(board_, slot, {shard::board::failure_kind::signal, 11, 0, "died"},
-                        what_.policy.allowed);
+    shard::board::judge(board_, slot, {what_.death, 11, 0, "died"}, what_.policy.allowed);
     inside()[slot].store(0);
     died_at()[slot].store(0);
   }
@@ -349,11 +349,9 @@ class ledger {
       const shard::board::verdict judged = verdict_on(chunk);
       const bool failed = judged.errors > allowed.errors || judged.crashes > allowed.crashes ||
                           (judged.crashes != 0 && allowed.by_index);
-      const standing expected = judged.kills > allowed.kills ? standing::condemned
-                                : failed                     ? standing::quarantined
-                                                             : standing::good;
-      const bool threw_out = expected != standing::good || judged.errors == throws_of(chunk);
-      if (judged.state == expected && threw_out) continue;
+      const standing expected = failed ? standing::quarantined : standing::good;
+      const bool threw_out = failed || judged.errors == throws_of(chunk);
+      if (judged.state == expected && threw_out && judged.kills <= allowed.kills) continue;
       return "chunk " + std::to_string(chunk) +
              " has a wrong verdict: " + std::to_string(judged.errors) + " errors, " +
              std::to_string(judged.kills) + " kills, state " +

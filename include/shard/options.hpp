@@ -91,7 +91,8 @@ struct options {
 
   // How often a chunk is run again after SIGKILL ended its worker (default 100; at most 10000).
   // shard takes every SIGKILL that it did not send itself for a kill from outside, which says
-  // nothing about the kernel. SHARD_RETRIES_KILL
+  // nothing about the kernel. But a kernel may kill its own process. So each kill beyond these
+  // counts as a crash (`retries`). 0: every kill does. SHARD_RETRIES_KILL
   std::optional<unsigned> retries_kill = {};
 
   // What happens when an index is given up. true: shard still runs all other indices. false: the

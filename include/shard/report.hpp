@@ -46,8 +46,8 @@ struct failure {
   seconds system_time = {};       // the same, in the operating system
   std::size_t max_rss_bytes = 0;  // peak memory of the worker, with what it had inherited
 
-  // true: the kernel is not to blame. Either SIGKILL came from outside, or memory ran out while
-  // several workers ran.
+  // true: as far as shard can tell, the kernel is not to blame. Either SIGKILL came from outside,
+  // or memory ran out while several workers ran.
   bool from_outside = false;
 };
 

@@ -53,7 +53,7 @@ struct dimensions {
 struct budgets {
   unsigned errors = 0;
   unsigned crashes = 1;
-  unsigned kills = 100;
+  unsigned kills = 100;  // those beyond are crashes
   // false: a chunk that takes too long too often is condemned whole. Asks nothing of kernels by
   // index: an index that hangs is known from its first try alone.
   bool isolates_timeouts = false;
@@ -75,15 +75,15 @@ enum class failure_kind : std::uint32_t {
 };
 
 // How a chunk stands. In quarantine its units are told apart: those that fail are given up one by
-// one, and all others are kept (owner::quarantine). The rest of a condemned chunk is given up as a
-// whole; the rest of an untried one is lost too, but nobody says that it fails.
+// one, and all others are kept (owner::quarantine). A condemned chunk took too long too often, and
+// is given up as a whole; the rest of an untried one is lost too, but nobody says that it fails.
 enum class standing : std::uint16_t { good, quarantined, condemned, untried };
 
 // What is held against a chunk; one word, so that judging is one store. Written by the owner of the
 // chunk's log entry, or by the supervisor while there is none. Aligned to its size, or clang calls
 // libatomic for it.
 struct alignas(8) verdict {
-  std::uint16_t kills : 14 = 0;
+  std::uint16_t kills : 14 = 0;  // at most the budget
   standing state : 2 = standing::good;
   std::uint8_t crashes = 0;
   std::uint8_t errors = 0;

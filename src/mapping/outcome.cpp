@@ -97,15 +97,8 @@ void outcome::add_lost(std::size_t chunk) {
   }
   const board::verdict judged = board_.verdict_on(chunk).load(std::memory_order_relaxed);
   if (judged.state == board::standing::condemned && !committed_[chunk]) {
-    // The run ended before the rest of it was given up.
-    const auto walked = begun_.find(chunk);
-    const range rest{walked == begun_.end() ? 0 : walked->second.indices, chunks_[chunk].size()};
-    const auto inside = [&](const range& part) { return part.first >= rest.first; };
-    for (std::vector<range>* lost : {&found.failed, &found.all}) {
-      std::erase_if(*lost, inside);
-      if (!lost->empty()) lost->back().last = std::min(lost->back().last, rest.first);
-      append(*lost, rest);
-    }
+    // The run ended before all of it was given up.
+    found.failed = found.all = {{0, chunks_[chunk].size()}};
   }
   if (!found.all.empty()) lost_[chunk] = std::move(found);
 }
@@ -208,17 +201,12 @@ std::string outcome::trouble() const {
 // one of each unit that was given up alone; the last one of the rest, or of the run.
 std::size_t outcome::last_failures(std::size_t chunk) const {
   const board::verdict judged = board_.verdict_on(chunk).load(std::memory_order_relaxed);
+  if (judged.state == board::standing::condemned) return 1;  // as a whole
+  const bool untried = judged.state == board::standing::untried;
   const bool unfinished = !complete_ && !committed_[chunk] && judged.attempts() != 0;
   const auto lost = lost_.find(chunk);
-  std::size_t alone = lost == lost_.end() ? 0 : lost->second.failed_units;
-  if (judged.state == board::standing::condemned && alone != 0) {
-    // The rest was given up as a whole.
-    const range rest = lost->second.failed.back();
-    alone -= std::min(alone, (rest.size() + units_.size() - 1) / units_.size());
-  }
-  const bool whole =
-      judged.state == board::standing::condemned || judged.state == board::standing::untried;
-  return alone + (whole || unfinished ? 1 : 0);
+  const std::size_t alone = lost == lost_.end() ? 0 : lost->second.failed_units;
+  return alone + (untried || unfinished ? 1 : 0);
 }
 
 std::vector<range> outcome::failed_in(std::size_t chunk) const {

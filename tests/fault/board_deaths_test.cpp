@@ -153,14 +153,15 @@ void BoardDeaths::judge(const ledger& on, unsigned slot) {
   const verdict before = on.verdict_on(chunk);
   const std::uint64_t covered = b.covered(slot);
   const bool at_fault = on.died_at()[slot].load() != 0;
-  const bool blamed = shard::board::judge(
-      b, slot, {at_fault ? failure_kind::signal : failure_kind::killed, 9, 0, "killed"},
-      on.what().policy.allowed);
+  const failure_kind kind = at_fault ? on.what().death : failure_kind::killed;
+  const auto& allowed = on.what().policy.allowed;
+  const bool blamed = shard::board::judge(b, slot, {kind, 9, 0, "killed"}, allowed);
   EXPECT_TRUE(blamed || inside == 0);
   EXPECT_TRUE(!blamed || inside == 0 || chunk == inside - 1);
   EXPECT_TRUE(!blamed || running > covered) << "a committed chunk is blamed";
   EXPECT_EQ(on.verdict_on(chunk).attempts(), before.attempts() + (blamed ? 1 : 0));
-  EXPECT_EQ(on.verdict_on(chunk).kills, before.kills + (blamed && !at_fault ? 1 : 0));
+  const bool is_kill = kind == failure_kind::killed && before.kills < allowed.kills;
+  EXPECT_EQ(on.verdict_on(chunk).kills, before.kills + (blamed && is_kill ? 1 : 0));
   EXPECT_EQ(b.at(slot).running.load(), 0u) << "the next owner's death would be the chunk's, too";
   on.inside()[slot].store(0);
   on.died_at()[slot].store(0);
@@ -233,6 +234,15 @@ errand deadly(bool by_index) {
   return what;
 }
 
+// The same, and kills are crashes from the first on: two from outside cost no index.
+errand killing() {
+  errand what = deadly(true);
+  what.policy.allowed.crashes = 3;
+  what.policy.allowed.kills = 0;
+  what.death = failure_kind::killed;
+  return what;
+}
+
 // All indices succeed alone, and four of them together don't.
 errand too_long() {
   errand what = poisoned(false);
@@ -253,17 +263,9 @@ errand poisoned_in_place(bool by_index) {
 }
 
 std::vector<errand> all_errands() {
-  return {batches(),
-          slow_chunks(),
-          outputs_only(),
-          throwing(),
-          unforgiving(),
-          deadly(true),
-          deadly(false),
-          too_long(),
-          in_place(),
-          poisoned_in_place(true),
-          poisoned_in_place(false)};
+  return {batches(),     slow_chunks(), outputs_only(),          throwing(),
+          unforgiving(), deadly(true),  deadly(false),           killing(),
+          too_long(),    in_place(),    poisoned_in_place(true), poisoned_in_place(false)};
 }
 
 errand for_two(errand what) {

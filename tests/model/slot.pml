@@ -3,11 +3,11 @@
  *
  * The log is the chunks in their order, claimed one by one. Each index of a chunk has one cell of a buffer
  * that the kernel changes in place, and counts once in an accumulator and in the chunk's ordered partial.
- * Some indices are poisonous: the kernel dies of them, or throws. Besides, the owner and the supervisor
- * may die before each of their steps. One step is one store that somebody may see next.
+ * Some indices are poisonous: the kernel dies of them, kills its own process, or throws. Besides, the owner and
+ * the supervisor may die before each of their steps. One step is one store that somebody may see next.
  *
- * Switches that set sizes: CHUNKS WIDTH BUDGET KILLS KILL_BUDGET FLUKES UNDO POISONS SUPERVISOR_DEATHS
- * Switches that add something: THROWING STOPS RANGE
+ * Switches that set sizes: CHUNKS WIDTH BUDGET KILLS KILL_BUDGET FLUKES HANGS UNDO POISONS SUPERVISOR_DEATHS
+ * Switches that add something: THROWING KILLING STOPS RANGE
  * Every other name tested below with #ifdef is a planted mistake: see `run`. */
 
 #ifndef CHUNKS
@@ -26,10 +26,13 @@
 #define KILLS 1               /* deaths of owners that are no fault of their chunks */
 #endif
 #ifndef KILL_BUDGET
-#define KILL_BUDGET 9         /* of these, how many are forgiven a chunk */
+#define KILL_BUDGET 9         /* of these, how many are forgiven a chunk; those beyond are crashes */
 #endif
 #ifndef FLUKES
 #define FLUKES 0              /* crashes of kernels that were not at a poisonous index */
+#endif
+#ifndef HANGS
+#define HANGS 0               /* owners that take too long, once more than is borne: all that is left is lost */
 #endif
 #ifndef UNDO
 #define UNDO 2                /* chunks whose old values have room in the undo memory */
@@ -80,18 +83,19 @@ bool stopping;
 
 mtype = { live, dying, dead, left, gone };
 mtype life = live;
-mtype = { no_fault, killed, crashed, thrown };
+mtype = { no_fault, killed, crashed, thrown, hung };
 mtype cause = no_fault;
 bool supervisor_dying;
 bool finished;
 byte kills = KILLS;
 byte flukes = FLUKES;
+byte hangs = HANGS;
 byte supervisor_deaths = SUPERVISOR_DEATHS;
 
 /* ---- what the checks know and the protocol does not ------------------------------------------------ */
 
 short poison;                 /* a bit for each index */
-bool excused;                 /* innocent indices may be given up: luck, or no room, or too many kills */
+bool excused;                 /* innocent indices may be given up: luck, or a hang */
 
 hidden byte x;
 hidden byte chunk_of;
@@ -174,16 +178,38 @@ inline check_result() {
 #define AT_FIRST 0
 #endif
 
+/* One accident costs no index. Kills beyond their budget are such, but not what a kernel does to itself. */
+#ifdef KILLING
+#define BEYOND_BUDGET KILLS
+#else
+#define BEYOND_BUDGET (KILLS > KILL_BUDGET -> KILLS - KILL_BUDGET : 0)
+#endif
+#define EXCUSED (FLUKES + BEYOND_BUDGET > 1)
+
+/* Kills within their budget are held against nobody. */
+#ifdef KILLS_CONDEMN
+#define IS_FORGIVEN(chunk, why) ((why) == killed)
+#else
+#define IS_FORGIVEN(chunk, why) ((why) == killed && verdict[chunk].kills < KILL_BUDGET)
+#endif
+
 /* verdict::add(), and its one store. */
 inline judge_chunk(chunk, why) {
   if
-  :: why == killed ->
+  :: why == hung -> verdict[chunk].state = condemned; excused = true
+  :: IS_FORGIVEN(chunk, why) ->
      verdict[chunk].kills++;
+#ifdef KILLS_CONDEMN
      if
-     :: verdict[chunk].kills > KILL_BUDGET -> verdict[chunk].state = condemned; excused = true
+     :: verdict[chunk].kills > KILL_BUDGET -> verdict[chunk].state = condemned
      :: else -> skip
      fi
+#endif
+#ifdef KILLS_FORGOTTEN
+  :: why == killed && verdict[chunk].kills == KILL_BUDGET -> skip
+#endif
   :: else ->
+     excused = excused || (EXCUSED && why == killed);
      if
      :: verdict[chunk].state == quarantined ->
         verdict[chunk].failed_probes++
@@ -580,6 +606,12 @@ inline quarantine() {
 #endif
 }
 
+#ifdef KILLING
+#define POISON killed
+#else
+#define POISON crashed
+#endif
+
 /* run_piece(): the kernel, index by index. It must find the old value in each cell; and it adds to a partial
  * from left to right, each index once. Of a poisonous index it dies half-way, or it throws. */
 inline run_piece(first, last) {
@@ -603,7 +635,7 @@ inline run_piece(first, last) {
 #ifdef THROWING
         threw = true
 #else
-        d_step { life = dying; cause = crashed };
+        d_step { life = dying; cause = POISON };
         false
 #endif
      :: else ->
@@ -706,16 +738,16 @@ end:
 
 /* ---- the supervisor, and each standby after it --------------------------------------------------------- */
 
+#ifdef KILL_SUSPECTS
+#define MAKES_SUSPECT (cause != hung)
+#else
+#define MAKES_SUSPECT (cause != hung && !IS_FORGIVEN(running - 1, cause))
+#endif
 inline judge() {
   if
   :: running > 0 && cause != no_fault ->
-#ifdef KILL_SUSPECTS
      if
-     :: verdict[running - 1].state == quarantined && try_last - try_first == 1 ->
-#else
-     if
-     :: cause == crashed && verdict[running - 1].state == quarantined && try_last - try_first == 1 ->
-#endif
+     :: MAKES_SUSPECT && verdict[running - 1].state == quarantined && try_last - try_first == 1 ->
         suspect_it(running - 1)
      :: else -> skip
      fi;
@@ -787,13 +819,6 @@ begin:
   }
 }
 
-/* One accident costs no index, unless others crash beside it. */
-#ifdef THROWING
-#define EXCUSED (FLUKES > 1)
-#else
-#define EXCUSED (FLUKES > 1 || POISONS > 0)
-#endif
-
 /* ---- the world -------------------------------------------------------------------------------------------- */
 
 proctype fate() {
@@ -801,7 +826,8 @@ end:
   do
   :: d_step { kills > 0 && life == live -> kills--; life = dying; cause = killed }
   :: d_step { flukes > 0 && life == live && running > 0 ->
-              flukes--; excused = EXCUSED; life = dying; cause = crashed }
+              flukes--; excused = excused || EXCUSED; life = dying; cause = crashed }
+  :: d_step { hangs > 0 && life == live && running > 0 -> hangs--; life = dying; cause = hung }
   :: d_step { supervisor_deaths > 0 && !supervisor_dying && !finished ->
               supervisor_deaths--; supervisor_dying = true }
   od

@@ -29,7 +29,7 @@ using testing::ElementsAreArray;
 
 using AllOthers = shard_test::leaves_nothing;
 
-enum class fate : char { well, throws, crashes };
+enum class fate : char { well, throws, crashes, is_killed };
 using fates = std::vector<fate>;
 
 double value(std::size_t i) { return std::sin(static_cast<double>(i)) * 1e3; }
@@ -38,6 +38,7 @@ int bin(std::size_t i) { return static_cast<int>(i % 50); }
 void meet(fate one) {
   if (one == fate::throws) throw std::runtime_error("no data");
   if (one == fate::crashes) std::abort();
+  if (one == fate::is_killed) raise(SIGKILL);
 }
 
 // Adds in place, and in floating point, where the order counts.
@@ -109,10 +110,10 @@ results expected(const fates& of, std::size_t grain) {
   return all;
 }
 
-std::vector<shard::range> those_that_are_well(const fates& of) {
+std::vector<shard::range> those(const fates& of, bool well) {
   std::vector<shard::range> found;
   for (std::size_t i = 0; i < of.size(); ++i) {
-    if (of[i] != fate::well) continue;
+    if ((of[i] == fate::well) != well) continue;
     if (!found.empty() && found.back().last == i) {
       ++found.back().last;
     } else {
@@ -121,6 +122,7 @@ std::vector<shard::range> those_that_are_well(const fates& of) {
   }
   return found;
 }
+std::vector<shard::range> those_that_are_well(const fates& of) { return those(of, true); }
 
 // In place or not: what a throw costs is mended in different ways.
 template <bool InPlace>
@@ -175,7 +177,7 @@ fates some_fates(std::minstd_rand& random, std::size_t n, bool may_crash) {
   for (fate& one : all) {
     const auto drawn = random() % (10 * one_in);
     if (drawn < 10) one = fate::throws;
-    if (may_crash && drawn == 0) one = fate::crashes;
+    if (may_crash && drawn == 0) one = random() % 2 == 0 ? fate::crashes : fate::is_killed;
   }
   return all;
 }
@@ -184,6 +186,7 @@ shard::options some_options(std::minstd_rand& random, std::size_t n, shard::exec
   return {.workers = static_cast<unsigned>(1 + random() % 3),
           .grain = 1 + random() % n,
           .retries_error = static_cast<unsigned>(random() % 2),
+          .retries_kill = static_cast<unsigned>(random() % 3),
           .keep_going = true,
           .run_on = where};
 }
@@ -269,6 +272,7 @@ TEST_F(AllOthers, CompleteWhereElementsCellsAndRowsFail) {
 
 struct of_ranges {
   std::vector<shard::range> completed;
+  std::vector<shard::range> failed;
   std::uint64_t sum = 0;
   std::vector<std::int64_t> cells;
   bool operator==(const of_ranges&) const = default;
@@ -291,13 +295,14 @@ of_ranges sums_by_range(const shard::options& how, std::size_t n, Fail fail) {
                        fail(chunk);
                      });
   return {{run.completed().begin(), run.completed().end()},
+          {run.failed().begin(), run.failed().end()},
           std::bit_cast<std::uint64_t>(sum.value()),
           {cells.begin(), cells.end()}};
 }
 
 // The kernel is called once for each range between two indices that fail.
 of_ranges expected_by_range(const fates& of, std::size_t grain) {
-  of_ranges all{those_that_are_well(of), 0, std::vector<std::int64_t>(of.size())};
+  of_ranges all{those(of, true), those(of, false), 0, std::vector<std::int64_t>(of.size())};
   double total = 0;
   for (std::size_t first = 0; first < of.size(); first += grain) {
     const std::size_t last = std::min(first + grain, of.size());
@@ -323,12 +328,52 @@ TEST_F(AllOthers, CompleteWhereAKernelByRangeFails) {
     const shard::executor where = executors[round % 3];
     const std::size_t n = 1 + random() % 100;
     fates of = some_fates(random, n, false);
-    if (where == shard::executor::processes) of[random() % n] = fate::crashes;
+    if (where == shard::executor::processes) {
+      of[random() % n] = round % 2 == 0 ? fate::crashes : fate::is_killed;
+    }
     const shard::options how = some_options(random, n, where);
     const of_ranges what = sums_by_range(how, n, [&](shard::range chunk) {
       for (const std::size_t i : chunk) meet(of[i]);
     });
     ASSERT_EQ(what, expected_by_range(of, how.grain.value())) << round;
+  }
+}
+
+// ---- Kernels that kill their own process, which looks like a kill from outside ----
+
+TEST_F(AllOthers, CompleteWhereAKernelByIndexKillsItsOwnProcess) {
+  constexpr std::size_t n = 40, victim = 13;
+  fates of(n, fate::well);
+  of[victim] = fate::is_killed;
+  for (const unsigned kills : {0u, 2u}) {
+    const shard::options how{.workers = 2, .grain = 8, .retries_kill = kills, .keep_going = true};
+    const results what = run<true>(how, of);
+    const results wanted = expected(of, 8);
+    EXPECT_THAT(what.run.completed(), ElementsAreArray(those_that_are_well(of)));
+    EXPECT_THAT(what.run.failed(), ElementsAre(shard::range{victim, victim + 1}));
+    EXPECT_EQ(what.run.counts().deaths, kills + 3) << "beyond its budget once, and twice alone";
+    for (const shard::range part : what.run.completed()) {
+      for (const std::size_t i : part) EXPECT_EQ(what.out[i], wanted.out[i]);
+    }
+    EXPECT_EQ(what.cells, wanted.cells);
+    EXPECT_EQ(what.sum, wanted.sum);
+    EXPECT_EQ(what.counted, wanted.counted);
+    EXPECT_EQ(what.blur, wanted.blur);
+    EXPECT_EQ(what.bins, wanted.bins);
+  }
+}
+
+TEST_F(AllOthers, CompleteWhereAKernelByRangeKillsItsOwnProcess) {
+  constexpr std::size_t n = 40, victim = 13;
+  fates of(n, fate::well);
+  of[victim] = fate::is_killed;
+  for (const unsigned kills : {0u, 2u}) {
+    const of_ranges what =
+        sums_by_range({.workers = 2, .grain = 8, .retries_kill = kills, .keep_going = true}, n,
+                      [&](shard::range chunk) {
+                        for (const std::size_t i : chunk) meet(of[i]);
+                      });
+    EXPECT_EQ(what, expected_by_range(of, 8));
   }
 }
 

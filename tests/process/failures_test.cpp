@@ -116,7 +116,6 @@ void all_but(shard::range lost, const outcome& what) {
 // index is given up.
 constexpr std::size_t walks = 1;
 void all_but_the_victim(const outcome& what) { all_but({victim, victim + 1}, what); }
-void all_but_the_victim_s_chunk(const outcome& what) { all_but({10, 15}, what); }
 
 void everything(const outcome& what) {
   EXPECT_TRUE(what.run.complete()) << what.run;
@@ -475,10 +474,9 @@ TEST_F(Failures, ReportEveryWayToDieAndKeepTheRest) {
   for (const death& one : deaths()) {
     SCOPED_TRACE(one.name);
     const outcome what =
-        suffer({.workers = 2, .retries = 1, .retries_kill = 1, .keep_going = true}, one.how);
-    const bool isolated = one.signal != SIGKILL;
+        suffer({.workers = 2, .retries = 1, .retries_kill = 0, .keep_going = true}, one.how);
     // In its chunk, and twice alone.
-    ASSERT_THAT(what.run.failures(), SizeIs(isolated ? 3 : 2)) << what.run;
+    ASSERT_THAT(what.run.failures(), SizeIs(3)) << what.run;
     for (const shard::failure& found : what.run.failures()) {
       EXPECT_EQ(found.kind, one.kind);
       EXPECT_THAT(found.what, HasSubstr(one.what));
@@ -488,7 +486,7 @@ TEST_F(Failures, ReportEveryWayToDieAndKeepTheRest) {
       EXPECT_TRUE(found.indices.contains(victim));
     }
     EXPECT_EQ(what.run.counts().deaths, what.run.failures().size());
-    isolated ? all_but_the_victim(what) : all_but_the_victim_s_chunk(what);
+    all_but_the_victim(what);
   }
 }
 
@@ -532,12 +530,14 @@ TEST_F(Failures, UseTheirBudgetsExactly) {
     // It takes one more to find out which of five indices it was.
     EXPECT_EQ(tries[0], static_cast<int>(retries) + 2);
     all_but_the_victim(crashed);
-    const outcome killed = suffer({.workers = 2, .retries_kill = retries, .keep_going = true}, [&] {
-      ++tries[1];
-      raise(SIGKILL);
-    });
-    EXPECT_EQ(tries[1], static_cast<int>(retries) + 1);
-    all_but_the_victim_s_chunk(killed);
+    const outcome killed =
+        suffer({.workers = 2, .retries = 2, .retries_kill = retries, .keep_going = true}, [&] {
+          ++tries[1];
+          raise(SIGKILL);
+        });
+    // From then on each is a crash.
+    EXPECT_EQ(tries[1], static_cast<int>(retries) + 2 + 2);
+    all_but_the_victim(killed);
   }
 }
 

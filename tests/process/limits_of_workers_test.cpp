@@ -143,10 +143,11 @@ TEST_F(SystemLimit, OfProcessorTimeIsToldAsThatAndGoesOnTheBudgetOfCrashes) {
 }
 
 TEST_F(SystemLimit, OfProcessorTimeIsNotBlamedForAKillFromOutside) {
-  const shard::report run = try_each({.workers = 1, .retries_kill = 0}, 1, [](std::size_t) {
-    limit_own(RLIMIT_CPU, 100, 100);
-    raise(SIGKILL);
-  });
+  const shard::report run =
+      try_each({.workers = 1, .retries = 0, .retries_kill = 0}, 1, [](std::size_t) {
+        limit_own(RLIMIT_CPU, 100, 100);
+        raise(SIGKILL);
+      });
   ASSERT_THAT(run.failures(), SizeIs(1));
   EXPECT_EQ(run.failures()[0].kind, "killed");
 }

@@ -214,13 +214,16 @@ TEST_F(Report, SaysNothingOfWhatThereIsNoneOf) {
 // What was given up as a whole is told as a whole: nobody knows which of these indices it was.
 TEST_F(Report, TellsAChunkThatWasGivenUpWhole) {
   shard::buffer<int> out(100);
-  const shard::report run = shard::try_map(
-      {.workers = 1, .grain = 10, .retries_kill = 0, .keep_going = true}, out, [](std::size_t i) {
-        if (i == 55) raise(SIGKILL);
-        return 1;
-      });
+  const shard::report run =
+      shard::try_map({.workers = 1, .grain = 10, .timeout = std::chrono::milliseconds(100)}, 100,
+                     shard::out(out), [](range chunk, shard::slice<int> to) {
+                       for (const std::size_t i : chunk) to[i] = 1;
+                       while (chunk.contains(55)) pause();
+                     });
   EXPECT_THAT(run.failed(), ElementsAre(range{50, 60}));
-  EXPECT_THAT(run.not_tried(), IsEmpty());
+  EXPECT_THAT(run.not_tried(), ElementsAre(range{60, 100}));
+  EXPECT_THAT(run.failures(), SizeIs(2));
+  EXPECT_EQ(run.counts().retries, 1u);
 }
 
 // What a map has missed, another one does.
@@ -398,7 +401,7 @@ TEST_F(Report, SaysHowToDebugWhatTheKernelIsToBlameFor) {
 
 TEST_F(Report, DoesNotSayHowToDebugAKillFromOutside) {
   const shard::report run = fail_at_5_of_100(executor::processes, true, [] { raise(SIGKILL); });
-  ASSERT_THAT(run.failures(), SizeIs(101));
+  ASSERT_THAT(run.failures(), SizeIs(103)) << "as a kill, and as a crash: in its chunk, and alone";
   for (const shard::failure& one : run.failures()) {
     EXPECT_TRUE(one.from_outside);
     EXPECT_EQ(run.replay(one), "");

@@ -127,7 +127,7 @@ RC_GTEST_PROP(Board, MarksLostUnitsOnceAndSaysWhyTheFirstTime, ()) {
 // ---- Verdicts and failures ----
 
 TEST(Verdict, ChangesWithTheFirstFailureBeyondTheBudgetOfItsKind) {
-  const budgets allowed{.errors = 1, .crashes = 2, .kills = 3};
+  const budgets allowed{.errors = 1, .crashes = 2, .kills = 3};  // kills beyond 3 are crashes
   struct {
     failure_kind kind;
     unsigned borne;
@@ -136,9 +136,9 @@ TEST(Verdict, ChangesWithTheFirstFailureBeyondTheBudgetOfItsKind) {
                      {failure_kind::signal, 2, standing::quarantined},
                      {failure_kind::exit, 2, standing::quarantined},
                      {failure_kind::out_of_memory_alone, 2, standing::quarantined},
-                     {failure_kind::out_of_memory, 3, standing::condemned},
+                     {failure_kind::out_of_memory, 5, standing::quarantined},
                      {failure_kind::timeout, 2, standing::condemned},
-                     {failure_kind::killed, 3, standing::condemned}};
+                     {failure_kind::killed, 5, standing::quarantined}};
   for (const auto& [kind, borne, then] : kinds) {
     verdict on;
     for (unsigned k = 0; k < borne; ++k) {
@@ -148,6 +148,41 @@ TEST(Verdict, ChangesWithTheFirstFailureBeyondTheBudgetOfItsKind) {
     on.add(kind, allowed);
     EXPECT_EQ(on.state, then);
     EXPECT_EQ(on.attempts(), borne + 1);
+  }
+}
+
+// The kills within the budget don't use up that of crashes, nor the other way round.
+TEST(Verdict, TakesAKillBeyondItsBudgetForACrash) {
+  for (const failure_kind kind : {failure_kind::killed, failure_kind::out_of_memory}) {
+    for (const unsigned budget : {0u, 1u, 100u, 10'000u}) {
+      const budgets allowed{.crashes = 1, .kills = budget};
+      verdict on;
+      on.add(failure_kind::signal, allowed);
+      for (unsigned k = 0; k < budget; ++k) on.add(kind, allowed);
+      EXPECT_EQ(on.state, standing::good);
+      EXPECT_EQ(on.crashes, 1u);
+      on.add(kind, allowed);
+      EXPECT_EQ(on.state, standing::quarantined);
+      EXPECT_EQ(on.crashes, 2u);
+      on.add(kind, allowed);
+      EXPECT_EQ(on.failed_probes, 1u);
+      EXPECT_EQ(on.kills, budget);
+      EXPECT_EQ(on.attempts(), budget + 3);
+    }
+  }
+}
+
+// And one within it says nothing of a part of the chunk.
+TEST(Verdict, InQuarantineForgivesKillsWithinTheirBudget) {
+  for (const bool by_index : {false, true}) {
+    const budgets allowed{.crashes = 0, .kills = 2, .by_index = by_index};
+    verdict on;
+    on.add(failure_kind::signal, allowed);
+    for (unsigned k = 0; k < 2; ++k) on.add(failure_kind::killed, allowed);
+    EXPECT_EQ(on.failed_probes, 0u);
+    on.add(failure_kind::killed, allowed);
+    EXPECT_EQ(on.failed_probes, 1u);
+    EXPECT_EQ(on.state, standing::quarantined);
   }
 }
 

@@ -66,6 +66,25 @@ TEST(Walk, CountsDeathsOfAnIndexAsItsBudgetSays) {
   }
 }
 
+// Before them come those within the budget, which are forgiven.
+TEST(Walk, TakesKillsBeyondTheirBudgetForCrashes) {
+  for (const unsigned budget : {0u, 1u, 3u}) {
+    for (const std::size_t indices : {1u, 10u}) {
+      policy how = forgiving(0, by_index);
+      how.allowed.kills = budget;
+      const ledger on({.chunks = 3,
+                       .policy = how,
+                       .indices = indices,
+                       .deadly = {2 * indices - 1},
+                       .death = failure_kind::killed});
+      EXPECT_EQ(on.work_on(0), budget + (indices == 1 ? 2 : 3));
+      EXPECT_EQ(on.fault_at_end(), "");
+      EXPECT_EQ(on.all_given_up(), set{2 * indices - 1});
+      EXPECT_EQ(on.verdict_on(1).kills, budget);
+    }
+  }
+}
+
 TEST(Walk, LosesNoIndexToAnAccidentInEach) {
   const ledger on({.chunks = 1,
                    .policy = forgiving(0, by_index),
@@ -274,6 +293,27 @@ TEST(Quarantine, IsNotNarrowedByAKillFromOutside) {
   EXPECT_EQ(on.verdict_on(0).kills, 50u);
 }
 
+// Kills that find no kernel at fault are accidents, once the budget is used up.
+TEST(Quarantine, FindsTheIndexThatKillsItsWorker) {
+  for (std::size_t at = 0; at < 16; ++at) {
+    for (const unsigned budget : {0u, 2u}) {
+      policy how = forgiving();
+      how.allowed.kills = budget;
+      const ledger on({.chunks = 1,
+                       .policy = how,
+                       .indices = 16,
+                       .deadly = {at},
+                       .accidents = {{(at + 5) % 16, 1}},
+                       .death = failure_kind::killed,
+                       .in_place = true});
+      on.work_on(0);
+      ASSERT_EQ(on.fault_at_end(), "");
+      ASSERT_EQ(on.all_given_up(), set{at});
+      ASSERT_EQ(on.verdict_on(0).kills, budget);
+    }
+  }
+}
+
 // Any chunks, any poison, any number of owners that vanish between any two steps: exactly the
 // poison is given up, the ordered partials are those of what is left, and cells have changed once.
 RC_GTEST_PROP(Quarantine, LosesNothingButThePoison, ()) {
@@ -285,13 +325,16 @@ RC_GTEST_PROP(Quarantine, LosesNothingButThePoison, ()) {
     (*rc::gen::arbitrary<bool>() ? poison : deadly).insert(i);
   }
   for (const std::size_t i : deadly) poison.erase(i);
+  policy how = forgiving(*rc::gen::inRange(0u, 2u), *rc::gen::arbitrary<bool>());
+  how.allowed.kills = *rc::gen::inRange(0u, 4u);
   const ledger on({.chunks = chunks,
                    .slots = *rc::gen::inRange(1u, 3u),
                    .accumulates = *rc::gen::arbitrary<bool>(),
-                   .policy = forgiving(*rc::gen::inRange(0u, 2u), *rc::gen::arbitrary<bool>()),
+                   .policy = how,
                    .indices = indices,
                    .poison = poison,
                    .deadly = deadly,
+                   .death = *rc::gen::element(failure_kind::signal, failure_kind::killed),
                    .in_place = *rc::gen::arbitrary<bool>(),
                    .undo_chunks = *rc::gen::inRange<std::size_t>(1, 4)});
   for (const bool claims : *rc::gen::container<std::vector<bool>>(rc::gen::arbitrary<bool>())) {
