@@ -10,7 +10,6 @@
 namespace shard::family {
 namespace {
 
-constexpr std::size_t read_at_once = 64 * 1024;  // all that a pipe can hold
 // A longer line comes out in parts, and others wait for its end.
 constexpr std::size_t longest_held = 64 * 1024;
 constexpr std::size_t most_waiting = 1024 * 1024;  // for one stream
@@ -60,7 +59,7 @@ void relay::close(unsigned slot) {
   for (source* const from : {&sources_[2 * slot], &sources_[2 * slot + 1]}) {
     // Only what is there now: children that the worker has left may go on printing.
     constexpr std::size_t all_of_a_pipe = std::size_t{1} << 20;  // or more than there is
-    std::size_t left = from->pipe ? os::unread_bytes(from->pipe.get()).value_or(all_of_a_pipe) : 0;
+    std::size_t left = from->pipe ? os::unread_bytes(from->pipe).value_or(all_of_a_pipe) : 0;
     while (left != 0 && from->pipe) {
       const std::size_t found = read(*from);
       if (found == 0) break;

@@ -41,6 +41,8 @@ struct worker_streams {
 
 class relay {
  public:
+  static constexpr std::size_t read_at_once = 64 * 1024;  // all that a pipe can hold
+
   struct patience {
     std::chrono::milliseconds with_readers{10'000};  // that take nothing
     std::chrono::milliseconds with_a_line{200};      // for its end, before its beginning comes out

@@ -15,7 +15,7 @@ void tail::append(std::string_view text) noexcept {
   for (std::size_t k = skipped; k < text.size(); ++k) {
     text_[(before + k) % capacity].store(text[k], std::memory_order_relaxed);
   }
-  // Release: pairs with the acquire in copy().
+  // Release: pairs with the acquires in copy() and length().
   length_.store(before + text.size(), std::memory_order_release);
 }
 

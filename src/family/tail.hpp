@@ -22,6 +22,9 @@ class tail {
   // which has room for capacity, is filled. While somebody appends, the first lines may be torn.
   std::size_t copy(std::span<char> out) const noexcept;
 
+  // How many bytes were ever appended.
+  std::uint64_t length() const noexcept { return length_.load(std::memory_order_acquire); }
+
   // Around reading the pipe and appending: a worker that finds its pipe empty, and nobody inside,
   // finds here all that it wrote.
   void enter() noexcept { inside_.store(1, std::memory_order_seq_cst); }
@@ -29,7 +32,7 @@ class tail {
   bool inside() const noexcept { return inside_.load(std::memory_order_seq_cst) != 0; }
 
  private:
-  std::atomic<std::uint64_t> length_;  // bytes ever appended; byte k of them lies at k % capacity
+  std::atomic<std::uint64_t> length_;  // byte k of those appended lies at k % capacity
   std::atomic<std::uint32_t> inside_;
   std::atomic<char> text_[capacity];
 };

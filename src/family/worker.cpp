@@ -50,7 +50,7 @@ struct worker_context {
   const roster* family = nullptr;
   last_words* words = nullptr;
   const tail* errors = nullptr;  // what was read of this worker's stderr
-  int errors_pipe = -1;
+  std::optional<os::writing_end> errors_pipe;
   std::vector<mapped> mappings;
   std::vector<int> signs_of_life;
   const void* stack_base = nullptr;  // below it are frames of kernels, and those that call them
@@ -180,13 +180,19 @@ void forked() {
 // ---- Output. ----
 
 // Until the supervisor has read what this worker wrote to stderr, so that the failure which is
-// recorded next has it. It may be kept from reading, and then goes without.
+// recorded next has it. No clock ends that: a supervisor that lives reads, or gives up on what
+// keeps it from reading. But children of the kernel may print there for ever, and the pipe never be
+// empty: enough has been read when that is as much as there was, in the pipe and on its way from
+// there.
 void wait_to_be_read() {
-  constexpr int patience = 100;
-  for (int k = 0; k < patience; ++k) {
-    if (os::unread_bytes(context.errors_pipe) == 0 && !context.errors->inside()) return;
+  const tail& told = *context.errors;
+  std::optional<std::size_t> unread = context.errors_pipe->unread_bytes();
+  const std::uint64_t enough = told.length() + unread.value_or(0) + relay::read_at_once;
+  while (unread && (*unread != 0 || told.inside()) && told.length() < enough) {
     os::wait_ready({}, std::chrono::milliseconds(1));
+    unread = context.errors_pipe->unread_bytes();
   }
+  if (!unread) context.family->go_without(output_passed_on);
 }
 
 void print_to(const worker_streams& pipes, const roster& family) {
@@ -194,7 +200,7 @@ void print_to(const worker_streams& pipes, const roster& family) {
   const bool printed = os::become(os::standard_stream::output, pipes.output);
   const bool complained = os::become(os::standard_stream::errors, pipes.errors);
   if (!printed || !complained) family.go_without(output_passed_on);
-  context.errors_pipe = pipes.errors.get();  // whatever the kernel makes of its stderr
+  context.errors_pipe.emplace(pipes.errors);  // whatever the kernel makes of its stderr
 }
 
 // ---- Memory. ----
@@ -289,7 +295,7 @@ class in_a_process final : public board::workplace {
 
   void testify(board::failure_facts& to, board::evidence& left) noexcept override {
     add_own_facts(to, *context.family);
-    if (context.errors_pipe >= 0) wait_to_be_read();
+    if (context.errors_pipe) wait_to_be_read();
     left.errors = {errors_.data(), context.errors->copy(errors_)};
   }
 

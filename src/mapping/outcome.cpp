@@ -24,7 +24,8 @@ constexpr std::array named_lacks{
                "an end of all processes that a kernel leaves behind (prctl, kill, /proc)"},
     named_lack{family::overflows_told, "the place of a stack overflow (sigaltstack)"},
     named_lack{family::output_passed_on,
-               "the workers' output by whole lines, and its end in the report (read, fcntl, dup2)"},
+               "the workers' output by whole lines, and its end in the report (read, fcntl, dup2, "
+               "fstat, ioctl)"},
     named_lack{family::usage_told, "what workers had used (getrusage)"},
     named_lack{family::memory_limit_held, "memory_limit_bytes (/proc/self/smaps)"},
     named_lack{family::workers_go_first,

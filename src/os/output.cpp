@@ -6,6 +6,7 @@
 #include <sys/ioctl.h>
 #include <sys/socket.h>
 #include <sys/stat.h>
+#include <sys/sysmacros.h>
 #include <unistd.h>
 
 #include <algorithm>
@@ -19,10 +20,44 @@ namespace {
 
 bool full_now(int error) { return error == EAGAIN || error == EWOULDBLOCK || error == EINTR; }
 
-bool has_room(int number) noexcept {
-  pollfd one{number, POLLOUT, 0};
+// Which file it is, and of what kind. Where a sandbox denies fstat(2), by a newer call.
+bool look_at(int number, struct stat& found) noexcept {
+  if (::fstat(number, &found) == 0) return true;
+  struct statx told {};
+  if (errno == EBADF || ::statx(number, "", AT_EMPTY_PATH, STATX_TYPE | STATX_INO, &told) != 0) {
+    return false;
+  }
+  found.st_dev = ::makedev(told.stx_dev_major, told.stx_dev_minor);
+  found.st_ino = told.stx_ino;
+  found.st_mode = told.stx_mode;
+  return true;
+}
+
+// As poll(2), for one event and without waiting.
+int poll_now(int number, short event) noexcept {
+  pollfd one{number, event, 0};
   const timespec at_once{};
-  return ::ppoll(&one, 1, &at_once, nullptr) > 0 || ::poll(&one, 1, 0) > 0;
+  const int found = ::ppoll(&one, 1, &at_once, nullptr);
+  return found >= 0 ? found : ::poll(&one, 1, 0);
+}
+
+// The same file by an open file description of its own. Needs /proc.
+descriptor open_anew(int number, int how) noexcept {
+  char path[32];
+  std::snprintf(path, sizeof path, "/proc/self/fd/%d", number);
+  return descriptor(above_standard_streams(::open(path, how | O_NONBLOCK | O_NOCTTY | O_CLOEXEC)));
+}
+
+// Of either end. Where a sandbox denies ioctl, a reader is opened that sees whether there is
+// anything.
+std::optional<std::size_t> unread_in(int pipe) noexcept {
+  constexpr std::size_t all_of_a_pipe = std::size_t{1} << 20;  // or more than there is
+  int bytes = 0;
+  if (::ioctl(pipe, FIONREAD, &bytes) == 0) return static_cast<std::size_t>(bytes);
+  const descriptor reader = open_anew(pipe, O_RDONLY);
+  const int found = reader ? poll_now(reader.get(), POLLIN) : -1;
+  if (found < 0) return std::nullopt;
+  return found == 0 ? 0 : all_of_a_pipe;
 }
 
 }  // namespace
@@ -35,7 +70,7 @@ sigset_t without_signals_of_writing(sigset_t mask) noexcept {
 
 output::output(standard_stream which) noexcept : number_(static_cast<int>(which)) {
   struct stat found {};
-  if (::fstat(number_, &found) != 0) return;
+  if (!look_at(number_, found)) return;
   device_ = found.st_dev;
   inode_ = found.st_ino;
   kind_ = kind::other;
@@ -43,10 +78,7 @@ output::output(standard_stream which) noexcept : number_(static_cast<int>(which)
   if (S_ISFIFO(found.st_mode)) kind_ = kind::pipe;
   if (S_ISCHR(found.st_mode) && ::isatty(number_) == 1) kind_ = kind::terminal;
   if (kind_ != kind::pipe && kind_ != kind::terminal) return;
-  char path[32];
-  std::snprintf(path, sizeof path, "/proc/self/fd/%d", number_);
-  own_ = descriptor(
-      above_standard_streams(::open(path, O_WRONLY | O_NONBLOCK | O_NOCTTY | O_CLOEXEC)));
+  own_ = open_anew(number_, O_WRONLY);
 }
 
 std::optional<std::size_t> output::write_now(std::string_view text) const noexcept {
@@ -59,7 +91,7 @@ std::optional<std::size_t> output::write_now(std::string_view text) const noexce
   } else {
     // Somebody else's, who lets us write but not open it. A pipe that has room takes this much
     // at once; if another process is quicker, we wait for its reader.
-    if (!has_room(number_)) return 0;
+    if (poll_now(number_, POLLOUT) <= 0) return 0;
     written = ::write(number_, text.data(), std::min<std::size_t>(text.size(), PIPE_BUF));
   }
   if (written >= 0) return static_cast<std::size_t>(written);
@@ -83,11 +115,24 @@ std::optional<std::size_t> read_now(const descriptor& pipe, std::span<char> room
   return static_cast<std::size_t>(found);
 }
 
-std::optional<std::size_t> unread_bytes(int pipe) noexcept {
-  int bytes = 0;
-  if (::ioctl(pipe, FIONREAD, &bytes) == 0) return static_cast<std::size_t>(bytes);
-  if (errno == EBADF) return 0;
-  return std::nullopt;
+std::optional<std::size_t> unread_bytes(const descriptor& pipe) noexcept {
+  return unread_in(pipe.get());
+}
+
+writing_end::writing_end(const descriptor& pipe) noexcept : number_(pipe.get()) {
+  struct stat found {};
+  if (!look_at(number_, found)) return;
+  device_ = found.st_dev;
+  inode_ = found.st_ino;
+}
+
+std::optional<std::size_t> writing_end::unread_bytes() const noexcept {
+  struct stat found {};
+  const bool asked = look_at(number_, found);
+  if (!asked && errno == EBADF) return 0;
+  if (!asked || inode_ == 0) return std::nullopt;
+  if (found.st_dev != device_ || found.st_ino != inode_) return 0;
+  return unread_in(number_);
 }
 
 bool become(standard_stream which, const descriptor& pipe) noexcept {

@@ -54,9 +54,25 @@ class output {
 // more. Nullopt: nothing is there now.
 std::optional<std::size_t> read_now(const descriptor& pipe, std::span<char> room) noexcept;
 
-// What was written to a pipe and not yet read; 0 for one that is closed. Nullopt: that can't be
-// known.
-std::optional<std::size_t> unread_bytes(int pipe) noexcept;
+// What was written to a pipe and not yet read, or more than that, but never more than 0 where all
+// is read. Nullopt: that can't be known.
+std::optional<std::size_t> unread_bytes(const descriptor& pipe) noexcept;
+
+// The end of a pipe that this process writes to. Code that knows nothing of it may close it, and
+// open something else under its number.
+class writing_end {
+ public:
+  writing_end() noexcept = default;
+  explicit writing_end(const descriptor& pipe) noexcept;
+
+  // The same; 0 where this end is closed.
+  std::optional<std::size_t> unread_bytes() const noexcept;
+
+ private:
+  int number_ = -1;
+  unsigned long device_ = 0;
+  unsigned long inode_ = 0;  // 0: not known
+};
 
 // In the place of a standard stream. What is printed to it is then passed on at each line's end, as
 // to a terminal. False: what is printed goes where it went before.

@@ -49,6 +49,7 @@
 #include <vector>
 
 #include "process/leftovers.hpp"
+#include "process/printed.hpp"
 #include "refusal.hpp"
 #include "shard/shard.hpp"
 
@@ -715,8 +716,9 @@ std::vector<denial> denials() {
         CALL(rt_sigaction, processes), CALL(rt_sigprocmask, processes),
         CALL(sigaltstack, "completes, without overflows"),
         CALL(futex, "completes; refused: lock, notice, threads"),
-        CALL(set_robust_list, "completes; refused: lock, notice"), CALL(sched_getaffinity),
-        CALL(prlimit64), CALL(getrusage, "completes, without usage"), CALL(getrandom),
+        CALL(set_robust_list, "completes; refused: lock, notice"), CALL(statx),
+        CALL(sched_getaffinity), CALL(prlimit64), CALL(getrusage, "completes, without usage"),
+        CALL(getrandom),
 #if defined(__x86_64__)
         CALL(readlink, "completes, without orphans"), CALL(dup2), CALL(poll), CALL(alarm),
 #endif
@@ -778,6 +780,29 @@ TEST_F(DeniedCalls, EndInOneOfThreeWays) {
     if (as_expected) continue;
     for (const std::string& line : found.details) std::cout << "      " << line << "\n";
   }
+}
+
+// The way to ask a pipe how much is in it.
+TEST_F(DeniedCalls, LeaveTheLastLinesOfStderrHoweverLateTheyAreRead) {
+  if (shard_test::sanitized) GTEST_SKIP() << "a sanitizer's runtime makes calls of its own";
+  if (architecture_is_unknown)
+    GTEST_SKIP() << "the numbers of the calls are known for two processors";
+  EXPECT_TRUE(shard_test::holds_in_a_child([] {
+    const shard_test::printed elsewhere(STDERR_FILENO);
+    shard_test::stopped_supervisor reader;
+    deny(CALL(ioctl), ENOSYS);
+    shard::buffer<int> out(1);
+    const shard::report run = shard::try_map({.workers = 1, .retries = 0}, out, [&](std::size_t) {
+      if (!reader.stop()) throw wrong("it goes on");
+      std::cerr << "nobody reads this now\n";
+      reader.let_go_on();
+      throw std::runtime_error("after that");
+      return 1;
+    });
+    return reader.went_on() && run.failures().size() == 1 &&
+           run.failures()[0].stderr_tail == "nobody reads this now\n" &&
+           run.counts().without.empty();
+  }));
 }
 
 TEST_F(DeniedCalls, AreToldByAReportALineEach) {

@@ -215,4 +215,34 @@ class bystander {
   pid_t pid_;
 };
 
+// Where a kernel stops its supervisor, which goes on after it has been told to, and much later than
+// anybody would wait who went by a clock.
+class stopped_supervisor {
+ public:
+  stopped_supervisor(const stopped_supervisor&) = delete;
+  stopped_supervisor& operator=(const stopped_supervisor&) = delete;
+  stopped_supervisor() = default;
+
+  // Both in a kernel.
+  [[nodiscard]] bool stop() const {
+    seen_[pid] = getppid();
+    kill(getppid(), SIGSTOP);
+    return eventually([] { return process_of(std::to_string(getppid()))->state == 'T'; });
+  }
+  void let_go_on() const { seen_[may_go_on] = 1; }
+
+  // After the run.
+  bool went_on() { return helper_.succeeded(); }
+
+ private:
+  enum { pid, may_go_on };
+
+  tally seen_;
+  bystander helper_{[this] {
+    if (!eventually([this] { return seen_[may_go_on] != 0; })) return false;
+    sleep(1);
+    return kill(seen_[pid], SIGCONT) == 0;
+  }};
+};
+
 }  // namespace shard_test

@@ -1,11 +1,13 @@
 // What the report says of each failure: every fact, the stack, the last lines of stderr; and how it
 // prints.
 
+#include <fcntl.h>
 #include <gmock/gmock.h>
 #include <gtest/gtest.h>
 #include <pthread.h>
 #include <signal.h>
 #include <stdio.h>
+#include <sys/ioctl.h>
 #include <sys/resource.h>
 #include <unistd.h>
 
@@ -32,7 +34,9 @@
 
 namespace {
 
+using shard_test::eventually;
 using shard_test::printed;
+using shard_test::stopped_supervisor;
 using shard_test::tally;
 using testing::EndsWith;
 using testing::HasSubstr;
@@ -553,6 +557,46 @@ TEST_F(PostMortem, CutsALineThatIsTooLong) {
   const std::string tail =
       tail_after([] { std::cerr << "begin" << std::string(100'000, 'x') << "end"; });
   EXPECT_EQ(tail, std::string(2045, 'x') + "end");
+}
+
+TEST_F(PostMortem, HasTheLastLinesOfStderrHoweverLateTheyAreRead) {
+  stopped_supervisor reader;
+  const shard::failure one = autopsy([&] {
+    if (!reader.stop()) return;
+    std::cerr << "nobody reads this now\n";
+    reader.let_go_on();
+    throw std::runtime_error("after that");
+  });
+  EXPECT_EQ(one.stderr_tail, "nobody reads this now\n");
+  EXPECT_TRUE(reader.went_on());
+}
+
+// A pipe that is never empty, since it has room for more than is read at once.
+TEST_F(PostMortem, OfAnExceptionWhereAChildOfTheKernelPrintsForEver) {
+  const shard::failure one = autopsy([] {
+    fcntl(STDERR_FILENO, F_SETPIPE_SZ, 1 << 20);
+    for (int k = 0; k < 2; ++k) {
+      if (fork() != 0) continue;
+      const std::string lines(64 * 1024, '\n');
+      for (;;) static_cast<void>(write(STDERR_FILENO, lines.data(), lines.size()));
+    }
+    int unread = 0;
+    const bool prints = eventually(
+        [&] { return ioctl(STDERR_FILENO, FIONREAD, &unread) == 0 && unread >= 32 * 1024; });
+    if (prints) throw std::runtime_error("while they print");
+  });
+  EXPECT_EQ(one.what, "std::runtime_error: while they print");
+}
+
+// What is open under the number of the worker's pipe then is nobody's business.
+TEST_F(PostMortem, NeedsNoneOfTheDescriptorsThatAKernelCloses) {
+  const shard::failure one = autopsy([] {
+    int ends[2];
+    for (int number = STDERR_FILENO + 1; number < 256; ++number) close(number);
+    while (pipe(ends) == 0 && ends[1] < 256) static_cast<void>(write(ends[1], "not read", 8));
+    throw std::runtime_error("after that");
+  });
+  EXPECT_EQ(one.kind, "exception");
 }
 
 // ---- Printed, and as JSON ----
