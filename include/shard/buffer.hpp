@@ -243,13 +243,13 @@ class buffer : public detail::owner_atomics<buffer<T, Rank>, T, Rank> {
 
   void read(range elements, std::span<value_type> to) const {
     const detail::run all = run_of(elements, to.size(), "read");
-    read_runs({&all, 1}, to.data());
+    detail::read_run(*owner_, all, reinterpret_cast<std::byte*>(to.data()));
   }
   void write(range elements, std::span<const value_type> from)
     requires(!std::is_const_v<T>)
   {
     const detail::run all = run_of(elements, from.size(), "write");
-    write_runs({&all, 1}, from.data());
+    detail::write_run(*owner_, all, reinterpret_cast<const std::byte*>(from.data()));
   }
   void fill(range elements, const value_type& value)
     requires(!std::is_const_v<T>)

@@ -1,4 +1,4 @@
-// Where a transfer touches the stripes: those of one run, or of many. Both kinds have
+// Where a transfer touches the stripes: one of them, those of one run, or of many. All kinds have
 //   every(visit)  calls visit(stripe&, bytes_in_stripe, index) for each stripe, in ascending order,
 //                 until one returns false; says whether none did
 //   each(visit)   the same with visit(stripe&), which is less work
@@ -23,7 +23,41 @@ inline bytes_in_stripe part_of(std::size_t stripe, unsigned shift, std::size_t f
   return {first > start ? first - start : 0, std::min(last - start, size)};
 }
 
-// The stripes of one run: the common case, which takes no memory.
+// What most transfers touch. Nothing is left of this class, nor of a loop, where it is inlined.
+class one_stripe {
+ public:
+  // Whether these bytes of the data are some, and in one stripe.
+  static bool holds(const control& of, std::size_t first_byte, std::size_t bytes) noexcept {
+    const unsigned shift = of.plan().stripe_shift;
+    return bytes > 0 && first_byte >> shift == (first_byte + bytes - 1) >> shift;
+  }
+  // Requires: holds().
+  one_stripe(const control& of, std::size_t first_byte, std::size_t bytes) noexcept
+      : plan_(of.plan()),
+        index_(first_byte >> plan_.stripe_shift),
+        one_(of.stripes().data()[index_]),
+        first_byte_(first_byte),
+        bytes_(bytes) {}
+
+  template <class Visit>
+  bool every(Visit visit) const {
+    const std::size_t first = first_byte_ - (index_ << plan_.stripe_shift);
+    return visit(one_, bytes_in_stripe{first, first + bytes_}, index_);
+  }
+  template <class Visit>
+  bool each(Visit visit) const {
+    return visit(one_);
+  }
+  const control_plan& plan() const noexcept { return plan_; }
+
+ private:
+  const control_plan& plan_;
+  std::size_t index_;
+  stripe& one_;
+  std::size_t first_byte_, bytes_;
+};
+
+// The stripes of one run, which take no memory.
 class one_run {
  public:
   one_run(const control& of, const detail::run& covered, std::size_t element_bytes) noexcept
@@ -111,7 +145,7 @@ class many_runs {
 // Calls use(footprint) with that of these runs.
 template <class Use>
 auto with_footprint(const control& area, std::span<const detail::run> runs,
-                    std::size_t element_bytes, Use use) {
+                    std::size_t element_bytes, const Use& use) {
   if (runs.size() == 1) return use(one_run(area, runs[0], element_bytes));
   return use(many_runs(area, runs, element_bytes));
 }

@@ -74,17 +74,21 @@ bool overlap(std::span<const std::byte> one, std::span<const std::byte> other) n
   }
 }
 
+// Whether so many bytes of values are behind all data, or before them, as nearly always.
+inline bool outside(const segment& of, const std::byte* values, std::size_t bytes) noexcept {
+  // The difference may wrap.
+  const auto gap =
+      reinterpret_cast<std::uintptr_t>(values) - reinterpret_cast<std::uintptr_t>(of.data());
+  return gap >= of.data_bytes() && -gap >= bytes;
+}
+
 inline void require_apart(const segment& of, std::span<const run> runs, const std::byte* values,
                           const char* operation) {
   if (runs.empty()) return;
   std::size_t count = runs.front().count;
   for (const run& each : runs.subspan(1)) count += each.count;
   const std::size_t bytes = count * of.element_bytes();
-  // Behind all data, or that far before them: as nearly always. The difference may wrap.
-  const auto gap =
-      reinterpret_cast<std::uintptr_t>(values) - reinterpret_cast<std::uintptr_t>(of.data());
-  if (gap >= of.data_bytes() && -gap >= bytes) return;
-  refuse_if_overlapping(of, runs, {values, bytes}, operation);
+  if (!outside(of, values, bytes)) refuse_if_overlapping(of, runs, {values, bytes}, operation);
 }
 
 // ---- Writers.
@@ -155,7 +159,7 @@ class locked_stripes {
 // Runs `change` while every stripe says that it is being written.
 template <class Footprint, class Change>
 transfer write_touched(const segment& of, memory::control& area, const Footprint& touched,
-                       patience how, Change& change) {
+                       patience how, const Change& change) {
   const locked_stripes held(of, area, touched, how);
   if (!held.what) return held.what;
 
@@ -177,7 +181,7 @@ transfer write_touched(const segment& of, memory::control& area, const Footprint
 }
 
 template <class Change>
-transfer written(segment& of, std::span<const run> runs, patience how, Change change) {
+transfer written(segment& of, std::span<const run> runs, patience how, const Change& change) {
   memory::control& area = of.own_words();
   return memory::with_footprint(area, runs, of.element_bytes(), [&](const auto& touched) {
     return write_touched(of, area, touched, how, change);
@@ -253,12 +257,10 @@ void copy_out(const segment& of, std::span<const run> runs, std::byte* to) noexc
   }
 }
 
-// Copies, and says whether the sequences still have this sum. Torn bytes that were looked for
-// before, and not found, weren't there then: they come and go with a sequence.
+// After copying: whether the sequences still have this sum. Torn bytes that were looked for before,
+// and not found, weren't there then: they come and go with a sequence.
 template <class Footprint>
-bool copied_out(const segment& of, const Footprint& touched, std::span<const run> runs,
-                std::byte* to, std::uint64_t sum) noexcept {
-  copy_out(of, runs, to);
+bool still_has(const Footprint& touched, std::uint64_t sum) noexcept {
   // Pairs with the fence of writers.
   std::atomic_thread_fence(acquire);
   return sum_of(touched) == sum;
@@ -271,7 +273,8 @@ std::optional<transfer> tried(const segment& of, const Footprint& touched,
   const sight before = look(of, touched, false);
   if (!before.quiet) return std::nullopt;
   if (!before.what) return before.what;
-  if (!copied_out(of, touched, runs, to, before.sum)) return std::nullopt;
+  copy_out(of, runs, to);
+  if (!still_has(touched, before.sum)) return std::nullopt;
   return transfer{};
 }
 
@@ -339,7 +342,10 @@ template <class Footprint>
 transfer read_touched(const segment& of, memory::control& area, const Footprint& touched,
                       std::span<const run> runs, std::byte* to, patience how) {
   const std::uint64_t sum = quiet_sum(touched);
-  if (sum % 2 == 0 && copied_out(of, touched, runs, to, sum)) return {};
+  if (sum % 2 == 0) {
+    copy_out(of, runs, to);
+    if (still_has(touched, sum)) return {};
+  }
   return read_again(of, area, touched, runs, to, how);
 }
 
@@ -379,6 +385,44 @@ transfer write_cleared(segment& of, std::span<const run> runs, const std::byte* 
   });
 }
 
+// ---- One run in one stripe, as nearly every transfer is: without what the others need. These
+// begin with what is inlined; the rest is in functions of their own.
+
+// The first try. False: nothing was read, or not as one.
+inline bool read_at_once(const segment& of, const run& elements, std::byte* to) noexcept {
+  const memory::control* const area = of.attached();
+  if (area == nullptr || !area->laid_out()) return false;
+  const std::size_t first = elements.first * of.element_bytes();
+  const std::size_t bytes = elements.count * of.element_bytes();
+  if (!outside(of, to, bytes) || !memory::one_stripe::holds(*area, first, bytes)) return false;
+  const memory::one_stripe touched(*area, first, bytes);
+  const std::uint64_t sum = quiet_sum(touched);
+  if (sum % 2 != 0) return false;
+  memory::copy_from_shared(to, of.data() + first, bytes);
+  return still_has(touched, sum);
+}
+
+[[gnu::cold, gnu::noinline]] void read_otherwise(const segment& of, run elements, std::byte* to) {
+  require_done(read_runs(of, {&elements, 1}, to, patience::waits), of);
+}
+
+// False: nothing was written.
+inline bool written_at_once(segment& of, const run& elements, const std::byte* from) {
+  const std::size_t first = elements.first * of.element_bytes();
+  const std::size_t bytes = elements.count * of.element_bytes();
+  if (of.padding() || !outside(of, from, bytes)) return false;
+  memory::control& area = of.own_words();
+  if (!memory::one_stripe::holds(area, first, bytes)) return false;
+  const memory::one_stripe touched(area, first, bytes);
+  const auto copy = [&] { memory::copy_to_shared(of.data() + first, from, bytes); };
+  return write_touched(of, area, touched, patience::waits, copy).state == transfer_state::done;
+}
+
+[[gnu::cold, gnu::noinline]] void write_otherwise(segment& of, run elements,
+                                                  const std::byte* from) {
+  require_done(write_runs(of, {&elements, 1}, from, patience::waits), of);
+}
+
 }  // namespace
 
 transfer read_runs(const segment& of, std::span<const run> runs, std::byte* to, patience how) {
@@ -386,6 +430,10 @@ transfer read_runs(const segment& of, std::span<const run> runs, std::byte* to, 
   memory::control* const area = of.words();
   if (area != nullptr && area->laid_out()) return read_guarded(of, *area, runs, to, how);
   return read_unguarded(of, runs, to, how);
+}
+
+void read_run(const segment& of, run elements, std::byte* to) {
+  if (!read_at_once(of, elements, to)) read_otherwise(of, elements, to);
 }
 
 transfer write_runs(segment& of, std::span<const run> runs, const std::byte* from, patience how) {
@@ -398,6 +446,10 @@ transfer write_runs(segment& of, std::span<const run> runs, const std::byte* fro
       from += each.count * size;
     }
   });
+}
+
+void write_run(segment& of, run elements, const std::byte* from) {
+  if (!written_at_once(of, elements, from)) write_otherwise(of, elements, from);
 }
 
 transfer fill_run(segment& of, const run& elements, const std::byte* element) {

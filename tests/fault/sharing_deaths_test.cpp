@@ -111,6 +111,7 @@ void kill_everywhere(const std::function<void()>& steps,
 constexpr std::size_t all = 2048;
 constexpr range part{490, 535};
 constexpr std::size_t border = 512;
+constexpr range part_of_one{600, 645};  // stripe
 constexpr range elsewhere{1600, 1700};
 
 std::vector<std::int64_t> values(std::size_t count, std::int64_t each) {
@@ -118,18 +119,19 @@ std::vector<std::int64_t> values(std::size_t count, std::int64_t each) {
 }
 
 // Whole and old, whole and new, or known to be torn; in the latter case it can be written again.
-void expect_whole_or_torn(cells& some, std::int64_t before, std::int64_t after, std::size_t at) {
-  std::vector<std::int64_t> seen(part.size());
-  const shard::transfer found = some.try_read(part, seen);
+void expect_whole_or_torn(cells& some, std::int64_t before, std::int64_t after, std::size_t at,
+                          range where = part) {
+  std::vector<std::int64_t> seen(where.size());
+  const shard::transfer found = some.try_read(where, seen);
   if (found) {
-    EXPECT_TRUE(seen == values(part.size(), before) || seen == values(part.size(), after))
+    EXPECT_TRUE(seen == values(where.size(), before) || seen == values(where.size(), after))
         << "a mixture passed for whole, killed at " << at;
   } else {
     ASSERT_EQ(found.state, transfer_state::torn) << "killed at " << at;
-    EXPECT_GE(found.torn.first, part.first);
-    EXPECT_LE(found.torn.last, part.last);
+    EXPECT_GE(found.torn.first, where.first);
+    EXPECT_LE(found.torn.last, where.last);
     // Writers are told, too, before they build on it.
-    mentions(refusal([&] { some.write(part, seen); }), {"torn"});
+    mentions(refusal([&] { some.write(where, seen); }), {"torn"});
     const std::vector<range> torn = some.torn();
     ASSERT_FALSE(torn.empty());
     EXPECT_LE(torn.front().first, found.torn.first);
@@ -140,7 +142,7 @@ void expect_whole_or_torn(cells& some, std::int64_t before, std::int64_t after, 
   std::vector<std::int64_t> other(elsewhere.size());
   some.read(elsewhere, other);
   EXPECT_EQ(other, values(other.size(), before));
-  some.write(part, values(part.size(), before));
+  some.write(where, values(where.size(), before));
 }
 
 TEST_F(SharingDeaths, OfAWriterAreNeverPassedOffAsClean) {
@@ -149,6 +151,15 @@ TEST_F(SharingDeaths, OfAWriterAreNeverPassedOffAsClean) {
   const auto two = values(part.size(), 2);
   kill_everywhere([&] { some.write(part, two); },
                   [&](std::size_t at) { expect_whole_or_torn(some, 1, 2, at); });
+}
+
+// They take another way.
+TEST_F(SharingDeaths, OfAWriterOfOneStripeAreNeverPassedOffAsClean) {
+  cells some(all);
+  some.fill({0, all}, 1);
+  const auto two = values(part_of_one.size(), 2);
+  kill_everywhere([&] { some.write(part_of_one, two); },
+                  [&](std::size_t at) { expect_whole_or_torn(some, 1, 2, at, part_of_one); });
 }
 
 TEST_F(SharingDeaths, AreSeenByReadOnlyHandles) {

@@ -3,6 +3,7 @@
 #include <gtest/gtest.h>
 #include <rapidcheck.h>
 #include <rapidcheck/gtest.h>
+#include <sys/mman.h>
 
 #include <algorithm>
 #include <atomic>
@@ -10,14 +11,18 @@
 #include <complex>
 #include <cstdint>
 #include <cstring>
+#include <functional>
 #include <limits>
+#include <memory>
 #include <numeric>
 #include <random>
 #include <thread>
 #include <vector>
 
 #include "backings.hpp"
+#include "fault/stepping.hpp"
 #include "memory/word_copy.hpp"
+#include "process/family.hpp"
 #include "refusal.hpp"
 #include "shard/buffer.hpp"
 #include "shard/npy.hpp"
@@ -350,27 +355,94 @@ TEST(Transfer, ReadsFilesThatNobodyWritesTo) {
   EXPECT_EQ(std::filesystem::file_size(path), 4096u + 400) << "a reader changed it";
 }
 
-TEST(WordCopy, EqualsMemcpyAtEveryPlaceAndLength) {
+// ---- The copies by themselves: of words, and through each kind of registers.
+
+using word_copy = std::function<void(std::byte*, const std::byte*, std::size_t)>;
+
+constexpr bool is_from_shared(std::size_t kind) { return kind % 2 == 0; }
+
+std::vector<word_copy> copies() {
   namespace memory = shard::memory;
-  constexpr std::size_t longest = 300;
-  std::vector<std::byte> from(longest + 64);
-  for (std::size_t i = 0; i < from.size(); ++i) from[i] = static_cast<std::byte>(i * 7 + 1);
-  for (auto copy : {memory::copy_from_shared, memory::copy_to_shared,
-                    memory::copy_words_from_shared, memory::copy_words_to_shared}) {
+  std::vector<word_copy> all{memory::copy_words_from_shared, memory::copy_words_to_shared};
+  using enum memory::registers;
+  for (const auto by : {xmm, ymm, zmm}) {
+    if (by > memory::widest_registers()) break;
+    all.emplace_back([by](std::byte* to, const std::byte* from, std::size_t bytes) {
+      memory::copy_from_shared(to, from, bytes, by);
+    });
+    all.emplace_back([by](std::byte* to, const std::byte* from, std::size_t bytes) {
+      memory::copy_to_shared(to, from, bytes, by);
+    });
+  }
+  return all;
+}
+
+std::vector<std::byte> some_bytes(std::size_t count) {
+  std::vector<std::byte> made(count);
+  for (std::size_t i = 0; i < count; ++i) made[i] = static_cast<std::byte>(i % 251 + 1);
+  return made;
+}
+
+TEST(WordCopy, EqualsMemcpyAtEveryPlaceAndLength) {
+  constexpr std::size_t longest = 600;
+  constexpr std::size_t line = 64;
+  const auto from = some_bytes(longest + line);
+  for (const auto& copy : copies()) {
     for (std::size_t bytes = 0; bytes < longest; ++bytes) {
       for (std::size_t source = 0; source < 9; ++source) {
-        const std::size_t target = bytes % 9;
-        std::vector<std::byte> to(longest + 64, std::byte{0xAA});
+        const std::size_t target = (bytes * 9 + source) % line;
+        std::vector<std::byte> to(longest + 2 * line, std::byte{0xFF});
         std::vector<std::byte> expected = to;
         copy(to.data() + target, from.data() + source, bytes);
         std::copy_n(from.data() + source, bytes, expected.data() + target);
         ASSERT_EQ(to, expected) << bytes << " bytes from " << source << " to " << target;
       }
     }
-    std::vector<std::byte> big(100'000, std::byte{3});
-    std::vector<std::byte> to(big.size() + 1);
-    copy(to.data() + 1, big.data(), big.size());
-    EXPECT_TRUE(std::equal(big.begin(), big.end(), to.begin() + 1));
+    for (const std::size_t bytes : {1023U, 1024U, 1100U, 4096U, 8191U, 8192U, 100'000U}) {
+      const auto big = some_bytes(bytes);
+      std::vector<std::byte> to(bytes + 2, std::byte{0xFF});
+      copy(to.data() + 1, big.data(), bytes);
+      EXPECT_TRUE(std::equal(big.begin(), big.end(), to.begin() + 1)) << bytes;
+      EXPECT_EQ(to.front(), std::byte{0xFF});
+      EXPECT_EQ(to.back(), std::byte{0xFF});
+    }
+  }
+}
+
+// What somebody else does to an element as soon as it is written stays.
+TEST(WordCopy, WritesEachByteOfSharedMemoryOnce) {
+  if (!shard_test::can_step) GTEST_SKIP() << "this processor can't be stepped";
+  if (shard_test::sanitized) GTEST_SKIP() << "sanitizers store for themselves";
+  constexpr std::size_t page = 4096;
+  constexpr std::byte others{0xFF};
+  struct unmapped {
+    void operator()(std::byte* at) const { munmap(at, 2 * page); }
+  };
+  const std::unique_ptr<std::byte, unmapped> shared(static_cast<std::byte*>(
+      mmap(nullptr, 2 * page, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0)));
+  const auto from = some_bytes(2 * page);
+  const auto all = copies();
+  for (std::size_t kind = 0; kind < all.size(); ++kind) {
+    if (is_from_shared(kind)) continue;
+    for (const std::size_t bytes :
+         {1U, 7U, 63U, 64U, 100U, 128U, 200U, 360U, 800U, 1023U, 1024U, 1500U}) {
+      for (const std::size_t target : {0U, 1U, 8U, 20U, 63U}) {
+        std::byte* const to = shared.get() + target;
+        std::fill_n(shared.get(), 2 * page, std::byte{0});
+        std::vector<bool> changed(bytes);
+        const std::function<void()> change = [&] {
+          for (std::size_t i = 0; i < bytes; ++i) {
+            if (to[i] == std::byte{0} || changed[i]) continue;
+            to[i] = others;
+            changed[i] = true;
+          }
+        };
+        const std::function<void()> steps = [&] { all[kind](to, from.data(), bytes); };
+        { const shard_test::stepping walk(shared.get(), 2 * page, steps, change); }
+        EXPECT_EQ(std::count(to, to + bytes, others), bytes)
+            << bytes << " bytes to " << target << " by kind " << kind;
+      }
+    }
   }
 }
 

@@ -21,6 +21,9 @@ enum class patience { tries, waits };
 
 transfer read_runs(const segment& of, std::span<const run> runs, std::byte* to, patience how);
 transfer write_runs(segment& of, std::span<const run> runs, const std::byte* from, patience how);
+// The same of one run. They wait, and throw as refuse_transfer() does.
+void read_run(const segment& of, run elements, std::byte* to);
+void write_run(segment& of, run elements, const std::byte* from);
 transfer fill_run(segment& of, const run& elements, const std::byte* element);
 // Calls apply(context), which adds the deltas, while the elements are being written by nobody else.
 // It must not throw.
