@@ -39,6 +39,12 @@ void confine(stripe& of, const control_plan& plan, std::size_t s) noexcept {
   note_torn(of, plan, torn_in(of, plan, s));
 }
 
+// Requires: there are some.
+bool all_zeros(std::span<const std::byte> bytes) noexcept {
+  return bytes[0] == std::byte{0} &&
+         std::memcmp(bytes.data(), bytes.data() + 1, bytes.size() - 1) == 0;
+}
+
 }  // namespace
 
 std::size_t control_plan::size_bytes() const noexcept {
@@ -208,9 +214,8 @@ bool control::is_empty() const noexcept {
   const std::span<const std::byte> all(reinterpret_cast<const std::byte*>(lines_),
                                        plan_.size_bytes());
   constexpr std::size_t skipped = offsetof(control_header, permanent);
-  const auto zero = [](std::byte each) { return each == std::byte{0}; };
-  return std::ranges::all_of(all.first(skipped), zero) &&
-         std::ranges::all_of(all.subspan(skipped + sizeof(control_header::permanent)), zero);
+  return all_zeros(all.first(skipped)) &&
+         all_zeros(all.subspan(skipped + sizeof(control_header::permanent)));
 }
 
 // What an earlier life of the area left is carried over: sequences go on, so that readers who are
@@ -250,7 +255,7 @@ void control::lay_out() noexcept {
 bool control::has_marks() const {
   struct alignas(line_bytes) words {
     std::array<std::byte, sizeof(control_lines) + most_stripes * sizeof(stripe)> bytes;
-  } copied{};
+  } copied;  // no zeros: what is looked at is read first
   const auto all = std::span(copied.bytes).first(plan_.size_bytes());
   if (os::read_some(own_, all, control_offset(where_.data_end)) < all.size()) return true;
   const auto& lines = *reinterpret_cast<const control_lines*>(all.data());

@@ -232,6 +232,15 @@ class reader {
   unsigned seen_ = 0;
 };
 
+// Most of a header is blanks up to the first element, 4 KiB of them in our own, and a line's end:
+// too many to be looked at one by one.
+std::string_view without_filling(std::string_view text) {
+  static constexpr std::string_view blanks = "                                ";
+  if (text.ends_with('\n')) text.remove_suffix(1);
+  while (text.ends_with(blanks)) text.remove_suffix(blanks.size());
+  return text;
+}
+
 std::size_t little_endian(std::span<const std::byte> bytes) {
   std::size_t value = 0;
   for (std::size_t i = bytes.size(); i-- > 0;)
@@ -288,6 +297,7 @@ prologue read_prologue(std::span<const std::byte> first_bytes) {
 }
 
 npy_header parse(std::string_view dictionary, encoding characters) {
+  dictionary = without_filling(dictionary);
   if (characters == encoding::utf8) return reader(dictionary).dictionary();
   const std::string converted = utf8_of_latin1(dictionary);
   return reader(converted).dictionary();

@@ -416,6 +416,29 @@ TEST(Control, IsRefusedWhereOtherBytesAreBehindTheData) {
   }
 }
 
+// One byte anywhere in it, but in the word that says that there is room.
+TEST(Control, IsRefusedWhereASingleByteIsNotZero) {
+  constexpr std::size_t permanent = offsetof(shard::memory::control_header, permanent);
+  const folder in;
+  shard::save(in / "x.npy", cells(count));
+  fs::resize_file(in / "x.npy", area_begin + area_bytes);
+  for (std::size_t at = 0; at < area_bytes; at += at < 100 || at > area_bytes - 100 ? 1 : 29) {
+    const auto put = [&](char byte) {
+      std::fstream file(in / "x.npy", std::ios::in | std::ios::out | std::ios::binary);
+      file.seekp(static_cast<std::streamoff>(area_begin + at)).put(byte);
+    };
+    put('\1');
+    const bool means_room = at >= permanent && at < permanent + sizeof(std::uint32_t);
+    if (!means_room) {
+      auto some = shard::open_writable<std::int64_t>(in / "x.npy");
+      mentions(refusal([&] { some.fill({0, 1}, 1); }), {"other bytes behind the data"});
+    }
+    put('\0');
+    ASSERT_EQ(fs::file_size(in / "x.npy"), area_begin + area_bytes) << at;
+  }
+  shard::open_writable<std::int64_t>(in / "x.npy").fill({0, 1}, 1);
+}
+
 TEST(Control, IsRefusedWhereSomebodyElseLocksItsByte) {
   const folder in;
   shard::save(in / "x.npy", cells(count));

@@ -86,6 +86,20 @@ RC_GTEST_PROP(NpyHeader, IsReadWithAnySpaces, ()) {
   RC_ASSERT(dictionary(parse(spaced)) == text);
 }
 
+// What fills a header up means nothing, but hides nothing either.
+TEST(NpyHeader, IsFilledByAnyNumberOfBlanks) {
+  const std::string text = with_type("'<i8'");
+  for (std::size_t count = 0; count < 150; ++count) {
+    const std::string blanks(count, ' ');
+    for (const char* end : {"", "\n", "\t", " \n \n"}) {
+      EXPECT_EQ(dictionary(parse(text + blanks + end)), text) << count;
+      EXPECT_TRUE(is_refused(text + blanks + "x" + blanks + end)) << count;
+      EXPECT_TRUE(is_refused(text.substr(0, text.size() - 1) + blanks + end)) << count;
+    }
+    EXPECT_TRUE(is_refused(blanks));
+  }
+}
+
 // Cut anywhere, it is refused; with a byte changed, it is refused or another header.
 RC_GTEST_PROP(NpyHeader, IsNeverReadInPart, ()) {
   const std::string text = dictionary({*any_type(2), false, *any_shape()});
