@@ -17,6 +17,7 @@
 #include <vector>
 
 #include "budget.hpp"
+#include "measure.hpp"
 #include "memory.hpp"
 #include "orbit.hpp"
 
@@ -242,6 +243,66 @@ constexpr index_case index_cached{shard::executor::serial, std::size_t{1} << 17,
 constexpr index_case index_large{shard::executor::serial, std::size_t{1} << 25, 1 << 14, 1};
 constexpr index_case index_supervised{shard::executor::processes, std::size_t{1} << 26, 1 << 14, 1};
 
+// --- padding: records of 24 bytes, four of which lie behind the last field
+// -------------------------------------------
+
+struct cleared_record {
+  std::int64_t when;
+  double price;
+  std::int32_t count;
+};
+struct kept_record : cleared_record {};
+static_assert(sizeof(cleared_record) == 24 && sizeof(kept_record) == 24);
+
+}  // namespace
+}  // namespace bench
+
+template <>
+inline constexpr bool shard::keeps_padding<bench::kept_record> = true;
+
+namespace bench {
+namespace {
+
+// Seconds for each record of a map in the caller.
+template <class Record>
+double map_of_records(shard::buffer<Record>& to) {
+  const shard::options options{.grain = 4096, .run_on = shard::executor::serial};
+  const double taken = thread_time_of([&] {
+    shard::map(options, to, [](std::size_t i) {
+      Record made;
+      made.when = static_cast<std::int64_t>(i);
+      made.price = 1.5;
+      made.count = 3;
+      return made;
+    });
+  });
+  return taken / static_cast<double>(to.size());
+}
+
+// What the zeros between the fields cost, in 1.45 ns for each record.
+workload padding_cost(const settings& with) {
+  const std::size_t records = with.quick ? std::size_t{1} << 14 : std::size_t{1} << 20;
+  const std::size_t pairs = with.quick ? 1 : 101;
+  struct both {
+    shard::buffer<cleared_record> cleared;
+    shard::buffer<kept_record> kept;
+  };
+  auto data = std::make_shared<both>(
+      both{shard::buffer<cleared_record>(records), shard::buffer<kept_record>(records)});
+  return {[=] {
+            map_of_records(data->cleared);
+            map_of_records(data->kept);
+            return 0U;
+          },
+          [=] {
+            std::vector<double> found;
+            for (std::size_t k = 0; k < pairs; ++k) {
+              found.push_back(map_of_records(data->cleared) - map_of_records(data->kept));
+            }
+            return median(std::move(found)) / 1.45e-9;
+          }};
+}
+
 }  // namespace
 
 std::vector<budget> core_budgets() {
@@ -258,6 +319,7 @@ std::vector<budget> core_budgets() {
   all.push_back(index_budget<16>("index_cached", index_cached));
   all.push_back(index_budget<3>("index_large", index_large));
   all.push_back(index_budget<3>("index_supervised", index_supervised));
+  all.push_back({"core", "padding", "1.45 ns a record", 1.0, {}, padding_cost});
   return all;
 }
 
