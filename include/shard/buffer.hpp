@@ -242,27 +242,27 @@ class buffer : public detail::owner_atomics<buffer<T, Rank>, T, Rank> {
   // shard can take a living process for dead.
 
   void read(range elements, std::span<value_type> to) const {
-    const detail::run all = run_of(elements, to.size(), "read");
-    detail::read_run(*owner_, all, reinterpret_cast<std::byte*>(to.data()));
+    const detail::stretch all = stretch_of(elements, to.size(), "read");
+    detail::read_stretch(*owner_, all, reinterpret_cast<std::byte*>(to.data()));
   }
   void write(range elements, std::span<const value_type> from)
     requires(!std::is_const_v<T>)
   {
-    const detail::run all = run_of(elements, from.size(), "write");
-    detail::write_run(*owner_, all, reinterpret_cast<const std::byte*>(from.data()));
+    const detail::stretch all = stretch_of(elements, from.size(), "write");
+    detail::write_stretch(*owner_, all, reinterpret_cast<const std::byte*>(from.data()));
   }
   void fill(range elements, const value_type& value)
     requires(!std::is_const_v<T>)
   {
-    const detail::run all = run_of(elements, elements.size(), "fill");
-    detail::require_done(detail::fill_run(*owner_, all, reinterpret_cast<const std::byte*>(&value)),
-                         *owner_);
+    const detail::stretch all = stretch_of(elements, elements.size(), "fill");
+    detail::require_done(
+        detail::fill_stretch(*owner_, all, reinterpret_cast<const std::byte*>(&value)), *owner_);
   }
   // Adds deltas[k] to element elements.first + k. Integers wrap. No fetch_add of others is lost.
   void add(range elements, std::span<const value_type> deltas)
     requires(!std::is_const_v<T> && atomic_number<value_type>)
   {
-    const detail::run all = run_of(elements, deltas.size(), "add");
+    const detail::stretch all = stretch_of(elements, deltas.size(), "add");
     auto each = [&] {
       for (std::size_t k = 0; k < deltas.size(); ++k) {
         detail::atomic_cell<value_type>(data_[elements.first + k])
@@ -271,42 +271,43 @@ class buffer : public detail::owner_atomics<buffer<T, Rank>, T, Rank> {
     };
     const auto apply = [](void* context) { (*static_cast<decltype(each)*>(context))(); };
     detail::require_done(
-        detail::add_run(*owner_, all, reinterpret_cast<const std::byte*>(deltas.data()), apply,
-                        &each),
+        detail::add_stretch(*owner_, all, reinterpret_cast<const std::byte*>(deltas.data()), apply,
+                            &each),
         *owner_);
   }
   // to[k] = element indices[k]
   void gather(std::span<const std::size_t> indices, std::span<value_type> to) const {
-    read_runs(runs_of_indices(indices, to.size(), "gather"), to.data());
+    read_stretches(stretches_of_indices(indices, to.size(), "gather"), to.data());
   }
   // Element indices[k] = from[k], in this order: if an index is there twice, the last value stays.
   void scatter(std::span<const std::size_t> indices, std::span<const value_type> from)
     requires(!std::is_const_v<T>)
   {
-    write_runs(runs_of_indices(indices, from.size(), "scatter"), from.data());
+    write_stretches(stretches_of_indices(indices, from.size(), "scatter"), from.data());
   }
   // The elements of a part. `part` has one range for each dimension.
   void read_slab(const std::array<range, Rank>& part, std::span<value_type> to) const {
-    read_runs(runs_of_part(part, to.size(), "read"), to.data());
+    read_stretches(stretches_of_part(part, to.size(), "read"), to.data());
   }
   void write_slab(const std::array<range, Rank>& part, std::span<const value_type> from)
     requires(!std::is_const_v<T>)
   {
-    write_runs(runs_of_part(part, from.size(), "write"), from.data());
+    write_stretches(stretches_of_part(part, from.size(), "write"), from.data());
   }
 
   // Like read and write, but they do not wait. They return what happened.
   transfer try_read(range elements, std::span<value_type> to) const {
-    const detail::run all = run_of(elements, to.size(), "read");
-    return detail::read_runs(*owner_, {&all, 1}, reinterpret_cast<std::byte*>(to.data()),
-                             detail::patience::tries);
+    const detail::stretch all = stretch_of(elements, to.size(), "read");
+    return detail::read_stretches(*owner_, {&all, 1}, reinterpret_cast<std::byte*>(to.data()),
+                                  detail::patience::tries);
   }
   transfer try_write(range elements, std::span<const value_type> from)
     requires(!std::is_const_v<T>)
   {
-    const detail::run all = run_of(elements, from.size(), "write");
-    return detail::write_runs(*owner_, {&all, 1}, reinterpret_cast<const std::byte*>(from.data()),
-                              detail::patience::tries);
+    const detail::stretch all = stretch_of(elements, from.size(), "write");
+    return detail::write_stretches(*owner_, {&all, 1},
+                                   reinterpret_cast<const std::byte*>(from.data()),
+                                   detail::patience::tries);
   }
 
   // The elements that dead writers may have left half written, and that nobody has cleared since.
@@ -316,7 +317,7 @@ class buffer : public detail::owner_atomics<buffer<T, Rank>, T, Rank> {
   void clear_torn(range elements)
     requires(!std::is_const_v<T>)
   {
-    const detail::run all = run_of(elements, elements.size(), "clear");
+    const detail::stretch all = stretch_of(elements, elements.size(), "clear");
     if (all.count > 0) detail::clear_torn(*owner_, elements);
   }
 
@@ -515,13 +516,14 @@ class buffer : public detail::owner_atomics<buffer<T, Rank>, T, Rank> {
   }
   // The elements in the form that a transfer takes. Throw unless the buffer is open, the elements
   // are inside, and there are `length` of them.
-  detail::run run_of(range elements, std::size_t length, const char* operation) const;
-  std::vector<detail::run> runs_of_indices(std::span<const std::size_t> indices, std::size_t length,
-                                           const char* operation) const;
-  std::vector<detail::run> runs_of_part(const std::array<range, Rank>& part, std::size_t length,
-                                        const char* operation) const;
-  void read_runs(std::span<const detail::run> runs, value_type* to) const;
-  void write_runs(std::span<const detail::run> runs, const value_type* from);
+  detail::stretch stretch_of(range elements, std::size_t length, const char* operation) const;
+  std::vector<detail::stretch> stretches_of_indices(std::span<const std::size_t> indices,
+                                                    std::size_t length,
+                                                    const char* operation) const;
+  std::vector<detail::stretch> stretches_of_part(const std::array<range, Rank>& part,
+                                                 std::size_t length, const char* operation) const;
+  void read_stretches(std::span<const detail::stretch> stretches, value_type* to) const;
+  void write_stretches(std::span<const detail::stretch> stretches, const value_type* from);
 
   // Cached, so that an access is one addition.
   T* data_ = nullptr;
@@ -638,8 +640,8 @@ template <class T, std::size_t Rank>
 
 template <class T, std::size_t Rank>
   requires detail::fits_buffer<T, Rank>
-detail::run buffer<T, Rank>::run_of(range elements, std::size_t length,
-                                    const char* operation) const {
+detail::stretch buffer<T, Rank>::stretch_of(range elements, std::size_t length,
+                                            const char* operation) const {
   require_open();
   if (elements.first > elements.last || elements.last > size()) {
     detail::refuse_elements(operation, elements, size());
@@ -650,49 +652,52 @@ detail::run buffer<T, Rank>::run_of(range elements, std::size_t length,
 
 template <class T, std::size_t Rank>
   requires detail::fits_buffer<T, Rank>
-std::vector<detail::run> buffer<T, Rank>::runs_of_indices(std::span<const std::size_t> indices,
-                                                          std::size_t length,
-                                                          const char* operation) const {
+std::vector<detail::stretch> buffer<T, Rank>::stretches_of_indices(
+    std::span<const std::size_t> indices, std::size_t length, const char* operation) const {
   require_open();
   if (indices.size() != length) detail::refuse_length(operation, length, indices.size());
-  std::vector<detail::run> runs;
-  runs.reserve(indices.size());
+  std::vector<detail::stretch> stretches;
+  stretches.reserve(indices.size());
   for (std::size_t k = 0; k < indices.size(); ++k) {
     if (indices[k] >= size()) detail::refuse_listed_index(operation, k, indices[k], size());
-    runs.push_back({indices[k], 1});
+    stretches.push_back({indices[k], 1});
   }
-  return runs;
+  return stretches;
 }
 
 template <class T, std::size_t Rank>
   requires detail::fits_buffer<T, Rank>
-std::vector<detail::run> buffer<T, Rank>::runs_of_part(const std::array<range, Rank>& part,
-                                                       std::size_t length,
-                                                       const char* operation) const {
+std::vector<detail::stretch> buffer<T, Rank>::stretches_of_part(const std::array<range, Rank>& part,
+                                                                std::size_t length,
+                                                                const char* operation) const {
   require_open();
   detail::require_within<Rank>(detail::part_of<Rank>(shape_), part);
-  std::vector<detail::run> runs = detail::runs_of(shape_, part);
+  std::vector<detail::stretch> stretches = detail::stretches_of(shape_, part);
   std::size_t elements = 0;
-  for (const detail::run& each : runs) elements += each.count;
+  for (const detail::stretch& each : stretches) elements += each.count;
   if (elements != length) detail::refuse_length(operation, length, elements);
-  return runs;
+  return stretches;
 }
 
 template <class T, std::size_t Rank>
   requires detail::fits_buffer<T, Rank>
-void buffer<T, Rank>::read_runs(std::span<const detail::run> runs, value_type* to) const {
+void buffer<T, Rank>::read_stretches(std::span<const detail::stretch> stretches,
+                                     value_type* to) const {
   const detail::segment& of = open_owner();
-  detail::require_done(
-      detail::read_runs(of, runs, reinterpret_cast<std::byte*>(to), detail::patience::waits), of);
+  detail::require_done(detail::read_stretches(of, stretches, reinterpret_cast<std::byte*>(to),
+                                              detail::patience::waits),
+                       of);
 }
 
 template <class T, std::size_t Rank>
   requires detail::fits_buffer<T, Rank>
-void buffer<T, Rank>::write_runs(std::span<const detail::run> runs, const value_type* from) {
+void buffer<T, Rank>::write_stretches(std::span<const detail::stretch> stretches,
+                                      const value_type* from) {
   detail::segment& of = open_owner();
-  detail::require_done(detail::write_runs(of, runs, reinterpret_cast<const std::byte*>(from),
-                                          detail::patience::waits),
-                       of);
+  detail::require_done(
+      detail::write_stretches(of, stretches, reinterpret_cast<const std::byte*>(from),
+                              detail::patience::waits),
+      of);
 }
 
 }  // namespace shard

@@ -1,4 +1,5 @@
-// Where a transfer touches the stripes: one of them, those of one run, or of many. All kinds have
+// Where a transfer touches the stripes: one of them, those of one stretch, or of many. All kinds
+// have
 //   every(visit)  calls visit(stripe&, bytes_in_stripe, index) for each stripe, in ascending order,
 //                 until one returns false; says whether none did
 //   each(visit)   the same with visit(stripe&), which is less work
@@ -57,10 +58,10 @@ class one_stripe {
   std::size_t first_byte_, bytes_;
 };
 
-// The stripes of one run, which take no memory.
-class one_run {
+// The stripes of one stretch, which take no memory.
+class one_stretch {
  public:
-  one_run(const control& of, const detail::run& covered, std::size_t element_bytes) noexcept
+  one_stretch(const control& of, const detail::stretch& covered, std::size_t element_bytes) noexcept
       : all_(of.stripes().data()),
         plan_(of.plan()),
         first_byte_(covered.first * element_bytes),
@@ -94,13 +95,14 @@ class one_run {
   stripe* last_ = nullptr;
 };
 
-class many_runs {
+class many_stretches {
  public:
-  many_runs(const control& of, std::span<const detail::run> runs, std::size_t element_bytes)
+  many_stretches(const control& of, std::span<const detail::stretch> stretches,
+                 std::size_t element_bytes)
       : stripes_(of.stripes().data()), plan_(of.plan()) {
     std::size_t low = ~std::size_t{0};
     std::size_t high = 0;
-    for (const detail::run& each : runs) {
+    for (const detail::stretch& each : stretches) {
       if (each.count == 0) continue;
       low = std::min(low, each.first * element_bytes);
       high = std::max(high, (each.first + each.count) * element_bytes);
@@ -108,7 +110,7 @@ class many_runs {
     if (high == 0) return;
     first_ = low >> plan_.stripe_shift;
     parts_.resize(((high - 1) >> plan_.stripe_shift) + 1 - first_);
-    for (const detail::run& each : runs) {
+    for (const detail::stretch& each : stretches) {
       if (each.count > 0)
         add(each.first * element_bytes, (each.first + each.count) * element_bytes);
     }
@@ -142,12 +144,12 @@ class many_runs {
   std::vector<bytes_in_stripe> parts_;  // of the stripes from there on
 };
 
-// Calls use(footprint) with that of these runs.
+// Calls use(footprint) with that of these stretches.
 template <class Use>
-auto with_footprint(const control& area, std::span<const detail::run> runs,
+auto with_footprint(const control& area, std::span<const detail::stretch> stretches,
                     std::size_t element_bytes, const Use& use) {
-  if (runs.size() == 1) return use(one_run(area, runs[0], element_bytes));
-  return use(many_runs(area, runs, element_bytes));
+  if (stretches.size() == 1) return use(one_stretch(area, stretches[0], element_bytes));
+  return use(many_stretches(area, stretches, element_bytes));
 }
 
 }  // namespace shard::memory

@@ -57,17 +57,17 @@ bool overlap(std::span<const std::byte> one, std::span<const std::byte> other) n
   return std::max(a, b) < std::min(a + one.size(), b + other.size());
 }
 
-[[noreturn]] void refuse_overlap(const char* operation, const run& elements) {
+[[noreturn]] void refuse_overlap(const char* operation, const stretch& elements) {
   throw error(std::errc::invalid_argument,
               std::string("cannot ") + operation + " elements [" + std::to_string(elements.first) +
                   ", " + std::to_string(elements.first + elements.count) +
                   "): found the values in the same memory, expected them elsewhere, as in a copy");
 }
 
-[[gnu::cold]] void refuse_if_overlapping(const segment& of, std::span<const run> runs,
+[[gnu::cold]] void refuse_if_overlapping(const segment& of, std::span<const stretch> stretches,
                                          std::span<const std::byte> values, const char* operation) {
   const std::size_t size = of.element_bytes();
-  for (const run& each : runs) {
+  for (const stretch& each : stretches) {
     if (overlap({of.data() + each.first * size, each.count * size}, values)) {
       refuse_overlap(operation, each);
     }
@@ -82,13 +82,13 @@ inline bool outside(const segment& of, const std::byte* values, std::size_t byte
   return gap >= of.data_bytes() && -gap >= bytes;
 }
 
-inline void require_apart(const segment& of, std::span<const run> runs, const std::byte* values,
-                          const char* operation) {
-  if (runs.empty()) return;
-  std::size_t count = runs.front().count;
-  for (const run& each : runs.subspan(1)) count += each.count;
+inline void require_apart(const segment& of, std::span<const stretch> stretches,
+                          const std::byte* values, const char* operation) {
+  if (stretches.empty()) return;
+  std::size_t count = stretches.front().count;
+  for (const stretch& each : stretches.subspan(1)) count += each.count;
   const std::size_t bytes = count * of.element_bytes();
-  if (!outside(of, values, bytes)) refuse_if_overlapping(of, runs, {values, bytes}, operation);
+  if (!outside(of, values, bytes)) refuse_if_overlapping(of, stretches, {values, bytes}, operation);
 }
 
 // ---- Writers.
@@ -181,9 +181,10 @@ transfer write_touched(const segment& of, memory::control& area, const Footprint
 }
 
 template <class Change>
-transfer written(segment& of, std::span<const run> runs, patience how, const Change& change) {
+transfer written(segment& of, std::span<const stretch> stretches, patience how,
+                 const Change& change) {
   memory::control& area = of.own_words();
-  return memory::with_footprint(area, runs, of.element_bytes(), [&](const auto& touched) {
+  return memory::with_footprint(area, stretches, of.element_bytes(), [&](const auto& touched) {
     return write_touched(of, area, touched, how, change);
   });
 }
@@ -249,9 +250,9 @@ std::uint64_t sum_of(const Footprint& touched) noexcept {
   return sum;
 }
 
-void copy_out(const segment& of, std::span<const run> runs, std::byte* to) noexcept {
+void copy_out(const segment& of, std::span<const stretch> stretches, std::byte* to) noexcept {
   const std::size_t size = of.element_bytes();
-  for (const run& each : runs) {
+  for (const stretch& each : stretches) {
     memory::copy_from_shared(to, of.data() + each.first * size, each.count * size);
     to += each.count * size;
   }
@@ -269,11 +270,11 @@ bool still_has(const Footprint& touched, std::uint64_t sum) noexcept {
 // One try: nothing if others were writing.
 template <class Footprint>
 std::optional<transfer> tried(const segment& of, const Footprint& touched,
-                              std::span<const run> runs, std::byte* to) {
+                              std::span<const stretch> stretches, std::byte* to) {
   const sight before = look(of, touched, false);
   if (!before.quiet) return std::nullopt;
   if (!before.what) return before.what;
-  copy_out(of, runs, to);
+  copy_out(of, stretches, to);
   if (!still_has(touched, before.sum)) return std::nullopt;
   return transfer{};
 }
@@ -286,12 +287,12 @@ constexpr std::chrono::microseconds between_slow_tries{200};
 // Nothing if there are writers, or if one came while we looked.
 template <class Footprint>
 std::optional<transfer> read_after_the_dead(const segment& of, const memory::control& area,
-                                            const Footprint& touched, std::span<const run> runs,
-                                            std::byte* to) {
+                                            const Footprint& touched,
+                                            std::span<const stretch> stretches, std::byte* to) {
   if (of.has_writers(area)) return std::nullopt;
   const sight before = look(of, touched, true);
   if (!before.quiet) return std::nullopt;
-  if (before.what) copy_out(of, runs, to);
+  if (before.what) copy_out(of, stretches, to);
   // In this order: a sequence that has not moved since it was seen was odd while nobody wrote.
   if (of.has_writers(area)) return std::nullopt;
   std::atomic_thread_fence(acquire);
@@ -301,81 +302,82 @@ std::optional<transfer> read_after_the_dead(const segment& of, const memory::con
 
 template <class Footprint>
 transfer read_by_lock(const segment& of, memory::control& area, const Footprint& touched,
-                      std::span<const run> runs, std::byte* to) {
+                      std::span<const stretch> stretches, std::byte* to) {
   const locked_stripes held(of, area, touched, patience::waits);
-  if (held.what) copy_out(of, runs, to);
+  if (held.what) copy_out(of, stretches, to);
   return held.what;
 }
 
 // Who can't lock has to go on trying.
 template <class Footprint>
-transfer read_by_patience(const segment& of, const Footprint& touched, std::span<const run> runs,
-                          std::byte* to) {
+transfer read_by_patience(const segment& of, const Footprint& touched,
+                          std::span<const stretch> stretches, std::byte* to) {
   for (int i = 0; i < slow_tries; ++i) {
     std::this_thread::sleep_for(between_slow_tries);
-    if (const auto done = tried(of, touched, runs, to)) return *done;
+    if (const auto done = tried(of, touched, stretches, to)) return *done;
   }
   return {.state = transfer_state::busy};
 }
 
-transfer read_guarded(const segment& of, memory::control& area, std::span<const run> runs,
+transfer read_guarded(const segment& of, memory::control& area, std::span<const stretch> stretches,
                       std::byte* to, patience how);
 
 template <class Footprint>
 transfer read_again(const segment& of, memory::control& area, const Footprint& touched,
-                    std::span<const run> runs, std::byte* to, patience how) {
+                    std::span<const stretch> stretches, std::byte* to, patience how) {
   for (int i = 0; i < quick_tries; ++i) {
-    if (const auto done = tried(of, touched, runs, to)) return *done;
+    if (const auto done = tried(of, touched, stretches, to)) return *done;
     pause();
   }
   if (!area.writable()) {
-    if (const auto done = read_after_the_dead(of, area, touched, runs, to)) return *done;
+    if (const auto done = read_after_the_dead(of, area, touched, stretches, to)) return *done;
   }
   if (how == patience::tries) return {.state = transfer_state::busy};
-  if (!of.may_write()) return read_by_patience(of, touched, runs, to);
+  if (!of.may_write()) return read_by_patience(of, touched, stretches, to);
   // To lock, a handle that had no room for an area attaches to that of another.
-  if (!area.writable()) return read_guarded(of, of.own_words(), runs, to, how);
-  return read_by_lock(of, area, touched, runs, to);
+  if (!area.writable()) return read_guarded(of, of.own_words(), stretches, to, how);
+  return read_by_lock(of, area, touched, stretches, to);
 }
 
 template <class Footprint>
 transfer read_touched(const segment& of, memory::control& area, const Footprint& touched,
-                      std::span<const run> runs, std::byte* to, patience how) {
+                      std::span<const stretch> stretches, std::byte* to, patience how) {
   const std::uint64_t sum = quiet_sum(touched);
   if (sum % 2 == 0) {
-    copy_out(of, runs, to);
+    copy_out(of, stretches, to);
     if (still_has(touched, sum)) return {};
   }
-  return read_again(of, area, touched, runs, to, how);
+  return read_again(of, area, touched, stretches, to, how);
 }
 
-transfer read_guarded(const segment& of, memory::control& area, std::span<const run> runs,
+transfer read_guarded(const segment& of, memory::control& area, std::span<const stretch> stretches,
                       std::byte* to, patience how) {
-  return memory::with_footprint(area, runs, of.element_bytes(), [&](const auto& touched) {
-    return read_touched(of, area, touched, runs, to, how);
+  return memory::with_footprint(area, stretches, of.element_bytes(), [&](const auto& touched) {
+    return read_touched(of, area, touched, stretches, to, how);
   });
 }
 
 // Nobody has ever written by bulk. If that is still so afterwards, nobody did meanwhile: a writer
 // who came and went had to leave the area to us. The fence pairs with that of writers.
-transfer read_unguarded(const segment& of, std::span<const run> runs, std::byte* to, patience how) {
-  copy_out(of, runs, to);
+transfer read_unguarded(const segment& of, std::span<const stretch> stretches, std::byte* to,
+                        patience how) {
+  copy_out(of, stretches, to);
   std::atomic_thread_fence(acquire);
   memory::control* const area = of.words();
-  if (area != nullptr && area->laid_out()) return read_guarded(of, *area, runs, to, how);
+  if (area != nullptr && area->laid_out()) return read_guarded(of, *area, stretches, to, how);
   return {};
 }
 
 // Whoever dies in between, or reads meanwhile without this library, must not find what the padding
 // of the values holds: it is cleared on the way.
-transfer write_cleared(segment& of, std::span<const run> runs, const std::byte* from,
+transfer write_cleared(segment& of, std::span<const stretch> stretches, const std::byte* from,
                        patience how) {
   const std::size_t size = of.element_bytes();
   std::size_t longest = 0;
-  for (const run& each : runs) longest = std::max(longest, each.count);
+  for (const stretch& each : stretches) longest = std::max(longest, each.count);
   memory::clean_copies copies(of.padding(), size, longest, block_bytes);
-  return written(of, runs, how, [&] {
-    for (const run& each : runs) {
+  return written(of, stretches, how, [&] {
+    for (const stretch& each : stretches) {
       std::byte* const to = of.data() + each.first * size;
       copies.each(from, each.count, [&](std::span<const std::byte> block, std::size_t done) {
         memory::copy_to_shared(to + done, block.data(), block.size());
@@ -385,11 +387,11 @@ transfer write_cleared(segment& of, std::span<const run> runs, const std::byte* 
   });
 }
 
-// ---- One run in one stripe, as nearly every transfer is: without what the others need. These
+// ---- One stretch in one stripe, as nearly every transfer is: without what the others need. These
 // begin with what is inlined; the rest is in functions of their own.
 
 // The first try. False: nothing was read, or not as one.
-inline bool read_at_once(const segment& of, const run& elements, std::byte* to) noexcept {
+inline bool read_at_once(const segment& of, const stretch& elements, std::byte* to) noexcept {
   const memory::control* const area = of.attached();
   if (area == nullptr || !area->laid_out()) return false;
   const std::size_t first = elements.first * of.element_bytes();
@@ -402,12 +404,13 @@ inline bool read_at_once(const segment& of, const run& elements, std::byte* to) 
   return still_has(touched, sum);
 }
 
-[[gnu::cold, gnu::noinline]] void read_otherwise(const segment& of, run elements, std::byte* to) {
-  require_done(read_runs(of, {&elements, 1}, to, patience::waits), of);
+[[gnu::cold, gnu::noinline]] void read_otherwise(const segment& of, stretch elements,
+                                                 std::byte* to) {
+  require_done(read_stretches(of, {&elements, 1}, to, patience::waits), of);
 }
 
 // False: nothing was written.
-inline bool written_at_once(segment& of, const run& elements, const std::byte* from) {
+inline bool written_at_once(segment& of, const stretch& elements, const std::byte* from) {
   const std::size_t first = elements.first * of.element_bytes();
   const std::size_t bytes = elements.count * of.element_bytes();
   if (of.padding() || !outside(of, from, bytes)) return false;
@@ -418,41 +421,43 @@ inline bool written_at_once(segment& of, const run& elements, const std::byte* f
   return write_touched(of, area, touched, patience::waits, copy).state == transfer_state::done;
 }
 
-[[gnu::cold, gnu::noinline]] void write_otherwise(segment& of, run elements,
+[[gnu::cold, gnu::noinline]] void write_otherwise(segment& of, stretch elements,
                                                   const std::byte* from) {
-  require_done(write_runs(of, {&elements, 1}, from, patience::waits), of);
+  require_done(write_stretches(of, {&elements, 1}, from, patience::waits), of);
 }
 
 }  // namespace
 
-transfer read_runs(const segment& of, std::span<const run> runs, std::byte* to, patience how) {
-  require_apart(of, runs, to, "read");
+transfer read_stretches(const segment& of, std::span<const stretch> stretches, std::byte* to,
+                        patience how) {
+  require_apart(of, stretches, to, "read");
   memory::control* const area = of.words();
-  if (area != nullptr && area->laid_out()) return read_guarded(of, *area, runs, to, how);
-  return read_unguarded(of, runs, to, how);
+  if (area != nullptr && area->laid_out()) return read_guarded(of, *area, stretches, to, how);
+  return read_unguarded(of, stretches, to, how);
 }
 
-void read_run(const segment& of, run elements, std::byte* to) {
+void read_stretch(const segment& of, stretch elements, std::byte* to) {
   if (!read_at_once(of, elements, to)) read_otherwise(of, elements, to);
 }
 
-transfer write_runs(segment& of, std::span<const run> runs, const std::byte* from, patience how) {
-  require_apart(of, runs, from, "write");
-  if (of.padding()) return write_cleared(of, runs, from, how);
-  return written(of, runs, how, [&] {
+transfer write_stretches(segment& of, std::span<const stretch> stretches, const std::byte* from,
+                         patience how) {
+  require_apart(of, stretches, from, "write");
+  if (of.padding()) return write_cleared(of, stretches, from, how);
+  return written(of, stretches, how, [&] {
     const std::size_t size = of.element_bytes();
-    for (const run& each : runs) {
+    for (const stretch& each : stretches) {
       memory::copy_to_shared(of.data() + each.first * size, from, each.count * size);
       from += each.count * size;
     }
   });
 }
 
-void write_run(segment& of, run elements, const std::byte* from) {
+void write_stretch(segment& of, stretch elements, const std::byte* from) {
   if (!written_at_once(of, elements, from)) write_otherwise(of, elements, from);
 }
 
-transfer fill_run(segment& of, const run& elements, const std::byte* element) {
+transfer fill_stretch(segment& of, const stretch& elements, const std::byte* element) {
   const std::size_t size = of.element_bytes();
   const std::size_t longest =
       std::min(elements.count, std::max<std::size_t>(1, block_bytes / size));
@@ -468,8 +473,8 @@ transfer fill_run(segment& of, const run& elements, const std::byte* element) {
   });
 }
 
-transfer add_run(segment& of, const run& elements, const std::byte* deltas, void (*apply)(void*),
-                 void* context) {
+transfer add_stretch(segment& of, const stretch& elements, const std::byte* deltas,
+                     void (*apply)(void*), void* context) {
   require_apart(of, {&elements, 1}, deltas, "add to");
   return written(of, {&elements, 1}, patience::waits, [&] { apply(context); });
 }
@@ -488,8 +493,8 @@ std::vector<range> torn_ranges(const segment& of) {
 
 void clear_torn(segment& of, range elements) {
   memory::control& area = of.own_words();
-  const run all{elements.first, elements.size()};
-  const memory::one_run touched(area, all, of.element_bytes());
+  const stretch all{elements.first, elements.size()};
+  const memory::one_stretch touched(area, all, of.element_bytes());
   touched.every([&](stripe& one, bytes_in_stripe bytes, std::size_t s) {
     lock(one, area, patience::waits);
     const bytes_in_stripe torn = torn_in(one, area.plan(), s);

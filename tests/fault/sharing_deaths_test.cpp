@@ -43,7 +43,7 @@ class SharingDeaths : public shard_test::leaves_nothing {
   void SetUp() override {
     leaves_nothing::SetUp();
     if (!shard_test::can_count) GTEST_SKIP() << "needs the processor's trap flag";
-    if (shard_test::sanitized) GTEST_SKIP() << "sanitizers add instructions that no one runs";
+    if (shard_test::sanitized) GTEST_SKIP() << "sanitizers add instructions that no one stretches";
   }
 };
 

@@ -205,11 +205,11 @@ cells sparse(std::size_t length) {
   return cells::reopen(file.get());
 }
 
-void die_writing(cells& some, const shard::detail::run& elements) {
+void die_writing(cells& some, const shard::detail::stretch& elements) {
   shard::detail::segment& of = *shard::detail::owner_of(some);
   const auto die = [](void*) { raise(SIGKILL); };
   EXPECT_FALSE(holds_in_a_child(
-      [&] { return bool(shard::detail::add_run(of, elements, nullptr, die, nullptr)); }));
+      [&] { return bool(shard::detail::add_stretch(of, elements, nullptr, die, nullptr)); }));
 }
 
 // Of a writer that dies the kernel hands on so many mutexes, and no more.

@@ -372,12 +372,12 @@ std::unique_ptr<shard::buffer<int>> begin_to_write(const fs::path& path) {
   auto writing = std::make_unique<shard::buffer<int>>(shard::open_writable<int>(path));
   static std::atomic<bool> begun = false;
   std::thread([of = shard::detail::owner_of(*writing)] {
-    const shard::detail::run all{0, 3};
+    const shard::detail::stretch all{0, 3};
     const auto stay = [](void*) {
       begun = true;
       for (;;) pause();
     };
-    static_cast<void>(shard::detail::add_run(*of, all, nullptr, stay, nullptr));
+    static_cast<void>(shard::detail::add_stretch(*of, all, nullptr, stay, nullptr));
   }).detach();
   while (!begun) std::this_thread::yield();
   return writing;

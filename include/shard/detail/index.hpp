@@ -30,7 +30,7 @@ inline constexpr std::size_t most_dimensions = 8;
 inline constexpr std::size_t most_alignment = 4096;
 
 // Consecutive elements, in row-major order.
-struct run {
+struct stretch {
   std::size_t first = 0;
   std::size_t count = 0;
 };
@@ -159,30 +159,30 @@ constexpr void require_within(const std::array<range, Rank>& allowed,
   }
 }
 
-// The elements of a part, one range for each dimension, in row-major order and as few runs as there
-// are. Requires: ranges inside the extents.
+// The elements of a part, one range for each dimension, in row-major order and as few stretches as
+// there are. Requires: ranges inside the extents.
 template <std::size_t Rank>
-std::vector<run> runs_of(const extents<Rank>& shape, const std::array<range, Rank>& part) {
+std::vector<stretch> stretches_of(const extents<Rank>& shape, const std::array<range, Rank>& part) {
   for (const range& each : part) {
     if (each.first == each.last) return {};
   }
-  // Dimensions from here on make one run.
+  // Dimensions from here on make one stretch.
   std::size_t outer = Rank - 1;
   while (outer > 0 && part[outer].size() == shape[outer]) --outer;
   std::size_t count = 1;
   for (std::size_t d = outer; d < Rank; ++d) count *= part[d].size();
 
-  std::vector<run> runs;
+  std::vector<stretch> stretches;
   extents<Rank> at;
   for (std::size_t d = 0; d < Rank; ++d) at[d] = part[d].first;
   for (;;) {
-    runs.push_back({offset<Rank>(shape, at), count});
+    stretches.push_back({offset<Rank>(shape, at), count});
     std::size_t d = outer;
     while (d > 0 && ++at[d - 1] == part[d - 1].last) {
       at[d - 1] = part[d - 1].first;
       --d;
     }
-    if (d == 0) return runs;
+    if (d == 0) return stretches;
   }
 }
 

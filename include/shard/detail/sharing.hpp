@@ -19,16 +19,18 @@ namespace shard::detail {
 
 enum class patience { tries, waits };
 
-transfer read_runs(const segment& of, std::span<const run> runs, std::byte* to, patience how);
-transfer write_runs(segment& of, std::span<const run> runs, const std::byte* from, patience how);
-// The same of one run. They wait, and throw as refuse_transfer() does.
-void read_run(const segment& of, run elements, std::byte* to);
-void write_run(segment& of, run elements, const std::byte* from);
-transfer fill_run(segment& of, const run& elements, const std::byte* element);
+transfer read_stretches(const segment& of, std::span<const stretch> stretches, std::byte* to,
+                        patience how);
+transfer write_stretches(segment& of, std::span<const stretch> stretches, const std::byte* from,
+                         patience how);
+// The same of one stretch. They wait, and throw as refuse_transfer() does.
+void read_stretch(const segment& of, stretch elements, std::byte* to);
+void write_stretch(segment& of, stretch elements, const std::byte* from);
+transfer fill_stretch(segment& of, const stretch& elements, const std::byte* element);
 // Calls apply(context), which adds the deltas, while the elements are being written by nobody else.
 // It must not throw.
-transfer add_run(segment& of, const run& elements, const std::byte* deltas,
-                 void (*apply)(void* context), void* context);
+transfer add_stretch(segment& of, const stretch& elements, const std::byte* deltas,
+                     void (*apply)(void* context), void* context);
 // Throws torn_error, or shard::error(device_or_resource_busy).
 [[noreturn]] void refuse_transfer(const transfer& what, const segment& of);
 inline void require_done(const transfer& what, const segment& of) {

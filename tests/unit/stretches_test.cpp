@@ -1,4 +1,4 @@
-// Which runs of elements a part of an array is, against enumeration.
+// Which stretches of elements a part of an array is, against enumeration.
 
 #include <gtest/gtest.h>
 #include <rapidcheck/gtest.h>
@@ -12,8 +12,8 @@ namespace {
 
 using shard::range;
 using shard::detail::extents;
-using shard::detail::run;
-using shard::detail::runs_of;
+using shard::detail::stretch;
+using shard::detail::stretches_of;
 
 template <std::size_t Rank>
 std::vector<std::size_t> enumerated(const extents<Rank>& shape,
@@ -40,9 +40,9 @@ void check_a_random_part() {
     part[d].first = whole ? 0 : *rc::gen::inRange<std::size_t>(0, shape[d] + 1);
     part[d].last = whole ? shape[d] : *rc::gen::inRange(part[d].first, shape[d] + 1);
   }
-  const std::vector<run> runs = runs_of<Rank>(shape, part);
+  const std::vector<stretch> stretches = stretches_of<Rank>(shape, part);
   std::vector<std::size_t> covered;
-  for (const run& each : runs) {
+  for (const stretch& each : stretches) {
     RC_ASSERT(each.count > 0u);
     RC_ASSERT((covered.empty() || each.first > covered.back()));
     for (std::size_t k = 0; k < each.count; ++k) covered.push_back(each.first + k);
@@ -56,15 +56,15 @@ RC_GTEST_PROP(Runs, CoverABox, ()) { check_a_random_part<3>(); }
 RC_GTEST_PROP(Runs, CoverFourDimensions, ()) { check_a_random_part<4>(); }
 
 TEST(Runs, JoinWholeTrailingDimensions) {
-  const auto whole = runs_of<3>({4, 5, 6}, {range{0, 4}, range{0, 5}, range{0, 6}});
+  const auto whole = stretches_of<3>({4, 5, 6}, {range{0, 4}, range{0, 5}, range{0, 6}});
   ASSERT_EQ(whole.size(), 1u);
   EXPECT_EQ(whole[0].count, 120u);
-  const auto planes = runs_of<3>({4, 5, 6}, {range{1, 3}, range{2, 4}, range{0, 6}});
+  const auto planes = stretches_of<3>({4, 5, 6}, {range{1, 3}, range{2, 4}, range{0, 6}});
   ASSERT_EQ(planes.size(), 2u);
   EXPECT_EQ(planes[0].first, 42u);
   EXPECT_EQ(planes[0].count, 12u);
   EXPECT_EQ(planes[1].first, 72u);
-  EXPECT_TRUE(runs_of<2>({0, 5}, {range{0, 0}, range{0, 5}}).empty());
+  EXPECT_TRUE(stretches_of<2>({0, 5}, {range{0, 0}, range{0, 5}}).empty());
 }
 
 }  // namespace
