@@ -127,10 +127,12 @@ kept_threads& all_kept() {
 
 borrowed_arena::borrowed_arena(unsigned tasks)
     : stack_bytes_(os::own_stack_bytes()),
-      as_deep_(tbb::global_control::thread_stack_size, stack_bytes_),
-      arena_(all_kept().borrow(tasks, stack_bytes_)) {}
+      arena_(all_kept().borrow(tasks, stack_bytes_).release()),
+      as_deep_(tbb::global_control::thread_stack_size, stack_bytes_) {}
 
-borrowed_arena::~borrowed_arena() { all_kept().give_back(std::move(arena_)); }
+void borrowed_arena::giving_back::operator()(tbb::task_arena* one) const noexcept {
+  all_kept().give_back(kept_threads::arena(one));
+}
 
 void end_kept_threads() noexcept {
   all_kept().before_fork();

@@ -15,16 +15,17 @@ class borrowed_arena {
  public:
   // Throws shard::error if no thread can be started.
   explicit borrowed_arena(unsigned tasks);
-  borrowed_arena(const borrowed_arena&) = delete;
-  borrowed_arena& operator=(const borrowed_arena&) = delete;
-  ~borrowed_arena();
 
   oneapi::tbb::task_arena& operator*() const noexcept { return *arena_; }
 
  private:
+  struct giving_back {
+    void operator()(oneapi::tbb::task_arena* one) const noexcept;
+  };
+
   std::size_t stack_bytes_;
-  oneapi::tbb::global_control as_deep_;  // threads that are started have this much
-  std::unique_ptr<oneapi::tbb::task_arena> arena_;
+  std::unique_ptr<oneapi::tbb::task_arena, giving_back> arena_;
+  oneapi::tbb::global_control as_deep_;  // the stacks of threads that are started now
 };
 
 // Ends the threads that are kept, unless a run has them now, or the program uses oneTBB itself.
