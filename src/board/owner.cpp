@@ -164,10 +164,12 @@ void owner::run() {
   const std::uint64_t end = length();
   const std::uint64_t entries = end - next_;
   const bool at_once = little_to_copy();
-  while (next_ < end && !ended()) {
+  while (next_ < end) {
+    const std::uint32_t controls = board_.controls();
+    if ((controls & exhausted) != 0) break;
     const bool begun_before = next_ < redo_until_;
     // What had been begun before is finished even when the run stops.
-    if (!begun_before && stopped()) return;
+    if (!begun_before && (controls & stopping) != 0) return;
     const std::uint64_t chunk = log_[next_].load(std::memory_order_relaxed);
     const bool suspect =
         begun_before && board_.verdict_on(chunk).load(std::memory_order_relaxed).attempts() != 0;
@@ -177,12 +179,14 @@ void owner::run() {
     }
     if (!run_entry(chunk)) continue;
     ++next_;
-    if (at_once || suspect) {
+    if (suspect || (begun_before && at_once)) {
       publish();
     } else if (begun_before) {
       publish_if_due(clock::now());
     }
   }
+  // A batch takes next to nothing, so that to do it again costs less than to commit each entry.
+  if (at_once) publish();
   if (entries != 0) end_lap(entries);
 }
 
@@ -427,12 +431,11 @@ bool owner::run_piece(const piece& what, std::byte* partial) {
   // so sees when this began.
   slot_.running.store(next_ + 1, std::memory_order_release);
   description error;
-  const bool is_told = board_.has_room();
   const bool returned =
-      task_.run(task_.context, what, partial, accumulators_, is_told ? &error : nullptr);
+      task_.run(task_.context, what, partial, accumulators_, has_room_ ? &error : nullptr);
   slot_.running.store(0, std::memory_order_relaxed);
   if (!returned) {
-    failed(what, is_told ? error : "");
+    failed(what, has_room_ ? error : "");
   } else if (policy_.keeps_times && whole) {
     board_.note_time(clock::now() - begin);
   }
@@ -452,7 +455,8 @@ void owner::failed(const piece& what, const char* error) {
     facts.last = what.last;
   }
   evidence left;
-  if (board_.has_room()) {
+  has_room_ = has_room_ && board_.has_room();
+  if (has_room_) {
     const std::chrono::nanoseconds end = clock::now().time_since_epoch();
     facts.elapsed = end - slot_.began.load(std::memory_order_relaxed);
     workplace_.testify(facts, left);

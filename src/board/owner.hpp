@@ -65,7 +65,7 @@ struct policy {
   budgets allowed;
   bool keep_going = false;  // though something has been given up
   bool park = true;         // wait for the end when nothing is left to claim; false: leave
-  std::size_t little_to_copy_bytes = 0;  // accumulators up to this are published after every chunk
+  std::size_t little_to_copy_bytes = 0;  // accumulators up to this are published after every batch
   bool timed = false;                    // each chunk's start is told to the supervisor
   bool keeps_times = false;              // and how long it took: their median is asked for
 };
@@ -165,6 +165,7 @@ class owner {
   std::uint64_t probed_published_ = 0;  // what the published area has of that
   std::size_t undo_used_ = 0;           // bytes
   std::uint64_t redo_until_ = 0;        // entries below this were begun before
+  bool has_room_ = true;                // the report, for another failure, for all that is known
   std::uint64_t batch_ = 1;             // chunks to claim at a time
   clock::time_point lap_{};             // when the last batch ended
   clock::time_point publish_due_{};     // when accumulators are to be copied out again
