@@ -45,16 +45,15 @@ concept widens_to = detail::widens<From, To>();
 //                       store(). An exception then costs nothing but its own index. true, or left
 //                       out: after an exception shard adds again what was added since the last
 //                       commit.
-//   state_bytes()       size of a state. The size doesn't change while the reducer lives. A state
-//   is
-//                       a block of zeros of that size at first. Other processes read the state, so
+//   state_bytes()       size of a state. The size doesn't change while the reducer lives. At first a
+//                       state is a block of zeros of that size. Other processes read the state, so
 //                       it must not have pointers. A state is aligned to 64 bytes. An ordered state
 //                       of less than 64 bytes is aligned to the power of two that is not below its
 //                       size.
 //   start(state)        makes a zero-filled state the state of "nothing added". If zeros already
 //                       say so, start() does nothing, and no page of the state is touched.
-//   accumulator(r, state)  goes on from a state. A small accumulator copies the value into a
-//   member,
+//   accumulator(r, state)
+//                       goes on from a state. A small accumulator copies the value into a member,
 //                       which the kernel's loop can keep in a register. A large accumulator adds to
 //                       the state in place. The reducer and the state outlive the accumulator.
 //   store(state)        writes back what the accumulator holds. An accumulator that adds in place
