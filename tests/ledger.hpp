@@ -95,7 +95,7 @@ class ledger {
 
    private:
     std::vector<std::uint64_t> memory_;
-    shard::board::plain_workplace here_;
+    shard::board::workplace here_;
     shard::board::owner owner_;
   };
 

@@ -60,13 +60,13 @@ std::size_t keep(char (&to)[Room], std::string_view text) {
 }  // namespace
 
 void verdict::add(failure_kind kind, const budgets& allowed, bool may_hang_again) noexcept {
+  // Beyond its budget a kill is a crash: a kernel can kill its own process, and would do so for
+  // ever.
   const bool from_outside = kind == failure_kind::killed || kind == failure_kind::out_of_memory;
   if (from_outside && kills < allowed.kills) {
     kills = static_cast<std::uint16_t>((kills + 1u) & 0x3fff);
     return;
   }
-  // Beyond its budget a kill is a crash: a kernel can kill its own process, and would do so for
-  // ever.
   if (state == standing::quarantined) {
     // A throw leaves its worker alive, and what is left of a kernel's budget of throws with it.
     const bool forgiven =

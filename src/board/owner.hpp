@@ -73,22 +73,18 @@ struct policy {
 // What an owner asks of the thread, or process, that it works in.
 class workplace {
  public:
+  workplace() = default;
+  workplace(const workplace&) = delete;
+  workplace& operator=(const workplace&) = delete;
+  virtual ~workplace() = default;
+
   // Between chunks, now and then. True: another process should take over.
   virtual bool wants_a_change() { return false; }
 
   // A kernel threw, and that is to be recorded: adds what is known of the process. What `left`
   // points to must stay until the next call.
   virtual void testify(failure_facts&, evidence&) noexcept {}
-
- protected:
-  workplace() = default;
-  workplace(const workplace&) = default;
-  workplace& operator=(const workplace&) = default;
-  ~workplace() = default;
 };
-
-// One that asks for nothing and knows nothing.
-class plain_workplace final : public workplace {};
 
 class owner {
  public:
@@ -143,6 +139,7 @@ class owner {
   void note_begin(clock::time_point now);
   void end_lap(std::uint64_t entries);
   void publish_if_due(clock::time_point now);
+  static bool is_to_look(std::uint64_t have_run) noexcept;
   void leave(leaving how);
   std::uint64_t length() const noexcept;
   bool stopped() const noexcept { return (board_.controls() & stopping) != 0; }

@@ -1,19 +1,27 @@
 #include "family/in_process.hpp"
 
+#include <oneapi/tbb/global_control.h>
+#include <oneapi/tbb/task_arena.h>
+
 #include <chrono>
 #include <condition_variable>
 #include <exception>
 #include <memory>
 #include <mutex>
-#include <optional>
+#include <string>
+#include <string_view>
+#include <system_error>
 #include <utility>
 
-#include "family/kept_threads.hpp"
+#include "os/calls.hpp"
+#include "os/sandbox.hpp"
+#include "os/thread_stack.hpp"
+#include "shard/error.hpp"
 
 namespace shard::family {
 namespace {
 
-// A thread, which nobody replaces, and who waits for its run in another one.
+// A thread. No other one takes its place, and its run is waited for elsewhere.
 class in_a_thread : public board::workplace {
  public:
   explicit in_a_thread(const crew& all) noexcept : all_(all) {}
@@ -96,10 +104,24 @@ void run_serial(const crew& all, const on_tick& report_progress) {
   own(all, 0, here);
 }
 
-// Where nobody has to be heard meanwhile, the caller works, too: no thread is woken for its part.
+// oneTBB waits for ever for a thread that can't be started.
+void require_threads() {
+  const auto denied = os::denied_for_threads();
+  if (!denied) return;
+  const std::error_code why(denied->error, std::generic_category());
+  const std::string_view remedy = os::remedy_for(denied->error);
+  throw error(why, "cannot map on threads: found '" + why.message() + "' from " + denied->name +
+                       ", expected " +
+                       std::string(os::is_denial(denied->error) ? os::remedy_for_denial
+                                   : remedy.empty() ? "room for more threads (ulimit -u)"
+                                                    : remedy) +
+                       "; or set SHARD_EXECUTOR=serial");
+}
+
+// Where nobody has to be heard meanwhile, the caller works at the last slot: that needs no thread.
 void run_on_threads(const crew& all, const on_tick& report_progress) {
   const unsigned slots = all.board.size().slots;
-  const unsigned others = !report_progress && !all.signals ? slots - 1 : slots;
+  const unsigned threads = !report_progress && !all.signals ? slots - 1 : slots;
   const auto work = [&all](unsigned slot) noexcept -> std::exception_ptr {
     try {
       in_a_thread where(all);
@@ -110,27 +132,41 @@ void run_on_threads(const crew& all, const on_tick& report_progress) {
       return std::current_exception();
     }
   };
-  finish_line line(others);
-  std::optional<borrowed_arena> threads;
-  if (others != 0) threads.emplace(others);
-  unsigned started = 0;
-  try {
-    for (; started < others; ++started) {
-      (**threads).enqueue([&line, &work, slot = started] { line.arrive(work(slot)); });
-    }
-    if (others < slots) {
-      if (const std::exception_ptr mine = work(others)) std::rethrow_exception(mine);
-    }
-    while (!line.wait_a_tick()) {
-      heed_signals(all);
-      if (report_progress) report_progress();
-    }
-  } catch (...) {
-    all.board.raise(board::stopping);
-    for (; started < others; ++started) line.arrive(nullptr);  // for those that never will
-    line.wait();
-    line.end_with(std::current_exception());
+  if (threads == 0) {
+    if (const std::exception_ptr failure = work(0)) std::rethrow_exception(failure);
+    return;
   }
+  require_threads();
+  // The run's threads are gone when it is over, unless the program uses oneTBB itself: a later map
+  // in processes can then fork. Such a program's threads have the stacks that it has given them.
+  oneapi::tbb::task_scheduler_handle scheduler{oneapi::tbb::attach{}};
+  finish_line line(threads);
+  {
+    const oneapi::tbb::global_control enough(oneapi::tbb::global_control::max_allowed_parallelism,
+                                             threads + 1);
+    const oneapi::tbb::global_control as_deep(oneapi::tbb::global_control::thread_stack_size,
+                                              os::own_stack_bytes());
+    oneapi::tbb::task_arena arena(static_cast<int>(threads), 0);
+    unsigned started = 0;
+    try {
+      for (; started < threads; ++started) {
+        arena.enqueue([&line, &work, slot = started] { line.arrive(work(slot)); });
+      }
+      if (threads < slots) {
+        if (const std::exception_ptr mine = work(threads)) std::rethrow_exception(mine);
+      }
+      while (!line.wait_a_tick()) {
+        heed_signals(all);
+        if (report_progress) report_progress();
+      }
+    } catch (...) {
+      all.board.raise(board::stopping);
+      for (; started < threads; ++started) line.arrive(nullptr);  // for those that never will
+      line.wait();
+      line.end_with(std::current_exception());
+    }
+  }
+  oneapi::tbb::finalize(scheduler, std::nothrow);
   line.rethrow();
 }
 

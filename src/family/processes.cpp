@@ -10,7 +10,6 @@
 #include <system_error>
 #include <vector>
 
-#include "family/kept_threads.hpp"
 #include "family/supervisor.hpp"
 #include "family/worker.hpp"
 #include "memory/attempt.hpp"
@@ -206,7 +205,6 @@ bool died_at_birth(const crew& all) {
 }  // namespace
 
 void run_in_processes(const crew& all, bool allow_threads, const on_tick& report_progress) {
-  end_kept_threads();
   // With other threads, only the C library's own fork leaves the heap unlocked in the child; the
   // price is a SIGCHLD when the run is over.
   const auto how = check_threads(all.roster, allow_threads) == 0 ? os::child_exit::quiet

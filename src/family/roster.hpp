@@ -1,8 +1,8 @@
 // Who is who in a family: the processes, what they died of, and what they printed last.
 //
 // It lies in shared memory beside the board, which knows chunks and no processes. Zeros are its
-// initial state. It lives as long as the family, a board as long as a run. A member has the number
-// of its slot on the board.
+// initial state. A member has the number of its slot on the board. A run in threads, or inline, has
+// a roster, too, of which it uses little.
 #pragma once
 
 #include <atomic>

@@ -4,7 +4,6 @@
 #include <chrono>
 #include <cstddef>
 #include <memory>
-#include <span>
 #include <vector>
 
 #include "board/board.hpp"

@@ -2,7 +2,6 @@
 
 #include <fcntl.h>
 #include <poll.h>
-#include <pthread.h>
 #include <sched.h>
 #include <sys/prctl.h>
 #include <sys/resource.h>
@@ -191,10 +190,6 @@ std::optional<ending> process::reap() const noexcept {
 }
 
 ending process::wait() const noexcept { return wait_for(pidfd_.get(), pid_, 0).value_or(ending{}); }
-
-void around_forks(void (*before)(), void (*after)()) noexcept {
-  ::pthread_atfork(before, after, after);
-}
 
 process start_process(child_exit how, void (*body)(void* context), void* context) {
   sigset_t all;

@@ -62,10 +62,6 @@ enum class child_exit {
 // until it says otherwise.
 process start_process(child_exit how, void (*body)(void* context), void* context);
 
-// Calls `before` in this process ahead of each fork() in it, and `after` behind that, in the child
-// too.
-void around_forks(void (*before)(), void (*after)()) noexcept;
-
 // The pidfd of a process that is not our child.
 descriptor watch_process(pid_t pid);
 

@@ -233,7 +233,7 @@ TEST_F(Caller, MapsInProcessesAfterItHasMappedInThreads) {
   EXPECT_TRUE(maps_well());
 }
 
-// The threads of a map are kept for the next one. A child of the program does not have them.
+// A child of the program does not have its threads.
 TEST_F(Caller, MapsOnThreadsInAChildAfterItHasMappedOnThreads) {
   if (shard_test::thread_sanitizer) GTEST_SKIP() << "it can't follow threads of a child";
   const auto map = [](unsigned workers) {

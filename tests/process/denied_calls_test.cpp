@@ -487,8 +487,6 @@ struct scene {
   const char* name;
   shard::report (*play)();
 };
-// Threads come first: they end before the next map forks, and so before this process exits. One
-// that is denied exit_group ends only with its last thread.
 constexpr std::array scenes{
     scene{"threads", threads},     scene{"map", plain},         scene{"failures", failures},
     scene{"hang", hang},           scene{"takeover", takeover}, scene{"print", print},

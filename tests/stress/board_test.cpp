@@ -196,7 +196,7 @@ TEST(BoardReader, ThatIsLappedSeesAWholePublicationNevertheless) {
   const shard::board::board on(memory.base(), size);
   std::thread owner([&] {
     std::vector<std::uint64_t> accumulators(large_words);
-    shard::board::plain_workplace here;
+    shard::board::workplace here;
     shard::board::owner worker(on, 0, add_one_everywhere(), {},
                                reinterpret_cast<std::byte*>(accumulators.data()), here);
     worker.resume();

@@ -310,13 +310,15 @@ TEST(Owner, CommitsOnlyWhatItPublishes) {
   EXPECT_EQ(on.fault(), "");
 }
 
-TEST(Owner, WithoutAccumulatorsCommitsEachChunk) {
-  const ledger on({.chunks = 3, .accumulates = false});
+TEST(Owner, WithoutAccumulatorsCommitsEachBatch) {
+  const ledger on({.chunks = 5000, .accumulates = false});
   ledger::worker worker(on, 0);
   worker->resume();
-  worker->claim();
-  worker->run();
-  EXPECT_EQ(on.board().covered(0), 1u);
+  while (worker->claim()) {
+    worker->run();
+    ASSERT_EQ(on.board().covered(0), on.board().at(0).length.load());
+  }
+  EXPECT_EQ(on.board().covered(0), 5000u);
 }
 
 TEST(Owner, ThatHasNothingNewDoesNotMoveTheCommitWord) {

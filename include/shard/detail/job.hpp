@@ -84,8 +84,10 @@ struct job {
   std::vector<grant> grants;
   std::vector<reduction> reductions;
   std::vector<belonging> belongings;
-  std::shared_ptr<const void> call;  // the kernel, and what its parameters are made of
-  bool by_index = false;             // the kernel is called for one index, cell or row at a time
+  // What the kernel's parameters are made of. It refers to the kernel and the reducers, which must
+  // outlive it.
+  std::shared_ptr<const void> call;
+  bool by_index = false;  // the kernel is called for one index, cell or row at a time
   void (*run)(const void* call, const worker_memory& memory, range chunk) = nullptr;
 };
 
