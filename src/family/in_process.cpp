@@ -30,7 +30,7 @@ class in_a_thread : public board::workplace {
     add_own_facts(to, all_.roster);
   }
 
- protected:
+ private:
   const crew& all_;
 };
 
@@ -38,10 +38,10 @@ class in_a_thread : public board::workplace {
 class in_the_caller final : public in_a_thread {
  public:
   in_the_caller(const crew& all, const on_tick& report_progress) noexcept
-      : in_a_thread(all), report_progress_(report_progress) {}
+      : in_a_thread(all), crew_(all), report_progress_(report_progress) {}
 
   bool wants_a_change() override {
-    heed_signals(all_);
+    heed_signals(crew_);
     if (report_progress_ && std::chrono::steady_clock::now() >= due_) {
       report_progress_();
       due_ += tick;
@@ -50,6 +50,7 @@ class in_the_caller final : public in_a_thread {
   }
 
  private:
+  const crew& crew_;
   const on_tick& report_progress_;
   std::chrono::steady_clock::time_point due_ = std::chrono::steady_clock::now() + tick;
 };
