@@ -53,7 +53,7 @@ T* part(std::byte* memory, std::size_t offset) {
 template <std::size_t Room>
 std::size_t keep(char (&to)[Room], std::string_view text) {
   const std::size_t length = std::min(text.size(), Room);
-  std::memcpy(to, text.data(), length);
+  std::copy_n(text.begin(), length, to);  // of nothing, there may be no address
   return length;
 }
 
