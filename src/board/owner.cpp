@@ -1,10 +1,7 @@
 #include "board/owner.hpp"
 
 #include <algorithm>
-#include <bit>
 #include <cstring>
-
-#include "os/clock.hpp"
 
 namespace shard::board {
 namespace {
@@ -163,19 +160,10 @@ bool owner::little_to_copy() const noexcept {
   return board_.size().accumulator_bytes <= policy_.little_to_copy_bytes;
 }
 
-// Short chunks are committed once for a batch, since to do it again costs less than to commit each
-// of them. But the batch is as long as the last one allowed. Where its chunks take longer, what has
-// run is committed now and then: after so many of them there is a look at the clock.
-bool owner::is_to_look(std::uint64_t have_run) noexcept {
-  constexpr std::uint64_t seldom = 8;
-  return std::has_single_bit(have_run) || have_run % seldom == 0;
-}
-
 void owner::run() {
   const std::uint64_t end = length();
   const std::uint64_t entries = end - next_;
   const bool at_once = little_to_copy();
-  std::chrono::nanoseconds looked = os::coarse_now();
   while (next_ < end) {
     const std::uint32_t controls = board_.controls();
     if ((controls & exhausted) != 0) break;
@@ -191,17 +179,12 @@ void owner::run() {
     }
     if (!run_entry(chunk)) continue;
     ++next_;
-    if (suspect || (begun_before && at_once)) {
+    if (at_once || suspect) {
       publish();
     } else if (begun_before) {
       publish_if_due(clock::now());
-    } else if (at_once && is_to_look(next_ + entries - end)) {
-      const std::chrono::nanoseconds now = os::coarse_now();
-      if (now != looked) publish();
-      looked = now;
     }
   }
-  if (at_once) publish();
   if (entries != 0) end_lap(entries);
 }
 

@@ -65,7 +65,7 @@ struct policy {
   budgets allowed;
   bool keep_going = false;  // though something has been given up
   bool park = true;         // wait for the end when nothing is left to claim; false: leave
-  std::size_t little_to_copy_bytes = 0;  // accumulators up to this are published after every batch
+  std::size_t little_to_copy_bytes = 0;  // accumulators up to this are published after every chunk
   bool timed = false;                    // each chunk's start is told to the supervisor
   bool keeps_times = false;              // and how long it took: their median is asked for
 };
@@ -139,7 +139,6 @@ class owner {
   void note_begin(clock::time_point now);
   void end_lap(std::uint64_t entries);
   void publish_if_due(clock::time_point now);
-  static bool is_to_look(std::uint64_t have_run) noexcept;
   void leave(leaving how);
   std::uint64_t length() const noexcept;
   bool stopped() const noexcept { return (board_.controls() & stopping) != 0; }

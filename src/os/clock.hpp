@@ -17,11 +17,4 @@ timespec since_start(std::chrono::time_point<Clock, Duration> moment) noexcept {
   return {static_cast<std::time_t>(whole.count()), static_cast<long>((since - whole).count())};
 }
 
-// The steady clock to within some milliseconds, for a fraction of what to read it exactly costs.
-inline std::chrono::nanoseconds coarse_now() noexcept {
-  timespec now{};
-  ::clock_gettime(CLOCK_MONOTONIC_COARSE, &now);
-  return std::chrono::seconds(now.tv_sec) + std::chrono::nanoseconds(now.tv_nsec);
-}
-
 }  // namespace shard::os

@@ -104,7 +104,7 @@ void follow_orders() {
 constexpr std::size_t indices = 12;
 constexpr std::size_t grain = 4;
 
-// Large accumulators are published when it is time, small ones after every batch of chunks.
+// Large accumulators are published when it is time, small ones after every chunk.
 enum class size { small, large };
 
 struct results {
