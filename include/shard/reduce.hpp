@@ -45,11 +45,11 @@ concept widens_to = detail::widens<From, To>();
 //                       store(). An exception then costs nothing but its own index. true, or left
 //                       out: after an exception shard adds again what was added since the last
 //                       commit.
-//   state_bytes()       size of a state. The size doesn't change while the reducer lives. At first a
-//                       state is a block of zeros of that size. Other processes read the state, so
-//                       it must not have pointers. A state is aligned to 64 bytes. An ordered state
-//                       of less than 64 bytes is aligned to the power of two that is not below its
-//                       size.
+//   state_bytes()       size of a state. The size doesn't change while the reducer lives. At first
+//                       a state is a block of zeros of that size. Other processes read the state,
+//                       so it must not have pointers. A state is aligned to 64 bytes. An ordered
+//                       state of less than 64 bytes is aligned to the power of two that is not
+//                       below its size.
 //   start(state)        makes a zero-filled state the state of "nothing added". If zeros already
 //                       say so, start() does nothing, and no page of the state is touched.
 //   accumulator(r, state)
