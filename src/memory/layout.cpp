@@ -181,7 +181,9 @@ std::string foreign_part(const layout& type) {
     where += (where.empty() ? "" : ".") + field->name;
     inside = &field->type;
   }
-  return where.empty() ? "" : inside->name + " in field '" + shown(where) + "'";
+  if (inside == &type) return "";
+  if (where.empty()) return inside->name + " in a field without a name";
+  return inside->name + " in field '" + shown(where) + "'";
 }
 
 }  // namespace shard::memory
