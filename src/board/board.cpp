@@ -94,6 +94,7 @@ board::board(std::byte* memory, const dimensions& of) noexcept : size_(of) {
   logs_ = part<std::atomic<std::uint64_t>>(memory, where.logs);
   partials_ = memory + where.partials;
   areas_ = part<std::atomic<std::uint64_t>>(memory, where.areas);
+  stride_words_ = stride_words(of);
   undo_ = memory + where.undo;
   lost_ = part<std::atomic<std::uint64_t>>(memory, where.lost);
   untried_ = part<std::atomic<std::uint64_t>>(memory, where.untried);

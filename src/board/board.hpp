@@ -261,7 +261,7 @@ class board {
     return partials_ + chunk * size_.partial_bytes;
   }
   std::atomic<std::uint64_t>* area(unsigned slot, unsigned which) const noexcept {
-    return areas_ + (2 * slot + which) * stride_words(size_);
+    return areas_ + (2 * slot + which) * stride_words_;
   }
   // An area has words for the accumulators, and behind them for the partial of one chunk. Each
   // begins at a line of memory, where states may be used in place.
@@ -341,6 +341,7 @@ class board {
   std::atomic<std::uint64_t>* logs_;
   std::byte* partials_;
   std::atomic<std::uint64_t>* areas_;
+  std::size_t stride_words_;  // of one area
   std::byte* undo_;
   std::atomic<std::uint64_t>* lost_;     // a bit for each unit
   std::atomic<std::uint64_t>* untried_;  // the same: of those that are lost

@@ -24,18 +24,27 @@ constexpr unsigned tries_of_a_good_range = 3;
 std::size_t partial_offset(const dimensions& of) { return (of.accumulator_bytes + 63) / 64 * 64; }
 
 void copy_in(std::byte* to, const std::atomic<std::uint64_t>* words, std::size_t bytes) {
-  for (std::size_t k = 0; 8 * k < bytes; ++k) {
-    const std::uint64_t value = words[k].load(std::memory_order_relaxed);
-    std::memcpy(to + 8 * k, &value, std::min<std::size_t>(8, bytes - 8 * k));
+  const std::byte* const end = to + bytes;
+  for (; end - to >= 8; to += 8, ++words) {
+    const std::uint64_t value = words->load(std::memory_order_relaxed);
+    std::memcpy(to, &value, 8);
   }
+  if (to == end) return;
+  const std::uint64_t value = words->load(std::memory_order_relaxed);
+  std::memcpy(to, &value, static_cast<std::size_t>(end - to));
 }
 
 void copy_out(std::atomic<std::uint64_t>* words, const std::byte* from, std::size_t bytes) {
-  for (std::size_t k = 0; 8 * k < bytes; ++k) {
-    std::uint64_t value = 0;
-    std::memcpy(&value, from + 8 * k, std::min<std::size_t>(8, bytes - 8 * k));
-    words[k].store(value, std::memory_order_relaxed);
+  const std::byte* const end = from + bytes;
+  for (; end - from >= 8; from += 8, ++words) {
+    std::uint64_t value;
+    std::memcpy(&value, from, 8);
+    words->store(value, std::memory_order_relaxed);
   }
+  if (from == end) return;
+  std::uint64_t value = 0;
+  std::memcpy(&value, from, static_cast<std::size_t>(end - from));
+  words->store(value, std::memory_order_relaxed);
 }
 
 }  // namespace
@@ -200,7 +209,7 @@ bool owner::run_entry(std::uint64_t chunk) {
     }
   }
   save(chunk);
-  if (run_piece({.chunk = chunk}, board_.partial(chunk))) return true;
+  if (run_whole(chunk)) return true;
   // A throw is a death without the exit: the accumulators are spoilt, so the log's tail is redone.
   redo_until_ = std::max(redo_until_, next_ + 1);
   reload();
@@ -238,7 +247,7 @@ void owner::begin_quarantine(const patient& of) {
   probing_ = {};
   probing_.width = of.units;
   probing_.failures_seen = judged.failed_probes;
-  commit(true);
+  publish_quarantine();
 }
 
 // Kernels by index: each unit is run by itself, from left to right. A throw gives its unit up; a
@@ -351,7 +360,7 @@ bool owner::run_good(const patient& of) {
       probing_.width = of.units;
       // Committed: what failed here must not count against the next range.
       probing_.failures_seen = judged.failed_probes;
-      if (probing_.probed < of.units) commit(true);
+      if (probing_.probed < of.units) publish_quarantine();
       continue;
     }
     if (!run_piece({of.chunk, unit, unit + width, probing_.has_partial}, partial_)) {
@@ -362,7 +371,7 @@ bool owner::run_good(const patient& of) {
     probing_.has_partial = true;
     probing_.width = width == good ? of.units : std::min(2 * width, of.units);
     probing_.failures_seen = judged.failed_probes;
-    if (probing_.probed < of.units) commit(true);
+    if (probing_.probed < of.units) publish_quarantine();
   }
   return true;
 }
@@ -412,31 +421,33 @@ void owner::end_quarantine(std::uint64_t chunk) {
   }
 }
 
+bool owner::run_whole(std::uint64_t chunk) {
+  if (!attempt({.chunk = chunk}, board_.partial(chunk))) return false;
+  if (policy_.keeps_times) {
+    board_.note_time(clock::now().time_since_epoch() - slot_.began.load(std::memory_order_relaxed));
+  }
+  return true;
+}
+
 bool owner::run_piece(const piece& what, std::byte* partial) {
-  const bool whole = what.last == piece::to_the_end;
-  clock::time_point begin;
-  if (policy_.timed) {
-    begin = clock::now();
-    note_begin(begin);
-  }
-  if (!whole) {
-    slot_.notes.first.store(what.first, std::memory_order_relaxed);
-    slot_.notes.last.store(what.last, std::memory_order_relaxed);
-  }
-  // `running` names the entry to blame if this process dies now, and the notes its piece. Only a
-  // dead owner's slot is judged, so the order of these stores in the program is the order in which
-  // they are seen. Release: pairs with the acquire of who looks for pieces that take too long, and
-  // so sees when this began.
+  slot_.notes.first.store(what.first, std::memory_order_relaxed);
+  slot_.notes.last.store(what.last, std::memory_order_relaxed);
+  return attempt(what, partial);
+}
+
+// `running` names the entry to blame if this process dies now, and the notes its piece. Only a dead
+// owner's slot is judged, so the order of these stores in the program is the order in which they
+// are seen.
+inline bool owner::attempt(const piece& what, std::byte* partial) {
+  if (policy_.timed) note_begin(clock::now());
+  // Release: pairs with the acquire of who looks for pieces that take too long, and so sees when
+  // this began.
   slot_.running.store(next_ + 1, std::memory_order_release);
   description error;
   const bool returned =
       task_.run(task_.context, what, partial, accumulators_, has_room_ ? &error : nullptr);
   slot_.running.store(0, std::memory_order_relaxed);
-  if (!returned) {
-    failed(what, has_room_ ? error : "");
-  } else if (policy_.keeps_times && whole) {
-    board_.note_time(clock::now() - begin);
-  }
+  if (!returned) failed(what, has_room_ ? error : "");
   return returned;
 }
 
@@ -521,49 +532,60 @@ void owner::publish_if_due(clock::time_point now) {
       lap_ + std::max<clock::duration>(publish_interval, publish_cost_factor * (lap_ - now));
 }
 
-void owner::publish() {
-  if (next_ != published_) commit(false);
-}
-
 // Between two units of a walk: as is due, or at once.
 void owner::commit_walk(bool at_once) {
   if (probing_.probed == probed_published_) return;
   const std::size_t bytes = board_.size().accumulator_bytes + board_.size().partial_bytes;
-  if (at_once || bytes <= policy_.little_to_copy_bytes) return commit(true);
+  if (at_once || bytes <= policy_.little_to_copy_bytes) return publish_quarantine();
   const clock::time_point now = clock::now();
   if (now < publish_due_) return;
-  commit(true);
+  publish_quarantine();
   const clock::time_point end = clock::now();
   publish_due_ =
       end + std::max<clock::duration>(publish_interval, publish_cost_factor * (end - now));
 }
 
-void owner::commit(bool probing) {
-  const commit_word now{slot_.commit.load(std::memory_order_relaxed)};
-  const commit_word then = now.next(probing);
-  const unsigned other = then.area();
+// The commit of what has run, and of nothing in quarantine.
+void owner::publish() {
+  if (next_ == published_) return;
+  const commit_word then = prepare_commit(false);
+  if (probing_.word) probing_ = {};
+  commit(then);
+}
+
+// The same, and of the entry in quarantine as far as it is.
+void owner::publish_quarantine() {
+  const commit_word then = prepare_commit(true);
+  if (probing_.has_partial) {
+    copy_out(board_.area(index_, then.area()) + board_.area_words(), partial_,
+             board_.size().partial_bytes);
+  }
+  probe_header& header = slot_.probes[then.area()];
+  header.probed.store(probing_.probed, std::memory_order_relaxed);
+  header.width.store(probing_.width, std::memory_order_relaxed);
+  header.failures_seen.store(probing_.failures_seen, std::memory_order_relaxed);
+  header.has_partial.store(probing_.has_partial ? 1 : 0, std::memory_order_relaxed);
+  probing_.word = then;
+  probed_published_ = probing_.probed;
+  commit(then);
+}
+
+// Fills the area that is not published, but for its part of a quarantine.
+inline commit_word owner::prepare_commit(bool probing) {
+  const commit_word then = commit_word{slot_.commit.load(std::memory_order_relaxed)}.next(probing);
   // Pairs with the acquire fence in board::snapshot(): a reader that sees any of the stores below
   // sees that the commit word has moved on from this area.
   std::atomic_thread_fence(std::memory_order_release);
-  auto* const words = board_.area(index_, other);
-  copy_out(words, accumulators_, board_.size().accumulator_bytes);
-  slot_.covered[other].store(next_, std::memory_order_relaxed);
-  if (probing) {
-    if (probing_.has_partial) {
-      copy_out(words + board_.area_words(), partial_, board_.size().partial_bytes);
-    }
-    probe_header& header = slot_.probes[other];
-    header.probed.store(probing_.probed, std::memory_order_relaxed);
-    header.width.store(probing_.width, std::memory_order_relaxed);
-    header.failures_seen.store(probing_.failures_seen, std::memory_order_relaxed);
-    header.has_partial.store(probing_.has_partial ? 1 : 0, std::memory_order_relaxed);
-    probing_.word = then;
-    probed_published_ = probing_.probed;
-  } else {
-    probing_ = {};
+  if (board_.size().accumulator_bytes != 0) {
+    copy_out(board_.area(index_, then.area()), accumulators_, board_.size().accumulator_bytes);
   }
-  // The commit. Release: pairs with the acquires of snapshot(): outputs, partials, area and header
-  // all become final with this one store.
+  slot_.covered[then.area()].store(next_, std::memory_order_relaxed);
+  return then;
+}
+
+// Release: pairs with the acquires of snapshot(): outputs, partials, area and header all become
+// final with this one store.
+inline void owner::commit(commit_word then) {
   slot_.commit.store(then.word, std::memory_order_release);
   published_ = next_;
 }

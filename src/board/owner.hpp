@@ -128,12 +128,16 @@ class owner {
   void lose_rest(std::uint64_t chunk, loss why);
   void note_loss();
   void end_quarantine(std::uint64_t chunk);
+  bool run_whole(std::uint64_t chunk);
   bool run_piece(const piece& what, std::byte* partial);
+  bool attempt(const piece& what, std::byte* partial);
   void failed(const piece& what, const char* error);
   void put_back(std::uint64_t first, std::uint64_t last);
   patient patient_in(std::uint64_t chunk) const;
   void save(std::uint64_t chunk);
-  void commit(bool probing);
+  void publish_quarantine();
+  commit_word prepare_commit(bool probing);
+  void commit(commit_word then);
   void commit_walk(bool at_once);
   void begin_lap(clock::time_point now);
   void note_begin(clock::time_point now);

@@ -45,7 +45,7 @@ state_layout::state_layout(const std::vector<detail::reduction>& reductions) {
     const std::size_t alignment = one.ordered ? partial_alignment(one.state_bytes) : line_bytes;
     std::size_t& end = one.ordered ? partial_bytes : accumulator_bytes;
     end = round_up(end, alignment);
-    offsets.push_back(end);
+    places.push_back({one.ordered, end});
     end += one.state_bytes;
     if (one.ordered) widest = std::max(widest, alignment);
   }
@@ -62,6 +62,8 @@ chunk_runner::chunk_runner(const detail::job& what, const plan::partition& chunk
       data_(std::move(data)),
       old_(what, chunks, data_),
       padding_(what, data_),
+      states_here_(std::make_unique<std::byte*[]>(what.reductions.size())),
+      memory_(),
       task_{[](const void* self, const board::piece& piece, std::byte* partial,
                std::byte* accumulators, board::description* why) noexcept {
               try {
@@ -85,6 +87,7 @@ chunk_runner::chunk_runner(const detail::job& what, const plan::partition& chunk
     made_.back().reset(one.make(job_.call.get()));
     belongings_.push_back(made_.back().get());
   }
+  memory_ = {data_.data(), states_here_.get(), belongings_.data()};
 }
 
 const chunk_runner& chunk_runner::of(const void* self) {
@@ -93,30 +96,26 @@ const chunk_runner& chunk_runner::of(const void* self) {
 
 void chunk_runner::run(const board::piece& what, std::byte* partial,
                        std::byte* accumulators) const {
-  // Few enough to be no loop at all in most jobs.
-  constexpr std::size_t usual = 16;
-  std::byte* few[usual];
-  std::vector<std::byte*> many;
-  const std::size_t count = job_.reductions.size();
-  std::byte** states = few;
-  if (count > usual) {
-    many.resize(count);
-    states = many.data();
+  std::byte** here = states_here_.get();
+  for (const state_layout::place& one : states_.places) {
+    *here++ = (one.ordered ? partial : accumulators) + one.offset;
   }
-  for (std::size_t k = 0; k < count; ++k) {
-    states[k] = (job_.reductions[k].ordered ? partial : accumulators) + states_.offsets[k];
-  }
-  const range indices = what.last == board::piece::to_the_end
-                            ? chunks_[what.chunk]
-                            : units_.indices(what.chunk, what.first, what.last);
+  const range indices =
+      what.last == board::piece::to_the_end ? chunks_[what.chunk] : indices_of(what);
   const cleared_afterwards outputs(padding_, indices);
-  job_.run(job_.call.get(), {data_.data(), states, belongings_.data(), what.goes_on}, indices);
+  detail::worker_memory memory = memory_;
+  memory.goes_on = what.goes_on;
+  job_.run(job_.call.get(), memory, indices);
+}
+
+range chunk_runner::indices_of(const board::piece& what) const noexcept {
+  return units_.indices(what.chunk, what.first, what.last);
 }
 
 void chunk_runner::start(std::byte* accumulators) const {
   for (std::size_t k = 0; k < job_.reductions.size(); ++k) {
     const detail::reduction& one = job_.reductions[k];
-    if (!one.ordered) one.start(job_.call.get(), accumulators + states_.offsets[k]);
+    if (!one.ordered) one.start(job_.call.get(), accumulators + states_.places[k].offset);
   }
 }
 

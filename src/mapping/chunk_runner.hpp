@@ -19,7 +19,12 @@ namespace shard::mapping {
 struct state_layout {
   explicit state_layout(const std::vector<detail::reduction>& reductions);
 
-  std::vector<std::size_t> offsets;  // of each reduction, in its partial or in the accumulators
+  struct place {
+    bool ordered;
+    std::size_t offset;  // in the partial if ordered, else in the accumulators
+  };
+
+  std::vector<place> places;  // of each reduction
   std::size_t partial_bytes = 0;
   std::size_t accumulator_bytes = 0;
 };
@@ -43,6 +48,7 @@ class chunk_runner {
 
  private:
   static const chunk_runner& of(const void* self);
+  range indices_of(const board::piece& what) const noexcept;
   using object = std::unique_ptr<void, void (*)(void*) noexcept>;
 
   const detail::job& job_;
@@ -52,9 +58,11 @@ class chunk_runner {
   std::vector<std::byte*> data_;
   old_values old_;
   output_padding padding_;
-  std::vector<object> made_;       // what the job's belongings are in this worker, ...
-  std::vector<void*> belongings_;  // ... as the kernel's parameters want it
-  board::task task_;               // of this
+  std::unique_ptr<std::byte*[]> states_here_;  // of the reductions, for the piece in progress
+  std::vector<object> made_;                   // what the job's belongings are in this worker, ...
+  std::vector<void*> belongings_;              // ... as the kernel's parameters want it
+  detail::worker_memory memory_;               // of all that
+  board::task task_;                           // of this
 };
 
 }  // namespace shard::mapping

@@ -136,7 +136,7 @@ void outcome::merge(const std::vector<detail::reduction>& reductions,
     const detail::reduction& one = reductions[k];
     if (!one.ordered) continue;
     if (complete_) {
-      one.merge(one.reducer, board_.partial(0) + states.offsets[k], chunks_.chunks(),
+      one.merge(one.reducer, board_.partial(0) + states.places[k].offset, chunks_.chunks(),
                 states.partial_bytes);
       continue;
     }
@@ -145,7 +145,7 @@ void outcome::merge(const std::vector<detail::reduction>& reductions,
       const auto found = begun_.find(chunk);
       std::byte* const partial =
           found == begun_.end() ? board_.partial(chunk) : found->second.partial->base();
-      one.merge(one.reducer, partial + states.offsets[k], 1, states.partial_bytes);
+      one.merge(one.reducer, partial + states.places[k].offset, 1, states.partial_bytes);
     }
   }
   if (states.accumulator_bytes == 0) return;
@@ -157,7 +157,7 @@ void outcome::merge(const std::vector<detail::reduction>& reductions,
     auto* const area = reinterpret_cast<std::byte*>(board_.area(slot, word & 1));
     for (std::size_t k = 0; k < reductions.size(); ++k) {
       const detail::reduction& one = reductions[k];
-      if (!one.ordered) one.merge(one.reducer, area + states.offsets[k], 1, 0);
+      if (!one.ordered) one.merge(one.reducer, area + states.places[k].offset, 1, 0);
     }
   }
 }

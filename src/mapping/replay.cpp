@@ -66,7 +66,7 @@ void run_all(const detail::job& what, const plan::partition& chunks) {
   const auto merge = [&](bool ordered, std::byte* from) {
     for (std::size_t k = 0; k < what.reductions.size(); ++k) {
       const detail::reduction& one = what.reductions[k];
-      if (one.ordered == ordered) one.merge(one.reducer, from + states.offsets[k], 1, 0);
+      if (one.ordered == ordered) one.merge(one.reducer, from + states.places[k].offset, 1, 0);
     }
   };
   runner.start(accumulators.base());

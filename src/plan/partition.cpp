@@ -115,12 +115,6 @@ partition partition::balanced(const weighted& items) {
   return {items.all, std::move(parts)};
 }
 
-range partition::operator[](std::size_t chunk) const noexcept {
-  if (grain_ == 0) return parts_[chunk];
-  const std::size_t first = all_.first + chunk * grain_;
-  return {first, first + std::min(grain_, all_.last - first)};
-}
-
 std::size_t default_grain(std::size_t indices, std::span<const std::size_t> row_bytes) noexcept {
   const std::size_t even = std::max<std::size_t>(1, ceil_div(indices, target_chunks));
   const bool large = std::ranges::any_of(row_bytes, [&](std::size_t bytes) {

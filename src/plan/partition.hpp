@@ -2,6 +2,7 @@
 // has the same chunks on every machine and at every number of workers.
 #pragma once
 
+#include <algorithm>
 #include <cstddef>
 #include <span>
 #include <vector>
@@ -26,7 +27,11 @@ class partition {
   std::size_t chunks() const noexcept { return chunks_; }
   std::size_t grain() const noexcept { return grain_; }  // 0: chunks are listed one by one
   range all() const noexcept { return all_; }
-  range operator[](std::size_t chunk) const noexcept;
+  range operator[](std::size_t chunk) const noexcept {
+    if (grain_ == 0) return parts_[chunk];
+    const std::size_t first = all_.first + chunk * grain_;
+    return {first, first + std::min(grain_, all_.last - first)};
+  }
 
   // How many indices lie in all chunks together: all().size(), or less for a list with gaps.
   std::size_t indices() const noexcept { return indices_; }
