@@ -28,6 +28,8 @@
 #include <utility>
 #include <vector>
 
+#include "shard/detail/packing.hpp"
+
 #if defined(__SSE2__)
 #include <emmintrin.h>
 #endif
@@ -283,5 +285,38 @@ category_axis<std::ranges::range_value_t<R>> category(const R& values) {
 }
 
 }  // namespace axis
+
+namespace detail {
+
+// Boost's axes say of themselves only what makes them.
+template <>
+struct packing<axis::integer_axis> {
+  static constexpr bool possible = true;
+  static void pack(const axis::integer_axis& x, packer& to);
+  static axis::integer_axis unpack(unpacker& from);
+};
+template <>
+struct packing<axis::variable_axis> {
+  static constexpr bool possible = true;
+  static void pack(const axis::variable_axis& x, packer& to);
+  static axis::variable_axis unpack(unpacker& from);
+};
+template <class T>
+struct packing<boost_axis::category<T, no_metadata>> {
+  using axis_type = boost_axis::category<T, no_metadata>;
+  static constexpr bool possible = packable<T>;
+  static void pack(const axis_type& x, packer& to) {
+    to.put(x.size());
+    for (int k = 0; k < x.size(); ++k) to.put<T>(x.value(k));
+  }
+  static axis_type unpack(unpacker& from) {
+    std::vector<T> values;
+    for (auto left = from.get<int>(); left > 0; --left) values.push_back(from.get<T>());
+    return axis_type(std::make_move_iterator(values.begin()),
+                     std::make_move_iterator(values.end()));
+  }
+};
+
+}  // namespace detail
 
 }  // namespace shard

@@ -32,6 +32,7 @@
 #include "shard/axis.hpp"
 #include "shard/buffer.hpp"
 #include "shard/detail/narrowing.hpp"
+#include "shard/detail/packing.hpp"
 #include "shard/reduce.hpp"
 
 namespace shard {
@@ -78,7 +79,15 @@ class histogram : public detail::adds_by_accumulator {
   // Requires: part was made for this histogram, or one with equal axes.
   void merge(const accumulator& part) noexcept;
 
+  // The axes alone: all that an accumulator needs. Not for users.
+  void pack(detail::packer& to) const
+    requires(detail::packable<Axes> && ...);
+  static histogram unpack(detail::unpacker& from)
+    requires(detail::packable<Axes> && ...);
+
  private:
+  explicit histogram(std::tuple<detail::lookup<Axes>...> lookups) : lookups_(std::move(lookups)) {}
+
   template <std::size_t I>
   void copy_counts(std::size_t position, std::int64_t*& to) const;
   template <std::size_t... I>
@@ -328,6 +337,21 @@ histogram<Axes...>::histogram(Axes... axes) : lookups_(std::move(axes)...) {
         bins_.resize(detail::count_bins(std::array<std::size_t, rank>{along.extent()...}));
       },
       lookups_);
+}
+
+template <class... Axes>
+void histogram<Axes...>::pack(detail::packer& to) const
+  requires(detail::packable<Axes> && ...)
+{
+  std::apply([&](const auto&... along) { (to.put(along.axis()), ...); }, lookups_);
+}
+
+template <class... Axes>
+histogram<Axes...> histogram<Axes...>::unpack(detail::unpacker& from)
+  requires(detail::packable<Axes> && ...)
+{
+  // Braces: in their order.
+  return histogram(std::tuple<detail::lookup<Axes>...>{detail::lookup<Axes>(from.get<Axes>())...});
 }
 
 template <class... Axes>

@@ -18,6 +18,7 @@
 
 #include "shard/buffer.hpp"
 #include "shard/detail/job.hpp"
+#include "shard/detail/packing.hpp"
 #include "shard/range.hpp"
 #include "shard/reduce.hpp"
 #include "shard/slice.hpp"
@@ -168,15 +169,22 @@ class shared_argument : public buffer_argument<T, Rank> {
   }
 };
 
-// Accumulators are made of the reducer: workers have it as it was when the map began.
+// Accumulators are made of the reducer: workers have it as it was when the map began. Where the
+// binding was unpacked, it has a reducer of its own, which may lack what only the result needs.
 template <class R>
 class reduce_binding {
  public:
   using parameter = typename R::accumulator;
 
   reduce_binding(const R& from, std::size_t reduction) noexcept
-      : reducer_(&from), reduction_(reduction) {}
+      : reducer_(std::shared_ptr<const R>(), &from),
+        state_bytes_(from.state_bytes()),
+        reduction_(reduction) {}
 
+  // What the job knows of it, but for the call's part.
+  reduction described() const noexcept {
+    return {.ordered = R::ordered, .in_place = adds_in_place(), .state_bytes = state_bytes_};
+  }
   // Which of the job's reductions.
   std::size_t place() const noexcept { return reduction_; }
   // Into a zero-filled state.
@@ -188,7 +196,7 @@ class reduce_binding {
     if constexpr (R::ordered) {
       // A partial begins anew, also when an earlier attempt at the chunk has left something in it.
       if (!memory.goes_on) {
-        std::memset(state, 0, reducer_->state_bytes());
+        std::memset(state, 0, state_bytes_);
         start(state);
       }
     }
@@ -198,8 +206,36 @@ class reduce_binding {
     sum.store(memory.states[reduction_]);
   }
 
+  void pack(packer& to) const
+    requires packable<R>
+  {
+    to.put(*reducer_);
+    to.put(state_bytes_);
+    to.put(reduction_);
+  }
+  static reduce_binding unpack(unpacker& from)
+    requires packable<R>
+  {
+    auto reducer = std::make_shared<const R>(from.get<R>());
+    const auto state_bytes = from.get<std::size_t>();
+    return reduce_binding(std::move(reducer), state_bytes, from.get<std::size_t>());
+  }
+
  private:
-  const R* reducer_;
+  reduce_binding(std::shared_ptr<const R> from, std::size_t state_bytes,
+                 std::size_t reduction) noexcept
+      : reducer_(std::move(from)), state_bytes_(state_bytes), reduction_(reduction) {}
+
+  static constexpr bool adds_in_place() {
+    if constexpr (requires { R::in_place; }) {
+      return R::in_place;
+    } else {
+      return true;  // for all that is known
+    }
+  }
+
+  std::shared_ptr<const R> reducer_;  // owns nothing where the caller's reducer is
+  std::size_t state_bytes_;
   std::size_t reduction_;
 };
 
@@ -212,23 +248,14 @@ class reduce_argument {
   explicit reduce_argument(R& into) noexcept : reducer_(&into) {}
 
   binding describe(job& to) const {
-    to.reductions.push_back({.ordered = R::ordered,
-                             .in_place = adds_in_place(),
-                             .state_bytes = reducer_->state_bytes(),
-                             .start = nullptr,
-                             .reducer = reducer_,
-                             .merge = merge});
-    return {*reducer_, to.reductions.size() - 1};
+    const binding made(*reducer_, to.reductions.size());
+    reduction& described = to.reductions.emplace_back(made.described());
+    described.reducer = reducer_;
+    described.merge = merge;
+    return made;
   }
 
  private:
-  static constexpr bool adds_in_place() {
-    if constexpr (requires { R::in_place; }) {
-      return R::in_place;
-    } else {
-      return true;  // for all that is known
-    }
-  }
   static void merge(void* reducer, std::byte* state, std::size_t count, std::size_t stride) {
     R& into = *static_cast<R*>(reducer);
     for (; count != 0; --count, state += stride) {
@@ -256,6 +283,17 @@ class value_argument {
   }
   void done(const X&, const worker_memory&) const noexcept {}
 
+  void pack(packer& to) const
+    requires packable<X>
+  {
+    to.put(value_);
+  }
+  static value_argument unpack(unpacker& from)
+    requires packable<X>
+  {
+    return value_argument(from.get<X>());
+  }
+
  private:
   X value_;
 };
@@ -265,9 +303,11 @@ class state_binding {
  public:
   using parameter = std::remove_cv_t<std::invoke_result_t<const F&, const V&...>>;
 
-  state_binding(F make, std::tuple<V...> arguments, std::size_t belonging)
-      : make_(std::move(make)), arguments_(std::move(arguments)), belonging_(belonging) {}
+  state_binding(F maker, std::tuple<V...> arguments, std::size_t belonging)
+      : make_(std::move(maker)), arguments_(std::move(arguments)), belonging_(belonging) {}
 
+  // What the job knows of it, but for the call's part.
+  static belonging described() noexcept { return {.make = nullptr, .destroy = destroy}; }
   // Which of the job's belongings.
   std::size_t place() const noexcept { return belonging_; }
   void* make() const {
@@ -282,6 +322,21 @@ class state_binding {
     return *static_cast<parameter*>(memory.belongings[belonging_]);
   }
   void done(const parameter&, const worker_memory&) const noexcept {}
+
+  void pack(packer& to) const
+    requires(packable_function<F> && (packable<V> && ...))
+  {
+    pack_function(make_, to);
+    std::apply([&](const V&... arguments) { (to.put(arguments), ...); }, arguments_);
+    to.put(belonging_);
+  }
+  static state_binding unpack(unpacker& from)
+    requires(packable_function<F> && (packable<V> && ...))
+  {
+    const auto maker = unpack_function<F>(from);
+    std::tuple<V...> arguments{from.get<V>()...};  // braces: in their order
+    return {maker, std::move(arguments), from.get<std::size_t>()};
+  }
 
  private:
   F make_;
@@ -299,7 +354,7 @@ class state_argument {
       : make_(std::move(make)), arguments_(std::move(arguments)...) {}
 
   binding describe(job& to) const {
-    to.belongings.push_back({.make = nullptr, .destroy = binding::destroy});
+    to.belongings.push_back(binding::described());
     return {make_, arguments_, to.belongings.size() - 1};
   }
 

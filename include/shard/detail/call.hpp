@@ -15,6 +15,7 @@
 #include "shard/detail/arguments.hpp"
 #include "shard/detail/job.hpp"
 #include "shard/detail/kernel_check.hpp"
+#include "shard/detail/packing.hpp"
 #include "shard/options.hpp"
 #include "shard/plan.hpp"
 #include "shard/report.hpp"
@@ -35,6 +36,10 @@ struct index_space {
     return *this;
   }
   static range cells(range chunk) noexcept { return chunk; }
+
+  // The job has what workers need to know of it.
+  void pack(packer&) const noexcept {}
+  static index_space unpack(unpacker&) noexcept { return {}; }
 
   template <class Kernel, class... P>
   static constexpr kernel_form form = form_of_chunk_kernel<Kernel, P...>();
@@ -94,6 +99,13 @@ struct element_runner {
   std::tuple<slice_binding<T, 1>...> outputs;
 
   static range cells(range chunk) noexcept { return chunk; }
+
+  void pack(packer& to) const {
+    std::apply([&](const auto&... output) { (to.put(output), ...); }, outputs);
+  }
+  static element_runner unpack(unpacker& from) {
+    return {{from.get<slice_binding<T, 1>>()...}};  // braces: in their order
+  }
 
   template <class Kernel, class... P>
   void run(const Kernel& kernel, const worker_memory& memory, range chunk, P&... parameters) const {
@@ -248,37 +260,92 @@ constexpr bool check_space() {
 
 template <class Space, class Kernel, class... Arguments>
 class call {
+  using runner = decltype(std::declval<const Space&>().describe(std::declval<job&>()));
+  using bindings = std::tuple<typename Arguments::binding...>;
+  template <std::size_t K>
+  using argument = std::tuple_element_t<K, std::tuple<Arguments...>>;
+
  public:
+  // Whether it can be sent to a process that has no copy of the caller's memory.
+  static constexpr bool crosses = packable<runner> && packable_function<Kernel> &&
+                                  (packable<typename Arguments::binding> && ...);
+
+  // The kernel must outlive the job.
   static job describe(const Space& over, const Kernel& kernel, kernel_form form,
                       const Arguments&... arguments) {
     job result;
-    const auto made = std::make_shared<const call>(result, over, kernel, arguments...);
-    [&]<std::size_t... K>(std::index_sequence<K...>) {
-      (made->template set_entry<K>(result), ...);
-    }(std::index_sequence_for<Arguments...>());
-    result.call = made;
     result.by_index = form != kernel_form::chunk && form != kernel_form::tile;
-    result.run = run;
+    const runner space = over.describe(result);
+    bindings described{arguments.describe(result)...};  // braces: in their order
+    finish(result, std::make_shared<const call>(space, kernel, std::move(described)));
     return result;
   }
 
-  // Braces: the space and the arguments describe themselves in their order.
-  call(job& to, const Space& over, const Kernel& kernel, const Arguments&... arguments)
-      : space_{over.describe(to)}, kernel_(kernel), bindings_{arguments.describe(to)...} {}
+  // What unpack() makes the same call of, in another process of this program.
+  static void pack(const job& what, packer& to)
+    requires crosses
+  {
+    const call& self = of(what.call.get());
+    to.put(what.by_index);
+    to.put(self.space_);
+    pack_function(self.kernel_, to);
+    std::apply([&](const auto&... one) { (to.put(one), ...); }, self.bindings_);
+  }
+
+  // A job without a space and grants, which the call doesn't know, and without reducers.
+  static job unpack(unpacker& from)
+    requires crosses
+  {
+    struct with_kernel {
+      with_kernel(const runner& space, Kernel own, bindings all)
+          : kernel(own), what(space, kernel, std::move(all)) {}
+      Kernel kernel;
+      call what;
+    };
+    job result;
+    result.by_index = from.get<bool>();
+    const auto space = from.get<runner>();
+    const auto kernel = unpack_function<Kernel>(from);
+    bindings all{from.get<typename Arguments::binding>()...};  // braces: in their order
+    [&]<std::size_t... K>(std::index_sequence<K...>) {
+      (describe_again<K>(std::get<K>(all), result), ...);
+    }(std::index_sequence_for<Arguments...>());
+    const auto made = std::make_shared<const with_kernel>(space, kernel, std::move(all));
+    finish(result, {made, &made->what});
+    return result;
+  }
+
+  call(const runner& space, const Kernel& kernel, bindings all)
+      : space_(space), kernel_(kernel), bindings_(std::move(all)) {}
 
  private:
   static const call& of(const void* self) { return *static_cast<const call*>(self); }
 
+  template <std::size_t K>
+  static void describe_again([[maybe_unused]] const typename argument<K>::binding& one,
+                             [[maybe_unused]] job& to) {
+    if constexpr (is_reduction<argument<K>>) to.reductions.push_back(one.described());
+    if constexpr (is_state<argument<K>>) to.belongings.push_back(one.described());
+  }
+
+  // What the job calls.
+  static void finish(job& to, std::shared_ptr<const call> made) {
+    [&]<std::size_t... K>(std::index_sequence<K...>) {
+      (made->template set_entry<K>(to), ...);
+    }(std::index_sequence_for<Arguments...>());
+    to.call = std::move(made);
+    to.run = run;
+  }
+
   // What the job calls of the binding of argument K.
   template <std::size_t K>
   void set_entry([[maybe_unused]] job& to) const {
-    using argument = std::tuple_element_t<K, std::tuple<Arguments...>>;
-    if constexpr (is_reduction<argument>) {
+    if constexpr (is_reduction<argument<K>>) {
       to.reductions[std::get<K>(bindings_).place()].start = [](const void* self, std::byte* state) {
         std::get<K>(of(self).bindings_).start(state);
       };
     }
-    if constexpr (is_state<argument>) {
+    if constexpr (is_state<argument<K>>) {
       to.belongings[std::get<K>(bindings_).place()].make = [](const void* self) {
         return std::get<K>(of(self).bindings_).make();
       };
@@ -303,16 +370,16 @@ class call {
     if constexpr (K == sizeof...(Arguments)) {
       space_.run(kernel, memory, cells, bound...);
     } else {
-      const auto& argument = std::get<K>(bindings_);
-      decltype(auto) parameter = argument.bind(memory, cells);
+      const auto& one = std::get<K>(bindings_);
+      decltype(auto) parameter = one.bind(memory, cells);
       bind_from<K + 1>(kernel, memory, chunk, cells, bound..., parameter);
-      argument.done(parameter, memory);
+      one.done(parameter, memory);
     }
   }
 
-  decltype(std::declval<const Space&>().describe(std::declval<job&>())) space_;
+  runner space_;
   const Kernel& kernel_;
-  std::tuple<typename Arguments::binding...> bindings_;
+  bindings bindings_;
 };
 
 // The kernel's parameters against the arguments that each worker makes a state for.

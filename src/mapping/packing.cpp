@@ -1,0 +1,45 @@
+#include "shard/detail/packing.hpp"
+
+#include <string>
+
+#include "os/code.hpp"
+#include "shard/error.hpp"
+
+namespace shard::detail {
+
+void packer::append(const void* from, std::size_t bytes) {
+  const auto* const first = static_cast<const std::byte*>(from);
+  bytes_.insert(bytes_.end(), first, first + bytes);
+}
+
+void packer::put_code(const void* function) {
+  const std::optional<os::code_place> place = os::place_of_code(function);
+  if (!place || !place->module) {
+    throw error(std::errc::not_supported,
+                std::string("cannot send a function to other processes: found ") +
+                    (place ? "that its program or library has no build id"
+                           : "an address that is in no program or library") +
+                    ", expected a build id (link with -Wl,--build-id)");
+  }
+  put(*place);
+}
+
+const void* unpacker::get_code() {
+  if (const void* const found = os::code_at(get<os::code_place>())) return found;
+  throw error(std::errc::not_supported,
+              "cannot run a function here: found no program or library with its build id in this "
+              "process, expected the one that the caller has loaded");
+}
+
+std::span<const std::byte> unpacker::take(std::size_t count, std::size_t bytes_of_each) {
+  if (count > left_.size() / bytes_of_each) {
+    throw error(std::errc::bad_message,
+                "cannot unpack a job: found " + std::to_string(left_.size()) + " bytes, expected " +
+                    std::to_string(count) + " times " + std::to_string(bytes_of_each));
+  }
+  const std::span<const std::byte> taken = left_.first(count * bytes_of_each);
+  left_ = left_.subspan(taken.size());
+  return taken;
+}
+
+}  // namespace shard::detail

@@ -1,0 +1,87 @@
+#include "os/code.hpp"
+
+#include <elf.h>
+#include <link.h>
+
+#include <algorithm>
+#include <cstring>
+
+namespace shard::os {
+namespace {
+
+constexpr std::size_t padded(std::size_t bytes) { return (bytes + 3) / 4 * 4; }
+
+// Of the notes in one segment.
+build_id id_in(const std::byte* notes, std::size_t bytes) noexcept {
+  constexpr char owner[] = "GNU";
+  while (bytes >= sizeof(ElfW(Nhdr))) {
+    ElfW(Nhdr) head;
+    std::memcpy(&head, notes, sizeof head);
+    const std::size_t length = sizeof head + padded(head.n_namesz) + padded(head.n_descsz);
+    if (length > bytes) break;
+    const std::byte* const name = notes + sizeof head;
+    if (head.n_type == NT_GNU_BUILD_ID && head.n_namesz == sizeof owner &&
+        std::memcmp(name, owner, sizeof owner) == 0) {
+      build_id id;
+      std::memcpy(id.bytes.data(), name + padded(head.n_namesz),
+                  std::min<std::size_t>(head.n_descsz, id.bytes.size()));
+      return id;
+    }
+    notes += length;
+    bytes -= length;
+  }
+  return {};
+}
+
+build_id id_of(const dl_phdr_info& module) noexcept {
+  for (int k = 0; k < module.dlpi_phnum; ++k) {
+    const ElfW(Phdr)& segment = module.dlpi_phdr[k];
+    if (segment.p_type != PT_NOTE) continue;
+    const auto* const notes =
+        reinterpret_cast<const std::byte*>(module.dlpi_addr + segment.p_vaddr);
+    if (const build_id id = id_in(notes, segment.p_memsz)) return id;
+  }
+  return {};
+}
+
+// Code only.
+bool contains(const dl_phdr_info& module, std::uint64_t offset) noexcept {
+  return std::any_of(
+      module.dlpi_phdr, module.dlpi_phdr + module.dlpi_phnum, [offset](const ElfW(Phdr) & segment) {
+        return segment.p_type == PT_LOAD && (segment.p_flags & PF_X) != 0 &&
+               offset >= segment.p_vaddr && offset - segment.p_vaddr < segment.p_memsz;
+      });
+}
+
+// Calls visit(module) for each until it returns true.
+template <class Visit>
+void each_module(Visit visit) noexcept {
+  dl_iterate_phdr([](dl_phdr_info* module, std::size_t,
+                     void* with) -> int { return (*static_cast<Visit*>(with))(*module) ? 1 : 0; },
+                  &visit);
+}
+
+}  // namespace
+
+std::optional<code_place> place_of_code(const void* address) noexcept {
+  const auto at = reinterpret_cast<std::uintptr_t>(address);
+  std::optional<code_place> found;
+  each_module([&](const dl_phdr_info& module) {
+    if (at < module.dlpi_addr || !contains(module, at - module.dlpi_addr)) return false;
+    found = {id_of(module), at - module.dlpi_addr};
+    return true;
+  });
+  return found;
+}
+
+const void* code_at(const code_place& where) noexcept {
+  const void* found = nullptr;
+  each_module([&](const dl_phdr_info& module) {
+    if (!contains(module, where.offset) || id_of(module) != where.module) return false;
+    found = reinterpret_cast<const void*>(module.dlpi_addr + where.offset);
+    return true;
+  });
+  return found;
+}
+
+}  // namespace shard::os
