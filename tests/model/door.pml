@@ -140,7 +140,7 @@ enter:
 #else
   STEP(inside[s] = k);
   IF(IS_SHUT(k), skip, goto work);
-  STEP(inside[s] = 0);
+  STEP(inside[s] = 0; last = k);  /* nothing is left to do there */
 #ifdef TURNED_AWAY_QUIETLY
   goto look;                  /* but who saw it inside relies on it */
 #else

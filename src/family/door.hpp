@@ -1,0 +1,106 @@
+// How a family goes from one run to the next: who works on which, and when it is over.
+//
+// Runs have numbers, from 1 on, and are carried out in their order. A run begins when the one
+// before is over. It is over when nobody can enter it any more, and nobody is in it: who writes to
+// its outputs is in it. The steps are those of tests/model/door.pml, where each is named; there are
+// also the mistakes that one could make.
+//
+// Each of the words below has one reader's question behind it that no lock answers, since anybody
+// may die at any instruction:
+//
+//  1. over <= shut <= submitted, and none of the three ever gets smaller.
+//  2. `inside` is a slot's, not its worker's. A worker that dies leaves its slot inside, so that
+//  the
+//     run isn't over while the slot has work; whoever gets the slot finds itself inside.
+//  3. A worker says that it is inside, and then looks whether the door is shut. So of a worker that
+//     enters and one that shuts the door and looks who is inside, one sees the other.
+//  4. Who is about to sleep says so, and then looks once more. So of a worker that goes to sleep
+//  and
+//     somebody who has news, one sees the other. The same holds for the caller that waits.
+//  5. Anybody may find that a run is over. One makes it so and tells; if that one dies before it
+//  has
+//     told, whoever buries it tells.
+#pragma once
+
+#include <atomic>
+#include <chrono>
+#include <cstddef>
+#include <cstdint>
+
+namespace shard::family {
+
+class door {
+ public:
+  using run = std::uint64_t;  // its number
+
+  static std::size_t size_bytes(unsigned slots) noexcept;
+
+  // A view of zeroed or already used shared memory of size_bytes(), aligned to 64 bytes. `event`:
+  // of the caller, see os/event.hpp.
+  door(std::byte* memory, unsigned slots, int event) noexcept;
+
+  run submitted() const noexcept { return shared_->submitted.load(std::memory_order_seq_cst); }
+  run over() const noexcept { return shared_->over.load(std::memory_order_seq_cst); }
+
+  // ---- The caller. One thread at a time.
+
+  // What workers of the run need must be in place. Requires: run == submitted() + 1.
+  void submit(run next) const noexcept;
+
+  // From now on the event is counted when the run is over, or was before. Then look at over(), and
+  // wait for the event; at every event, look again. 0: the caller waits for none.
+  void await(run awaited) const noexcept;
+
+  // ---- A worker, with its slot.
+
+  // The run that the slot is in; 0: none. A worker that has just got the slot goes on in that one.
+  run inside(unsigned slot) const noexcept {
+    return places_[slot].inside.load(std::memory_order_seq_cst);
+  }
+
+  // Whether the slot's worker is about to sleep, or does.
+  bool sleeps(unsigned slot) const noexcept {
+    return places_[slot].asleep.load(std::memory_order_seq_cst) != 0;
+  }
+
+  // Waits for a run that it can enter, and enters it; never `last`, the one that it has left
+  // before. Looks for one without a pause for so long, and then sleeps.
+  run enter(unsigned slot, run last, std::chrono::nanoseconds spin) const noexcept;
+
+  // There is nothing left to claim: nobody needs to enter any more. Requires: inside(slot) == now.
+  void leave(unsigned slot, run now) const noexcept;
+
+  // ---- The supervisor, while nobody has the slot. Repeatable.
+
+  // has_work: whoever gets the slot is still inside, and finishes it.
+  void bury(unsigned slot, bool has_work) const noexcept;
+
+  // All runs until that one are over, finished or not. Requires: every slot is without a worker.
+  void give_up(run last) const noexcept;
+
+ private:
+  struct shared_part {
+    alignas(64) std::atomic<run> submitted;  // the last run that may begin
+    alignas(64) std::atomic<run> shut;       // the last run that nobody needs to enter any more
+    alignas(64) std::atomic<run> over;       // the last run that nobody works on any more
+    std::atomic<run> awaited;                // the one that the caller waits for; 0: none
+    alignas(64) std::atomic<std::uint32_t> bell;  // on which workers sleep; each ring changes it
+  };
+  struct alignas(64) place {
+    std::atomic<run> inside;
+    std::atomic<std::uint32_t> asleep;  // 1: the worker is about to sleep, or does
+  };
+
+  run next(run last) const noexcept;
+  void try_to_finish(run now) const noexcept;
+  bool is_free(run now) const noexcept;
+  void ring_the_bell() const noexcept;
+  void tell_the_caller() const noexcept;
+
+  unsigned slots_;
+  shared_part* shared_;
+  place* places_;
+  int event_;
+};
+
+}  // namespace shard::family

@@ -1,0 +1,158 @@
+#include "family/door.hpp"
+
+#include <gtest/gtest.h>
+#include <unistd.h>
+
+#include <chrono>
+#include <cstdint>
+#include <thread>
+
+#include "os/process.hpp"
+#include "queue_of_runs.hpp"
+
+namespace {
+
+using namespace std::chrono_literals;
+using shard_test::door;
+using shard_test::queue_of_runs;
+
+// Reads the events that were counted.
+bool was_told(const queue_of_runs& of) {
+  shard::os::watched event{of.event().get()};
+  shard::os::wait_ready({&event, 1}, 0ms);
+  std::uint64_t count = 0;
+  return event.ready && ::read(of.event().get(), &count, sizeof count) == sizeof count;
+}
+
+TEST(Door, LetsAWorkerInThatFindsARun) {
+  const queue_of_runs queue(2);
+  const door& at = queue.entrance();
+  at.submit(1);
+  EXPECT_EQ(at.enter(0, 0, 0ns), 1u);
+  EXPECT_EQ(at.inside(0), 1u);
+  EXPECT_EQ(at.inside(1), 0u);
+  EXPECT_EQ(at.over(), 0u);
+}
+
+TEST(Door, EndsARunWhenTheLastLeaves) {
+  const queue_of_runs queue(3);
+  const door& at = queue.entrance();
+  at.submit(1);
+  at.enter(0, 0, 0ns);
+  at.enter(2, 0, 0ns);
+  at.leave(0, 1);
+  EXPECT_EQ(at.over(), 0u);
+  at.leave(2, 1);
+  EXPECT_EQ(at.over(), 1u);
+}
+
+TEST(Door, TurnsAwayWhoComesLateAndLetsItIntoTheNextRun) {
+  const queue_of_runs queue(2);
+  const door& at = queue.entrance();
+  at.submit(1);
+  at.submit(2);
+  at.enter(0, 0, 0ns);
+  at.leave(0, 1);
+  EXPECT_EQ(at.over(), 1u);
+  EXPECT_EQ(at.enter(1, 0, 0ns), 2u);
+}
+
+TEST(Door, TellsTheCallerOnceItsRunIsOver) {
+  const queue_of_runs queue(1);
+  const door& at = queue.entrance();
+  at.await(2);
+  for (door::run k = 1; k <= 2; ++k) {
+    at.submit(k);
+    at.enter(0, k - 1, 0ns);
+    EXPECT_FALSE(was_told(queue)) << k;
+    at.leave(0, k);
+  }
+  EXPECT_TRUE(was_told(queue));
+  at.await(0);
+  at.submit(3);
+  at.enter(0, 2, 0ns);
+  at.leave(0, 3);
+  EXPECT_FALSE(was_told(queue)) << "it waits for nothing";
+}
+
+TEST(Door, KeepsTheSlotOfADeadWorkerInsideAsLongAsItHasWork) {
+  const queue_of_runs queue(2);
+  const door& at = queue.entrance();
+  at.submit(1);
+  at.enter(0, 0, 0ns);
+  at.enter(1, 0, 0ns);
+  at.bury(0, true);
+  at.leave(1, 1);
+  EXPECT_EQ(at.over(), 0u);
+  EXPECT_EQ(at.inside(0), 1u);  // as its next worker finds
+  at.leave(0, 1);
+  EXPECT_EQ(at.over(), 1u);
+}
+
+TEST(Door, EndsARunWhenTheLastInsideDiesWithoutWork) {
+  const queue_of_runs queue(2);
+  const door& at = queue.entrance();
+  at.submit(1);
+  at.await(1);
+  at.enter(0, 0, 0ns);
+  at.enter(1, 0, 0ns);
+  at.leave(1, 1);
+  at.bury(0, false);
+  EXPECT_EQ(at.over(), 1u);
+  EXPECT_TRUE(was_told(queue));
+}
+
+// As after a death between the two.
+TEST(Door, TellsTheCallerAgainOfARunThatWasOverBeforeADeath) {
+  const queue_of_runs queue(1);
+  const door& at = queue.entrance();
+  at.submit(1);
+  at.enter(0, 0, 0ns);
+  at.leave(0, 1);  // nobody waits for it
+  at.await(1);
+  EXPECT_FALSE(was_told(queue));
+  at.bury(0, false);
+  EXPECT_TRUE(was_told(queue));
+}
+
+TEST(Door, WakesWhoSleepsSinceItHasLeftWhenTheRunIsOver) {
+  const queue_of_runs queue(2);
+  const door& at = queue.entrance();
+  at.submit(1);
+  at.submit(2);
+  at.enter(0, 0, 0ns);
+  at.enter(1, 0, 0ns);
+  std::thread early([&] {
+    at.leave(0, 1);
+    EXPECT_EQ(at.enter(0, 1, 0ns), 2u);
+  });
+  while (!at.sleeps(0)) std::this_thread::yield();
+  at.leave(1, 1);  // and this one goes no further
+  early.join();
+}
+
+TEST(Door, StaysOpenIfItsOnlyVisitorDies) {
+  const queue_of_runs queue(2);
+  const door& at = queue.entrance();
+  at.submit(1);
+  at.enter(0, 0, 0ns);
+  at.bury(0, false);
+  EXPECT_EQ(at.over(), 0u) << "nobody has found that there is nothing left to do";
+  EXPECT_EQ(at.enter(0, 0, 0ns), 1u);
+}
+
+TEST(Door, EndsAllRunsThatAreGivenUp) {
+  const queue_of_runs queue(2);
+  const door& at = queue.entrance();
+  for (door::run k = 1; k <= 3; ++k) at.submit(k);
+  at.await(3);
+  at.enter(0, 0, 0ns);
+  at.give_up(3);
+  EXPECT_EQ(at.over(), 3u);
+  EXPECT_EQ(at.inside(0), 0u);
+  EXPECT_TRUE(was_told(queue));
+  at.submit(4);
+  EXPECT_EQ(at.enter(1, 0, 0ns), 4u);
+}
+
+}  // namespace
