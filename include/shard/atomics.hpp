@@ -152,8 +152,9 @@ class handle_atomics {
   }
 };
 
-// The same operations for an owner of elements: a const owner has const elements. Self::cell may
-// throw.
+// The same operations for an owner of elements: a const owner has const elements. They are declared
+// again because no C++20 template can make a member function const for some Selfs only. Self::cell
+// may throw.
 template <class Self, class T, std::size_t Rank>
 class owner_atomics {
   using plain = std::remove_const_t<T>;

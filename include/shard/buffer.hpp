@@ -7,7 +7,6 @@
 
 #include <algorithm>
 #include <array>
-#include <chrono>
 #include <concepts>
 #include <cstddef>
 #include <memory>
@@ -15,15 +14,15 @@
 #include <span>
 #include <type_traits>
 #include <utility>
-#include <vector>
 
 #include "shard/atomics.hpp"
 #include "shard/backing.hpp"
 #include "shard/bulk.hpp"
 #include "shard/detail/index.hpp"
 #include "shard/detail/segment.hpp"
-#include "shard/detail/sharing.hpp"
 #include "shard/element.hpp"
+#include "shard/lock.hpp"
+#include "shard/notifications.hpp"
 #include "shard/range.hpp"
 #include "shard/strided.hpp"
 
@@ -61,12 +60,21 @@ concept copied_into =
 // A buffer<T> can be written to, a buffer<const T> cannot. Both can be moved, but not copied. Const
 // is deep: a const buffer<T> gives const elements. The constructors here make buffers in memory.
 // npy.hpp has functions for files, and named.hpp for named buffers. Rank is 1 to 8. A buffer that
-// was closed or moved from is empty: it has size 0 and no memory. A buffer has the operations of
-// atomics.hpp. They throw shard::error(argument_out_of_domain) if an index is outside the buffer,
-// and shard::error(bad_file_descriptor) if the buffer is closed.
+// was closed or moved from is empty: it has size 0 and no memory.
+//
+// A buffer also has the operations of these headers:
+//   atomics.hpp        load, store, fetch_add, …: one element, atomically
+//   bulk.hpp           read, write, add, gather, …: many elements, as one transfer
+//   lock.hpp           lock, lock_shared, …
+//   notifications.hpp  notify, wait, …
+// They throw shard::error(argument_out_of_domain) if an index is outside the buffer, and
+// shard::error(bad_file_descriptor) if the buffer is closed.
 template <class T, std::size_t Rank = 1>
   requires detail::fits_buffer<T, Rank>
-class buffer : public detail::owner_atomics<buffer<T, Rank>, T, Rank> {
+class buffer : public detail::owner_atomics<buffer<T, Rank>, T, Rank>,
+               public detail::bulk_transfers<buffer<T, Rank>, T, Rank>,
+               public detail::lockable<buffer<T, Rank>, T>,
+               public detail::notifiable<buffer<T, Rank>, T> {
   static_assert(alignof(T) <= detail::most_alignment,
                 "shard: elements of a buffer can be aligned to 4096 bytes at most");
 
@@ -95,10 +103,15 @@ class buffer : public detail::owner_atomics<buffer<T, Rank>, T, Rank> {
   // Takes over the memory of `writable`; this handle only reads it.
   template <class U>
     requires std::same_as<const U, T>
-  buffer(buffer<U, Rank>&& writable) noexcept;
+  buffer(buffer<U, Rank>&& writable) noexcept {
+    take(writable);
+  }
 
-  buffer(buffer&& from) noexcept;
-  buffer& operator=(buffer&& from) noexcept;
+  buffer(buffer&& from) noexcept { take(from); }
+  buffer& operator=(buffer&& from) noexcept {
+    if (this != &from) take(from);
+    return *this;
+  }
   ~buffer() = default;
 
   // Opens the array behind a descriptor. The descriptor came from descriptor() of another buffer,
@@ -229,205 +242,6 @@ class buffer : public detail::owner_atomics<buffer<T, Rank>, T, Rank> {
   // create_live. False after open, reopen, receive and read_only, and for a closed buffer.
   bool was_created() const noexcept { return owner_ && detail::was_created(*owner_); }
 
-  // ---- Bulk transfers, between all processes that have the buffer. Each call is one transfer: no
-  // other transfer sees half of it. Transfers of other elements do not wait for it, unless the
-  // elements are neighbours (docs/buffers.md). Elements are numbered in row-major order.
-  // Errors, after which nothing was transferred: shard::error if an index is outside the buffer, if
-  // a length differs, or if the values lie in the same elements that are read, written or added to;
-  // torn_error if a writer died half-way in these elements; shard::error(device_or_resource_busy)
-  // if others were writing at every try. Only read-only handles get the last: a handle that can
-  // write waits. Single accesses to elements are not transfers. They wait for no transfer.
-  // Requires: the values do not lie in these elements through another handle either. All processes
-  // that write in bulk or lock are in one PID namespace (a container may have its own); otherwise
-  // shard can take a living process for dead.
-
-  void read(range elements, std::span<value_type> to) const {
-    const detail::stretch all = stretch_of(elements, to.size(), "read");
-    detail::read_stretch(*owner_, all, reinterpret_cast<std::byte*>(to.data()));
-  }
-  void write(range elements, std::span<const value_type> from)
-    requires(!std::is_const_v<T>)
-  {
-    const detail::stretch all = stretch_of(elements, from.size(), "write");
-    detail::write_stretch(*owner_, all, reinterpret_cast<const std::byte*>(from.data()));
-  }
-  void fill(range elements, const value_type& value)
-    requires(!std::is_const_v<T>)
-  {
-    const detail::stretch all = stretch_of(elements, elements.size(), "fill");
-    detail::require_done(
-        detail::fill_stretch(*owner_, all, reinterpret_cast<const std::byte*>(&value)), *owner_);
-  }
-  // Adds deltas[k] to element elements.first + k. Integers wrap. No fetch_add of others is lost.
-  void add(range elements, std::span<const value_type> deltas)
-    requires(!std::is_const_v<T> && atomic_number<value_type>)
-  {
-    const detail::stretch all = stretch_of(elements, deltas.size(), "add");
-    auto each = [&] {
-      for (std::size_t k = 0; k < deltas.size(); ++k) {
-        detail::atomic_cell<value_type>(data_[elements.first + k])
-            .fetch_add(deltas[k], std::memory_order_relaxed);
-      }
-    };
-    const auto apply = [](void* context) { (*static_cast<decltype(each)*>(context))(); };
-    detail::require_done(
-        detail::add_stretch(*owner_, all, reinterpret_cast<const std::byte*>(deltas.data()), apply,
-                            &each),
-        *owner_);
-  }
-  // to[k] = element indices[k]
-  void gather(std::span<const std::size_t> indices, std::span<value_type> to) const {
-    read_stretches(stretches_of_indices(indices, to.size(), "gather"), to.data());
-  }
-  // Element indices[k] = from[k], in this order: if an index is there twice, the last value stays.
-  void scatter(std::span<const std::size_t> indices, std::span<const value_type> from)
-    requires(!std::is_const_v<T>)
-  {
-    write_stretches(stretches_of_indices(indices, from.size(), "scatter"), from.data());
-  }
-  // The elements of a part. `part` has one range for each dimension.
-  void read_slab(const std::array<range, Rank>& part, std::span<value_type> to) const {
-    read_stretches(stretches_of_part(part, to.size(), "read"), to.data());
-  }
-  void write_slab(const std::array<range, Rank>& part, std::span<const value_type> from)
-    requires(!std::is_const_v<T>)
-  {
-    write_stretches(stretches_of_part(part, from.size(), "write"), from.data());
-  }
-
-  // Like read and write, but they do not wait. They return what happened.
-  transfer try_read(range elements, std::span<value_type> to) const {
-    const detail::stretch all = stretch_of(elements, to.size(), "read");
-    return detail::read_stretches(*owner_, {&all, 1}, reinterpret_cast<std::byte*>(to.data()),
-                                  detail::patience::tries);
-  }
-  transfer try_write(range elements, std::span<const value_type> from)
-    requires(!std::is_const_v<T>)
-  {
-    const detail::stretch all = stretch_of(elements, from.size(), "write");
-    return detail::write_stretches(*owner_, {&all, 1},
-                                   reinterpret_cast<const std::byte*>(from.data()),
-                                   detail::patience::tries);
-  }
-
-  // The elements that dead writers may have left half written, and that nobody has cleared since.
-  std::vector<range> torn() const { return detail::torn_ranges(open_owner()); }
-  // Declares the values that are in these elements now to be right. (If a torn range extends beyond
-  // these elements on both sides, the whole range stays torn.)
-  void clear_torn(range elements)
-    requires(!std::is_const_v<T>)
-  {
-    const detail::stretch all = stretch_of(elements, elements.size(), "clear");
-    if (all.count > 0) detail::clear_torn(*owner_, elements);
-  }
-
-  // ---- The lock. Each buffer has one lock, exclusive or shared. It excludes others who lock; it
-  // does not exclude accesses and transfers. It works with std::unique_lock and std::shared_lock. A
-  // thread holds the lock; a forked child holds nothing. If a holder dies, by any signal, the next
-  // thread gets the lock at once. Throws shard::error(resource_deadlock_would_occur) if the thread
-  // holds this lock already, exclusively or shared; shard::error(no_lock_available) if the thread
-  // holds 1900 other locks; and shard::error(operation_not_permitted) if the thread unlocks a lock
-  // that it does not hold. Requires one PID namespace, as above.
-
-  void lock()
-    requires(!std::is_const_v<T>)
-  {
-    detail::lock_exclusively(open_owner(), {});
-  }
-  bool try_lock()
-    requires(!std::is_const_v<T>)
-  {
-    return detail::lock_exclusively(open_owner(), std::chrono::steady_clock::time_point::min());
-  }
-  template <class Rep, class Period>
-  bool try_lock_for(std::chrono::duration<Rep, Period> limit)
-    requires(!std::is_const_v<T>)
-  {
-    return detail::lock_exclusively(open_owner(), detail::deadline_in(limit));
-  }
-  template <class Clock, class Duration>
-  bool try_lock_until(std::chrono::time_point<Clock, Duration> deadline)
-    requires(!std::is_const_v<T>)
-  {
-    return detail::lock_exclusively(open_owner(), detail::deadline_at(deadline));
-  }
-  void unlock()
-    requires(!std::is_const_v<T>)
-  {
-    detail::unlock_exclusively(open_owner());
-  }
-
-  // Up to 64 threads can share the lock. Further threads wait.
-  void lock_shared()
-    requires(!std::is_const_v<T>)
-  {
-    detail::lock_shared(open_owner(), {});
-  }
-  bool try_lock_shared()
-    requires(!std::is_const_v<T>)
-  {
-    return detail::lock_shared(open_owner(), std::chrono::steady_clock::time_point::min());
-  }
-  template <class Rep, class Period>
-  bool try_lock_shared_for(std::chrono::duration<Rep, Period> limit)
-    requires(!std::is_const_v<T>)
-  {
-    return detail::lock_shared(open_owner(), detail::deadline_in(limit));
-  }
-  template <class Clock, class Duration>
-  bool try_lock_shared_until(std::chrono::time_point<Clock, Duration> deadline)
-    requires(!std::is_const_v<T>)
-  {
-    return detail::lock_shared(open_owner(), detail::deadline_at(deadline));
-  }
-  void unlock_shared()
-    requires(!std::is_const_v<T>)
-  {
-    detail::unlock_shared(open_owner());
-  }
-
-  // Whether an exclusive holder died. What the holder was changing may be half changed. This stays
-  // true until somebody has put that right and calls clear_abandoned().
-  bool abandoned() const { return detail::is_abandoned(open_owner()); }
-  void clear_abandoned()
-    requires(!std::is_const_v<T>)
-  {
-    detail::clear_abandoned(open_owner());
-  }
-
-  // ---- Notifications. Whoever returns from a wait() that counts a notify() sees everything that
-  // was written before that notify().
-
-  void notify()
-    requires(!std::is_const_v<T>)
-  {
-    detail::notify(open_owner());
-  }
-  // Waits for a notification, and returns how many there were since this handle last waited. (The
-  // first wait of a handle counts all since the control words were made.) wait_for() returns 0 if
-  // there is none within `limit`. If several threads wait on one handle, one of them gets each
-  // notification, and the others go on waiting.
-  std::size_t wait()
-    requires(!std::is_const_v<T>)
-  {
-    return detail::wait_for_notice(open_owner(), {});
-  }
-  template <class Rep, class Period>
-  std::size_t wait_for(std::chrono::duration<Rep, Period> limit)
-    requires(!std::is_const_v<T>)
-  {
-    return detail::wait_for_notice(open_owner(), detail::deadline_in(limit));
-  }
-  // An eventfd for event loops. The first call makes it. It becomes readable after a notify() by
-  // this handle, or by the copy of this handle in a forked child. The handle closes it.
-  int event_descriptor()
-    requires(!std::is_const_v<T>)
-  {
-    return detail::event_descriptor(open_owner());
-  }
-
-  // ---- Life.
-
   // One more handle of the same elements that can only read. Writing through it faults, even after
   // a cast. It may outlive this handle. Throws shard::error.
   buffer<const value_type, Rank> read_only() const {
@@ -475,11 +289,22 @@ class buffer : public detail::owner_atomics<buffer<T, Rank>, T, Rank> {
  private:
   friend struct detail::buffer_access;
   friend class detail::owner_atomics<buffer, T, Rank>;
+  friend class detail::bulk_transfers<buffer, T, Rank>;
+  friend class detail::lockable<buffer, T>;
+  friend class detail::notifiable<buffer, T>;
   template <class U, std::size_t R>
     requires detail::fits_buffer<U, R>
   friend class buffer;
 
   explicit buffer(detail::array made) noexcept;
+
+  // Leaves `from` empty.
+  template <class U>
+  void take(buffer<U, Rank>& from) noexcept {
+    data_ = std::exchange(from.data_, nullptr);
+    shape_ = std::exchange(from.shape_, {});
+    owner_ = std::move(from.owner_);
+  }
 
   static constexpr auto rights = std::is_const_v<T> ? detail::access::read : detail::access::write;
 
@@ -514,16 +339,6 @@ class buffer : public detail::owner_atomics<buffer<T, Rank>, T, Rank> {
     require_open();
     return *owner_;
   }
-  // The elements in the form that a transfer takes. Throw unless the buffer is open, the elements
-  // are inside, and there are `length` of them.
-  detail::stretch stretch_of(range elements, std::size_t length, const char* operation) const;
-  std::vector<detail::stretch> stretches_of_indices(std::span<const std::size_t> indices,
-                                                    std::size_t length,
-                                                    const char* operation) const;
-  std::vector<detail::stretch> stretches_of_part(const std::array<range, Rank>& part,
-                                                 std::size_t length, const char* operation) const;
-  void read_stretches(std::span<const detail::stretch> stretches, value_type* to) const;
-  void write_stretches(std::span<const detail::stretch> stretches, const value_type* from);
 
   // Cached, so that an access is one addition.
   T* data_ = nullptr;
@@ -597,32 +412,6 @@ buffer<T, Rank>::buffer(const R& copied)
 
 template <class T, std::size_t Rank>
   requires detail::fits_buffer<T, Rank>
-template <class U>
-  requires std::same_as<const U, T>
-buffer<T, Rank>::buffer(buffer<U, Rank>&& writable) noexcept
-    : data_(std::exchange(writable.data_, nullptr)),
-      shape_(std::exchange(writable.shape_, {})),
-      owner_(std::move(writable.owner_)) {}
-
-template <class T, std::size_t Rank>
-  requires detail::fits_buffer<T, Rank>
-buffer<T, Rank>::buffer(buffer&& from) noexcept
-    : data_(std::exchange(from.data_, nullptr)),
-      shape_(std::exchange(from.shape_, {})),
-      owner_(std::move(from.owner_)) {}
-
-template <class T, std::size_t Rank>
-  requires detail::fits_buffer<T, Rank>
-buffer<T, Rank>& buffer<T, Rank>::operator=(buffer&& from) noexcept {
-  if (this == &from) return *this;
-  data_ = std::exchange(from.data_, nullptr);
-  shape_ = std::exchange(from.shape_, {});
-  owner_ = std::move(from.owner_);
-  return *this;
-}
-
-template <class T, std::size_t Rank>
-  requires detail::fits_buffer<T, Rank>
 buffer<T, Rank>::buffer(detail::array made) noexcept
     : data_(reinterpret_cast<T*>(made.data)), owner_(std::move(made.owner)) {
   std::ranges::copy(made.shape, shape_.begin());
@@ -636,68 +425,6 @@ template <class T, std::size_t Rank>
   require_open();
   detail::freeze(owner_);
   return std::move(*this);
-}
-
-template <class T, std::size_t Rank>
-  requires detail::fits_buffer<T, Rank>
-detail::stretch buffer<T, Rank>::stretch_of(range elements, std::size_t length,
-                                            const char* operation) const {
-  require_open();
-  if (elements.first > elements.last || elements.last > size()) {
-    detail::refuse_elements(operation, elements, size());
-  }
-  if (elements.size() != length) detail::refuse_length(operation, length, elements.size());
-  return {elements.first, length};
-}
-
-template <class T, std::size_t Rank>
-  requires detail::fits_buffer<T, Rank>
-std::vector<detail::stretch> buffer<T, Rank>::stretches_of_indices(
-    std::span<const std::size_t> indices, std::size_t length, const char* operation) const {
-  require_open();
-  if (indices.size() != length) detail::refuse_length(operation, length, indices.size());
-  std::vector<detail::stretch> stretches;
-  stretches.reserve(indices.size());
-  for (std::size_t k = 0; k < indices.size(); ++k) {
-    if (indices[k] >= size()) detail::refuse_listed_index(operation, k, indices[k], size());
-    stretches.push_back({indices[k], 1});
-  }
-  return stretches;
-}
-
-template <class T, std::size_t Rank>
-  requires detail::fits_buffer<T, Rank>
-std::vector<detail::stretch> buffer<T, Rank>::stretches_of_part(const std::array<range, Rank>& part,
-                                                                std::size_t length,
-                                                                const char* operation) const {
-  require_open();
-  detail::require_within<Rank>(detail::part_of<Rank>(shape_), part);
-  std::vector<detail::stretch> stretches = detail::stretches_of(shape_, part);
-  std::size_t elements = 0;
-  for (const detail::stretch& each : stretches) elements += each.count;
-  if (elements != length) detail::refuse_length(operation, length, elements);
-  return stretches;
-}
-
-template <class T, std::size_t Rank>
-  requires detail::fits_buffer<T, Rank>
-void buffer<T, Rank>::read_stretches(std::span<const detail::stretch> stretches,
-                                     value_type* to) const {
-  const detail::segment& of = open_owner();
-  detail::require_done(detail::read_stretches(of, stretches, reinterpret_cast<std::byte*>(to),
-                                              detail::patience::waits),
-                       of);
-}
-
-template <class T, std::size_t Rank>
-  requires detail::fits_buffer<T, Rank>
-void buffer<T, Rank>::write_stretches(std::span<const detail::stretch> stretches,
-                                      const value_type* from) {
-  detail::segment& of = open_owner();
-  detail::require_done(
-      detail::write_stretches(of, stretches, reinterpret_cast<const std::byte*>(from),
-                              detail::patience::waits),
-      of);
 }
 
 }  // namespace shard

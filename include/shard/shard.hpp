@@ -3,25 +3,28 @@
 #pragma once
 
 // clang-format off
-#include "shard/error.hpp"      // what every failure throws
-#include "shard/range.hpp"      // indices
-#include "shard/plan.hpp"       // how indices are cut into chunks
-#include "shard/text.hpp"       // text of a fixed width
-#include "shard/fields.hpp"     // names for the fields of a struct
-#include "shard/element.hpp"    // what buffers hold
-#include "shard/atomics.hpp"    // types that a processor changes in one step
-#include "shard/strided.hpp"    // parts of arrays
-#include "shard/backing.hpp"    // where the bytes of an array are
-#include "shard/buffer.hpp"     // arrays in shared memory
-#include "shard/npy.hpp"        // arrays in .npy files
-#include "shard/named.hpp"      // arrays under names that processes share
-#include "shard/slice.hpp"      // what a kernel sees of an array
-#include "shard/reduce.hpp"     // results that all chunks add to
-#include "shard/axis.hpp"       // bins and their edges
-#include "shard/histogram.hpp"  // counts in bins
-#include "shard/options.hpp"    // how a map is run
-#include "shard/stop.hpp"       // Ctrl-C stops a map, not the program
-#include "shard/report.hpp"     // what a map did
-#include "shard/map.hpp"        // the call
+#include "shard/error.hpp"          // what every failure throws
+#include "shard/range.hpp"          // indices
+#include "shard/plan.hpp"           // how indices are cut into chunks
+#include "shard/text.hpp"           // text of a fixed width
+#include "shard/fields.hpp"         // names for the fields of a struct
+#include "shard/element.hpp"        // what buffers hold
+#include "shard/atomics.hpp"        // types that a processor changes in one step
+#include "shard/strided.hpp"        // parts of arrays
+#include "shard/backing.hpp"        // where the bytes of an array are
+#include "shard/bulk.hpp"           // transfers of many elements at once
+#include "shard/lock.hpp"           // one lock for each array
+#include "shard/notifications.hpp"  // processes wake each other
+#include "shard/buffer.hpp"         // arrays in shared memory
+#include "shard/npy.hpp"            // arrays in .npy files
+#include "shard/named.hpp"          // arrays under names that processes share
+#include "shard/slice.hpp"          // what a kernel sees of an array
+#include "shard/reduce.hpp"         // results that all chunks add to
+#include "shard/axis.hpp"           // bins and their edges
+#include "shard/histogram.hpp"      // counts in bins
+#include "shard/options.hpp"        // how a map is run
+#include "shard/stop.hpp"           // Ctrl-C stops a map, not the program
+#include "shard/report.hpp"         // what a map did
+#include "shard/map.hpp"            // the call
 #include "shard/version.hpp"
 // clang-format on

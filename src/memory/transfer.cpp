@@ -14,6 +14,7 @@
 #include "memory/padding.hpp"
 #include "memory/segment.hpp"
 #include "memory/word_copy.hpp"
+#include "shard/bulk.hpp"
 #include "shard/detail/sharing.hpp"
 
 namespace shard::detail {

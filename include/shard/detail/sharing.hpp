@@ -8,12 +8,15 @@
 #include <span>
 #include <vector>
 
-#include "shard/bulk.hpp"
 #include "shard/detail/index.hpp"
 #include "shard/detail/segment.hpp"
 #include "shard/range.hpp"
 
-namespace shard::detail {
+namespace shard {
+
+struct transfer;  // bulk.hpp
+
+namespace detail {
 
 // ---- Bulk transfers. Runs are within the segment; all of them together are one transfer.
 
@@ -33,9 +36,6 @@ transfer add_stretch(segment& of, const stretch& elements, const std::byte* delt
                      void (*apply)(void* context), void* context);
 // Throws torn_error, or shard::error(device_or_resource_busy).
 [[noreturn]] void refuse_transfer(const transfer& what, const segment& of);
-inline void require_done(const transfer& what, const segment& of) {
-  if (!what) refuse_transfer(what, of);
-}
 
 std::vector<range> torn_ranges(const segment& of);
 void clear_torn(segment& of, range elements);
@@ -78,4 +78,6 @@ void notify(segment& of);
 std::uint32_t wait_for_notice(segment& of, deadline until);
 int event_descriptor(segment& of);
 
-}  // namespace shard::detail
+}  // namespace detail
+
+}  // namespace shard
