@@ -187,26 +187,17 @@ class buffer : public detail::owner_atomics<buffer<T, Rank>, T, Rank>,
     return data_[checked_place({indices...})];
   }
 
-  std::span<T> row(std::size_t i) noexcept(!detail::checked)
-    requires(Rank == 2)
+  // What has index i in the first dimension: contiguous memory in rank 2, a strided_view in higher
+  // ranks.
+  detail::row_of<T, Rank> row(std::size_t i) noexcept(!detail::checked)
+    requires(Rank >= 2)
   {
-    return {data_ + row_place(i), shape_[1]};
+    return detail::row_at<T, Rank>(data_ + row_place(i), shape_);
   }
-  std::span<const T> row(std::size_t i) const noexcept(!detail::checked)
-    requires(Rank == 2)
+  detail::row_of<const T, Rank> row(std::size_t i) const noexcept(!detail::checked)
+    requires(Rank >= 2)
   {
-    return {data_ + row_place(i), shape_[1]};
-  }
-
-  strided_view<T, Rank - 1> row(std::size_t i) noexcept(!detail::checked)
-    requires(Rank >= 3)
-  {
-    return {data_ + row_place(i), detail::row_shape<Rank>(shape_)};
-  }
-  strided_view<const T, Rank - 1> row(std::size_t i) const noexcept(!detail::checked)
-    requires(Rank >= 3)
-  {
-    return {data_ + row_place(i), detail::row_shape<Rank>(shape_)};
+    return detail::row_at<const T, Rank>(data_ + row_place(i), shape_);
   }
 
   // A view of a part: give one range for each dimension, or no ranges for all elements. Throws

@@ -38,17 +38,13 @@ class view {
   constexpr const T& operator()(I... indices) const noexcept(!detail::checked) {
     return first_[place(static_cast<std::size_t>(indices)...)];
   }
-  constexpr std::span<const T> row(std::size_t i) const noexcept(!detail::checked)
-    requires(Rank == 2)
+  // What has index i in the first dimension: contiguous memory in rank 2, a strided_view in higher
+  // ranks.
+  constexpr detail::row_of<const T, Rank> row(std::size_t i) const noexcept(!detail::checked)
+    requires(Rank >= 2)
   {
     if (detail::checked && i >= shape_[0]) detail::refuse_index(0, i, shape_[0]);
-    return {first_ + i * shape_[1], shape_[1]};
-  }
-  constexpr strided_view<const T, Rank - 1> row(std::size_t i) const noexcept(!detail::checked)
-    requires(Rank >= 3)
-  {
-    if (detail::checked && i >= shape_[0]) detail::refuse_index(0, i, shape_[0]);
-    return {first_ + i * detail::row_volume<Rank>(shape_), detail::row_shape<Rank>(shape_)};
+    return detail::row_at<const T, Rank>(first_ + i * detail::row_volume<Rank>(shape_), shape_);
   }
 
   // A part of the elements: one range for each dimension, or no range at all for the whole. Throws
@@ -124,18 +120,15 @@ class slice {
 
   // Row i of the buffer, if the chunk owns it. A tile gives its part of row i: row(i)[0] is element
   // (i, cells().cols.first).
-  constexpr std::span<T> row(std::size_t i) const noexcept(!detail::checked)
-    requires(Rank == 2)
+  constexpr detail::row_of<T, Rank> row(std::size_t i) const noexcept(!detail::checked)
+    requires(Rank >= 2)
   {
     if constexpr (detail::checked) require_row(i);
-    return {first_ + i * shape_[1] + columns_.first, columns_.size()};
-  }
-
-  constexpr strided_view<T, Rank - 1> row(std::size_t i) const noexcept(!detail::checked)
-    requires(Rank >= 3)
-  {
-    if constexpr (detail::checked) require_row(i);
-    return slab().row(i - rows_.first);
+    if constexpr (Rank == 2) {
+      return {first_ + i * shape_[1] + columns_.first, columns_.size()};
+    } else {
+      return slab().row(i - rows_.first);
+    }
   }
 
   // A part of what the chunk owns: one range of global indices for each dimension, or no range at

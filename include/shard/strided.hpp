@@ -222,6 +222,24 @@ constexpr bool strided_view<T, Rank>::contiguous() const noexcept {
   return true;
 }
 
+namespace detail {
+
+// What row() of a row-major array returns: in rank 2 the row is contiguous memory.
+template <class T, std::size_t Rank>
+using row_of = std::conditional_t<Rank == 2, std::span<T>, strided_view<T, Rank - 1>>;
+
+// The row whose first element is `first`.
+template <class T, std::size_t Rank>
+constexpr row_of<T, Rank> row_at(T* first, const extents<Rank>& shape) noexcept {
+  if constexpr (Rank == 2) {
+    return {first, shape[1]};
+  } else {
+    return {first, row_shape<Rank>(shape)};
+  }
+}
+
+}  // namespace detail
+
 }  // namespace shard
 
 template <class T, std::size_t Rank>
