@@ -74,27 +74,27 @@ void relay::forget() noexcept {
   for (source& from : sources_) from.pipe = {};
 }
 
-void relay::watch(std::vector<os::watched>& all) const {
-  for (const source& from : sources_) all.push_back({may_read(from) ? from.pipe.get() : -1});
-  for (const sink& to : sinks_) {
-    all.push_back({to.waiting() != 0 ? to.to.polled() : -1, false, true});
+void relay::watch(os::poll_set& all) {
+  for (source& from : sources_) from.readable = all.add(may_read(from) ? from.pipe.get() : -1);
+  for (sink& to : sinks_) {
+    to.writable = all.add_for_writing(to.waiting() != 0 ? to.to.polled() : -1);
   }
+  if (const auto limit = due()) all.wake_after(*limit);
 }
 
-void relay::serve(std::span<const os::watched> found) {
-  for (std::size_t k = 0; k < sinks_.size(); ++k) {
-    sink& to = sinks_[k];
+void relay::serve(const os::poll_set& found) {
+  for (sink& to : sinks_) {
     if (to.waiting() == 0) continue;
     if (full(to)) stop_the_clocks(to);
-    if (found[sources_.size() + k].ready) push(to);
+    if (found.ready(to.writable)) push(to);
     const bool hopeless =
         !to.to.terminal() && clock::now() - to.took_last >= patience_.with_readers;
     if (to.waiting() != 0 && hopeless) lose(to);
   }
-  for (std::size_t k = 0; k < sources_.size(); ++k) {
-    if (!found[k].ready || !may_read(sources_[k])) continue;
-    read(sources_[k]);
-    pass_on(sources_[k]);
+  for (source& from : sources_) {
+    if (!found.ready(from.readable) || !may_read(from)) continue;
+    read(from);
+    pass_on(from);
   }
   for (sink& to : sinks_) {
     if (full(to)) continue;

@@ -21,7 +21,6 @@
 #include <chrono>
 #include <cstddef>
 #include <optional>
-#include <span>
 #include <string>
 #include <string_view>
 #include <vector>
@@ -29,7 +28,7 @@
 #include "family/roster.hpp"
 #include "os/descriptor.hpp"
 #include "os/output.hpp"
-#include "os/process.hpp"
+#include "os/poll_set.hpp"
 
 namespace shard::family {
 
@@ -66,9 +65,9 @@ class relay {
   // In a process that was just forked: it doesn't read what others print.
   void forget() noexcept;
 
-  // Adds what is to be waited for. After the wait, `found` is that part.
-  void watch(std::vector<os::watched>& all) const;
-  void serve(std::span<const os::watched> found);
+  // Adds what is to be waited for, and for how long. serve() is called after the wait.
+  void watch(os::poll_set& all);
+  void serve(const os::poll_set& found);
 
   // By when serve() wants to be called even if nothing is ready; nullopt: any time.
   std::optional<std::chrono::milliseconds> due() const;
@@ -84,6 +83,7 @@ class relay {
     unsigned slot = 0;
     bool errors = false;
     os::descriptor pipe = {};
+    os::poll_set::token readable = {};
     std::string held = {};  // read, and not passed on: a line that is not finished, or must wait
     clock::time_point since = {};    // when the first byte of `held` was read
     clock::time_point read_at = {};  // the last one
@@ -98,6 +98,7 @@ class relay {
     explicit sink(os::standard_stream which) : to(which) {}
 
     os::output to;
+    os::poll_set::token writable = {};
     std::string backlog = {};
     std::size_t written = 0;            // of the backlog
     source* holder = nullptr;           // whose open line the others wait for

@@ -7,7 +7,6 @@
 #include <cstdio>
 #include <exception>
 #include <optional>
-#include <span>
 #include <string>
 #include <utility>
 
@@ -18,6 +17,7 @@
 #include "os/last_words.hpp"
 #include "os/memory_pressure.hpp"
 #include "os/output.hpp"
+#include "os/poll_set.hpp"
 #include "os/process.hpp"
 #include "shard/error.hpp"
 
@@ -44,6 +44,7 @@ struct seat {
   enum { vacant, working, ended, dead } state = vacant;
   os::process
       worker;  // ended: its pidfd says so, but it can't be reaped yet; dead: its slot needs mending
+  os::poll_set::token readable;
 
   // What it was at when we killed it for taking too long; nothing: we didn't.
   struct overtime {
@@ -250,44 +251,39 @@ void supervisor::fork_failed(const error& why) {
 
 void supervisor::watch() {
   const bool standby_lives = standby_ && !standby_ended_;
-  std::vector<os::watched> all{{run_.caller.get()},
-                               {run_.called_off.get()},
-                               {standby_lives ? standby_.pidfd() : -1},
-                               {children_.get()}};
-  const std::size_t seats_begin = all.size();
-  for (const seat& one : seats_) {
-    all.push_back({one.state == seat::working ? one.worker.pidfd() : -1});
+  os::poll_set all;
+  const auto caller = all.add(run_.caller);
+  const auto called_off = all.add(run_.called_off);
+  const auto standby = all.add(standby_lives ? standby_.pidfd() : -1);
+  const auto children = all.add(children_);
+  for (seat& one : seats_) {
+    one.readable = all.add(one.state == seat::working ? one.worker.pidfd() : -1);
   }
-  const std::size_t seats_end = all.size();
   relay_.watch(all);
-  std::optional<std::chrono::milliseconds> limit = relay_.due();
-  const auto look_again = [&limit](std::chrono::milliseconds after) {
-    limit = std::min(limit.value_or(after), after);
-  };
-  if (short_of_processes_) look_again(later);
+  if (short_of_processes_) all.wake_after(later);
   const unsigned dead = short_of_processes_ ? 0 : in_state(seat::dead);
-  if (!children_) look_again(later);
-  if (standby_ended_ || orphans_ended_ || in_state(seat::ended) + dead != 0) look_again(soon);
+  if (!children_) all.wake_after(later);
+  if (standby_ended_ || orphans_ended_ || in_state(seat::ended) + dead != 0) all.wake_after(soon);
   if (const auto due = enforce_timeouts()) {
-    look_again(std::chrono::ceil<std::chrono::milliseconds>(*due));
+    all.wake_after(std::chrono::ceil<std::chrono::milliseconds>(*due));
   }
-  os::wait_ready(all, limit);
+  all.wait();
 
-  if (all[0].ready || all[1].ready) {  // nobody wants the results, or no more of them
+  if (all.ready(caller) || all.ready(called_off)) {  // nobody wants the results, or no more of them
     end_all();
     os::leave(0);
   }
-  standby_ended_ |= all[2].ready;
-  relay_.serve(std::span(all).subspan(seats_end));
+  standby_ended_ |= all.ready(standby);
+  relay_.serve(all);
   if (standby_ended_ && standby_.reap()) {
     standby_ = {};
     standby_ended_ = false;
     ++standbys_lost_;
   }
   for (unsigned slot = 0; slot < seats_.size(); ++slot) {
-    if (all[seats_begin + slot].ready) look_at(slot);
+    if (all.ready(seats_[slot].readable)) look_at(slot);
   }
-  orphans_ended_ |= all[3].ready || !children_;
+  orphans_ended_ |= all.ready(children) || !children_;
   if (orphans_ended_) reap_orphans();
 }
 
@@ -302,11 +298,12 @@ void supervisor::reap_orphans() {
 // Every worker has ended. What they printed is passed on before the caller goes on.
 void supervisor::pass_on_the_rest() {
   while (relay_.holds_any()) {
-    std::vector<os::watched> all{{run_.caller.get()}};
+    os::poll_set all;
+    const auto caller = all.add(run_.caller);
     relay_.watch(all);
-    os::wait_ready(all, relay_.due());
-    if (all[0].ready) return;
-    relay_.serve(std::span(all).subspan(1));
+    all.wait();
+    if (all.ready(caller)) return;
+    relay_.serve(all);
   }
 }
 

@@ -26,6 +26,7 @@
 #include "family/relay.hpp"
 #include "family/roster.hpp"
 #include "os/anonymous.hpp"
+#include "os/poll_set.hpp"
 #include "os/process.hpp"
 #include "process/leftovers.hpp"
 #include "process/printed.hpp"
@@ -453,19 +454,21 @@ class Relay : public shard_test::leaves_nothing {
     ASSERT_EQ(write(to.output.get(), text.data(), text.size()), static_cast<ssize_t>(text.size()));
   }
 
-  // One turn of the supervisor's loop.
+  // One turn of the supervisor's loop, if there is a moment to wait for.
   static void turn(shard::family::relay& of) {
-    std::vector<shard::os::watched> all;
+    shard::os::poll_set all;
     of.watch(all);
-    shard::os::wait_ready(all, of.due().value_or(std::chrono::milliseconds(0)));
+    if (!of.due()) all.wake_after(std::chrono::milliseconds(0));
+    all.wait();
     of.serve(all);
   }
 
   // The same without waiting for a moment that is to come.
   static void turn_at_once(shard::family::relay& of) {
-    std::vector<shard::os::watched> all;
+    shard::os::poll_set all;
     of.watch(all);
-    shard::os::wait_ready(all, std::chrono::milliseconds(0));
+    all.wake_after(std::chrono::milliseconds(0));
+    all.wait();
     of.serve(all);
   }
 
