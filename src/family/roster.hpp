@@ -50,6 +50,10 @@ enum lack : std::uint32_t {
   threads_counted = 512       // a caller with other threads refused
 };
 
+// Deaths that are borne: of the workers of a run that blame no chunk, of supervisors, and of
+// standbys. More are a fault that repeats itself.
+constexpr unsigned deaths_borne = 100;
+
 class roster {
  public:
   static std::size_t size_bytes(unsigned members) noexcept;
@@ -73,6 +77,7 @@ class roster {
     return shared_->leaders[takeover];
   }
   static constexpr unsigned leader_capacity = 128;
+  static_assert(deaths_borne + 2 <= leader_capacity);
 
   // Bytes that workers printed and that could not be passed on.
   std::atomic<std::uint64_t>& output_lost() const noexcept { return shared_->output_lost; }

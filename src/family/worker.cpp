@@ -305,7 +305,7 @@ class in_a_process final : public board::workplace {
 void work(const worker_start& start) {
   const crew& all = start.all;
   context.stack_base = __builtin_frame_address(0);
-  context.signs_of_life = start.signs_of_life;
+  context.signs_of_life = start.self.signs_of_life;
   os::on_exit_called(exited);
   if (!os::on_fatal_signal(crashed)) all.roster.go_without(overflows_told);
   os::on_fork_called(forked);
@@ -316,13 +316,13 @@ void work(const worker_start& start) {
   close_the_caller_s_doors(start);
   std::vector<std::byte*> data = open_own_doors(all, mappings);
   os::unblock_signals(start.mask);
-  std::atomic<std::uint32_t>& preparing = all.roster.at(start.slot).preparing;
+  std::atomic<std::uint32_t>& preparing = all.roster.at(start.self.slot).preparing;
   preparing.store(all.has_state ? 1 : 0, std::memory_order_relaxed);
   std::shared_ptr<const board::task> task = all.enter(std::move(data));
   preparing.store(0, std::memory_order_relaxed);
   private_limit_bytes = all.worker_limits.memory_bytes;
   in_a_process here;
-  work_at(all, start.slot, *task, all.policy, here);
+  work_at(all, start.self.slot, *task, all.policy, here);
   task.reset();  // before the flush: what it has made may print in its end
   flush_output();
 }
@@ -342,18 +342,18 @@ void close_the_outer_worker_s_doors() noexcept {
 
 void be_worker(const worker_start& start) noexcept {
   // If the supervisor died before we asked to die with it, nobody waits for us.
-  if (!os::die_with_parent(start.supervisor)) os::leave(1);
+  if (!os::die_with_parent(start.self.supervisor)) os::leave(1);
   std::array<char, 16> name{};
-  std::snprintf(name.data(), name.size(), "shard wk %u", start.slot);
+  std::snprintf(name.data(), name.size(), "shard wk %u", start.self.slot);
   os::call_itself(name.data());
   if (!os::reset_signal_handlers()) os::leave(1);  // the supervisor could: so can we
   if (!os::volunteer_for_memory_kills()) start.all.roster.go_without(workers_go_first);
   os::restore_descriptor_limit();
-  member& self = start.all.roster.at(start.slot);
+  member& self = start.all.roster.at(start.self.slot);
   context.family = &start.all.roster;
   context.words = &self.words;
   context.errors = &self.errors;
-  print_to(start.streams, start.all.roster);
+  print_to(start.self.streams, start.all.roster);
   try {
     work(start);
   } catch (const std::exception& problem) {

@@ -1,28 +1,22 @@
 // One worker process.
 #pragma once
 
-#include <sys/types.h>
-
 #include <csignal>
 #include <vector>
 
 #include "family/crew.hpp"
-#include "family/relay.hpp"
+#include "family/staff.hpp"
 #include "memory/segment.hpp"
-#include "os/descriptor.hpp"
 
 namespace shard::family {
 
-// What a worker needs besides the crew's part of its inheritance.
+// What a worker begins with.
 struct worker_start {
   const crew& all;
-  unsigned slot = 0;
-  pid_t supervisor = 0;
   const std::vector<memory::live_segment>&
-      inherited;                   // the caller's mappings, which become read-only
-  const sigset_t& mask;            // signals the caller blocks
-  std::vector<int> signs_of_life;  // closed in children that the kernel forks: they don't count
-  worker_streams streams;          // none: it prints to what it inherits
+      inherited;         // the caller's mappings, which become read-only
+  const sigset_t& mask;  // signals the caller blocks
+  const newcomer& self;
 };
 
 // In the supervisor of a map that a kernel has called: what that kernel's worker may write to is no
