@@ -168,7 +168,7 @@ void run_supervisor(const crew& all, os::child_exit how, bool again,
         [](void* given) {
           auto& from = *static_cast<context*>(given);
           from.here->is_over();
-          close_the_outer_worker_s_doors();
+          restrict_outer_worker();
           *from.read_end = {};
           be_supervisor(from.what, from.again);
         },

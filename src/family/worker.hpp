@@ -21,7 +21,7 @@ struct worker_start {
 
 // In the supervisor of a map that a kernel has called: what that kernel's worker may write to is no
 // one's here, and nothing else comes to lie there; it goes on reading what it may read.
-void close_the_outer_worker_s_doors() noexcept;
+void restrict_outer_worker() noexcept;
 
 // The life of a worker, from the moment it was forked. Takes the narrowest view of memory it can
 // work with, owns its slot of the board until nothing is left to do, and exits.

@@ -13,6 +13,7 @@
 #include <cerrno>
 #include <climits>
 #include <cstdio>
+#include <iostream>
 #include <string>
 
 namespace shard::os {
@@ -148,6 +149,12 @@ bool become(standard_stream which, const descriptor& pipe) noexcept {
 
 void flush_unfinished_output() noexcept {
   if (::__fpending(stdout) != 0) std::fflush(stdout);
+}
+
+void flush_standard_output() {
+  std::cout.flush();
+  std::clog.flush();
+  std::fflush(stdout);
 }
 
 }  // namespace shard::os

@@ -82,4 +82,7 @@ class writing_end {
 // Costs next to nothing if there is nothing.
 void flush_unfinished_output() noexcept;
 
+// Writes all that was printed to std::cout, std::clog and stdout.
+void flush_standard_output();
+
 }  // namespace shard::os
