@@ -96,7 +96,7 @@ order::order(const job& what, const options& given)
 
 report carry_out(const job& what, const options& given) {
   const order settled(what, given);
-  report result = settled.is_replayed() ? replay(what, settled.chunks, *settled.how.replay)
+  report result = settled.is_replayed() ? replay(what, settled.chunks, settled.how.replay)
                                         : flight(what, given, settled).wait();
   return finished(what, settled.chunks, std::move(result));
 }

@@ -32,7 +32,7 @@ struct order {
   settings how;
   plan::partition chunks;
 
-  bool is_replayed() const noexcept { return how.replay && how.replay->map == number; }
+  bool is_replayed() const noexcept { return number != 0 && how.replay.map == number; }
 };
 
 // Job, options and order must outlive it.

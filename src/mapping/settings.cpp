@@ -1,22 +1,23 @@
 #include "mapping/settings.hpp"
 
+#include <algorithm>
+#include <array>
 #include <charconv>
+#include <concepts>
+#include <cstddef>
 #include <cstdlib>
 #include <limits>
 #include <optional>
-#include <sstream>
 #include <string>
 #include <string_view>
+#include <system_error>
+#include <tuple>
+#include <utility>
 
 #include "shard/error.hpp"
 
 namespace shard::mapping {
 namespace {
-
-constexpr unsigned most_workers = 4096;
-constexpr unsigned most_retries = 200;
-constexpr unsigned most_retries_error = 100;
-constexpr unsigned most_retries_kill = 10'000;
 
 [[noreturn]] void refuse(const std::string& name, const std::string& found,
                          const std::string& expected) {
@@ -24,150 +25,194 @@ constexpr unsigned most_retries_kill = 10'000;
               "cannot use " + name + ": found " + found + ", expected " + expected);
 }
 
-std::string printed(double value) {
-  std::ostringstream text;
-  text << value;
-  return text.str();
-}
-
-// An empty variable is as good as none.
-std::optional<std::string_view> variable(const char* name) {
-  const char* const text = std::getenv(name);
-  if (text == nullptr || *text == '\0') return std::nullopt;
-  return text;
-}
-
+// Numbers are read and printed alike whatever the locale is.
 template <class T>
-T checked(const std::string& name, T value, T least, T most) {
-  if (value < least || value > most) {
-    refuse(name, std::to_string(value),
-           "a number from " + std::to_string(least) + " to " + std::to_string(most));
-  }
+std::optional<T> number_in(std::string_view text) {
+  T value{};
+  const char* const end = text.data() + text.size();
+  const auto [stopped, failure] = std::from_chars(text.data(), end, value);
+  if (failure != std::errc{} || stopped != end) return std::nullopt;
   return value;
 }
 
 template <class T>
-std::optional<T> number(const char* name, T least, T most) {
-  const auto text = variable(name);
-  if (!text) return std::nullopt;
-  T value{};
-  const auto [end, failure] = std::from_chars(text->data(), text->data() + text->size(), value);
-  if (failure != std::errc{} || end != text->data() + text->size()) {
-    refuse(name, "'" + std::string(*text) + "'",
-           "a number from " + std::to_string(least) + " to " + std::to_string(most));
+std::string printed(T value) {
+  std::array<char, 32> text{};
+  return {text.data(), std::to_chars(text.data(), text.data() + text.size(), value).ptr};
+}
+
+// ---- The kinds of values. Each reads the text of a variable (nothing: it is no such value), tells
+// ---- what it expects, and refuses what the code must not say.
+
+// In code, 0 is always allowed.
+template <std::unsigned_integral T>
+struct number {
+  T least;
+  T most;
+
+  static std::string between(T from, T to) {
+    return "a number from " + printed(from) + " to " + printed(to);
   }
-  return checked<T>(name, value, least, most);
-}
-
-std::optional<bool> flag(const char* name) {
-  const auto text = variable(name);
-  if (!text) return std::nullopt;
-  if (*text == "1") return true;
-  if (*text == "0") return false;
-  refuse(name, "'" + std::string(*text) + "'", "0 or 1");
-}
-
-std::optional<executor> executor_variable() {
-  constexpr const char* name = "SHARD_EXECUTOR";
-  const auto text = variable(name);
-  if (!text) return std::nullopt;
-  if (*text == "processes") return executor::processes;
-  if (*text == "threads") return executor::threads;
-  if (*text == "serial") return executor::serial;
-  refuse(name, "'" + std::string(*text) + "'", "processes, threads or serial");
-}
-
-// MAP:FIRST-LAST
-std::optional<replayed> replay_variable() {
-  constexpr const char* name = "SHARD_REPLAY";
-  const auto text = variable(name);
-  if (!text) return std::nullopt;
-  replayed wanted;
-  const char* at = text->data();
-  const char* const end = at + text->size();
-  const auto number = [&](std::size_t& value, char then) {
-    const auto [stopped, failure] = std::from_chars(at, end, value);
-    if (failure != std::errc{} || (then != '\0' && (stopped == end || *stopped != then)))
-      return false;
-    at = then == '\0' ? stopped : stopped + 1;
-    return true;
-  };
-  const bool understood = number(wanted.map, ':') && number(wanted.indices.first, '-') &&
-                          number(wanted.indices.last, '\0') && at == end;
-  if (understood && wanted.map != 0 && wanted.indices.first < wanted.indices.last) return wanted;
-  refuse(
-      name, "'" + std::string(*text) + "'",
-      "MAP:FIRST-LAST, such as 2:613-614 for index 613 of the second map: MAP counts from 1, and "
-      "LAST is the first index that isn't run");
-}
-
-// What the code says; else the variable, else the default.
-template <class T>
-T chosen(const char* option, std::optional<T> code, const char* name, T least, T most,
-         T otherwise) {
-  if (code) return checked(std::string("the option ") + option, *code, T{}, most);
-  return number(name, least, most).value_or(otherwise);
-}
+  std::optional<T> read(std::string_view text) const {
+    const std::optional<T> value = number_in<T>(text);
+    return value && *value >= least && *value <= most ? value : std::nullopt;
+  }
+  std::string expected() const { return between(least, most); }
+  void check(const std::string& option, T value) const {
+    if (value > most) refuse(option, printed(value), between(0, most));
+  }
+};
 
 // Not negative, and not beyond what clocks can say.
-double amount(const char* option, std::optional<double> code, const char* name) {
-  constexpr double most = 1e9;
-  const auto checked_amount = [](const std::string& of, double value) {
-    if (value >= 0 && value <= most) return value;
-    refuse(of, printed(value), "a number from 0 to 1e9");
-  };
-  if (code) return checked_amount(std::string("the option ") + option, *code);
-  const auto text = variable(name);
-  if (!text) return 0;
-  double value = 0;
-  const auto [end, failure] = std::from_chars(text->data(), text->data() + text->size(), value);
-  if (failure != std::errc{} || end != text->data() + text->size()) {
-    refuse(name, "'" + std::string(*text) + "'", "a number from 0 to 1e9");
+struct amount {
+  static bool takes(double value) { return value >= 0 && value <= 1e9; }
+
+  static std::optional<double> read(std::string_view text) {
+    const std::optional<double> value = number_in<double>(text);
+    return value && takes(*value) ? value : std::nullopt;
   }
-  return checked_amount(name, value);
+  static std::string expected() { return "a number from 0 to 1e9"; }
+  static void check(const std::string& option, double value) {
+    if (!takes(value)) refuse(option, printed(value), expected());
+  }
+};
+
+struct amount_of_seconds {
+  static std::optional<seconds> read(std::string_view text) {
+    const std::optional<double> value = amount::read(text);
+    return value ? std::optional(seconds(*value)) : std::nullopt;
+  }
+  static std::string expected() { return "a number of seconds from 0 to 1e9"; }
+  static void check(const std::string& option, seconds value) {
+    if (!amount::takes(value.count())) refuse(option, printed(value.count()), expected());
+  }
+};
+
+// C++ lets the code say nothing else.
+struct zero_or_one {
+  static std::optional<bool> read(std::string_view text) {
+    if (text == "1") return true;
+    if (text == "0") return false;
+    return std::nullopt;
+  }
+  static std::string expected() { return "0 or 1"; }
+  static void check(const std::string&, bool) {}
+};
+
+struct name_of_executor {
+  static std::optional<executor> read(std::string_view text) {
+    if (text == "processes") return executor::processes;
+    if (text == "threads") return executor::threads;
+    if (text == "serial") return executor::serial;
+    return std::nullopt;
+  }
+  static std::string expected() { return "processes, threads or serial"; }
+  static void check(const std::string&, executor) {}
+};
+
+struct map_and_indices {
+  static std::optional<replayed> read(std::string_view text) {
+    const std::size_t colon = std::min(text.find(':'), text.size());
+    const std::size_t dash = std::min(text.find('-'), text.size());
+    if (colon >= dash || dash == text.size()) return std::nullopt;
+    const auto map = number_in<std::size_t>(text.substr(0, colon));
+    const auto first = number_in<std::size_t>(text.substr(colon + 1, dash - colon - 1));
+    const auto last = number_in<std::size_t>(text.substr(dash + 1));
+    if (!map || *map == 0 || !first || !last || *first >= *last) return std::nullopt;
+    return replayed{*map, {*first, *last}};
+  }
+  static std::string expected() {
+    return "MAP:FIRST-LAST, such as 2:613-614 for index 613 of the second map: MAP counts from 1, "
+           "and LAST is the first index that isn't run";
+  }
+  static void check(const std::string&, const replayed&) {}
+};
+
+// ---- The table of all variables.
+
+template <class T, class Values>
+struct row {
+  const char* variable;
+  const char* option;                // null: only the variable sets it
+  std::optional<T> options::*given;  // null likewise
+  T settings::*decided;
+  Values values;
+};
+
+template <class T, class Values>
+row(const char*, const char*, std::optional<T> options::*, T settings::*, Values) -> row<T, Values>;
+
+// Beyond it there is no array, and a negative number that was made unsigned.
+constexpr std::size_t most = std::numeric_limits<std::ptrdiff_t>::max();
+
+constexpr row keep_going{"SHARD_KEEP_GOING", "keep_going", &options::keep_going,
+                         &settings::keep_going, zero_or_one{}};
+constexpr row run_on{"SHARD_EXECUTOR", "run_on", &options::run_on, &settings::run_on,
+                     name_of_executor{}};
+
+constexpr std::tuple table{
+    row{"SHARD_WORKERS", "workers", &options::workers, &settings::workers,
+        number<unsigned>{1, 4096}},
+    row{"SHARD_GRAIN", "grain", &options::grain, &settings::grain, number<std::size_t>{1, most}},
+    row{"SHARD_TIMEOUT", "timeout", &options::timeout, &settings::timeout, amount_of_seconds{}},
+    row{"SHARD_TIMEOUT_FACTOR", "timeout_factor", &options::timeout_factor,
+        &settings::timeout_factor, amount{}},
+    row{"SHARD_MEMORY_LIMIT_BYTES", "memory_limit_bytes", &options::memory_limit_bytes,
+        &settings::memory_limit_bytes, number<std::size_t>{0, most}},
+    row{"SHARD_RETRIES", "retries", &options::retries, &settings::retries,
+        number<unsigned>{0, 200}},
+    row{"SHARD_RETRIES_ERROR", "retries_error", &options::retries_error, &settings::retries_error,
+        number<unsigned>{0, 100}},
+    row{"SHARD_RETRIES_KILL", "retries_kill", &options::retries_kill, &settings::retries_kill,
+        number<unsigned>{0, 10'000}},
+    keep_going,
+    row{"SHARD_MAX_FAILURES", "max_failures", &options::max_failures, &settings::max_failures,
+        number<std::size_t>{0, most}},
+    row{"SHARD_MAX_TIMEOUTS", "max_timeouts", &options::max_timeouts, &settings::max_timeouts,
+        number<std::size_t>{0, most}},
+    run_on,
+    row{"SHARD_ALLOW_THREADS", "allow_threads", &options::allow_threads, &settings::allow_threads,
+        zero_or_one{}},
+    row{"SHARD_PREFIX_OUTPUT", "prefix_output", &options::prefix_output, &settings::prefix_output,
+        zero_or_one{}},
+    row<replayed, map_and_indices>{"SHARD_REPLAY", nullptr, nullptr, &settings::replay, {}}};
+
+constexpr auto names = std::apply(
+    [](const auto&... each) { return std::array{std::string_view(each.variable)...}; }, table);
+
+// ---- Who says what.
+
+template <class T, class Values>
+std::optional<T> in_environment(const row<T, Values>& one) {
+  const char* const text = std::getenv(one.variable);
+  if (text == nullptr || *text == '\0') return std::nullopt;
+  std::optional<T> value = one.values.read(text);
+  if (!value) refuse(one.variable, "'" + std::string(text) + "'", one.values.expected());
+  return value;
 }
 
-std::optional<double> in_seconds(std::optional<seconds> time) {
-  if (!time) return std::nullopt;
-  return time->count();
-}
-
-bool wish(std::optional<bool> code, const char* name, bool otherwise = false) {
-  return code ? *code : flag(name).value_or(otherwise);
+// Nothing: the default holds.
+template <class T, class Values>
+std::optional<T> said(const row<T, Values>& one, const options& given) {
+  if (one.given == nullptr || !(given.*one.given)) return in_environment(one);
+  one.values.check("the option " + std::string(one.option), *(given.*one.given));
+  return given.*one.given;
 }
 
 }  // namespace
 
+std::span<const std::string_view> variables() noexcept { return names; }
+
 settings resolve(const options& given) {
-  // Beyond it there is no array, and a negative number that was made unsigned.
-  constexpr std::size_t most = std::numeric_limits<std::ptrdiff_t>::max();
-  constexpr std::size_t none = 0;
   settings decided;
-  decided.workers = chosen("workers", given.workers, "SHARD_WORKERS", 1u, most_workers, 0u);
-  decided.grain = chosen("grain", given.grain, "SHARD_GRAIN", std::size_t{1}, most, none);
-  decided.timeout = seconds(amount("timeout", in_seconds(given.timeout), "SHARD_TIMEOUT"));
-  decided.timeout_factor = amount("timeout_factor", given.timeout_factor, "SHARD_TIMEOUT_FACTOR");
-  decided.memory_limit_bytes = chosen("memory_limit_bytes", given.memory_limit_bytes,
-                                      "SHARD_MEMORY_LIMIT_BYTES", none, most, none);
-  decided.retries =
-      chosen("retries", given.retries, "SHARD_RETRIES", 0u, most_retries, decided.retries);
-  decided.retries_error = chosen("retries_error", given.retries_error, "SHARD_RETRIES_ERROR", 0u,
-                                 most_retries_error, decided.retries_error);
-  decided.retries_kill = chosen("retries_kill", given.retries_kill, "SHARD_RETRIES_KILL", 0u,
-                                most_retries_kill, decided.retries_kill);
-  decided.max_failures =
-      chosen("max_failures", given.max_failures, "SHARD_MAX_FAILURES", none, most, none);
-  decided.max_timeouts = chosen("max_timeouts", given.max_timeouts, "SHARD_MAX_TIMEOUTS", none,
-                                most, decided.max_timeouts);
+  const auto decide = [&](const auto& one) {
+    if (const auto value = said(one, given)) decided.*one.decided = *value;
+  };
+  std::apply([&](const auto&... each) { (decide(each), ...); }, table);
   // Who says how many indices may fail doesn't want the run to end at the first one.
-  decided.keep_going = wish(given.keep_going, "SHARD_KEEP_GOING", decided.max_failures != 0);
-  decided.allow_threads = wish(given.allow_threads, "SHARD_ALLOW_THREADS");
-  decided.prefix_output = wish(given.prefix_output, "SHARD_PREFIX_OUTPUT");
-  const std::optional<executor> wished = executor_variable();
-  decided.run_on = wished == executor::serial
-                       ? executor::serial
-                       : given.run_on.value_or(wished.value_or(executor::processes));
-  decided.replay = replay_variable();
+  if (!said(keep_going, given)) decided.keep_going = decided.max_failures != 0;
+  // So that any program can be run in a debugger.
+  if (in_environment(run_on) == executor::serial) decided.run_on = executor::serial;
   return decided;
 }
 

@@ -2,16 +2,17 @@
 #pragma once
 
 #include <cstddef>
-#include <optional>
+#include <span>
+#include <string_view>
 
 #include "shard/options.hpp"
 #include "shard/range.hpp"
 
 namespace shard::mapping {
 
-// Of one map of the program, counted from 1, the only indices that are run.
+// Of one map of the program the only indices that are run.
 struct replayed {
-  std::size_t map = 0;
+  std::size_t map = 0;  // counted from 1; 0: all maps run as usual
   range indices;
 };
 
@@ -31,10 +32,14 @@ struct settings {
   bool allow_threads = false;
   bool prefix_output = false;
   executor run_on = executor::processes;
-  std::optional<replayed> replay = {};  // SHARD_REPLAY
+  replayed replay = {};
 };
 
-// Throws shard::error if an option or a variable has a value that can't be honoured.
+// The names of all variables of the environment that shard reads, each once.
+std::span<const std::string_view> variables() noexcept;
+
+// What the code says; else what the variable says, else the default. An empty variable is as good
+// as none. Throws shard::error if an option or a variable has a value that can't be honoured.
 settings resolve(const options& given);
 
 }  // namespace shard::mapping

@@ -2,12 +2,17 @@
 
 #include <gtest/gtest.h>
 
+#include <cerrno>
 #include <chrono>
 #include <cstdlib>
+#include <locale>
 #include <map>
 #include <optional>
 #include <ostream>
+#include <set>
 #include <string>
+#include <string_view>
+#include <vector>
 
 #include "refusal.hpp"
 
@@ -18,6 +23,7 @@ using shard::executor;
 using shard::options;
 using shard::mapping::resolve;
 using shard::mapping::settings;
+using shard::mapping::variables;
 using shard_test::mentions;
 using shard_test::refusal;
 
@@ -25,14 +31,11 @@ using shard_test::refusal;
 class Settings : public testing::Test {
  protected:
   void SetUp() override {
-    for (const char* name :
-         {"SHARD_WORKERS", "SHARD_GRAIN", "SHARD_RETRIES", "SHARD_RETRIES_ERROR",
-          "SHARD_RETRIES_KILL", "SHARD_KEEP_GOING", "SHARD_TIMEOUT", "SHARD_TIMEOUT_FACTOR",
-          "SHARD_MEMORY_LIMIT_BYTES", "SHARD_MAX_FAILURES", "SHARD_MAX_TIMEOUTS",
-          "SHARD_ALLOW_THREADS", "SHARD_PREFIX_OUTPUT", "SHARD_EXECUTOR", "SHARD_REPLAY"}) {
-      const char* const value = std::getenv(name);
+    for (const std::string_view each : variables()) {
+      const std::string name(each);
+      const char* const value = std::getenv(name.c_str());
       before_[name] = value == nullptr ? std::nullopt : std::optional<std::string>(value);
-      ::unsetenv(name);
+      ::unsetenv(name.c_str());
     }
   }
   void TearDown() override {
@@ -47,8 +50,31 @@ class Settings : public testing::Test {
   std::map<std::string, std::optional<std::string>> before_;
 };
 
-TEST_F(Settings, HaveTheirDefaults) {
-  const settings decided = resolve({});
+// A value of each variable that is not its default.
+const std::map<std::string_view, const char*> others{{"SHARD_WORKERS", "3"},
+                                                     {"SHARD_GRAIN", "4096"},
+                                                     {"SHARD_TIMEOUT", "2.5"},
+                                                     {"SHARD_TIMEOUT_FACTOR", "20"},
+                                                     {"SHARD_MEMORY_LIMIT_BYTES", "1000000"},
+                                                     {"SHARD_RETRIES", "4"},
+                                                     {"SHARD_RETRIES_ERROR", "5"},
+                                                     {"SHARD_RETRIES_KILL", "7"},
+                                                     {"SHARD_KEEP_GOING", "1"},
+                                                     {"SHARD_MAX_FAILURES", "11"},
+                                                     {"SHARD_MAX_TIMEOUTS", "12"},
+                                                     {"SHARD_ALLOW_THREADS", "1"},
+                                                     {"SHARD_PREFIX_OUTPUT", "1"},
+                                                     {"SHARD_EXECUTOR", "threads"},
+                                                     {"SHARD_REPLAY", "2:613-614"}};
+
+// Every variable: one that has no value here throws.
+void set_all() {
+  for (const std::string_view each : variables()) {
+    ::setenv(std::string(each).c_str(), others.at(each), 1);
+  }
+}
+
+void expect_defaults(const settings& decided) {
   EXPECT_EQ(decided.workers, 0u);
   EXPECT_EQ(decided.grain, 0u);
   EXPECT_EQ(decided.timeout, 0s);
@@ -63,24 +89,10 @@ TEST_F(Settings, HaveTheirDefaults) {
   EXPECT_FALSE(decided.allow_threads);
   EXPECT_FALSE(decided.prefix_output);
   EXPECT_EQ(decided.run_on, executor::processes);
+  EXPECT_EQ(decided.replay.map, 0u);
 }
 
-void set_all() {
-  ::setenv("SHARD_WORKERS", "3", 1);
-  ::setenv("SHARD_GRAIN", "4096", 1);
-  ::setenv("SHARD_TIMEOUT", "2.5", 1);
-  ::setenv("SHARD_TIMEOUT_FACTOR", "20", 1);
-  ::setenv("SHARD_MEMORY_LIMIT_BYTES", "1000000", 1);
-  ::setenv("SHARD_RETRIES", "0", 1);
-  ::setenv("SHARD_RETRIES_ERROR", "5", 1);
-  ::setenv("SHARD_RETRIES_KILL", "7", 1);
-  ::setenv("SHARD_KEEP_GOING", "1", 1);
-  ::setenv("SHARD_MAX_FAILURES", "11", 1);
-  ::setenv("SHARD_MAX_TIMEOUTS", "12", 1);
-  ::setenv("SHARD_ALLOW_THREADS", "1", 1);
-  ::setenv("SHARD_PREFIX_OUTPUT", "1", 1);
-  ::setenv("SHARD_EXECUTOR", "threads", 1);
-}
+TEST_F(Settings, HaveTheirDefaults) { expect_defaults(resolve({})); }
 
 TEST_F(Settings, OfTheEnvironmentWinOverDefaults) {
   set_all();
@@ -90,7 +102,7 @@ TEST_F(Settings, OfTheEnvironmentWinOverDefaults) {
   EXPECT_EQ(decided.timeout, 2500ms);
   EXPECT_EQ(decided.timeout_factor, 20);
   EXPECT_EQ(decided.memory_limit_bytes, 1'000'000u);
-  EXPECT_EQ(decided.retries, 0u);
+  EXPECT_EQ(decided.retries, 4u);
   EXPECT_EQ(decided.retries_error, 5u);
   EXPECT_EQ(decided.retries_kill, 7u);
   EXPECT_TRUE(decided.keep_going);
@@ -99,6 +111,7 @@ TEST_F(Settings, OfTheEnvironmentWinOverDefaults) {
   EXPECT_TRUE(decided.allow_threads);
   EXPECT_TRUE(decided.prefix_output);
   EXPECT_EQ(decided.run_on, executor::threads);
+  EXPECT_EQ(decided.replay.map, 2u);
 }
 
 // Also where what the code says is the default.
@@ -169,6 +182,9 @@ TEST_F(Settings, OfALimitOfFailuresKeepARunGoingUnlessToldOtherwise) {
   EXPECT_FALSE(resolve({.keep_going = false}).keep_going);
   set("SHARD_KEEP_GOING", "0");
   EXPECT_FALSE(resolve({}).keep_going);
+  set("SHARD_MAX_FAILURES", "0");
+  set("SHARD_KEEP_GOING", "1");
+  EXPECT_TRUE(resolve({}).keep_going);
 }
 
 // Any unit of std::chrono, as it stands.
@@ -195,19 +211,8 @@ TEST_F(Settings, OfEveryExecutorAreUnderstood) {
 }
 
 TEST_F(Settings, OfAnEmptyVariableAreAsIfItWereNotSet) {
-  set_all();
-  for (const char* name :
-       {"SHARD_WORKERS", "SHARD_TIMEOUT", "SHARD_MEMORY_LIMIT_BYTES", "SHARD_RETRIES",
-        "SHARD_KEEP_GOING", "SHARD_MAX_FAILURES", "SHARD_EXECUTOR"}) {
-    set(name, "");
-  }
-  const settings decided = resolve({});
-  EXPECT_EQ(decided.workers, 0u);
-  EXPECT_EQ(decided.timeout, 0s);
-  EXPECT_EQ(decided.memory_limit_bytes, 0u);
-  EXPECT_EQ(decided.retries, 1u);
-  EXPECT_FALSE(decided.keep_going);
-  EXPECT_EQ(decided.run_on, executor::processes);
+  for (const std::string_view each : variables()) set(std::string(each).c_str(), "");
+  expect_defaults(resolve({}));
 }
 
 struct bad {
@@ -218,51 +223,99 @@ struct bad {
   friend void PrintTo(const bad& one, std::ostream* to) { *to << one.variable << '=' << one.value; }
 };
 
+const std::vector<bad> all_bad{bad{"SHARD_WORKERS", "0", "from 1 to 4096"},
+                               bad{"SHARD_WORKERS", "4097", "from 1 to 4096"},
+                               bad{"SHARD_WORKERS", "-1", "from 1 to 4096"},
+                               bad{"SHARD_WORKERS", "two", "from 1 to 4096"},
+                               bad{"SHARD_WORKERS", "2 ", "from 1 to 4096"},
+                               bad{"SHARD_WORKERS", "+2", "from 1 to 4096"},
+                               bad{"SHARD_WORKERS", "0x10", "from 1 to 4096"},
+                               bad{"SHARD_WORKERS", "99999999999999999999", "from 1 to 4096"},
+                               bad{"SHARD_GRAIN", "0", "a number from 1"},
+                               bad{"SHARD_GRAIN", "1e3", "a number from 1"},
+                               bad{"SHARD_GRAIN", "18446744073709551616", "a number from 1"},
+                               bad{"SHARD_RETRIES", "201", "from 0 to 200"},
+                               bad{"SHARD_RETRIES", "2.5", "from 0 to 200"},
+                               bad{"SHARD_RETRIES_ERROR", "101", "from 0 to 100"},
+                               bad{"SHARD_RETRIES_KILL", "10001", "from 0 to 10000"},
+                               bad{"SHARD_TIMEOUT", "-1", "from 0 to 1e9"},
+                               bad{"SHARD_TIMEOUT", "nan", "from 0 to 1e9"},
+                               bad{"SHARD_TIMEOUT", "2s", "from 0 to 1e9"},
+                               bad{"SHARD_TIMEOUT_FACTOR", "1e+10", "from 0 to 1e9"},
+                               bad{"SHARD_TIMEOUT_FACTOR", "ten", "from 0 to 1e9"},
+                               bad{"SHARD_MEMORY_LIMIT_BYTES", "1G", "a number from 0"},
+                               bad{"SHARD_MEMORY_LIMIT_BYTES", "-1", "a number from 0"},
+                               bad{"SHARD_MAX_FAILURES", "many", "a number from 0"},
+                               bad{"SHARD_MAX_TIMEOUTS", "-1", "a number from 0"},
+                               bad{"SHARD_KEEP_GOING", "yes", "0 or 1"},
+                               bad{"SHARD_ALLOW_THREADS", "2", "0 or 1"},
+                               bad{"SHARD_PREFIX_OUTPUT", "true", "0 or 1"},
+                               bad{"SHARD_EXECUTOR", "Serial", "processes, threads or serial"},
+                               bad{"SHARD_EXECUTOR", "gpu", "processes, threads or serial"},
+                               bad{"SHARD_REPLAY", "613-614", "MAP:FIRST-LAST"},
+                               bad{"SHARD_REPLAY", "0:613-614", "MAP:FIRST-LAST"},
+                               bad{"SHARD_REPLAY", "1:614-613", "MAP:FIRST-LAST"},
+                               bad{"SHARD_REPLAY", "1:-614", "MAP:FIRST-LAST"},
+                               bad{"SHARD_REPLAY", "1-613:614", "MAP:FIRST-LAST"},
+                               bad{"SHARD_REPLAY", "1:613-614 ", "MAP:FIRST-LAST"}};
+
 class BadVariable : public Settings, public testing::WithParamInterface<bad> {};
 
 TEST_P(BadVariable, IsNamedWithWhatIsFoundAndWhatIsExpected) {
   const bad& one = GetParam();
   set(one.variable, one.value);
-  mentions(
-      refusal([] { resolve({}); }),
-      {("cannot use " + std::string(one.variable) + ": found ").c_str(), one.value, one.expected});
+  mentions(refusal([] { resolve({}); }),
+           {("cannot use " + std::string(one.variable) + ": found '" + one.value + "', expected ")
+                .c_str(),
+            one.expected});
 }
 
-INSTANTIATE_TEST_SUITE_P(
-    Settings, BadVariable,
-    testing::Values(
-        bad{"SHARD_WORKERS", "0", "from 1 to 4096"}, bad{"SHARD_WORKERS", "4097", "from 1 to 4096"},
-        bad{"SHARD_WORKERS", "-1", "from 1 to 4096"}, bad{"SHARD_WORKERS", "two", "from 1 to 4096"},
-        bad{"SHARD_WORKERS", "2 ", "from 1 to 4096"}, bad{"SHARD_WORKERS", "+2", "from 1 to 4096"},
-        bad{"SHARD_WORKERS", "0x10", "from 1 to 4096"},
-        bad{"SHARD_WORKERS", "99999999999999999999", "from 1 to 4096"},
-        bad{"SHARD_GRAIN", "0", "a number from 1"}, bad{"SHARD_GRAIN", "1e3", "a number from 1"},
-        bad{"SHARD_GRAIN", "18446744073709551616", "a number from 1"},
-        bad{"SHARD_RETRIES", "201", "from 0 to 200"}, bad{"SHARD_RETRIES", "2.5", "from 0 to 200"},
-        bad{"SHARD_RETRIES_ERROR", "101", "from 0 to 100"},
-        bad{"SHARD_RETRIES_KILL", "10001", "from 0 to 10000"},
-        bad{"SHARD_TIMEOUT", "-1", "from 0 to 1e9"}, bad{"SHARD_TIMEOUT", "nan", "from 0 to 1e9"},
-        bad{"SHARD_TIMEOUT", "2s", "from 0 to 1e9"},
-        bad{"SHARD_TIMEOUT_FACTOR", "1e+10", "from 0 to 1e9"},
-        bad{"SHARD_TIMEOUT_FACTOR", "ten", "from 0 to 1e9"},
-        bad{"SHARD_MEMORY_LIMIT_BYTES", "1G", "a number from 0"},
-        bad{"SHARD_MEMORY_LIMIT_BYTES", "-1", "a number from 0"},
-        bad{"SHARD_MAX_FAILURES", "many", "a number from 0"},
-        bad{"SHARD_MAX_TIMEOUTS", "-1", "a number from 0"},
-        bad{"SHARD_KEEP_GOING", "yes", "0 or 1"}, bad{"SHARD_ALLOW_THREADS", "2", "0 or 1"},
-        bad{"SHARD_PREFIX_OUTPUT", "true", "0 or 1"},
-        bad{"SHARD_EXECUTOR", "Serial", "processes, threads or serial"},
-        bad{"SHARD_EXECUTOR", "gpu", "processes, threads or serial"}));
+INSTANTIATE_TEST_SUITE_P(Settings, BadVariable, testing::ValuesIn(all_bad));
+
+TEST_F(Settings, OfEveryVariableHaveABadValueHere) {
+  std::set<std::string_view> tried;
+  for (const bad& each : all_bad) tried.insert(each.variable);
+  EXPECT_EQ(tried, std::set(variables().begin(), variables().end()));
+}
+
+// What the code says isn't looked up elsewhere. Only SHARD_EXECUTOR can win over it.
+TEST_F(Settings, OfTheCodeHideABadVariable) {
+  for (const char* name : {"SHARD_WORKERS", "SHARD_TIMEOUT", "SHARD_KEEP_GOING"}) set(name, "?");
+  EXPECT_EQ(resolve({.workers = 0, .timeout = 0s, .keep_going = false}).workers, 0u);
+  set("SHARD_EXECUTOR", "?");
+  mentions(
+      refusal([] {
+        resolve({.workers = 0, .timeout = 0s, .keep_going = false, .run_on = executor::processes});
+      }),
+      {"SHARD_EXECUTOR"});
+}
+
+// Where 2.5 is written "2,5", and a thousand "1.000".
+TEST_F(Settings, DoNotDependOnTheLocaleOrOnErrno) {
+  struct commas : std::numpunct<char> {
+    char do_decimal_point() const override { return ','; }
+    char do_thousands_sep() const override { return '.'; }
+    std::string do_grouping() const override { return "\3"; }
+  };
+  const std::locale before =
+      std::locale::global(std::locale(std::locale::classic(), new commas));  // owned by the locale
+  set_all();
+  errno = ERANGE;
+  EXPECT_EQ(resolve({}).timeout, 2500ms);
+  EXPECT_EQ(errno, ERANGE);
+  mentions(refusal([] { resolve({.timeout = -2500ms}); }), {"found -2.5,"});
+  mentions(refusal([] { resolve({.retries_kill = 10'001}); }), {"found 10001,"});
+  set("SHARD_TIMEOUT", "2,5");
+  mentions(refusal([] { resolve({}); }), {"SHARD_TIMEOUT", "'2,5'"});
+  std::locale::global(before);
+}
 
 TEST_F(Settings, OfAReplayAreAMapAndItsIndices) {
-  EXPECT_FALSE(resolve({}).replay);
   set("SHARD_REPLAY", "2:613-614");
-  const auto found = resolve({}).replay;
-  ASSERT_TRUE(found);
-  EXPECT_EQ(found->map, 2u);
-  EXPECT_EQ(found->indices, (shard::range{613, 614}));
+  EXPECT_EQ(resolve({}).replay.map, 2u);
+  EXPECT_EQ(resolve({}).replay.indices, (shard::range{613, 614}));
   set("SHARD_REPLAY", "1:0-18446744073709551615");
-  EXPECT_EQ(resolve({}).replay->indices.last, 18446744073709551615u);
+  EXPECT_EQ(resolve({}).replay.indices.last, 18446744073709551615u);
 }
 
 TEST_F(Settings, OfTheCodeThatCannotBeHonouredAreNamed) {
