@@ -16,6 +16,7 @@
 #include <fstream>
 #include <functional>
 #include <numeric>
+#include <optional>
 #include <sstream>
 #include <string>
 #include <vector>
@@ -36,6 +37,18 @@ using testing::SizeIs;
 
 using Timeout = shard_test::leaves_nothing;
 using MemoryLimit = shard_test::leaves_nothing;
+
+// A variable of the environment, while it lives.
+class variable {
+ public:
+  variable(const char* name, const char* value) : name_(name) { setenv(name, value, 1); }
+  variable(const variable&) = delete;
+  variable& operator=(const variable&) = delete;
+  ~variable() { unsetenv(name_); }
+
+ private:
+  const char* name_;
+};
 
 [[noreturn]] void hang() {
   for (;;) pause();
@@ -96,6 +109,54 @@ TEST_F(Timeout, MayBeAMultipleOfTheMedian) {
       });
   EXPECT_EQ(run.counts().deaths, 1u);
   EXPECT_EQ(run.failures()[0].kind, "timeout");
+}
+
+// A run in which the first try of one index hangs: without a limit it never ends. Where the machine
+// is slow, other indices may be ended, too, and are run again.
+shard::report run_that_hangs_once(shard::options how) {
+  const tally tries;
+  shard::buffer<int> out(20);
+  how.workers = 2;
+  how.grain = 1;
+  how.retries = 100;
+  shard::report run = shard::map(how, out, [&](std::size_t i) {
+    if (i == 13 && tries[0]++ == 0) hang();
+    return 1;
+  });
+  EXPECT_GE(run.counts().deaths, 1u);
+  for (const shard::failure& one : run.failures()) EXPECT_EQ(one.kind, "timeout");
+  return run;
+}
+
+TEST_F(Timeout, OfTheEnvironmentEndsAChunkThatTakesTooLong) {
+  const variable timeout("SHARD_TIMEOUT", "0.05");
+  const shard::report run = run_that_hangs_once({});
+  ASSERT_FALSE(run.failures().empty());
+  EXPECT_THAT(run.failures()[0].what, HasSubstr("longer than the timeout of 0.05 s"));
+}
+
+TEST_F(Timeout, OfTheEnvironmentMayBeAMultipleOfTheMedian) {
+  const variable factor("SHARD_TIMEOUT_FACTOR", "10");
+  run_that_hangs_once({});
+}
+
+TEST_F(Timeout, OfTheCodeWinsOverTheEnvironment) {
+  const variable timeout("SHARD_TIMEOUT", "1e9");
+  run_that_hangs_once({.timeout = 50ms});
+}
+
+// One index takes longer than either limit of the environment.
+TEST_F(Timeout, OfZeroInTheCodeIsNoneWhateverTheEnvironmentSays) {
+  const variable timeout("SHARD_TIMEOUT", "0.001");
+  const variable factor("SHARD_TIMEOUT_FACTOR", "1");
+  shard::buffer<int> out(20);
+  const shard::report run = shard::map(
+      {.workers = 2, .grain = 1, .timeout = 0s, .timeout_factor = 0}, out, [](std::size_t i) {
+        if (i == 13) usleep(1'500'000);
+        return 1;
+      });
+  EXPECT_EQ(run.counts().deaths, 0u);
+  EXPECT_THAT(run.failures(), testing::IsEmpty());
 }
 
 TEST_F(Timeout, IsCheckedForSense) {
@@ -233,6 +294,25 @@ TEST_F(MemoryLimit, ReplacesAWorkerThatTakesTooMuchAndBlamesNobody) {
   std::ostringstream text;
   text << run;
   EXPECT_THAT(text.str(), HasSubstr("replaced for taking too much memory"));
+}
+
+// Of the workers of a run that leaks 8 MiB in each chunk.
+std::size_t replacements(std::size_t chunks, std::optional<std::size_t> limit_bytes) {
+  shard::buffer<int> out(chunks);
+  const shard::report run = shard::map(
+      {.workers = 1, .grain = 1, .memory_limit_bytes = limit_bytes}, out, [](std::size_t) {
+        leak(std::size_t{8} << 20);
+        usleep(5000);
+        return 1;
+      });
+  EXPECT_EQ(run.counts().deaths, 0u);
+  return run.counts().replacements;
+}
+
+TEST_F(MemoryLimit, OfTheEnvironmentHoldsUnlessTheCodeSaysAnother) {
+  const variable limit("SHARD_MEMORY_LIMIT_BYTES", "67108864");
+  EXPECT_GE(replacements(shard_test::sanitized ? 300 : 60, std::nullopt), 1u);
+  EXPECT_EQ(replacements(30, 0), 0u);
 }
 
 // However fast they leak, none begins a chunk with more than the limit.
