@@ -3,6 +3,8 @@
 // Most options can also be set by an environment variable. The comment of each option names its
 // variable. What is set in code wins over the variable, even if it is 0. The variable wins over the
 // default.
+// If the environment has a variable that begins with "SHARD_" and that shard does not know, the
+// first map of the program says so in a line on stderr.
 //
 // One more variable is for debuggers: SHARD_REPLAY=MAP:FIRST-LAST. The program then runs only the
 // indices [FIRST, LAST) of its map number MAP, inline in the calling process. The first map has

@@ -11,6 +11,7 @@
 #include "mapping/nesting.hpp"
 #include "mapping/replay.hpp"
 #include "mapping/settings.hpp"
+#include "mapping/unknown_variables.hpp"
 #include "memory/segment.hpp"
 #include "plan/partition.hpp"
 #include "shard/detail/job.hpp"
@@ -95,6 +96,7 @@ order::order(const job& what, const options& given)
 }
 
 report carry_out(const job& what, const options& given) {
+  tell_unknown_variables();
   const order settled(what, given);
   report result = settled.is_replayed() ? replay(what, settled.chunks, settled.how.replay)
                                         : flight(what, given, settled).wait();

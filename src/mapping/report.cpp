@@ -9,12 +9,14 @@
 #include <utility>
 #include <vector>
 
+#include "mapping/printable.hpp"
 #include "mapping/ranges.hpp"
 
 namespace shard {
 namespace {
 
 using mapping::indices_in;
+using mapping::printable;
 
 // What a printed report tells: failures, and of each of them frames and lines of stderr.
 constexpr std::size_t most_shown = 20;
@@ -32,14 +34,6 @@ std::string brief(seconds time) {
   text.precision(3);
   text << time.count() << " s";
   return text.str();
-}
-
-// Not to be taken for several lines, and no commands to a terminal.
-std::string printable(std::string_view text) {
-  std::string shown(text);
-  std::ranges::replace_if(
-      shown, [](char c) { return (c >= 0 && c < ' ') || c == '\x7f'; }, '.');
-  return shown;
 }
 
 // What failed, in one line.

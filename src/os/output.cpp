@@ -12,6 +12,7 @@
 #include <algorithm>
 #include <cerrno>
 #include <climits>
+#include <csignal>
 #include <cstdio>
 #include <iostream>
 #include <string>
@@ -103,6 +104,27 @@ std::optional<std::size_t> output::write_now(std::string_view text) const noexce
 bool output::same_as(const output& other) const noexcept {
   return kind_ != kind::closed && other.kind_ != kind::closed && device_ == other.device_ &&
          inode_ == other.inode_;
+}
+
+void print_error(std::string_view text) noexcept {
+  const int error_before = errno;
+  sigset_t nothing{};
+  sigset_t pending{};
+  sigset_t mask{};
+  ::sigemptyset(&nothing);
+  sigset_t raised = without_signals_of_writing(nothing);
+  ::pthread_sigmask(SIG_BLOCK, &raised, &mask);
+  ::sigpending(&pending);
+  output(standard_stream::errors).write_now(text);
+  // Takes back what writing has raised. A signal that was pending before is the program's own.
+  for (const int one : {SIGPIPE, SIGXFSZ}) {
+    if (::sigismember(&pending, one) == 1) ::sigdelset(&raised, one);
+  }
+  const timespec at_once{};
+  while (::sigtimedwait(&raised, nullptr, &at_once) > 0 || errno == EINTR) {
+  }
+  ::pthread_sigmask(SIG_SETMASK, &mask, nullptr);
+  errno = error_before;
 }
 
 bool never_wait(const descriptor& pipe) noexcept {

@@ -46,6 +46,10 @@ class output {
   descriptor own_;  // opened anew, and so with flags of its own; none where that can't be
 };
 
+// Writes to stderr as much as is taken at once, which may be nothing. No signal of writing reaches
+// the program, and errno stays as it is.
+void print_error(std::string_view text) noexcept;
+
 // From now on reading it takes what is there. Of a pipe, the writing end is not changed.
 // False: that can't be.
 [[nodiscard]] bool never_wait(const descriptor& pipe) noexcept;

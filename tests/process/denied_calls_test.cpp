@@ -783,7 +783,7 @@ TEST_F(DeniedCalls, EndInOneOfThreeWays) {
     GTEST_SKIP() << "the numbers of the calls are known for two processors";
   const shard_test::folder scratch;
   scratch_folder = scratch.path();
-  const char* const only = std::getenv("SHARD_TEST_DENIED_CALL");  // for who looks at one
+  const char* const only = std::getenv("DENIED_CALL");  // for who looks at one
   std::vector<denied_case> all;
   for (const denial& each : denials()) {
     if (only != nullptr && std::string_view(only) != each.call) continue;
