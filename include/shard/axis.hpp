@@ -292,14 +292,26 @@ namespace detail {
 template <>
 struct packing<axis::integer_axis> {
   static constexpr bool possible = true;
-  static void pack(const axis::integer_axis& x, packer& to);
-  static axis::integer_axis unpack(unpacker& from);
+  static void pack(const axis::integer_axis& x, packer& to) {
+    to.put(x.value(0));
+    to.put(x.value(x.size()));
+  }
+  static axis::integer_axis unpack(unpacker& from) {
+    const auto low = from.get<int>();
+    return {low, from.get<int>()};
+  }
 };
 template <>
 struct packing<axis::variable_axis> {
   static constexpr bool possible = true;
-  static void pack(const axis::variable_axis& x, packer& to);
-  static axis::variable_axis unpack(unpacker& from);
+  static void pack(const axis::variable_axis& x, packer& to) {
+    std::vector<double> edges;
+    for (int k = 0; k <= x.size(); ++k) edges.push_back(x.value(k));
+    to.put(edges);
+  }
+  static axis::variable_axis unpack(unpacker& from) {
+    return axis::variable_axis(from.get<std::vector<double>>());
+  }
 };
 template <class T>
 struct packing<boost_axis::category<T, no_metadata>> {

@@ -174,27 +174,3 @@ variable_axis variable(std::vector<double> edges) {
 }
 
 }  // namespace shard::axis
-
-namespace shard::detail {
-
-void packing<axis::integer_axis>::pack(const axis::integer_axis& x, packer& to) {
-  to.put(x.value(0));
-  to.put(x.value(x.size()));
-}
-
-axis::integer_axis packing<axis::integer_axis>::unpack(unpacker& from) {
-  const auto low = from.get<int>();
-  return {low, from.get<int>()};
-}
-
-void packing<axis::variable_axis>::pack(const axis::variable_axis& x, packer& to) {
-  std::vector<double> edges;
-  for (int k = 0; k <= x.size(); ++k) edges.push_back(x.value(k));
-  to.put(edges);
-}
-
-axis::variable_axis packing<axis::variable_axis>::unpack(unpacker& from) {
-  return axis::variable_axis(from.get<std::vector<double>>());
-}
-
-}  // namespace shard::detail
