@@ -65,6 +65,12 @@ struct run_counts {
   std::size_t failures_lost = 0;  // failures for which the report has no room: it has 1024
   std::size_t output_lost = 0;    // bytes that workers printed and that nobody read
 
+  // How long the system took to fork the processes of the run. If that is noticed_forking or more,
+  // also the caller's own memory, for which every process needs page tables. Buffers are not in it.
+  seconds forking{};
+  std::size_t forked_bytes = 0;
+  static constexpr seconds noticed_forking{0.01};
+
   // What this system, most likely a sandbox, kept the run from doing, each with the call that the
   // system denies: "buffers left out of core dumps (madvise)". The results are right all the same.
   std::vector<std::string> without = {};
@@ -142,7 +148,9 @@ class report {
 // that tell something new. Of a chunk that was searched for the indices that fail, these are the
 // first attempt and each single index. A last line counts the other failures. A paragraph says what
 // failed and why, the stack from the program's own code on (unless the paragraph before has the
-// same), the end of the worker's stderr, and how to run the failure in a debugger.
+// same), the end of the worker's stderr, and how to run the failure in a debugger. At the end stand
+// what ended the run early, what the run went without, and what it cost to fork a large caller, if
+// that was most of the time.
 std::ostream& operator<<(std::ostream&, const report&);
 
 // map throws this if an index is missing at the end. The outputs keep what was completed. Of a file

@@ -5,10 +5,6 @@
 #include "os/event.hpp"
 #include "os/futex.hpp"
 
-#if defined(__x86_64__)
-#include <immintrin.h>
-#endif
-
 namespace shard::family {
 namespace {
 
@@ -18,7 +14,7 @@ constexpr auto in_order = std::memory_order_seq_cst;
 
 void pause() noexcept {
 #if defined(__x86_64__)
-  _mm_pause();
+  __builtin_ia32_pause();
 #else
   std::this_thread::yield();
 #endif

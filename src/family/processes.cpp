@@ -163,16 +163,19 @@ void run_supervisor(const crew& all, os::child_exit how, bool again,
           &mine};
   os::process supervisor;
   try {
-    supervisor = os::start_process(
-        how,
-        [](void* given) {
-          auto& from = *static_cast<context*>(given);
-          from.here->is_over();
-          restrict_outer_worker();
-          *from.read_end = {};
-          be_supervisor(from.what, from.again);
-        },
-        &start);
+    {
+      const fork_timer timer(all.roster);
+      supervisor = os::start_process(
+          how,
+          [](void* given) {
+            auto& from = *static_cast<context*>(given);
+            from.here->is_over();
+            restrict_outer_worker();
+            *from.read_end = {};
+            be_supervisor(from.what, from.again);
+          },
+          &start);
+    }
     start.what.run_goes_on = {};
     mine.is_over();
     if (!wait_until_all_have_ended(all, run.read, report_progress)) {

@@ -82,6 +82,9 @@ class roster {
   // Bytes that workers printed and that could not be passed on.
   std::atomic<std::uint64_t>& output_lost() const noexcept { return shared_->output_lost; }
 
+  // How long it has taken so far to fork all processes of the family. Any process that forks adds.
+  std::atomic<std::chrono::nanoseconds::rep>& forking() const noexcept { return shared_->forking; }
+
   // Why a run ended early; NUL-terminated.
   char* trouble() const noexcept { return shared_->trouble; }
   static constexpr std::size_t trouble_bytes = 512;
@@ -91,6 +94,7 @@ class roster {
     std::atomic<std::uint32_t> takeovers;
     std::atomic<std::uint32_t> lacks;
     std::atomic<std::uint64_t> output_lost;
+    std::atomic<std::chrono::nanoseconds::rep> forking;
     std::atomic<std::int32_t> leaders[leader_capacity];
     char trouble[trouble_bytes];
   };
@@ -98,6 +102,22 @@ class roster {
   unsigned size_;
   shared_part* shared_;
   member* members_;
+};
+
+// Adds the time in which it lives, in the process that has made it, to that of all forks.
+class fork_timer {
+ public:
+  explicit fork_timer(const roster& of) noexcept : roster_(of) {}
+  fork_timer(const fork_timer&) = delete;
+  fork_timer& operator=(const fork_timer&) = delete;
+  ~fork_timer() {
+    const std::chrono::nanoseconds took = std::chrono::steady_clock::now() - began_;
+    roster_.forking().fetch_add(took.count(), std::memory_order_relaxed);
+  }
+
+ private:
+  const roster& roster_;
+  std::chrono::steady_clock::time_point began_ = std::chrono::steady_clock::now();
 };
 
 }  // namespace shard::family

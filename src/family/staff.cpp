@@ -162,6 +162,7 @@ os::process staff::fork_off(const std::function<void()>& life) {
     staff* self;
     const std::function<void()>* life;
   } start{this, &life};
+  const fork_timer timer(roster_);
   return os::start_process(
       os::child_exit::signals_parent,
       [](void* given) {

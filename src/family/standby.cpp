@@ -16,7 +16,7 @@ void be_standby(const supervision& run, const os::descriptor& supervisor_ended, 
   os::call_itself("shard standby");
   const board::board& on = run.all.board;
   const roster& family = run.all.roster;
-  if (!os::lead_own_group() || !os::reset_signal_handlers()) os::leave(1);  // its supervisor could
+  if (!os::lead_own_group()) os::leave(1);  // its supervisor could
   family.leader(family.takeovers().load(std::memory_order_relaxed) + 1)
       .store(os::own_pid(), std::memory_order_relaxed);
   os::unblock_signals(run.mask);

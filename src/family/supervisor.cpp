@@ -34,7 +34,10 @@ class supervisor {
 
   // Until the run is over: every slot with work has a worker.
   void supervise() {
-    while (prepare()) watch();
+    while (prepare()) {
+      kills_.begin();
+      watch();
+    }
     pass_on_the_rest();
     run_.finish();
   }
@@ -145,7 +148,9 @@ void take_the_lead(const crew& all) {
   const char* denied = nullptr;
   if (!os::lead_own_group()) denied = "lead a group of processes: setpgid fails";
   if (!os::may_die_with_parent()) denied = "end workers with their supervisor: prctl fails";
-  if (!os::reset_signal_handlers()) denied = "reset signal handlers: sigaction fails";
+  if (!os::reset_signal_handlers()) {  // its own, and so those of all that it forks
+    denied = "reset signal handlers: sigaction fails";
+  }
   if (denied != nullptr) {
     std::snprintf(all.roster.trouble(), roster::trouble_bytes, "%s", denied);
     all.board.raise(board::refused);

@@ -107,7 +107,6 @@ void be_worker(const worker_start& start) noexcept {
   std::array<char, 16> name{};
   std::snprintf(name.data(), name.size(), "shard wk %u", start.self.slot);
   os::call_itself(name.data());
-  if (!os::reset_signal_handlers()) os::leave(1);  // the supervisor could: so can we
   if (!os::volunteer_for_memory_kills()) start.all.roster.go_without(workers_go_first);
   os::restore_descriptor_limit();
   in_a_process here(start, print_to(start.self.streams, start.all.roster));

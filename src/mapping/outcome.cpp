@@ -7,6 +7,7 @@
 
 #include "mapping/failures.hpp"
 #include "mapping/ranges.hpp"
+#include "os/memory_pressure.hpp"
 
 namespace shard::mapping {
 namespace {
@@ -169,6 +170,10 @@ report outcome::report_on(std::size_t map, seconds elapsed, unsigned workers) co
   counts.takeovers = roster_.takeovers().load(std::memory_order_relaxed);
   counts.failures_lost = board_.failures_lost();
   counts.output_lost = roster_.output_lost().load(std::memory_order_relaxed);
+  counts.forking = std::chrono::nanoseconds(roster_.forking().load(std::memory_order_relaxed));
+  if (counts.forking >= run_counts::noticed_forking) {
+    counts.forked_bytes = os::glance_at_own_memory().anonymous_bytes;
+  }
   for (unsigned slot = 0; slot < board_.size().slots; ++slot) {
     counts.deaths += board_.at(slot).deaths.load(std::memory_order_relaxed);
     counts.replacements += board_.at(slot).replacements.load(std::memory_order_relaxed);

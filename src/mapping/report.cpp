@@ -1,6 +1,7 @@
 #include "shard/report.hpp"
 
 #include <algorithm>
+#include <iomanip>
 #include <iterator>
 #include <ostream>
 #include <span>
@@ -175,6 +176,19 @@ std::string missing_from(const report& result) {
   return text;
 }
 
+std::string gibibytes(std::size_t bytes) {
+  std::ostringstream text;
+  text << std::setprecision(2) << static_cast<double>(bytes) / (1 << 30) << " GiB";
+  return text.str();
+}
+
+// And since the caller is large, not since the map was short.
+bool forks_were_most_of(const report& result) {
+  constexpr std::size_t large = std::size_t{64} << 20;
+  const run_counts& counts = result.counts();
+  return counts.forked_bytes >= large && 2 * counts.forking > result.elapsed();
+}
+
 // The one line that a map_error says: what is missing, and the first reason, as closely as it is
 // known.
 std::string summary(const report& result) {
@@ -253,6 +267,11 @@ std::ostream& operator<<(std::ostream& to, const report& result) {
   if (more != 0) to << "\n  and " << plural(more, "failure") << " more";
   if (!result.trouble().empty()) to << "\n  " << result.trouble();
   for (const std::string& each : counts.without) to << "\n  went without " << each;
+  if (forks_were_most_of(result)) {
+    to << "\n  " << brief(counts.forking) << " of " << brief(result.elapsed())
+       << " went into forking a caller that has " << gibibytes(counts.forked_bytes)
+       << " of memory of its own: what is in buffers costs nothing here";
+  }
   return to;
 }
 

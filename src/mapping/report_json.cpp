@@ -46,6 +46,8 @@ ordered_json as_json(const run_counts& counts) {
           {"takeovers", counts.takeovers},
           {"failures_lost", counts.failures_lost},
           {"output_lost", counts.output_lost},
+          {"forking", counts.forking.count()},
+          {"forked_bytes", counts.forked_bytes},
           {"without", counts.without}};
 }
 

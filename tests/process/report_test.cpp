@@ -422,4 +422,44 @@ TEST_F(Report, SaysHowToDebugWhatFailedBeforeAKillFromOutside) {
   EXPECT_EQ(text.find("SHARD_REPLAY"), text.rfind("SHARD_REPLAY")) << text;
 }
 
+// ---- What it costs to fork a large caller ----
+
+std::string told_of_forks(shard::seconds forking, shard::seconds elapsed, std::size_t bytes) {
+  shard::run_counts counts;
+  counts.forking = forking;
+  counts.forked_bytes = bytes;
+  const std::string text = text_of(shard::report({.completed = {{0, 9}}}, {}, counts, elapsed));
+  const std::size_t line = text.find('\n');
+  return line == std::string::npos ? "" : text.substr(line + 1);
+}
+
+TEST(ReportOfForks, SaysWhatALargeCallerCostsIfThatIsMostOfTheTime) {
+  using shard::seconds;
+  constexpr std::size_t gib = std::size_t{1} << 30;
+  EXPECT_EQ(told_of_forks(seconds(0.49), seconds(0.52), 4 * gib),
+            "  0.49 s of 0.52 s went into forking a caller that has 4 GiB of memory of its own: "
+            "what is in buffers costs nothing here");
+  EXPECT_EQ(told_of_forks(seconds(0.49), seconds(1.2), 4 * gib), "");
+  EXPECT_EQ(told_of_forks(seconds(0.49), seconds(0.52), gib / 100), "") << "a busy machine";
+  EXPECT_EQ(told_of_forks(seconds(0), seconds(0.001), 0), "");
+}
+
+TEST_F(Report, CountsTheTimeOfForks) {
+  const std::vector<char> large(std::size_t{256} << 20, 'x');
+  shard::buffer<int> out(4);
+  for (const executor where : everywhere) {
+    const shard::report run = shard::map({.workers = 2, .run_on = where}, out,
+                                         [&](std::size_t i) { return static_cast<int>(large[i]); });
+    const shard::run_counts& counts = run.counts();
+    EXPECT_EQ(counts.forking > shard::seconds(), where == executor::processes);
+    EXPECT_LT(counts.forking, run.elapsed());
+    if (counts.forking >= shard::run_counts::noticed_forking) {
+      EXPECT_GE(counts.forked_bytes, large.size());
+    } else {
+      EXPECT_EQ(counts.forked_bytes, 0u);
+    }
+    EXPECT_EQ(nlohmann::json::parse(run.json())["counts"]["forked_bytes"], counts.forked_bytes);
+  }
+}
+
 }  // namespace

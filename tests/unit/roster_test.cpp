@@ -3,6 +3,7 @@
 #include <gtest/gtest.h>
 
 #include <algorithm>
+#include <chrono>
 #include <cstddef>
 #include <span>
 #include <vector>
@@ -28,6 +29,7 @@ TEST(Roster, HasAPlaceForEachOfItsParts) {
     };
     take(&of.takeovers(), sizeof of.takeovers());
     take(&of.output_lost(), sizeof of.output_lost());
+    take(&of.forking(), sizeof of.forking());
     take(&of.leader(0), roster::leader_capacity * sizeof of.leader(0));
     take(of.trouble(), roster::trouble_bytes);
     for (unsigned slot = 0; slot < members; ++slot) take(&of.at(slot), sizeof(member));
@@ -45,6 +47,7 @@ TEST(Roster, OfZerosIsAFamilyThatLacksNothing) {
   EXPECT_EQ(of.lacks(), 0u);
   EXPECT_EQ(of.takeovers(), 0u);
   EXPECT_EQ(of.output_lost(), 0u);
+  EXPECT_EQ(of.forking(), 0);
   EXPECT_STREQ(of.trouble(), "");
   for (unsigned k = 0; k < roster::leader_capacity; ++k) EXPECT_EQ(of.leader(k), 0);
   EXPECT_EQ(of.at(1).pid, 0);
@@ -57,6 +60,22 @@ TEST(Roster, RemembersWhatTheFamilyGoesWithout) {
   of.go_without(shard::family::orphans_end);
   of.go_without(shard::family::usage_told);
   EXPECT_EQ(of.lacks(), std::uint32_t{shard::family::usage_told} | shard::family::orphans_end);
+}
+
+TEST(Roster, AddsUpTheTimeOfForks) {
+  using std::chrono::steady_clock;
+  const shard::os::anonymous_memory memory(roster::size_bytes(1), shard::os::sharing::none);
+  const roster of(memory.base(), 1);
+  const steady_clock::time_point begin = steady_clock::now();
+  for (int k = 0; k < 2; ++k) {
+    const auto before = of.forking().load();
+    const shard::family::fork_timer timer(of);
+    EXPECT_EQ(of.forking(), before);
+    while (steady_clock::now() == begin) {
+    }
+  }
+  EXPECT_GT(of.forking(), 0);
+  EXPECT_LE(std::chrono::nanoseconds(of.forking().load()), steady_clock::now() - begin);
 }
 
 }  // namespace
