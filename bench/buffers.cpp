@@ -132,8 +132,10 @@ workload element_workload(const settings& with, Elements elements, Kept kept) {
   const std::size_t often = repeats(with, 10'000);
   return alone(
       [=] {
-        const auto seen = static_cast<std::uint64_t>(Operation::walk(elements, opaque(3)));
-        return seen * 31 + static_cast<std::uint64_t>(loads::walk(elements, opaque(1)));
+        const auto seen =
+            static_cast<std::uint64_t>(Operation::walk(elements, opaque(std::size_t{3})));
+        return seen * 31 +
+               static_cast<std::uint64_t>(loads::walk(elements, opaque(std::size_t{1})));
       },
       [=, keep = kept] { Operation::walk(elements, often); });
 }

@@ -113,7 +113,7 @@ workload chunk_openmp(const settings& with) {
   const auto once = [=] {
     std::uint8_t* const mark = marks->data();
     const std::size_t n = marks->size();
-    const int threads = static_cast<int>(with.workers);
+    [[maybe_unused]] const int threads = static_cast<int>(with.workers);  // without OpenMP
 #pragma omp parallel for schedule(dynamic, 1) num_threads(threads)
     for (std::size_t i = 0; i < n; ++i) {
       if (leaves_mark(i)) mark[i] = 1;
