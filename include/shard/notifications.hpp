@@ -3,7 +3,7 @@
 //   notify wait wait_for event_descriptor
 //
 // Whoever returns from a wait() that counts a notify() sees everything that was written before that
-// notify(). All throw shard::error, (bad_file_descriptor) if the buffer is closed.
+// notify(). All throw shard::error(bad_file_descriptor) if the buffer is closed.
 #pragma once
 
 #include <chrono>

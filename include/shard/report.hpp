@@ -65,9 +65,10 @@ struct run_counts {
   std::size_t failures_lost = 0;  // failures for which the report has no room: it has 1024
   std::size_t output_lost = 0;    // bytes that workers printed and that nobody read
 
-  // How long the system took to fork the processes of the run. If that is noticed_forking or more,
-  // also the caller's own memory, for which every process needs page tables. Buffers are not in it.
+  // How long the system took to fork the processes of the run. At most the elapsed time.
   seconds forking{};
+  // The caller's own memory, for which every process needs page tables. Buffers are not in it.
+  // shard looks at it only if forking took noticed_forking or longer; else this is 0.
   std::size_t forked_bytes = 0;
   static constexpr seconds noticed_forking{0.01};
 

@@ -26,15 +26,11 @@ struct cause {
 // The kernel's kills for want of memory that this family knows of. It lives as long as the family.
 class memory_kills {
  public:
-  // Only kills from now on are the family's. Once workers work, since it reads several files; of a
-  // worker that is killed before, it is not known why. The first call counts.
-  void begin();
-
   // Whether the kernel says so of one more process than it did the last time.
   bool one_more();
 
  private:
-  std::optional<std::size_t> known_;
+  std::size_t known_ = os::kills_for_memory().value_or(0);
 };
 
 // who: what the dead worker has said. late: what it was killed for by us. others: how many work

@@ -5,21 +5,21 @@
 // its outputs is in it. The steps are those of tests/model/door.pml, where each is named; there are
 // also the mistakes that one could make.
 //
-// Each of the words below has one reader's question behind it that no lock answers, since anybody
-// may die at any instruction:
+// Anybody may die at any instruction, so there are no locks. These rules hold instead:
 //
 //  1. over <= shut <= submitted, and none of the three ever gets smaller.
-//  2. `inside` is a slot's, not its worker's. A worker that dies leaves its slot inside, so that
-//  the
-//     run isn't over while the slot has work; whoever gets the slot finds itself inside.
-//  3. A worker says that it is inside, and then looks whether the door is shut. So of a worker that
-//     enters and one that shuts the door and looks who is inside, one sees the other.
-//  4. Who is about to sleep says so, and then looks once more. So of a worker that goes to sleep
+//  2. `inside` is a slot's, not its worker's. If a worker dies with work, its slot stays inside,
 //  and
-//     somebody who has news, one sees the other. The same holds for the caller that waits.
-//  5. Anybody may find that a run is over. One makes it so and tells; if that one dies before it
-//  has
-//     told, whoever buries it tells.
+//     so the run is not over. The slot's next worker finds itself inside.
+//  3. A worker says that it is inside, and then looks whether the door is shut. Another one shuts
+//  the
+//     door, and then looks who is inside. So one of the two sees the other.
+//  4. A worker says that it is about to sleep, and then looks once more. Who has news stores it,
+//  and
+//     then looks who sleeps. So one of the two sees the other. The caller waits in the same way.
+//  5. Anybody may find that a run is over. One of them makes it so, and tells. If that one dies
+//  before
+//     it has told, whoever buries it tells.
 #pragma once
 
 #include <atomic>

@@ -105,7 +105,7 @@ void staff::keep_a_standby(const std::function<void(const os::descriptor&, pid_t
   }
 }
 
-void staff::relieve_standby(const os::poll_set& found) {
+void staff::reap_standby(const os::poll_set& found) {
   standby_ended_ |= found.ready(standby_end_);
   if (!standby_ended_ || !standby_.reap()) return;
   standby_ = {};

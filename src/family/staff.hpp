@@ -78,12 +78,12 @@ class staff {
   // ---- The loop.
 
   void begin_turn() noexcept { short_of_processes_ = false; }
-  // No seat has a worker, or a dead one's slot to mend, or waits for a process.
+  // Every seat is vacant, and none waits for a process.
   bool has_gone() const;
 
   // Adds what is to be waited for, and for how long. The others are called after the wait.
   void watch(os::poll_set& all);
-  void relieve_standby(const os::poll_set& found);  // reaps it
+  void reap_standby(const os::poll_set& found);  // reaps it
   bool has_ended(unsigned slot, const os::poll_set& found) const;
   // What kernels have started and left behind ends as a child of ours: a run that is long enough
   // could have no more processes for its dead.

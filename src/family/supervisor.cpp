@@ -34,10 +34,7 @@ class supervisor {
 
   // Until the run is over: every slot with work has a worker.
   void supervise() {
-    while (prepare()) {
-      kills_.begin();
-      watch();
-    }
+    while (prepare()) watch();
     pass_on_the_rest();
     run_.finish();
   }
@@ -47,7 +44,7 @@ class supervisor {
 
  private:
   bool prepare();
-  void man(unsigned slot);
+  void fill_seat(unsigned slot);
   void watch();
   void look_at(unsigned slot);
   void pass_on_the_rest();
@@ -70,13 +67,13 @@ bool supervisor::prepare() {
   for (unsigned slot = 0; slot < staff_.seats(); ++slot) {
     if (staff_.is(slot, seat_state::ended)) look_at(slot);
     if (staff_.is(slot, seat_state::dead) && run_.mend(slot)) staff_.clear(slot);
-    if (staff_.is(slot, seat_state::vacant) && run_.has_work(slot)) man(slot);
+    if (staff_.is(slot, seat_state::vacant) && run_.has_work(slot)) fill_seat(slot);
   }
   return !staff_.has_gone();
 }
 
 // A slot can wait: a worker that has nothing to do makes room for it.
-void supervisor::man(unsigned slot) {
+void supervisor::fill_seat(unsigned slot) {
   if (!staff_.has_room()) {
     run_.ask_for_a_place();
     return;
@@ -109,7 +106,7 @@ void supervisor::watch() {
     os::leave(0);
   }
   relay_.serve(all);
-  staff_.relieve_standby(all);
+  staff_.reap_standby(all);
   for (unsigned slot = 0; slot < staff_.seats(); ++slot) {
     if (staff_.has_ended(slot, all)) look_at(slot);
   }

@@ -170,7 +170,9 @@ report outcome::report_on(std::size_t map, seconds elapsed, unsigned workers) co
   counts.takeovers = roster_.takeovers().load(std::memory_order_relaxed);
   counts.failures_lost = board_.failures_lost();
   counts.output_lost = roster_.output_lost().load(std::memory_order_relaxed);
-  counts.forking = std::chrono::nanoseconds(roster_.forking().load(std::memory_order_relaxed));
+  // Forks may overlap: the caller's is over before it hears so.
+  const std::chrono::nanoseconds forking(roster_.forking().load(std::memory_order_relaxed));
+  counts.forking = std::min<seconds>(forking, elapsed);
   if (counts.forking >= run_counts::noticed_forking) {
     counts.forked_bytes = os::glance_at_own_memory().anonymous_bytes;
   }

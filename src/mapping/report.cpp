@@ -178,7 +178,7 @@ std::string missing_from(const report& result) {
 
 std::string gibibytes(std::size_t bytes) {
   std::ostringstream text;
-  text << std::setprecision(2) << static_cast<double>(bytes) / (1 << 30) << " GiB";
+  text << std::fixed << std::setprecision(1) << static_cast<double>(bytes) / (1 << 30) << " GiB";
   return text.str();
 }
 
@@ -270,7 +270,7 @@ std::ostream& operator<<(std::ostream& to, const report& result) {
   if (forks_were_most_of(result)) {
     to << "\n  " << brief(counts.forking) << " of " << brief(result.elapsed())
        << " went into forking a caller that has " << gibibytes(counts.forked_bytes)
-       << " of memory of its own: what is in buffers costs nothing here";
+       << " of memory of its own: data in a shard::buffer would cost nothing";
   }
   return to;
 }

@@ -16,6 +16,11 @@ namespace {
 
 constexpr std::string_view prefix = "SHARD_";
 
+// Of ASCII, whatever the locale is.
+constexpr char upper(char letter) {
+  return letter >= 'a' && letter <= 'z' ? static_cast<char>(letter - 'a' + 'A') : letter;
+}
+
 // How many letters must be added, removed or replaced to turn one into the other (Levenshtein).
 std::size_t distance(std::string_view from, std::string_view to) {
   // Of what was read of `from` to each beginning of `to`.
@@ -24,7 +29,7 @@ std::size_t distance(std::string_view from, std::string_view to) {
   for (const char letter : from) {
     std::size_t diagonal = edits[0]++;
     for (std::size_t k = 0; k < to.size(); ++k) {
-      const std::size_t replaced = diagonal + (letter == to[k] ? 0 : 1);
+      const std::size_t replaced = diagonal + (upper(letter) == to[k] ? 0 : 1);
       diagonal = edits[k + 1];
       edits[k + 1] = std::min({replaced, edits[k] + 1, diagonal + 1});
     }
@@ -32,7 +37,8 @@ std::size_t distance(std::string_view from, std::string_view to) {
   return edits.back();
 }
 
-// Empty: in all that shard knows, half of the letters or more would be others.
+// Whatever the case of letters. Empty: in all that shard knows, half of the letters or more would
+// be others.
 std::string_view nearest_variable(std::string_view name) {
   const std::string_view wanted = name.substr(prefix.size());
   std::string_view nearest;

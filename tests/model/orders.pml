@@ -158,7 +158,7 @@ proctype reader() {
 #define WORD_READ acquire
 #endif
 
-/* owner::commit(), again and again: publication k stores k everywhere. */
+/* owner::publish(), again and again: publication k stores k everywhere. */
 inline run_owner() {
   do
   :: number < PUBLICATIONS ->

@@ -243,7 +243,7 @@ inline judge_chunk(chunk, why) {
 #define TARGET OTHER
 #endif
 
-/* commit(): all of the other area, then the one store. */
+/* prepare_commit(), and publish_quarantine() if it probes: all of the other area. The one store follows. */
 inline fill_area(probes) {
   TARGET.sum = sum;
   TARGET.covered = next;
@@ -612,7 +612,7 @@ inline quarantine() {
 #define POISON crashed
 #endif
 
-/* run_piece(): the kernel, index by index. It must find the old value in each cell; and it adds to a partial
+/* run_piece(), and run_whole(), which is all of a chunk: the kernel, index by index. It must find the old value in each cell; and it adds to a partial
  * from left to right, each index once. Of a poisonous index it dies half-way, or it throws. */
 inline run_piece(first, last) {
   d_step {

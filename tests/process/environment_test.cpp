@@ -159,6 +159,15 @@ TEST_F(Environment, IsToldToAStreamThatTakesNothingWithoutHarm) {
   EXPECT_EXIT(map_with_stderr(unread[1]), ExitedWithCode(0), IsEmpty());
   close(unread[1]);
   EXPECT_EXIT(map_with_stderr(-1), ExitedWithCode(0), IsEmpty());
+  // Full, and nobody reads it: a line that were waited for would be waited for, for ever.
+  std::array<int, 2> full{};
+  ASSERT_EQ(pipe2(full.data(), O_CLOEXEC | O_NONBLOCK), 0);
+  while (::write(full[1], "x", 1) == 1) {
+  }
+  ASSERT_EQ(fcntl(full[1], F_SETFL, O_WRONLY), 0);  // it would wait
+  EXPECT_EXIT(map_with_stderr(full[1]), ExitedWithCode(0), IsEmpty());
+  close(full[0]);
+  close(full[1]);
 }
 
 TEST_F(Environment, GivesItsNamesByTheirBeginning) {
@@ -201,6 +210,7 @@ TEST_F(Environment, IsComparedWithTheNearestVariable) {
   EXPECT_EQ(nearest_to("SHARD_TIMEOUT_FACTORS"), "SHARD_TIMEOUT_FACTOR");
   EXPECT_EQ(nearest_to("SHARD_MEMORY_LIMIT"), "SHARD_MEMORY_LIMIT_BYTES");
   EXPECT_EQ(nearest_to("SHARD_RETRY"), "SHARD_RETRIES");
+  EXPECT_EQ(nearest_to("SHARD_timeout"), "SHARD_TIMEOUT");
   EXPECT_EQ(nearest_to("SHARD_RETRIES_KILLS"), "SHARD_RETRIES_KILL");
 }
 

@@ -47,14 +47,19 @@ TEST(Door, EndsARunWhenTheLastLeaves) {
 }
 
 TEST(Door, TurnsAwayWhoComesLateAndLetsItIntoTheNextRun) {
-  const queue_of_runs queue(2);
+  const queue_of_runs queue(3);
   const door& at = queue.entrance();
   at.submit(1);
   at.submit(2);
   at.enter(0, 0, 0ns);
-  at.leave(0, 1);
+  at.enter(1, 0, 0ns);
+  at.leave(0, 1);  // that shuts the door, but the run goes on
+  std::thread late([&] { EXPECT_EQ(at.enter(2, 0, 0ns), 2u); });
+  while (!at.sleeps(2)) std::this_thread::yield();
+  EXPECT_EQ(at.inside(2), 0u);
+  at.leave(1, 1);
+  late.join();
   EXPECT_EQ(at.over(), 1u);
-  EXPECT_EQ(at.enter(1, 0, 0ns), 2u);
 }
 
 TEST(Door, TellsTheCallerOnceItsRunIsOver) {

@@ -12,6 +12,7 @@
 #include <new>
 #include <span>
 #include <string>
+#include <string_view>
 #include <tuple>
 #include <utility>
 #include <vector>
@@ -318,6 +319,14 @@ TEST(Packing, LetsNoCaptureCross) {
   using with_text = call<shard::detail::index_space, std::remove_cv_t<decltype(pointer)>,
                          shard::detail::value_argument<std::vector<std::string>>>;
   static_assert(!with_text::crosses);
+}
+
+TEST(Packing, LetsNoAddressCross) {
+  using shard::detail::packable;
+  static_assert(packable<double> && packable<std::vector<double>> && packable<std::string>);
+  static_assert(!packable<const char*> && !packable<int (*)()> && !packable<int captures::*>);
+  static_assert(!packable<std::string_view> && !packable<std::span<int>>);
+  static_assert(!packable<std::vector<const char*>> && !packable<std::vector<bool>>);
 }
 
 }  // namespace

@@ -1,11 +1,12 @@
 // Bytes in which a job reaches a process that has no copy of its caller's memory. Not for users.
 //
-// A type is packable if it is trivially copyable, or has
+// A type is packable if it is trivially copyable and refers to nothing, or has
 //
 //   void pack(packer& to) const;
 //   static T unpack(unpacker& from);   // of the same bytes, in the same order
 //
-// or if packing<T> is specialised. Who unpacks runs the same program, so bytes need no format.
+// or if packing<T> is specialised. Who unpacks runs the same program, so bytes need no format. What
+// no type tells: a struct that has pointers, and a kernel that reads variables of the program.
 #pragma once
 
 #include <array>
@@ -17,6 +18,8 @@
 #include <string>
 #include <type_traits>
 #include <vector>
+
+#include "shard/element.hpp"
 
 namespace shard::detail {
 
@@ -68,7 +71,7 @@ struct packing {
     x.pack(to);
     { T::unpack(from) } -> std::same_as<T>;
   };
-  static constexpr bool possible = by_members || std::is_trivially_copyable_v<T>;
+  static constexpr bool possible = by_members || (std::is_trivially_copyable_v<T> && !refers<T>);
 
   static void pack(const T& x, packer& to)
     requires by_members
@@ -84,7 +87,7 @@ struct packing {
 
 // What other libraries define.
 template <class T, class A>
-  requires std::is_trivially_copyable_v<T>
+  requires(std::is_trivially_copyable_v<T> && !refers<T> && !std::is_same_v<T, bool>)
 struct packing<std::vector<T, A>> {
   static constexpr bool possible = true;
   static void pack(const std::vector<T, A>& x, packer& to) { to.put_all(std::span<const T>(x)); }
