@@ -1,6 +1,6 @@
 #include "family/crew.hpp"
 
-#include "os/anonymous.hpp"
+#include "board/run_memory.hpp"
 #include "os/process.hpp"
 #include "os/usage.hpp"
 
@@ -15,8 +15,8 @@ void add_own_facts(board::failure_facts& to, const roster& family) noexcept {
 
 void work_at(const crew& all, unsigned slot, const board::task& what, const board::policy& how,
              board::workplace& where) {
-  const os::anonymous_memory memory(board::owner::memory_bytes(all.board.size()),
-                                    os::sharing::none);
+  const os::anonymous_memory memory =
+      board::run_memory(board::owner::memory_bytes(all.board.size()), os::sharing::none);
   board::owner(all.board, slot, what, how, memory.base(), where).work();
 }
 

@@ -10,6 +10,7 @@
 #include <system_error>
 #include <vector>
 
+#include "family/attempt.hpp"
 #include "family/supervisor.hpp"
 #include "family/worker.hpp"
 #include "memory/attempt.hpp"
@@ -216,7 +217,7 @@ void run_in_processes(const crew& all, bool allow_threads, const on_tick& report
   flush_output();
   constexpr int most_births = 3;
   for (int birth = 1; birth == 1 || (birth <= most_births && died_at_birth(all)); ++birth) {
-    run_supervisor(all, how, birth != 1, report_progress);
+    attempt([&] { run_supervisor(all, how, birth != 1, report_progress); });
   }
   const roster& family = all.roster;
   if ((all.board.controls() & board::refused) != 0) {

@@ -6,6 +6,8 @@
 #include <system_error>
 #include <utility>
 
+#include "family/attempt.hpp"
+
 namespace shard::family {
 namespace {
 
@@ -163,14 +165,16 @@ os::process staff::fork_off(const std::function<void()>& life) {
     const std::function<void()>* life;
   } start{this, &life};
   const fork_timer timer(roster_);
-  return os::start_process(
-      os::child_exit::signals_parent,
-      [](void* given) {
-        const auto& from = *static_cast<context*>(given);
-        from.self->forget();
-        (*from.life)();
-      },
-      &start);
+  return attempt([&] {
+    return os::start_process(
+        os::child_exit::signals_parent,
+        [](void* given) {
+          const auto& from = *static_cast<context*>(given);
+          from.self->forget();
+          (*from.life)();
+        },
+        &start);
+  });
 }
 
 void staff::forget() {

@@ -5,6 +5,7 @@
 #include <exception>
 #include <utility>
 
+#include "family/attempt.hpp"
 #include "family/cause_of_death.hpp"
 #include "family/relay.hpp"
 #include "family/stack_names.hpp"
@@ -165,10 +166,12 @@ void be_supervisor(const supervision& run, bool again) noexcept {
   os::raise_descriptor_limit();  // three for each worker
   os::unblock_signals(os::without_signals_of_writing(run.mask));
   try {
-    supervisor self(run, os::make_pipe());
-    if (again) self.inherit();
-    self.supervise();
-    self.end_all();
+    attempt([&] {
+      supervisor self(run, os::make_pipe());
+      if (again) self.inherit();
+      self.supervise();
+      self.end_all();
+    });
   } catch (const std::exception& problem) {
     // Short of memory or descriptors. As if killed: the standby, if there is one, goes on.
     std::snprintf(run.all.roster.trouble(), roster::trouble_bytes, "%s", problem.what());

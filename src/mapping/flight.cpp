@@ -6,6 +6,7 @@
 #include <string>
 #include <utility>
 
+#include "board/run_memory.hpp"
 #include "family/in_process.hpp"
 #include "family/processes.hpp"
 #include "mapping/checks.hpp"
@@ -98,8 +99,9 @@ flight::flight(const job& what, const options& given, const order& settled)
       old_(what, settled.chunks, data_here_),
       padding_(what, data_here_),
       size_(dimensions_of(what, settled, workers_, states_, old_)),
-      memory_(board::board::size_bytes(size_) + family::roster::size_bytes(workers_),
-              os::sharing::with_children),
+      memory_(
+          board::run_memory(board::board::size_bytes(size_) + family::roster::size_bytes(workers_),
+                            os::sharing::with_children)),
       board_(memory_.base(), size_),
       roster_(memory_.base() + board::board::size_bytes(size_), workers_),
       crew_(crew()) {}

@@ -5,6 +5,7 @@
 #include <cstring>
 #include <utility>
 
+#include "board/run_memory.hpp"
 #include "mapping/failures.hpp"
 #include "mapping/ranges.hpp"
 #include "os/memory_pressure.hpp"
@@ -71,7 +72,8 @@ void outcome::find_committed() {
     if (!found.has_partial) continue;
     // Areas are aligned to words only, states to lines.
     const std::size_t bytes = board_.size().partial_bytes;
-    chunk.partial = std::make_unique<os::anonymous_memory>(bytes, os::sharing::none);
+    chunk.partial =
+        std::make_unique<os::anonymous_memory>(board::run_memory(bytes, os::sharing::none));
     const auto* const words = board_.area(slot, found.word.area()) + board_.area_words();
     if (bytes != 0) std::memcpy(chunk.partial->base(), words, bytes);
   }

@@ -6,11 +6,11 @@
 #include <string>
 #include <vector>
 
+#include "board/run_memory.hpp"
 #include "mapping/chunk_runner.hpp"
 #include "mapping/nesting.hpp"
 #include "mapping/ranges.hpp"
 #include "memory/segment.hpp"
-#include "os/anonymous.hpp"
 #include "shard/error.hpp"
 
 namespace shard::mapping {
@@ -59,8 +59,8 @@ std::vector<range> all_of(const plan::partition& whole) {
 
 void run_all(const detail::job& what, const plan::partition& chunks) {
   const state_layout states(what.reductions);
-  const os::anonymous_memory partial(states.partial_bytes, os::sharing::none);
-  const os::anonymous_memory accumulators(states.accumulator_bytes, os::sharing::none);
+  const auto partial = board::run_memory(states.partial_bytes, os::sharing::none);
+  const auto accumulators = board::run_memory(states.accumulator_bytes, os::sharing::none);
   const inside_a_map here(inside_a_map::where::this_thread);
   const chunk_runner runner(what, chunks, states, memory::data_here(what.grants));
   const auto merge = [&](bool ordered, std::byte* from) {

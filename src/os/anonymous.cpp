@@ -2,11 +2,7 @@
 
 #include <sys/mman.h>
 
-#include <cerrno>
-#include <cstring>
-#include <string>
-
-#include "shard/error.hpp"
+#include "os/calls.hpp"
 
 namespace shard::os {
 
@@ -15,14 +11,7 @@ anonymous_memory::anonymous_memory(std::size_t bytes, sharing how) : bytes_(byte
   const int flags =
       MAP_ANONYMOUS | MAP_NORESERVE | (how == sharing::with_children ? MAP_SHARED : MAP_PRIVATE);
   void* const base = ::mmap(nullptr, bytes, PROT_READ | PROT_WRITE, flags, -1, 0);
-  if (base == MAP_FAILED) {
-    const int cause = errno;
-    throw error(std::error_code(cause, std::generic_category()),
-                "cannot map " + std::to_string(bytes) + " bytes of memory for the run: found '" +
-                    std::strerror(cause) +
-                    "', expected more memory, or address space (ulimit -v): use fewer workers, "
-                    "or smaller reducers");
-  }
+  if (base == MAP_FAILED) fail("mmap");
   base_ = static_cast<std::byte*>(base);
 }
 

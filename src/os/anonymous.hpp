@@ -14,7 +14,7 @@ enum class sharing {
 class anonymous_memory {
  public:
   anonymous_memory() noexcept = default;
-  // Throws shard::error if there isn't enough address space. No swap is reserved.
+  // Throws call_failed if there isn't enough address space. No swap is reserved.
   anonymous_memory(std::size_t bytes, sharing how);
   anonymous_memory(anonymous_memory&& from) noexcept
       : base_(std::exchange(from.base_, nullptr)), bytes_(std::exchange(from.bytes_, 0)) {}

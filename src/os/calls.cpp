@@ -69,7 +69,8 @@ constinit const std::string_view remedy_for_denial =
     "or a kernel that has it";
 
 std::string_view remedy_for(int error, std::string_view call) noexcept {
-  if (error == ENOSYS || (error == EPERM && (call == "memfd_create" || call == "eventfd"))) {
+  if (error == ENOSYS ||
+      (error == EPERM && (call == "memfd_create" || call == "eventfd" || call == "pipe2"))) {
     return remedy_for_denial;
   }
   return remedy_for(error);

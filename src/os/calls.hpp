@@ -52,7 +52,8 @@ struct call_table {
 // The table in use. Only tests write to it, while one thread runs.
 call_table& calls() noexcept;
 
-// A system call that failed: its errno and its name. The layers above say what it was done for.
+// A system call that failed: its errno and its name. Nothing else is thrown here for a call. The
+// layers above say what it was done for, and what would help.
 class call_failed : public std::system_error {
  public:
   call_failed(int error, const char* call)

@@ -6,7 +6,7 @@
 namespace shard::os {
 
 // Not blocking, close-on-exec. Where a sandbox denies eventfd, a pipe does the same, but each read
-// of it gets one event, not their sum. Throws call_failed, or shard::error.
+// of it gets one event, not their sum. Throws call_failed.
 descriptor event_counter();
 
 // Adds one. A counter that is full stays so: it is readable, which is what counts. False: it can't

@@ -23,7 +23,7 @@ bool has_process_descriptors() noexcept;
 bool has_proc() noexcept;
 bool has_memory_files() noexcept;
 // Whether the kernel hands a robust mutex on when its owner dies, as shown by a child that dies.
-// Throws call_failed, and shard::error, if that can't be tried.
+// Throws call_failed if that can't be tried.
 bool has_robust_mutexes();
 
 struct memory_status {

@@ -19,13 +19,11 @@
 #include <limits>
 #include <sstream>
 #include <string>
-#include <string_view>
 #include <vector>
 
 #include "os/calls.hpp"
 #include "os/cgroup.hpp"
 #include "os/sanitizers.hpp"
-#include "shard/error.hpp"
 
 namespace shard::os {
 namespace {
@@ -34,15 +32,6 @@ namespace {
 constexpr int by_pidfd = 3;  // P_PIDFD
 
 std::optional<rlimit> limit_before;  // of descriptors, before it was raised
-
-[[noreturn]] void cannot(const char* what, std::string_view remedy = {}) {
-  const int cause = errno;
-  if (remedy.empty()) remedy = remedy_for(cause);
-  if (remedy.empty() && is_denial(cause)) remedy = remedy_for_denial;
-  throw error(std::error_code(cause, std::generic_category()),
-              std::string("cannot ") + what + ": found '" + std::strerror(cause) + "'" +
-                  (remedy.empty() ? "" : ", expected " + std::string(remedy)));
-}
 
 // waitid(2): the system call itself, since the C library's function keeps the usage to itself.
 long wait_by(int kind, pid_t which, int options, siginfo_t& found, struct rusage& used) noexcept {
@@ -196,7 +185,7 @@ process start_process(child_exit how, void (*body)(void* context), void* context
   sigset_t before;
   ::sigfillset(&all);
   ::sigdelset(&all, SIGTRAP);  // nobody sends it; and to block it would end who is being stepped
-  if (::sigprocmask(SIG_SETMASK, &all, &before) != 0) cannot("block signals around a fork");
+  if (::sigprocmask(SIG_SETMASK, &all, &before) != 0) fail("sigprocmask");
   // ThreadSanitizer keeps its own state right across fork(), and across nothing else.
   const bool quiet = how == child_exit::quiet && !thread_sanitizer;
   const pid_t pid = quiet ? fork_quietly() : ::fork();
@@ -204,10 +193,7 @@ process start_process(child_exit how, void (*body)(void* context), void* context
   const int cause = errno;
   ::sigprocmask(SIG_SETMASK, &before, nullptr);
   errno = cause;
-  if (pid < 0 && errno == EAGAIN) {
-    cannot("start a process", "room for more (ulimit -u, or pids.max of the control group)");
-  }
-  if (pid < 0) cannot("start a process");
+  if (pid < 0) fail("fork");
   // Its pid can't be anyone else's before we have reaped it.
   descriptor pidfd = open_pidfd(pid);
   if (!pidfd) {
@@ -215,14 +201,14 @@ process start_process(child_exit how, void (*body)(void* context), void* context
     ::kill(pid, SIGKILL);
     reap_one(pid, 0);
     errno = reason;
-    cannot("watch a process");
+    fail("pidfd_open");
   }
   return {pid, std::move(pidfd)};
 }
 
 descriptor watch_process(pid_t pid) {
   descriptor pidfd = open_pidfd(pid);
-  if (!pidfd) cannot("watch a process");
+  if (!pidfd) fail("pidfd_open");
   return pidfd;
 }
 
@@ -363,7 +349,7 @@ void wait_ready(std::span<watched> any, std::optional<std::chrono::milliseconds>
     const timespec most{timeout / 1000, timeout % 1000 * 1'000'000L};
     found = ::ppoll(polled.data(), polled.size(), timeout < 0 ? nullptr : &most, nullptr);
   }
-  if (found < 0 && errno != EINTR) cannot("wait for processes");
+  if (found < 0 && errno != EINTR) fail("poll");
   auto next = polled.cbegin();
   for (watched& one : any) {
     one.ready = one.descriptor >= 0 && (next++)->revents != 0 && found > 0;
@@ -372,10 +358,10 @@ void wait_ready(std::span<watched> any, std::optional<std::chrono::milliseconds>
 
 pipe_ends make_pipe() {
   int ends[2];
-  if (::pipe2(ends, O_CLOEXEC) != 0) cannot("make a pipe");
+  if (::pipe2(ends, O_CLOEXEC) != 0) fail("pipe2");
   pipe_ends pipe{descriptor(above_standard_streams(ends[0])),
                  descriptor(above_standard_streams(ends[1]))};
-  if (!pipe.read || !pipe.write) cannot("make a pipe");
+  if (!pipe.read || !pipe.write) fail("pipe2");
   return pipe;
 }
 

@@ -58,11 +58,11 @@ enum class child_exit {
 };
 
 // fork(2). Runs `body`, which must not return, in the child; returns the child in the parent.
-// Throws shard::error if there can be no more processes. All signals stay blocked in the child
-// until it says otherwise.
+// All signals stay blocked in the child until it says otherwise. Throws call_failed, after which
+// the child is gone that could not be watched.
 process start_process(child_exit how, void (*body)(void* context), void* context);
 
-// The pidfd of a process that is not our child.
+// The pidfd of a process that is not our child. Throws call_failed.
 descriptor watch_process(pid_t pid);
 
 pid_t own_pid() noexcept;
@@ -123,14 +123,14 @@ struct watched {
   bool for_writing = false;  // instead: can be written to, or will never again
 };
 // Waits until one is ready, or for at most `limit`; without a limit, for ever. Signal handlers of
-// the caller may make it return early.
+// the caller may make it return early. Throws call_failed.
 void wait_ready(std::span<watched> any, std::optional<std::chrono::milliseconds> limit);
 
 struct pipe_ends {
   descriptor read;
   descriptor write;
 };
-pipe_ends make_pipe();
+pipe_ends make_pipe();                                       // throws call_failed
 void wait_for_end_of_file(const descriptor& pipe) noexcept;  // all its write ends are closed
 
 }  // namespace shard::os

@@ -40,8 +40,8 @@ class stop_signals {
 // From now on, until as many calls of the second, the signals are noted, except for one that is
 // ignored; then each has the action again that it had before, unless somebody else has set one
 // since. In a child of this process they have that action at once, or from when the child has
-// released what it caught itself. catch_ throws shard::error, or call_failed; any thread may call
-// either. `which` is what the first returned, here or before the fork.
+// released what it caught itself. catch_ throws call_failed; any thread may call either. `which` is
+// what the first returned, here or before the fork.
 std::shared_ptr<const stop_signals> catch_stop_signals();
 void release_stop_signals(const stop_signals& which) noexcept;
 
