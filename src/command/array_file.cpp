@@ -73,7 +73,7 @@ std::size_t array_file::row_elements() const noexcept {
 }
 
 array_file open_array(const std::string& argument, const std::string& verb) {
-  return checked(verb + " " + argument, [&] {
+  return attempt(verb + " " + argument, [&] {
     array_file opened{.argument = argument};
     opened.file = open_either(opened);
     opened.npy = memory::read_npy_file(opened.file);
@@ -89,7 +89,7 @@ array_file open_array(const std::string& argument, const std::string& verb) {
 }
 
 std::vector<range> torn_elements(const array_file& of) {
-  return checked("read " + of.argument, [&] {
+  return attempt("read " + of.argument, [&] {
     const memory::control::place where{of.file.get(), of.npy.data_offset + of.data_bytes,
                                        of.data_bytes};
     return memory::torn_elements(of.file, where, of.type.size_bytes);
@@ -98,7 +98,7 @@ std::vector<range> torn_elements(const array_file& of) {
 
 element_stream::element_stream(const array_file& of, range rows)
     : of_(of), element_bytes_(of.type.size_bytes) {
-  checked("print " + of.argument, [&] { require_printable(of); });
+  attempt("print " + of.argument, [&] { require_printable(of); });
   // Nothing may be multiplied where an extent is 0: the others can be anything.
   if (of.data_bytes == 0) return;
   at_ = rows.first * of.row_elements();
@@ -106,7 +106,7 @@ element_stream::element_stream(const array_file& of, range rows)
 }
 
 const std::byte* element_stream::next() {
-  if (used_ == block_.size()) checked("read " + of_.argument, [&] { fill(); });
+  if (used_ == block_.size()) attempt("read " + of_.argument, [&] { fill(); });
   const std::byte* const element = &block_[used_];
   used_ += element_bytes_;
   return element;

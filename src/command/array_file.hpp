@@ -6,8 +6,8 @@
 #include <string>
 #include <vector>
 
+#include "memory/attempt.hpp"
 #include "memory/layout.hpp"
-#include "memory/malformed.hpp"
 #include "memory/npy_file.hpp"
 #include "os/descriptor.hpp"
 #include "shard/backing.hpp"
@@ -35,8 +35,8 @@ const char* word(backing kind) noexcept;  // "file", as JSON has it
 
 // Runs `steps`. If a call in them fails, throws shard::error "cannot <what>: found …, expected …".
 template <class Steps>
-auto checked(const std::string& what, Steps steps) {
-  return memory::checked(what, "a readable .npy file, or the name of a buffer", steps);
+auto attempt(const std::string& what, Steps steps) {
+  return memory::attempt(what, "a readable .npy file, or the name of a buffer", steps);
 }
 
 // Opens the file with that path. If there is no such file, opens the named buffer of that name.

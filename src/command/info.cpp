@@ -68,7 +68,7 @@ access access_to(const array_file& of) {
     return {"none",
             fmt::format("found {} dimensions, expected at most {}", rank, detail::most_dimensions)};
   }
-  return checked("describe " + of.argument, [&]() -> access {
+  return attempt("describe " + of.argument, [&]() -> access {
     try {
       const detail::element_type type = memory::element_type_of(of.type);
       const memory::image found = memory::inspect(of.file, {type, rank, detail::access::read});

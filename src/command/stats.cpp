@@ -31,7 +31,7 @@ struct measured {
 
 // Maps it for reading, and touches none of it.
 measured measure(const array_file& of) {
-  return checked("measure " + of.argument, [&] {
+  return attempt("measure " + of.argument, [&] {
     const int file = of.file.get();
     measured found;
     found.all = memory::sharing_of(

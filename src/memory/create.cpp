@@ -204,7 +204,7 @@ void save_file(const std::filesystem::path& path, const element_type& type,
   const sizes size = sizes_of(what, backing::file, type, shape);
   require_file_size(what, size);
   output_file output = begin_output(what, path, memory::taking::replaces);
-  memory::checked("save " + sized(what, size), "room for it on its disk", [&] {
+  memory::attempt("save " + sized(what, size), "room for it on its disk", [&] {
     write_header(output.file(), type, shape);
     write_elements(output.file(), type, *from);
     // Behind the copy: a writer who died in these elements meanwhile counts, too.

@@ -202,7 +202,7 @@ void send(const segment& of, int socket, access rights) {
 }
 
 array receive(int socket, const element_type& type, std::size_t rank, access rights) {
-  return memory::checked("receive a buffer", "a connected Unix domain socket", [&] {
+  return memory::attempt("receive a buffer", "a connected Unix domain socket", [&] {
     const os::descriptor received = only_of(os::receive_descriptors(socket));
     return reopen(received.get(), type, rank, rights);
   });

@@ -3,10 +3,8 @@
 
 #include <stdexcept>
 #include <string>
+#include <system_error>
 #include <utility>
-
-#include "memory/attempt.hpp"
-#include "shard/error.hpp"
 
 namespace shard::memory {
 
@@ -23,13 +21,5 @@ class malformed : public std::runtime_error {
   std::string expected_;
   std::errc code_;
 };
-
-// Runs `steps`, with a failed call, and what is malformed, as an error.
-template <class Steps>
-auto checked(const std::string& what, const std::string& expected, Steps steps) try {
-  return attempt(what, expected, steps);
-} catch (const malformed& e) {
-  throw error(e.code(), "cannot " + what + ": found " + e.what() + ", expected " + e.expected());
-}
 
 }  // namespace shard::memory

@@ -111,7 +111,7 @@ array open_or_publish(const location& at, on_mismatch then, const element_type& 
     std::optional<array> found;
     bool obsolete = false;
     bool replaced = false;
-    checked(what, "a file that can be written to, and is no symlink", [&] {
+    attempt(what, "a file that can be written to, and is no symlink", [&] {
       with_turn(at, [&](const name_in_folder& name, const os::descriptor& file, const turn& mine) {
         if (at.kind == backing::named && remove_unheld(name, file, mine)) return;
         obsolete = !open_usable(found, at, file, then, type, shape);
@@ -339,7 +339,7 @@ array create_named(const std::string& name, const element_type& type,
   array made = memory::unpublished(at, type, shape, memory::taking::must_be_free);
   for (int round = 0; round < memory::most_rounds; ++round) {
     if (memory::give_name(made, what)) return made;
-    memory::checked(what, "a free name, or one that a killed process left", [&] {
+    memory::attempt(what, "a free name, or one that a killed process left", [&] {
       memory::with_turn(at, [&](const auto& its_name, const auto& file, const memory::turn& mine) {
         if (!memory::remove_unheld(its_name, file, mine)) memory::refuse_taken(at, "it in use");
       });
@@ -354,7 +354,7 @@ array open_named(const std::string& name, const element_type& type, std::size_t 
   const std::string what = "open " + memory::label(at);
   for (int round = 0; round < memory::most_rounds; ++round) {
     std::optional<array> found;
-    memory::checked(what, "one that can be shared, and /proc mounted", [&] {
+    memory::attempt(what, "one that can be shared, and /proc mounted", [&] {
       const bool there =
           memory::with_turn(at, [&](const auto&, const os::descriptor& file, const memory::turn&) {
             if (!memory::is_held(file)) memory::refuse_leftover();

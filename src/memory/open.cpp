@@ -17,7 +17,7 @@
 namespace shard::detail {
 namespace {
 
-using memory::checked;
+using memory::attempt;
 using memory::image;
 using memory::inspect;
 using memory::malformed;
@@ -100,7 +100,7 @@ array open_file(const std::filesystem::path& path, const element_type& type, std
   const char* expected =
       want.writing() ? "a .npy file that can be written to" : "a readable .npy file";
   memory::location at = memory::file_location(path);
-  return checked("open " + at.name, expected, [&] {
+  return attempt("open " + at.name, expected, [&] {
     os::descriptor file = os::open(at.name, want.protection());
     if (is_memory(file.get(), os::status(file.get()))) {  // /proc/PID/fd/N
       require_sealed(file.get());
@@ -114,7 +114,7 @@ array open_file(const std::filesystem::path& path, const element_type& type, std
 array load_file(const std::filesystem::path& path, const element_type& type, std::size_t rank) {
   const wanted want{type, rank, access::read};
   const std::string name = memory::file_location(path).name;
-  return checked("load " + name, "a readable .npy file", [&] {
+  return attempt("load " + name, "a readable .npy file", [&] {
     const os::descriptor file = os::open(name, want.protection());
     const image found = inspect(file, want);
     array made = create_memory(type, found.shape);
@@ -130,7 +130,7 @@ array load_file(const std::filesystem::path& path, const element_type& type, std
 array reopen(int descriptor, const element_type& type, std::size_t rank, access rights) {
   const wanted want{type, rank, rights};
   const std::string label = "descriptor " + std::to_string(descriptor);
-  return checked("reopen " + label,
+  return attempt("reopen " + label,
                  "an open descriptor of a buffer, which this user may open, and /proc mounted",
                  [&] {
                    const os::file_status status = os::status(descriptor);

@@ -85,7 +85,7 @@ memory::control* segment::attach(purpose why) const {
   const std::scoped_lock held(attaching_);
   const memory::control::place where{descriptor(), data_offset() + data_bytes(), data_bytes(),
                                      parts_.kind == backing::file};
-  return memory::checked(
+  return memory::attempt(
       "share " + name(), "room behind its data, a file system with locks, and /proc mounted",
       [&]() -> memory::control* {
         const bool writes = may_write();
