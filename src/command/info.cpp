@@ -11,7 +11,7 @@
 #include "command/values.hpp"
 #include "memory/dtype.hpp"
 #include "memory/layout.hpp"
-#include "memory/open.hpp"
+#include "memory/image.hpp"
 #include "shard/detail/index.hpp"
 
 namespace shard::command {

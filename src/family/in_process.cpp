@@ -13,6 +13,7 @@
 #include <system_error>
 #include <utility>
 
+#include "memory/granted.hpp"
 #include "os/calls.hpp"
 #include "os/sandbox.hpp"
 #include "os/thread_stack.hpp"

@@ -2,6 +2,7 @@
 
 #include <algorithm>
 
+#include "memory/granted.hpp"
 #include "os/anonymous.hpp"
 
 namespace shard::family {

@@ -4,6 +4,7 @@
 #include <limits>
 #include <string>
 
+#include "memory/granted.hpp"
 #include "memory/segment.hpp"
 #include "os/headroom.hpp"
 #include "shard/error.hpp"

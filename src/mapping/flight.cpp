@@ -15,7 +15,7 @@
 #include "mapping/nesting.hpp"
 #include "mapping/outcome.hpp"
 #include "mapping/units.hpp"
-#include "memory/segment.hpp"
+#include "memory/granted.hpp"
 #include "os/cpu.hpp"
 #include "os/process.hpp"
 #include "os/stop_signals.hpp"

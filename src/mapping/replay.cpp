@@ -10,7 +10,7 @@
 #include "mapping/chunk_runner.hpp"
 #include "mapping/nesting.hpp"
 #include "mapping/ranges.hpp"
-#include "memory/segment.hpp"
+#include "memory/granted.hpp"
 #include "shard/error.hpp"
 
 namespace shard::mapping {

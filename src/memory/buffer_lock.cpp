@@ -1,4 +1,4 @@
-#include "memory/buffer_lock.hpp"
+// The lock of a buffer: exclusive or shared, robust, and known to the thread that holds it.
 
 #include <algorithm>
 #include <memory>
@@ -13,6 +13,7 @@
 #include "os/last_words.hpp"
 #include "os/process.hpp"
 #include "os/thread_end.hpp"
+#include "shard/detail/sharing.hpp"
 
 namespace shard::detail {
 namespace {
@@ -285,8 +286,8 @@ void unlock_shared(segment& of) {
   release(*lock);
 }
 
-void release_locks(const segment& of) noexcept {
-  if (const auto lock = taken_back(of, {})) release(*lock);
+void segment::release_locks() const noexcept {
+  if (const auto lock = taken_back(*this, {})) release(*lock);
 }
 
 bool is_abandoned(const segment& of) {

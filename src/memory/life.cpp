@@ -3,11 +3,9 @@
 #include <utility>
 
 #include "memory/attempt.hpp"
-#include "memory/buffer_lock.hpp"
 #include "memory/malformed.hpp"
 #include "memory/name.hpp"
 #include "memory/observed.hpp"
-#include "memory/open.hpp"
 #include "memory/segment.hpp"
 #include "os/byte_lock.hpp"
 #include "os/socket.hpp"

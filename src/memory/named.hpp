@@ -24,7 +24,20 @@ location shared_location(const std::string& name);
 // opened, or has several names.
 std::optional<std::string> name_of_shared(int descriptor);
 
-// Named buffers that nobody holds, as a kill leaves them; looked for, or removed.
+// The named buffers of this user.
+struct found_name {
+  std::string name;
+  std::size_t size_bytes = 0;  // header and all
+  bool held = false;
+};
+struct found_names {
+  std::vector<found_name> all;
+  std::vector<error> failures;  // what could not be looked at
+};
+// Throws shard::error where the names can't be read.
+found_names find_names();
+
+// Those that nobody holds, as a kill leaves them; looked for, or removed.
 struct leftover {
   std::string name;
   std::size_t size_bytes = 0;  // header and all

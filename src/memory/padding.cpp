@@ -81,24 +81,3 @@ std::span<const std::byte> clean_copies::copied(const std::byte* from, std::size
 }
 
 }  // namespace shard::memory
-
-namespace shard::detail {
-
-std::vector<gap> gaps_between(std::span<const std::byte> values) {
-  constexpr std::byte all{0xff};
-  std::vector<gap> found;
-  for (std::size_t at = 0; at < values.size(); ++at) {
-    if (values[at] == all) continue;
-    const bool goes_on = values[at] == std::byte{0} && !found.empty() &&
-                         found.back().kept == std::byte{0} &&
-                         found.back().offset + found.back().bytes == at;
-    if (goes_on) {
-      ++found.back().bytes;
-    } else {
-      found.push_back({at, 1, values[at]});
-    }
-  }
-  return found;
-}
-
-}  // namespace shard::detail

@@ -5,7 +5,6 @@
 #include <utility>
 
 #include "memory/attempt.hpp"
-#include "memory/buffer_lock.hpp"
 #include "memory/malformed.hpp"
 #include "os/event.hpp"
 #include "os/file.hpp"
@@ -32,8 +31,14 @@ segment::segment(parts made) : parts_(std::move(made)) {
   all().live.push_back(this);
 }
 
+array segment::make_array(parts made, std::vector<std::size_t> shape) {
+  auto owner = std::make_shared<segment>(std::move(made));
+  std::byte* const data = owner->data();
+  return {std::move(owner), data, std::move(shape)};
+}
+
 segment::~segment() {
-  release_locks(*this);
+  release_locks();
   {
     const std::scoped_lock held(all().lock);
     std::erase(all().live, this);
@@ -209,22 +214,3 @@ void finish(segment& file, durability needed) { file.finish(needed); }
 void clear_padding(segment& of) { of.clear_padding(); }
 
 }  // namespace shard::detail
-
-namespace shard::memory {
-
-os::mapping map_again(const detail::segment& of, detail::access rights) {
-  const bool write = rights == detail::access::write;
-  if (write && !of.writable()) {
-    throw error(std::errc::permission_denied, "cannot map " + of.name() +
-                                                  " for writing: found it open for reading only, "
-                                                  "expected a buffer of non-const elements");
-  }
-  return attempt("map " + of.name() + " again",
-                 "a file that this user may open, /proc mounted, and room for the mapping", [&] {
-                   const auto narrowed = write ? os::protection::write : os::protection::read;
-                   const os::descriptor own = os::open_again(of.descriptor(), narrowed);
-                   return os::mapping(own.get(), of.length_bytes(), narrowed);
-                 });
-}
-
-}  // namespace shard::memory

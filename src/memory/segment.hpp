@@ -13,6 +13,7 @@
 #include <vector>
 
 #include "memory/control.hpp"
+#include "memory/live_segment.hpp"
 #include "memory/name.hpp"
 #include "memory/output_file.hpp"
 #include "memory/padding.hpp"
@@ -21,25 +22,6 @@
 #include "os/mapping.hpp"
 #include "shard/backing.hpp"
 #include "shard/detail/segment.hpp"
-
-namespace shard::detail {
-class segment;
-}  // namespace shard::detail
-
-namespace shard::memory {
-
-// One mapping of a segment in this process, as it was when it was asked for.
-struct live_segment {
-  std::byte* base = nullptr;
-  std::size_t length_bytes = 0;
-  std::string name;
-  std::size_t data_offset = 0;
-  std::size_t element_bytes = 0;
-  bool may_be_written = false;
-  detail::segment* self = nullptr;
-};
-
-}  // namespace shard::memory
 
 namespace shard::detail {
 
@@ -66,6 +48,7 @@ class segment {
   };
 
   explicit segment(parts made);
+  static array make_array(parts made, std::vector<std::size_t> shape);
   segment(const segment&) = delete;
   segment& operator=(const segment&) = delete;
   ~segment();
@@ -172,6 +155,8 @@ class segment {
   void flush_to_disk() const;
   void share_folder(const segment& of) noexcept;
   void let_go_of_name() noexcept;
+  // What the calling thread holds by this handle.
+  void release_locks() const noexcept;
   // Whether it was still this file's. Throw shard::error, which says what could not be done.
   bool remove_kept_name(const std::string& what) const;
   bool remove_path(const std::string& what) const;
@@ -190,20 +175,3 @@ class segment {
 };
 
 }  // namespace shard::detail
-
-namespace shard::memory {
-
-// Maps a segment once more, over an open file description of its own that has only the rights asked
-// for: what a worker does with each buffer it was granted. Throws shard::error; needs /proc.
-os::mapping map_again(const detail::segment& of, detail::access rights);
-
-// Where this process has the elements of what was granted.
-template <class Grants>
-std::vector<std::byte*> data_here(const Grants& all) {
-  std::vector<std::byte*> data;
-  data.reserve(all.size());
-  for (const auto& one : all) data.push_back(one.owner->data());
-  return data;
-}
-
-}  // namespace shard::memory

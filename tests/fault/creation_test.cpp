@@ -27,6 +27,7 @@
 #include <vector>
 
 #include "memory/control.hpp"
+#include "memory/granted.hpp"
 #include "memory/segment.hpp"
 #include "neighbour.hpp"
 #include "os/byte_lock.hpp"

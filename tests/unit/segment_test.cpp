@@ -12,6 +12,7 @@
 #include <string>
 #include <vector>
 
+#include "memory/granted.hpp"
 #include "os/headroom.hpp"
 #include "refusal.hpp"
 #include "shard/npy.hpp"

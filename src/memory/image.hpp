@@ -1,5 +1,5 @@
-// Existing arrays, checked and mapped. Before shard uses anything from a header, shard compares it
-// with what the caller wants and with the size of the file.
+// The image of an array that a file has, checked and mapped. Before shard uses anything from a
+// header, shard compares it with what the caller wants and with the size of the file.
 #pragma once
 
 #include <cstddef>
@@ -7,7 +7,6 @@
 #include <string>
 #include <vector>
 
-#include "memory/attempt.hpp"
 #include "memory/dtype.hpp"
 #include "memory/location.hpp"
 #include "memory/malformed.hpp"
