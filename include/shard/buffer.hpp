@@ -361,7 +361,7 @@ const std::shared_ptr<segment>& owner_of(const buffer<T, Rank>& of) noexcept {
 }
 
 template <std::integral N>
-std::size_t checked_extent(N extent) {
+std::size_t to_extent(N extent) {
   if constexpr (std::is_signed_v<N>) {
     if (extent < 0) refuse_negative_extent(extent);
   }
@@ -375,18 +375,17 @@ template <class T, std::size_t Rank>
 template <std::integral... N>
   requires(sizeof...(N) == Rank && !std::is_const_v<T>)
 buffer<T, Rank>::buffer(N... extents)
-    : buffer(detail::create_memory(
-          detail::type_of<value_type>(),
-          std::array<std::size_t, Rank>{detail::checked_extent(extents)...})) {}
+    : buffer(detail::create_memory(detail::type_of<value_type>(),
+                                   std::array<std::size_t, Rank>{detail::to_extent(extents)...})) {}
 
 template <class T, std::size_t Rank>
   requires detail::fits_buffer<T, Rank>
 template <std::integral... N>
   requires(sizeof...(N) == Rank && !std::is_const_v<T>)
 buffer<T, Rank>::buffer(pages made_of, N... extents)
-    : buffer(detail::create_memory(
-          detail::type_of<value_type>(),
-          std::array<std::size_t, Rank>{detail::checked_extent(extents)...}, made_of)) {}
+    : buffer(detail::create_memory(detail::type_of<value_type>(),
+                                   std::array<std::size_t, Rank>{detail::to_extent(extents)...},
+                                   made_of)) {}
 
 template <class T, std::size_t Rank>
   requires detail::fits_buffer<T, Rank>

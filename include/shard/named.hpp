@@ -70,7 +70,7 @@ std::vector<std::string> reclaim();
 template <class T, std::integral... N>
   requires(sizeof...(N) > 0)
 buffer<T, sizeof...(N)> create(const std::string& name, N... extents) {
-  const std::array<std::size_t, sizeof...(N)> shape{detail::checked_extent(extents)...};
+  const std::array<std::size_t, sizeof...(N)> shape{detail::to_extent(extents)...};
   return detail::buffer_access::make<T, sizeof...(N)>(
       detail::create_named(name, detail::type_of<T>(), shape));
 }
@@ -92,7 +92,7 @@ buffer<T, Rank> open_writable(const std::string& name) {
 template <class T, std::integral... N>
   requires(sizeof...(N) > 0)
 buffer<T, sizeof...(N)> open_or_create(const std::string& name, on_mismatch then, N... extents) {
-  const std::array<std::size_t, sizeof...(N)> shape{detail::checked_extent(extents)...};
+  const std::array<std::size_t, sizeof...(N)> shape{detail::to_extent(extents)...};
   return detail::buffer_access::make<T, sizeof...(N)>(
       detail::open_or_create_named(name, then, detail::type_of<T>(), shape));
 }

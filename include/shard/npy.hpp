@@ -94,7 +94,7 @@ buffer<T, Rank> load(const std::filesystem::path& path) {
 template <class T, std::integral... N>
   requires(sizeof...(N) > 0)
 buffer<T, sizeof...(N)> create(const std::filesystem::path& path, N... extents) {
-  const std::array<std::size_t, sizeof...(N)> shape{detail::checked_extent(extents)...};
+  const std::array<std::size_t, sizeof...(N)> shape{detail::to_extent(extents)...};
   return detail::buffer_access::make<T, sizeof...(N)>(
       detail::create_file(path, detail::type_of<T>(), shape));
 }
@@ -102,7 +102,7 @@ buffer<T, sizeof...(N)> create(const std::filesystem::path& path, N... extents) 
 template <class T, std::integral... N>
   requires(sizeof...(N) > 0)
 buffer<T, sizeof...(N)> create_live(const std::filesystem::path& path, N... extents) {
-  const std::array<std::size_t, sizeof...(N)> shape{detail::checked_extent(extents)...};
+  const std::array<std::size_t, sizeof...(N)> shape{detail::to_extent(extents)...};
   return detail::buffer_access::make<T, sizeof...(N)>(
       detail::create_live(path, detail::type_of<T>(), shape));
 }
@@ -111,7 +111,7 @@ template <class T, std::integral... N>
   requires(sizeof...(N) > 0)
 buffer<T, sizeof...(N)> open_or_create(const std::filesystem::path& path, on_mismatch then,
                                        N... extents) {
-  const std::array<std::size_t, sizeof...(N)> shape{detail::checked_extent(extents)...};
+  const std::array<std::size_t, sizeof...(N)> shape{detail::to_extent(extents)...};
   return detail::buffer_access::make<T, sizeof...(N)>(
       detail::open_or_create_file(path, then, detail::type_of<T>(), shape));
 }

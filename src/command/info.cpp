@@ -10,8 +10,8 @@
 #include "command/output.hpp"
 #include "command/values.hpp"
 #include "memory/dtype.hpp"
-#include "memory/layout.hpp"
 #include "memory/image.hpp"
+#include "memory/layout.hpp"
 #include "shard/detail/index.hpp"
 
 namespace shard::command {

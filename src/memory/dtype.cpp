@@ -6,7 +6,6 @@
 
 #include "memory/malformed.hpp"
 #include "memory/type_code.hpp"
-#include "shard/error.hpp"
 
 namespace shard::memory {
 namespace {

@@ -1,4 +1,4 @@
-// What this process has mapped, as a list that outlives it.
+// What this process has mapped, for lists that are made before a fork.
 #pragma once
 
 #include <cstddef>
