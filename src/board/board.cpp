@@ -121,8 +121,8 @@ publication board::snapshot(unsigned index, std::span<std::uint64_t> out) const 
     }
     const auto* const words = area(index, which);
     for (std::size_t k = 0; k < out.size(); ++k) out[k] = words[k].load(relaxed);
-    // Pairs with the release fence in owner::prepare_commit(): having read anything that was written into
-    // this area after its commit, we see that commit's successor here.
+    // Pairs with the release fence in owner::prepare_commit(): having read anything that was
+    // written into this area after its commit, we see that commit's successor here.
     std::atomic_thread_fence(std::memory_order_acquire);
     if (from.commit.load(relaxed) == found.word.word) return found;
   }
