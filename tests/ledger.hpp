@@ -73,8 +73,8 @@ class ledger {
   const errand& what() const { return what_; }
   const shard::os::anonymous_memory& memory() const { return memory_; }
   std::size_t indices() const { return what_.chunks * what_.indices; }
-  // Outputs, cells, and what is inside.
-  std::span<word> outputs() const { return {outputs_, 5 * indices() + 2 * what_.slots}; }
+  // Outputs, cells, the cell that a kernel found changed, and what is inside.
+  std::span<word> outputs() const { return {outputs_, 5 * indices() + 1 + 2 * what_.slots}; }
   std::span<word> inside() const { return outputs().last(what_.slots); }
   // Of each slot, the index + 1 that its worker has died at, by its own fault.
   std::span<word> died_at() const { return outputs().last(2 * what_.slots).first(what_.slots); }
@@ -256,11 +256,13 @@ class ledger {
   std::size_t words() const { return 1 + (indices() + 15) / 16; }
   std::size_t cells_bytes() const { return what_.indices * sizeof(word); }
   std::size_t outputs_bytes() const {
-    const std::size_t bytes = (5 * indices() + 2 * what_.slots) * sizeof(word);
+    const std::size_t bytes = outputs().size() * sizeof(word);
     return (bytes + 4095) / 4096 * 4096;
   }
   word& begin_of(std::size_t index) const { return outputs_[4 * indices() + index]; }
   word& cell(std::size_t index) const { return outputs_[2 * indices() + index]; }
+  // + 1; 0: each kernel has found the old values.
+  word& found_changed() const { return outputs_[5 * indices()]; }
   static std::uint64_t first_value(std::size_t index) { return 100 + index; }
 
   static void add(std::uint64_t* accumulators, std::uint64_t index) {
@@ -289,7 +291,7 @@ class ledger {
       begin_of(i).store(chunk * what_.indices + what.first + 1, relaxed);
       ordered[0].store(fold(ordered[0].load(relaxed), i), relaxed);
       if (what_.accumulates) add(sums, i);
-      if (what_.in_place) cell(i).store(cell(i).load(relaxed) + 1, relaxed);
+      if (what_.in_place) change(i);
       if (what_.on_chunk && k == what.first) what_.on_chunk(chunk);
       if (dies_at(i)) die(slot, i);
       throws = what_.poison.contains(i) || last - what.first > what_.longest ||
@@ -301,6 +303,12 @@ class ledger {
     if (throws && error != nullptr) std::snprintf(*error, sizeof *error, "chunk %zu threw", chunk);
     inside()[slot].store(0, relaxed);
     return !throws;
+  }
+
+  void change(std::size_t index) const {
+    const std::uint64_t old = cell(index).load(std::memory_order_relaxed);
+    if (old != first_value(index)) found_changed().store(index + 1, std::memory_order_relaxed);
+    cell(index).store(old + 1, std::memory_order_relaxed);
   }
 
   // As a signal would end it: nothing more of the owner is run.
@@ -360,9 +368,11 @@ class ledger {
     return {};
   }
 
-  // What was given up has its old value.
+  // Each kernel began with old values, and what was given up has its own.
   std::string fault_in_cells() const {
     if (!what_.in_place) return {};
+    const std::uint64_t changed = found_changed().load();
+    if (changed != 0) return "a kernel found cell " + std::to_string(changed - 1) + " changed";
     for (std::size_t i = 0; i < indices(); ++i) {
       const std::uint64_t expected = first_value(i) + (given_up(i) ? 0 : 1);
       if (cell(i).load() == expected) continue;

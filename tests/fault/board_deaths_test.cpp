@@ -11,6 +11,7 @@
 #include <cstddef>
 #include <cstring>
 #include <iostream>
+#include <set>
 #include <string>
 #include <unordered_set>
 #include <utility>
@@ -121,6 +122,24 @@ void restore(const ledger& on, const image& from) {
   }
 }
 
+// What the report would lack of the attempts that verdicts count; empty: nothing.
+std::string missing_record(const ledger& on) {
+  std::set<std::pair<std::uint64_t, std::uint32_t>> recorded;
+  for (const shard::board::failure_record& one : on.board().failures()) {
+    if (one.ready.load() == 0 || one.facts.chunk == shard::board::no_chunk) continue;
+    if (one.facts.attempt == 0) return "a record is ready that is not complete";
+    recorded.insert({one.facts.chunk, one.facts.attempt});
+  }
+  for (std::size_t chunk = 0; chunk < on.what().chunks; ++chunk) {
+    for (std::uint32_t attempt = 1; attempt <= on.verdict_on(chunk).attempts(); ++attempt) {
+      if (recorded.contains({chunk, attempt})) continue;
+      return "chunk " + std::to_string(chunk) + " has no record of attempt " +
+             std::to_string(attempt);
+    }
+  }
+  return {};
+}
+
 // The memory before the first store of `steps`, and after each: without repetitions. The published
 // state is checked at each.
 std::vector<image> BoardDeaths::deaths_in(const ledger& on, const std::function<void()>& steps) {
@@ -129,6 +148,7 @@ std::vector<image> BoardDeaths::deaths_in(const ledger& on, const std::function<
   const std::function<void()> look = [&] {
     if (HasFailure()) return;
     EXPECT_EQ(on.fault(), "");
+    EXPECT_EQ(missing_record(on), "");
     EXPECT_LE(on.board().failures().size(), most_failures);
     EXPECT_LE(on.indices(), 64u);
     image now = copy(on);
@@ -234,7 +254,17 @@ errand deadly(bool by_index) {
   return what;
 }
 
-// The same, and kills are crashes from the first on: two from outside cost no index.
+// One death is enough: the next owner gives the index up.
+errand deadly_at_once() {
+  errand what = deadly(true);
+  what.chunks = 2;
+  what.indices = 1;
+  what.policy.allowed.crashes = 0;
+  return what;
+}
+
+// The same as deadly(true), and kills are crashes from the first on: two from outside cost no
+// index.
 errand killing() {
   errand what = deadly(true);
   what.policy.allowed.crashes = 3;
@@ -263,9 +293,9 @@ errand poisoned_in_place(bool by_index) {
 }
 
 std::vector<errand> all_errands() {
-  return {batches(),     slow_chunks(), outputs_only(),          throwing(),
-          unforgiving(), deadly(true),  deadly(false),           killing(),
-          too_long(),    in_place(),    poisoned_in_place(true), poisoned_in_place(false)};
+  return {batches(),    slow_chunks(),           outputs_only(),          throwing(), unforgiving(),
+          deadly(true), deadly(false),           deadly_at_once(),        killing(),  too_long(),
+          in_place(),   poisoned_in_place(true), poisoned_in_place(false)};
 }
 
 errand for_two(errand what) {
@@ -292,6 +322,33 @@ TEST_F(BoardDeaths, OfAnOwnerAnywhereLoseAndDoubleNothing) {
       finish(second);
       if (HasFailure()) return;
     }
+  }
+}
+
+// Whether the published state passes over an index that is lost.
+bool has_committed_loss(const ledger& on) {
+  const shard::board::publication seen = on.board().snapshot(0);
+  if (!seen.word) return false;
+  for (std::uint64_t k = 0; k <= seen.covered && k < on.what().chunks; ++k) {
+    const std::size_t first = on.board().log(0)[k].load() * on.what().indices;
+    const std::size_t count = k < seen.covered ? on.what().indices : seen.probed;
+    if (on.board().next_lost(first, first + count) != first + count) return true;
+  }
+  return false;
+}
+
+TEST_F(BoardDeaths, LeaveNoCommittedLossWithoutAStop) {
+  for (errand what : {poisoned(true), poisoned(false)}) {
+    what.policy.keep_going = false;
+    const ledger first(what), second(what);
+    bool any = false;
+    for (const image& dead : deaths_in(first, [&] { first.work(0); })) {
+      restore(second, dead);
+      if (!has_committed_loss(second)) continue;
+      any = true;
+      EXPECT_NE(second.board().controls() & shard::board::stopping, 0u);
+    }
+    EXPECT_TRUE(any);
   }
 }
 

@@ -2,15 +2,19 @@
 // ThreadSanitizer can't see between processes it sees here.
 
 #include <gtest/gtest.h>
+#include <unistd.h>
 
 #include <atomic>
+#include <deque>
 #include <random>
 #include <string>
 #include <thread>
 #include <vector>
 
+#include "asleep.hpp"
 #include "board/recovery.hpp"
 #include "ledger.hpp"
+#include "process/family.hpp"
 
 namespace {
 
@@ -83,6 +87,48 @@ TEST_P(BoardUnderThreads, OwnersThatParkAllReturnWhenTheLastChunkIsCommitted) {
     const ledger on({.chunks = 64, .slots = slots(), .policy = {.allowed = {}, .park = true}});
     on_all_slots(on, [&](unsigned slot) { on.work(slot); });
     ASSERT_EQ(on.fault_at_end(), "");
+  }
+}
+
+// Only who sleeps leaves the processor to others.
+TEST(BoardWait, IsASleep) {
+  const ledger on({.chunks = 1});
+  std::atomic<pid_t> thread = 0;
+  std::thread waiter([&] {
+    thread = gettid();
+    on.board().wait_for_controls();
+  });
+  while (thread == 0) std::this_thread::yield();
+  shard_test::wait_until_asleep(thread);
+  on.board().raise(shard::board::done);
+  waiter.join();
+}
+
+// Each looks, right after its own commit, whether all is committed. What keeps one from seeing the
+// other is a matter of nanoseconds: it takes many boards to see that.
+TEST(BoardEnd, IsSeenByOneOfTwoThatCommitAtTheSameTime) {
+  constexpr int rounds = shard_test::sanitized ? 5 : 500;
+  constexpr std::size_t boards = 50;
+  for (int round = 0; round < rounds; ++round) {
+    std::deque<std::atomic<unsigned>> in_kernels(boards);
+    std::deque<ledger> all;
+    for (std::size_t k = 0; k < boards; ++k) {
+      const auto meet = [&both = in_kernels[k]](std::size_t) {
+        ++both;
+        for (int turn = 0; both != 2; ++turn) {
+          if (turn > 10'000) std::this_thread::yield();
+        }
+      };
+      const ledger& on =
+          all.emplace_back(errand{.chunks = 2, .slots = 2, .accumulates = false, .on_chunk = meet});
+      for (unsigned slot = 0; slot < 2; ++slot) on.work(slot, [](auto& owner) { owner.claim(); });
+    }
+    on_all_slots(all.front(), [&](unsigned slot) {
+      for (const ledger& on : all) on.work(slot);
+    });
+    for (const ledger& on : all) {
+      ASSERT_NE(on.board().controls() & shard::board::done, 0u) << "in round " << round;
+    }
   }
 }
 

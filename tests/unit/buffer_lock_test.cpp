@@ -10,7 +10,6 @@
 #include <cstdlib>
 #include <deque>
 #include <filesystem>
-#include <fstream>
 #include <latch>
 #include <memory>
 #include <mutex>
@@ -19,6 +18,7 @@
 #include <thread>
 #include <vector>
 
+#include "asleep.hpp"
 #include "memory/control.hpp"
 #include "memory/segment.hpp"
 #include "process/family.hpp"
@@ -346,17 +346,6 @@ TEST(Lock, HasRoomForMoreSharersThanSlots) {
   EXPECT_TRUE(free_for_all(some));
 }
 
-// Until the thread sleeps: what it then waits for, it has found taken.
-void wait_until_asleep(pid_t thread) {
-  const std::string path = "/proc/self/task/" + std::to_string(thread) + "/stat";
-  for (char state = 'R'; state != 'S';) {
-    std::string stat;
-    std::getline(std::ifstream(path), stat);
-    state = stat.at(stat.rfind(')') + 2);
-    std::this_thread::yield();
-  }
-}
-
 // The holder that stays has the slot that every thread begins with, and waits for the last thread.
 TEST(Lock, IsSharedOnceAnySlotIsFree) {
   constexpr std::ptrdiff_t others = shard::memory::shared_slots - 1;
@@ -381,7 +370,7 @@ TEST(Lock, IsSharedOnceAnySlotIsFree) {
     const std::shared_lock held(some);
   });
   while (waiting == 0) std::this_thread::yield();
-  wait_until_asleep(waiting);
+  shard_test::wait_until_asleep(waiting);
   others_may_go.count_down();
   last.join();
   some.unlock_shared();

@@ -7,6 +7,7 @@
 #include <cstdint>
 #include <thread>
 
+#include "os/anonymous.hpp"
 #include "os/process.hpp"
 #include "queue_of_runs.hpp"
 
@@ -133,6 +134,26 @@ TEST(Door, WakesWhoSleepsSinceItHasLeftWhenTheRunIsOver) {
   });
   while (!at.sleeps(0)) std::this_thread::yield();
   at.leave(1, 1);  // and this one goes no further
+  early.join();
+}
+
+// As after a death between the two: a door that knows of one slot wakes no other.
+TEST(Door, WakesWhoSleepsWhenTheOneThatEndedTheRunHasDied) {
+  const shard::os::anonymous_memory memory(door::size_bytes(2), shard::os::sharing::none);
+  const door at(memory.base(), 2, -1);
+  const door of_the_dead(memory.base(), 1, -1);
+  at.submit(1);
+  at.submit(2);
+  at.enter(0, 0, 0ns);
+  at.enter(1, 0, 0ns);
+  std::thread early([&] {
+    at.leave(1, 1);
+    EXPECT_EQ(at.enter(1, 1, 0ns), 2u);
+  });
+  while (!at.sleeps(1)) std::this_thread::yield();
+  of_the_dead.leave(0, 1);
+  EXPECT_EQ(at.over(), 1u);
+  at.bury(0, false);
   early.join();
 }
 

@@ -85,6 +85,19 @@ TEST(Walk, TakesKillsBeyondTheirBudgetForCrashes) {
   }
 }
 
+TEST(Walk, LosesNoIndexToKillsWithinTheirBudget) {
+  const ledger on({.chunks = 1,
+                   .policy = forgiving(0, by_index),
+                   .indices = 10,
+                   .poison = {0},
+                   .accidents = {{5, 4}},
+                   .death = failure_kind::killed});
+  EXPECT_EQ(on.work_on(0), 4u);
+  EXPECT_EQ(on.fault_at_end(), "");
+  EXPECT_EQ(on.all_given_up(), set{0});
+  EXPECT_EQ(on.verdict_on(0).kills, 4u);
+}
+
 TEST(Walk, LosesNoIndexToAnAccidentInEach) {
   const ledger on({.chunks = 1,
                    .policy = forgiving(0, by_index),
@@ -353,6 +366,20 @@ RC_GTEST_PROP(Quarantine, LosesNothingButThePoison, ()) {
   RC_ASSERT(on.all_given_up() == poison);
 }
 
+// No search: each of its pieces would take too long.
+TEST(Condemnation, LosesTheWholeChunkAndNoOther) {
+  const ledger on({.chunks = 3,
+                   .policy = forgiving(),
+                   .indices = 8,
+                   .deadly = {11},
+                   .death = failure_kind::timeout});
+  EXPECT_EQ(on.work_on(0), 2u);
+  EXPECT_EQ(on.fault(), "");
+  EXPECT_EQ(on.board().settled(), 3u);
+  EXPECT_EQ(on.verdict_on(1).state, standing::condemned);
+  EXPECT_EQ(on.all_given_up(), (set{8, 9, 10, 11, 12, 13, 14, 15}));
+}
+
 // ---- In place ----
 
 TEST(InPlace, ChangesEveryCellOnceWithAnyRoomForOldValues) {
@@ -361,6 +388,14 @@ TEST(InPlace, ChangesEveryCellOnceWithAnyRoomForOldValues) {
     on.work(0);
     EXPECT_EQ(on.fault_at_end(), "") << room;
   }
+}
+
+// The old values of a chunk take a page; whatever lies behind the last one is changed by a second.
+TEST(InPlace, KeepsNoMoreOldValuesThanThereIsRoomFor) {
+  const ledger on({.chunks = 6, .indices = 512, .in_place = true});
+  on.work(0);
+  EXPECT_EQ(on.fault_at_end(), "");
+  EXPECT_EQ(on.all_given_up(), set{});
 }
 
 TEST(InPlace, BringsBackWhatWasNotCommitted) {

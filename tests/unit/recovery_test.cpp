@@ -142,6 +142,19 @@ TEST(Reclaim, ChangesNothingWhileALiveOwnerIsInItsWindow) {
   EXPECT_EQ(on.board().at(0).claims.load(), 1u);
 }
 
+// Slot 1 enters its window while the dead one of slot 2 is asked for: after it was seen outside.
+TEST(Reclaim, LeavesWhatOthersClaimMeanwhile) {
+  const ledger on({.chunks = 10, .slots = 3});
+  die_in_window(on, 0, 2);
+  die_in_window(on, 2, 2);
+  const auto alive = [&](unsigned) {
+    die_in_window(on, 1, 2);
+    return false;
+  };
+  EXPECT_TRUE(reclaim(on.board(), 0, alive));
+  EXPECT_EQ(log_of(on, 0), (ids{0, 1, 2, 3}));
+}
+
 TEST(Reclaim, OfASlotOutsideItsWindowDoesNotWaitForOthers) {
   const ledger on({.chunks = 10, .slots = 2});
   die_in_window(on, 1, 2);
