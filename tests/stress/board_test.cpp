@@ -91,17 +91,19 @@ TEST_P(BoardUnderThreads, OwnersThatParkAllReturnWhenTheLastChunkIsCommitted) {
 }
 
 // Only who sleeps leaves the processor to others.
-TEST(BoardWait, IsASleep) {
-  const ledger on({.chunks = 1});
-  std::atomic<pid_t> thread = 0;
-  std::thread waiter([&] {
-    thread = gettid();
-    on.board().wait_for_controls();
-  });
-  while (thread == 0) std::this_thread::yield();
-  shard_test::wait_until_asleep(thread);
-  on.board().raise(shard::board::done);
-  waiter.join();
+TEST(BoardWait, IsASleepUntilTheRunEndsOrASlotNeedsThePlace) {
+  for (const auto control : {shard::board::done, shard::board::stopping, shard::board::handover}) {
+    const ledger on({.chunks = 1});
+    std::atomic<pid_t> thread = 0;
+    std::thread waiter([&] {
+      thread = gettid();
+      on.board().wait_for_controls();
+    });
+    while (thread == 0) std::this_thread::yield();
+    shard_test::wait_until_asleep(thread);
+    on.board().raise(control);
+    waiter.join();
+  }
 }
 
 // Each looks, right after its own commit, whether all is committed. What keeps one from seeing the
