@@ -685,6 +685,8 @@ TEST_F(PostMortem, IsTheSameInJson) {
                                             {"takeovers", run.counts().takeovers},
                                             {"failures_lost", run.counts().failures_lost},
                                             {"output_lost", run.counts().output_lost},
+                                            {"forking", run.counts().forking.count()},
+                                            {"forked_bytes", run.counts().forked_bytes},
                                             {"without", run.counts().without}}));
   ASSERT_EQ(told["completed"].size(), run.completed().size());
   for (std::size_t k = 0; k < run.completed().size(); ++k) {
