@@ -37,8 +37,9 @@ build_id id_of(const dl_phdr_info& module) noexcept {
   for (int k = 0; k < module.dlpi_phnum; ++k) {
     const ElfW(Phdr)& segment = module.dlpi_phdr[k];
     if (segment.p_type != PT_NOTE) continue;
-    const auto* const notes =
-        reinterpret_cast<const std::byte*>(module.dlpi_addr + segment.p_vaddr);
+    const std::uintptr_t at = module.dlpi_addr + segment.p_vaddr;
+    // NOLINTNEXTLINE(performance-no-int-to-ptr): the loader tells addresses as numbers
+    const auto* const notes = reinterpret_cast<const std::byte*>(at);
     if (const build_id id = id_in(notes, segment.p_memsz)) return id;
   }
   return {};
@@ -78,6 +79,7 @@ const void* code_at(const code_place& where) noexcept {
   const void* found = nullptr;
   each_module([&](const dl_phdr_info& module) {
     if (!contains(module, where.offset) || id_of(module) != where.module) return false;
+    // NOLINTNEXTLINE(performance-no-int-to-ptr): as above
     found = reinterpret_cast<const void*>(module.dlpi_addr + where.offset);
     return true;
   });

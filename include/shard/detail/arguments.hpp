@@ -248,7 +248,7 @@ class reduce_argument {
   explicit reduce_argument(R& into) noexcept : reducer_(&into) {}
 
   binding describe(job& to) const {
-    const binding made(*reducer_, to.reductions.size());
+    binding made(*reducer_, to.reductions.size());
     reduction& described = to.reductions.emplace_back(made.described());
     described.reducer = reducer_;
     described.merge = merge;

@@ -315,8 +315,8 @@ class call {
     return result;
   }
 
-  call(const runner& space, const Kernel& kernel, bindings all)
-      : space_(space), kernel_(kernel), bindings_(std::move(all)) {}
+  call(runner space, const Kernel& kernel, bindings all)
+      : space_(std::move(space)), kernel_(kernel), bindings_(std::move(all)) {}
 
  private:
   static const call& of(const void* self) { return *static_cast<const call*>(self); }
