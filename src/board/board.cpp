@@ -151,6 +151,10 @@ void board::wait_for_controls() const noexcept {
   }
 }
 
+void board::tell_trouble(std::string_view what) const noexcept {
+  shared_->trouble[keep(shared_->trouble, what.substr(0, sizeof shared_->trouble - 1))] = '\0';
+}
+
 void board::record(const failure_facts& facts, std::string_view what,
                    const evidence& left) const noexcept {
   const std::uint64_t index = shared_->failures.fetch_add(1, std::memory_order_relaxed);

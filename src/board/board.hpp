@@ -234,11 +234,9 @@ enum control : std::uint32_t {
   stopping = 1,    // start no more chunks
   done = 2,        // all chunks are committed or lost
   handover = 4,    // a slot with work waits for a process: who is idle should leave
-  finished = 8,    // no worker is left: results may be read
-  cancelled = 16,  // the caller wants no more of this run
-  requested = 32,  // the program has asked for `stopping`
-  exhausted = 64,  // more was given up than the run may lose: not even a quarantine is finished
-  refused = 128    // the system denies what the supervisor needs: nothing was begun
+  cancelled = 8,   // the caller wants no more of this run
+  requested = 16,  // the program has asked for `stopping`
+  exhausted = 32   // more was given up than the run may lose: not even a quarantine is finished
 };
 
 class board {
@@ -292,6 +290,10 @@ class board {
   void lower(control bit) const noexcept;
   void wait_for_controls() const noexcept;  // returns once stopping, done or handover is raised
 
+  // Why the run ended early; empty: it did not, or for a reason that is no run's.
+  std::string_view trouble() const noexcept { return shared_->trouble; }
+  void tell_trouble(std::string_view what) const noexcept;  // cut to its place
+
   // Keeps a failure for the report, each text cut to its place; counts it if there is no room left.
   void record(const failure_facts& facts, std::string_view what,
               const evidence& left = {}) const noexcept;
@@ -330,6 +332,7 @@ class board {
     std::atomic<std::uint64_t> given_up;
     std::atomic<std::uint64_t> timeouts;
     alignas(64) std::atomic<std::uint32_t> times[time_classes];
+    char trouble[512];  // NUL-terminated
   };
   static_assert(sizeof(shared_part) <= 4096);
 

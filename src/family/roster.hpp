@@ -9,6 +9,7 @@
 #include <chrono>
 #include <cstddef>
 #include <cstdint>
+#include <string_view>
 
 #include "family/tail.hpp"
 #include "os/stack_record.hpp"
@@ -54,6 +55,13 @@ enum lack : std::uint32_t {
 // standbys. More are a fault that repeats itself.
 constexpr unsigned deaths_borne = 100;
 
+// How it stands with a family; bits of a word.
+enum status : std::uint32_t {
+  finished = 1,   // no worker is left: results may be read
+  dismissed = 2,  // the caller needs it no more
+  refused = 4     // the system denies what a supervisor needs: nothing was begun
+};
+
 class roster {
  public:
   static std::size_t size_bytes(unsigned members) noexcept;
@@ -85,18 +93,23 @@ class roster {
   // How long it has taken so far to fork all processes of the family. Any process that forks adds.
   std::atomic<std::chrono::nanoseconds::rep>& forking() const noexcept { return shared_->forking; }
 
-  // Why a run ended early; NUL-terminated.
-  char* trouble() const noexcept { return shared_->trouble; }
-  static constexpr std::size_t trouble_bytes = 512;
+  // How it stands with the family.
+  void raise(status bit) const noexcept { shared_->statuses.fetch_or(bit); }
+  bool is(status bit) const noexcept { return (shared_->statuses.load() & bit) != 0; }
+
+  // Why the family can't go on; empty: it can.
+  std::string_view trouble() const noexcept { return shared_->trouble; }
+  void tell_trouble(std::string_view what) const noexcept;  // cut to its place
 
  private:
   struct alignas(64) shared_part {
     std::atomic<std::uint32_t> takeovers;
     std::atomic<std::uint32_t> lacks;
+    std::atomic<std::uint32_t> statuses;
     std::atomic<std::uint64_t> output_lost;
     std::atomic<std::chrono::nanoseconds::rep> forking;
     std::atomic<std::int32_t> leaders[leader_capacity];
-    char trouble[trouble_bytes];
+    char trouble[512];  // NUL-terminated
   };
 
   unsigned size_;

@@ -1,8 +1,8 @@
 #include "family/standby.hpp"
 
 #include <chrono>
-#include <cstdio>
 #include <optional>
+#include <string>
 
 namespace shard::family {
 
@@ -14,8 +14,7 @@ constexpr auto grace = 500ms;
 void be_standby(const supervision& run, const os::descriptor& supervisor_ended, pid_t supervisor,
                 os::pipe_ends& life) noexcept {
   os::call_itself("shard standby");
-  const board::board& on = run.all.board;
-  const roster& family = run.all.roster;
+  const roster& family = run.family;
   if (!os::lead_own_group()) os::leave(1);  // its supervisor could
   family.leader(family.takeovers().load(std::memory_order_relaxed) + 1)
       .store(os::own_pid(), std::memory_order_relaxed);
@@ -30,11 +29,10 @@ void be_standby(const supervision& run, const os::descriptor& supervisor_ended, 
 
   os::watched caller{run.caller.get()};
   os::wait_ready({&caller, 1}, 0ms);
-  if (caller.ready || (on.controls() & (board::finished | board::cancelled)) != 0) os::leave(0);
+  if (caller.ready || family.is(finished) || family.is(dismissed)) os::leave(0);
   // Release: pairs with the acquire of a caller that looks for its pid.
   if (family.takeovers().fetch_add(1, std::memory_order_release) >= deaths_borne) {
-    std::snprintf(family.trouble(), roster::trouble_bytes, "more than %u supervisors died",
-                  deaths_borne);
+    family.tell_trouble("more than " + std::to_string(deaths_borne) + " supervisors died");
     os::leave(1);
   }
   be_supervisor(run, true);

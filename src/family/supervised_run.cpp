@@ -1,7 +1,6 @@
 #include "family/supervised_run.hpp"
 
 #include <algorithm>
-#include <cstdio>
 
 #include "board/recovery.hpp"
 
@@ -10,7 +9,7 @@ namespace shard::family {
 supervised_run::supervised_run(const crew& all, staff& who, memory_kills& kills)
     : all_(all), board_(all.board), staff_(who), kills_(kills), overtime_(all) {}
 
-bool supervised_run::has_work(unsigned slot) const {
+bool supervised_run::wants_worker(unsigned slot) const {
   if (given_up_) return false;
   if ((board_.controls() & (board::done | board::exhausted)) != 0) return false;
   if ((board_.controls() & board::stopping) != 0) return board::has_quarantine(board_, slot);
@@ -48,9 +47,9 @@ void supervised_run::worker_ended(unsigned slot, const departure& dead) {
   }
 }
 
-void supervised_run::acquit(unsigned slot) const { board::acquit(board_, slot); }
+void supervised_run::acquit(unsigned slot) { board::acquit(board_, slot); }
 
-bool supervised_run::mend(unsigned slot) const {
+bool supervised_run::mend(unsigned slot) {
   const auto alive = [this](unsigned other) { return staff_.may_run(other); };
   if (!board::reclaim(board_, slot, alive)) return false;
   // Whoever set these may have died before it woke the others.
@@ -62,7 +61,7 @@ bool supervised_run::mend(unsigned slot) const {
 }
 
 void supervised_run::give_up(const std::string& trouble) {
-  std::snprintf(all_.roster.trouble(), roster::trouble_bytes, "%s", trouble.c_str());
+  board_.tell_trouble(trouble);
   given_up_ = true;
   board_.raise(board::stopping);
 }

@@ -7,6 +7,7 @@
 #include <string>
 
 #include "board/board.hpp"
+#include "family/agenda.hpp"
 #include "family/cause_of_death.hpp"
 #include "family/crew.hpp"
 #include "family/overtime.hpp"
@@ -14,34 +15,20 @@
 
 namespace shard::family {
 
-class supervised_run {
+class supervised_run final : public agenda {
  public:
   supervised_run(const crew& all, staff& who, memory_kills& kills);
 
-  // Whether the slot wants a worker.
-  bool has_work(unsigned slot) const;
-
-  // A worker is about to be started there.
-  void prepare(unsigned slot);
-  // A slot with work can't get a worker now: the place of the next who leaves is its own.
-  void ask_for_a_place() const { board_.raise(board::handover); }
-  void has_a_place() const { board_.lower(board::handover); }
-
-  // Kills who takes too long. Returns when to do so next; nullopt: any time.
-  std::optional<overtime::clock::duration> enforce_timeouts() { return overtime_.enforce(staff_); }
-
-  // What becomes of a dead worker's chunk, and of the run.
-  void worker_ended(unsigned slot, const departure& dead);
-  // The slot's worker died with its supervisor, and is innocent.
-  void acquit(unsigned slot) const;
-  // Makes a dead worker's slot ready for the next one. False: it can't be now; try again.
-  [[nodiscard]] bool mend(unsigned slot) const;
-
-  void forget_trouble() const { *all_.roster.trouble() = '\0'; }  // was another supervisor's
+  bool wants_worker(unsigned slot) const override;
+  void prepare(unsigned slot) override;
+  void ask_for_a_place() const override { board_.raise(board::handover); }
+  void has_a_place() const override { board_.lower(board::handover); }
+  std::optional<clock::duration> enforce_timeouts() override { return overtime_.enforce(staff_); }
+  void worker_ended(unsigned slot, const departure& dead) override;
+  void acquit(unsigned slot) override;
+  [[nodiscard]] bool mend(unsigned slot) override;
   // Ends the run early.
-  void give_up(const std::string& trouble);
-  // Nobody works any more.
-  void finish() const { board_.raise(board::finished); }
+  void give_up(const std::string& trouble) override;
 
  private:
   const crew& all_;

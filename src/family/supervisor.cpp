@@ -1,18 +1,13 @@
 #include "family/supervisor.hpp"
 
 #include <chrono>
-#include <cstdio>
 #include <exception>
+#include <string>
 #include <utility>
 
 #include "family/attempt.hpp"
-#include "family/cause_of_death.hpp"
 #include "family/relay.hpp"
-#include "family/stack_names.hpp"
-#include "family/staff.hpp"
 #include "family/standby.hpp"
-#include "family/supervised_run.hpp"
-#include "family/worker.hpp"
 #include "os/output.hpp"
 #include "os/poll_set.hpp"
 #include "os/process.hpp"
@@ -21,7 +16,7 @@
 namespace shard::family {
 namespace {
 
-// The loop: brings together what lives as long as the family, and the run that it works on.
+// The loop: brings together the processes, and what is to be done.
 class supervisor {
   using seat_state = staff::seat_state;
 
@@ -29,15 +24,15 @@ class supervisor {
   supervisor(const supervision& given, os::pipe_ends life)
       : given_(given),
         life_(std::move(life)),
-        relay_(given.all.roster, given.all.prefix_output),
-        staff_(given.all.roster, relay_, {life_.write.get(), given.run_goes_on.get()}),
-        run_(given.all, staff_, kills_) {}
+        relay_(given.family, given.prefix_output),
+        staff_(given.family, relay_, {life_.write.get(), given.somebody_lives.get()}),
+        agenda_(given.plan(staff_, kills_)) {}
 
-  // Until the run is over: every slot with work has a worker.
+  // Until no slot wants a worker, and all workers have ended.
   void supervise() {
     while (prepare()) watch();
     pass_on_the_rest();
-    run_.finish();
+    given_.family.raise(finished);
   }
 
   void inherit();  // from a supervisor that has died, with all its workers
@@ -51,13 +46,11 @@ class supervisor {
   void pass_on_the_rest();
 
   const supervision& given_;
-  // The family's.
   os::pipe_ends life_;  // write ends: this process and its workers; read end: the standby
   relay relay_;
   staff staff_;
   memory_kills kills_;
-  // The run's.
-  supervised_run run_;
+  std::unique_ptr<agenda> agenda_;
 };
 
 // Brings slots and processes together as far as it can be done now. False: nothing is left to do.
@@ -67,8 +60,8 @@ bool supervisor::prepare() {
   staff_.begin_turn();
   for (unsigned slot = 0; slot < staff_.seats(); ++slot) {
     if (staff_.is(slot, seat_state::ended)) look_at(slot);
-    if (staff_.is(slot, seat_state::dead) && run_.mend(slot)) staff_.clear(slot);
-    if (staff_.is(slot, seat_state::vacant) && run_.has_work(slot)) fill_seat(slot);
+    if (staff_.is(slot, seat_state::dead) && agenda_->mend(slot)) staff_.clear(slot);
+    if (staff_.is(slot, seat_state::vacant) && agenda_->wants_worker(slot)) fill_seat(slot);
   }
   return !staff_.has_gone();
 }
@@ -76,18 +69,16 @@ bool supervisor::prepare() {
 // A slot can wait: a worker that has nothing to do makes room for it.
 void supervisor::fill_seat(unsigned slot) {
   if (!staff_.has_room()) {
-    run_.ask_for_a_place();
+    agenda_->ask_for_a_place();
     return;
   }
-  run_.prepare(slot);
+  agenda_->prepare(slot);
   try {
-    staff_.start(slot, [this](const newcomer& self) {
-      be_worker({given_.all, given_.inherited, given_.mask, self});
-    });
-    run_.has_a_place();
+    staff_.start(slot, given_.work);
+    agenda_->has_a_place();
   } catch (const error& why) {
-    run_.ask_for_a_place();
-    if (staff_.is_helpless(why)) run_.give_up(why.what());
+    agenda_->ask_for_a_place();
+    if (staff_.is_helpless(why)) agenda_->give_up(why.what());
   }
 }
 
@@ -97,7 +88,8 @@ void supervisor::watch() {
   const auto called_off = all.add(given_.called_off);
   relay_.watch(all);
   staff_.watch(all);
-  if (const auto due = run_.enforce_timeouts()) {
+  agenda_->watch(all);
+  if (const auto due = agenda_->enforce_timeouts()) {
     all.wake_after(std::chrono::ceil<std::chrono::milliseconds>(*due));
   }
   all.wait();
@@ -107,6 +99,7 @@ void supervisor::watch() {
     os::leave(0);
   }
   relay_.serve(all);
+  agenda_->serve(all);
   staff_.reap_standby(all);
   for (unsigned slot = 0; slot < staff_.seats(); ++slot) {
     if (staff_.has_ended(slot, all)) look_at(slot);
@@ -115,7 +108,7 @@ void supervisor::watch() {
 }
 
 void supervisor::look_at(unsigned slot) {
-  if (const auto dead = staff_.reap(slot)) run_.worker_ended(slot, *dead);
+  if (const auto dead = staff_.reap(slot)) agenda_->worker_ended(slot, *dead);
 }
 
 // Every worker has ended. What they printed is passed on before the caller goes on.
@@ -131,10 +124,10 @@ void supervisor::pass_on_the_rest() {
 }
 
 void supervisor::inherit() {
-  run_.forget_trouble();
+  given_.family.tell_trouble("");  // what there was, was the other one's
   for (unsigned slot = 0; slot < staff_.seats(); ++slot) {
     staff_.inherit(slot);
-    run_.acquit(slot);
+    agenda_->acquit(slot);
   }
 }
 
@@ -142,7 +135,7 @@ void supervisor::inherit() {
 
 // What a sandbox may deny, though the caller has found nothing denied: filters look at arguments,
 // too. Without these a run could not be ended, and it isn't begun.
-void take_the_lead(const crew& all) {
+void take_the_lead(const roster& family) {
   const char* denied = nullptr;
   if (!os::lead_own_group()) denied = "lead a group of processes: setpgid fails";
   if (!os::may_die_with_parent()) denied = "end workers with their supervisor: prctl fails";
@@ -150,37 +143,37 @@ void take_the_lead(const crew& all) {
     denied = "reset signal handlers: sigaction fails";
   }
   if (denied != nullptr) {
-    std::snprintf(all.roster.trouble(), roster::trouble_bytes, "%s", denied);
-    all.board.raise(board::refused);
+    family.tell_trouble(denied);
+    family.raise(refused);
     os::leave(1);
   }
-  if (!os::become_subreaper()) all.roster.go_without(orphans_end);
+  if (!os::become_subreaper()) family.go_without(orphans_end);
 }
 
 }  // namespace
 
-void be_supervisor(const supervision& run, bool again) noexcept {
+void be_supervisor(const supervision& given, bool again) noexcept {
   os::call_itself("shard sup");
-  take_the_lead(run.all);
+  take_the_lead(given.family);
   os::read_nothing_from_stdin();
   os::raise_descriptor_limit();  // three for each worker
-  os::unblock_signals(os::without_signals_of_writing(run.mask));
+  os::unblock_signals(os::without_signals_of_writing(given.mask));
   try {
     attempt([&] {
-      supervisor self(run, os::make_pipe());
+      supervisor self(given, os::make_pipe());
       if (again) self.inherit();
       self.supervise();
       self.end_all();
     });
   } catch (const std::exception& problem) {
     // Short of memory or descriptors. As if killed: the standby, if there is one, goes on.
-    std::snprintf(run.all.roster.trouble(), roster::trouble_bytes, "%s", problem.what());
+    given.family.tell_trouble(problem.what());
     os::leave(1);
   }
   try {
-    name_stacks(run.all.board);
+    given.conclude();
   } catch (const std::exception&) {
-    // Short of memory: the stacks that are left are told as addresses.
+    // Short of memory: what it was to conclude is told as it is.
   }
   os::leave(0);
 }

@@ -1,29 +1,39 @@
-// The supervisor process: keeps the slots of a board manned until the run is over. Its standby,
-// forked first of all, becomes the supervisor if this one dies.
+// The supervisor process: keeps the slots manned that want a worker. Its standby, forked first of
+// all, becomes the supervisor if this one dies.
 #pragma once
 
 #include <csignal>
-#include <vector>
+#include <functional>
+#include <memory>
 
-#include "family/crew.hpp"
-#include "memory/segment.hpp"
+#include "family/agenda.hpp"
+#include "family/cause_of_death.hpp"
+#include "family/roster.hpp"
+#include "family/staff.hpp"
 #include "os/descriptor.hpp"
 
 namespace shard::family {
 
-// What the caller hands down. Everything that lives on holds `run_goes_on`, the write end of a
+// What the caller hands down. Everything that lives on holds `somebody_lives`, the write end of a
 // pipe: when the caller reads its end, nobody writes to the buffers any more.
 struct supervision {
-  const crew& all;
-  std::vector<memory::live_segment> inherited;
-  sigset_t mask{};
-  os::descriptor caller;      // readable when the caller has died
-  os::descriptor called_off;  // readable when it wants the run to end at once
-  os::descriptor run_goes_on;
+  const roster& family;
+  bool prefix_output = false;
+  sigset_t mask{};             // signals that the caller blocks
+  os::descriptor caller = {};  // readable when the caller has died
+  int called_off = -1;         // readable when it wants all to end at once
+  os::descriptor somebody_lives = {};
+
+  // What there is to do. Called by each supervisor, for itself.
+  std::function<std::unique_ptr<agenda>(staff& who, memory_kills& kills)> plan = {};
+  // The life of a worker, from the moment it was forked. Must not return.
+  std::function<void(const newcomer& self)> work = {};
+  // Called once nobody is left; the caller waits for its end.
+  std::function<void()> conclude = {};
 };
 
 // The life of a supervisor, from the moment it was started. `again`: it follows one that has died,
 // with all its workers.
-[[noreturn]] void be_supervisor(const supervision& run, bool again) noexcept;
+[[noreturn]] void be_supervisor(const supervision& given, bool again) noexcept;
 
 }  // namespace shard::family

@@ -1,7 +1,6 @@
 #include "mapping/flight.hpp"
 
 #include <algorithm>
-#include <cstdio>
 #include <stop_token>
 #include <string>
 #include <utility>
@@ -202,9 +201,13 @@ progress flight::progress_now() const {
 
 // ---- Why a run ended early, in words.
 
+bool flight::has_trouble() const noexcept {
+  return !board_.trouble().empty() || !roster_.trouble().empty();
+}
+
 // Says why a run that the program has stopped isn't complete, unless something else ended it.
 void flight::tell_who_stopped() const {
-  if ((board_.controls() & board::requested) == 0 || *roster_.trouble() != '\0') return;
+  if ((board_.controls() & board::requested) == 0 || has_trouble()) return;
   std::string who = "on request";
   if (crew_.signals && crew_.signals->count() != 0) {
     const int signal = crew_.signals->first();
@@ -213,21 +216,19 @@ void flight::tell_who_stopped() const {
       who += ", and its workers killed by a second one";
     }
   }
-  std::snprintf(roster_.trouble(), family::roster::trouble_bytes, "the run was stopped %s",
-                who.c_str());
+  board_.tell_trouble("the run was stopped " + who);
 }
 
 // Says why a run ended that has failed too often.
 void flight::tell_what_was_too_much() const {
-  if ((board_.controls() & board::exhausted) == 0 || *roster_.trouble() != '\0') return;
+  if ((board_.controls() & board::exhausted) == 0 || has_trouble()) return;
   const board::budgets& allowed = crew_.policy.allowed;
   const bool failed = allowed.max_failures != 0 && board_.given_up() > allowed.max_failures;
   const std::string what =
       failed
           ? "more than max_failures = " + std::to_string(allowed.max_failures) + " indices failed"
           : "there were max_timeouts = " + std::to_string(allowed.max_timeouts) + " timeouts";
-  std::snprintf(roster_.trouble(), family::roster::trouble_bytes, "the run was ended: %s",
-                what.c_str());
+  board_.tell_trouble("the run was ended: " + what);
 }
 
 }  // namespace shard::mapping

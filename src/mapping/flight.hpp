@@ -53,6 +53,7 @@ class flight {
   std::shared_ptr<const board::task> enter(std::vector<std::byte*> data) const;
   family::on_tick teller() const;
   progress progress_now() const;
+  bool has_trouble() const noexcept;
   void tell_who_stopped() const;
   void tell_what_was_too_much() const;
 

@@ -193,7 +193,7 @@ report outcome::report_on(std::size_t map, seconds elapsed, unsigned workers) co
 // Of a run whose processes all died together, whatever ran then may be to blame.
 std::string outcome::trouble() const {
   constexpr unsigned most_named = 8;
-  std::string text = roster_.trouble();
+  std::string text(board_.trouble().empty() ? roster_.trouble() : board_.trouble());
   unsigned running = 0;
   for (unsigned slot = 0; slot < board_.size().slots && !text.empty(); ++slot) {
     const std::uint64_t entry = board_.at(slot).running.load(std::memory_order_acquire);

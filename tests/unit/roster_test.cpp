@@ -31,7 +31,7 @@ TEST(Roster, HasAPlaceForEachOfItsParts) {
     take(&of.output_lost(), sizeof of.output_lost());
     take(&of.forking(), sizeof of.forking());
     take(&of.leader(0), roster::leader_capacity * sizeof of.leader(0));
-    take(of.trouble(), roster::trouble_bytes);
+    take(of.trouble().data(), 512);
     for (unsigned slot = 0; slot < members; ++slot) take(&of.at(slot), sizeof(member));
     std::ranges::sort(parts, {}, [](const auto& part) { return part.data(); });
     const auto overlap = std::ranges::adjacent_find(parts, [](const auto& one, const auto& next) {
@@ -48,7 +48,8 @@ TEST(Roster, OfZerosIsAFamilyThatLacksNothing) {
   EXPECT_EQ(of.takeovers(), 0u);
   EXPECT_EQ(of.output_lost(), 0u);
   EXPECT_EQ(of.forking(), 0);
-  EXPECT_STREQ(of.trouble(), "");
+  EXPECT_EQ(of.trouble(), "");
+  EXPECT_FALSE(of.is(shard::family::finished));
   for (unsigned k = 0; k < roster::leader_capacity; ++k) EXPECT_EQ(of.leader(k), 0);
   EXPECT_EQ(of.at(1).pid, 0);
 }

@@ -38,7 +38,7 @@ class supervision {
 
   const ledger& on() const { return ledger_; }
   const shard::board::board& board() const { return ledger_.board(); }
-  const family::supervised_run* operator->() const { return &run_; }
+  family::supervised_run* operator->() { return &run_; }
 
  private:
   ledger ledger_;
@@ -53,7 +53,7 @@ class supervision {
 
 // As after a death between the last commit and the look at all others.
 TEST(SupervisedRun, IsDoneWhenWhoCommittedTheLastChunkHasDied) {
-  const supervision run({.chunks = 1});
+  supervision run({.chunks = 1});
   run.on().work(0, [](auto& owner) {
     owner.claim();
     owner.run();
@@ -67,7 +67,7 @@ TEST(SupervisedRun, IsDoneWhenWhoCommittedTheLastChunkHasDied) {
 // As after a death between the store of the control word and the call that wakes.
 TEST(SupervisedRun, WakesWhoParksWhenWhoEndedItHasDied) {
   for (const auto control : {shard::board::done, shard::board::stopping}) {
-    const supervision run({.chunks = 1, .slots = 2});
+    supervision run({.chunks = 1, .slots = 2});
     std::atomic<pid_t> thread = 0;
     std::thread parked([&] {
       thread = gettid();
@@ -86,19 +86,19 @@ TEST(SupervisedRun, WakesWhoParksWhenWhoEndedItHasDied) {
 }
 
 TEST(SupervisedRun, ThatStopsHasWorkInAQuarantineOnly) {
-  const supervision run({.chunks = 4,
-                         .slots = 2,
-                         .policy = {.allowed = {.by_index = true}, .keep_going = true},
-                         .indices = 4,
-                         .deadly = {1}});
+  supervision run({.chunks = 4,
+                   .slots = 2,
+                   .policy = {.allowed = {.by_index = true}, .keep_going = true},
+                   .indices = 4,
+                   .deadly = {1}});
   EXPECT_FALSE(run.on().work(0));
   run.on().mourn(0);
   run.on().work(1, [](auto& owner) { owner.claim(); });
-  EXPECT_TRUE(run->has_work(0));
-  EXPECT_TRUE(run->has_work(1));
+  EXPECT_TRUE(run->wants_worker(0));
+  EXPECT_TRUE(run->wants_worker(1));
   run.board().raise(shard::board::stopping);
-  EXPECT_TRUE(run->has_work(0));
-  EXPECT_FALSE(run->has_work(1)) << "a chunk that was only claimed";
+  EXPECT_TRUE(run->wants_worker(0));
+  EXPECT_FALSE(run->wants_worker(1)) << "a chunk that was only claimed";
 }
 
 }  // namespace
