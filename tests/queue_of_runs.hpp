@@ -18,6 +18,17 @@ namespace shard_test {
 
 using shard::family::door;
 
+// Looks for a run without a pause for so long, and then sleeps.
+inline door::run enter(const door& at, unsigned slot, door::run left,
+                       std::chrono::nanoseconds spin = {}) {
+  using clock = std::chrono::steady_clock;
+  const clock::time_point tired = clock::now() + spin;
+  for (;;) {
+    if (const door::run now = at.try_to_enter(slot, left); now != 0) return now;
+    if (spin.count() == 0 || clock::now() >= tired) at.sleep(slot, left, 0);
+  }
+}
+
 // In memory that children share. Each run adds its number to every cell, from one array to another.
 class queue_of_runs {
  public:
@@ -40,7 +51,7 @@ class queue_of_runs {
   void serve(unsigned slot, door::run last, std::chrono::nanoseconds spin = {}) {
     door::run left = 0;
     for (door::run now = door_.inside(slot); left != last; now = 0) {
-      if (now == 0) now = door_.enter(slot, left, spin);
+      if (now == 0) now = enter(door_, slot, left, spin);
       work(slot, now);
       door_.leave(slot, now);
       left = now;

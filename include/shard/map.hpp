@@ -181,7 +181,8 @@ auto worker_state(F make, V... arguments) {
 
 template <class Space, class... Rest>
 report map(const options& how, Space&& space, Rest&&... rest) {
-  report result = detail::start<true>(how, std::forward<Space>(space), std::forward<Rest>(rest)...);
+  report result =
+      detail::start_alone<true>(how, std::forward<Space>(space), std::forward<Rest>(rest)...);
   if (!result.complete()) throw map_error(std::move(result));
   return result;
 }
@@ -194,7 +195,7 @@ report map(Space&& space, Rest&&... rest) {
 
 template <class Space, class... Rest>
 report try_map(const options& how, Space&& space, Rest&&... rest) {
-  return detail::start<true>(how, std::forward<Space>(space), std::forward<Rest>(rest)...);
+  return detail::start_alone<true>(how, std::forward<Space>(space), std::forward<Rest>(rest)...);
 }
 
 template <class Space, class... Rest>
@@ -206,7 +207,7 @@ report try_map(Space&& space, Rest&&... rest) {
 template <class Space, class... Rest>
 report for_each(const options& how, Space&& space, Rest&&... rest) {
   report result =
-      detail::start<false>(how, std::forward<Space>(space), std::forward<Rest>(rest)...);
+      detail::start_alone<false>(how, std::forward<Space>(space), std::forward<Rest>(rest)...);
   if (!result.complete()) throw map_error(std::move(result));
   return result;
 }

@@ -100,6 +100,12 @@ board::board(std::byte* memory, const dimensions& of) noexcept : size_(of) {
   untried_ = part<std::atomic<std::uint64_t>>(memory, where.untried);
 }
 
+// What a run uses besides is written before it is read, or has to do with failures.
+void board::clear() const noexcept {
+  std::memset(static_cast<void*>(shared_), 0, sizeof *shared_);
+  std::memset(static_cast<void*>(slots_), 0, size_.slots * sizeof(slot));
+}
+
 std::uint64_t board::covered(unsigned slot) const noexcept { return snapshot(slot).covered; }
 
 publication board::snapshot(unsigned index, std::span<std::uint64_t> out) const noexcept {

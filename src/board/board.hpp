@@ -46,6 +46,8 @@ struct dimensions {
   std::size_t accumulator_bytes = 0;  // of one slot's commutative reductions
   std::size_t undo_bytes = 0;         // of one slot's undo memory: the largest chunk's, or more
   std::size_t units = 0;              // of all chunks: what can be given up one by one
+
+  bool operator==(const dimensions&) const = default;
 };
 
 // How often a chunk may fail, by the kind of failure, before it is put into quarantine, or
@@ -247,6 +249,11 @@ class board {
 
   // A view of zeroed or already used shared memory of size_bytes(), aligned to a page.
   board(std::byte* memory, const dimensions& of) noexcept;
+
+  // Whether clear() is enough to use the memory again: nothing has failed.
+  bool is_unharmed() const noexcept { return shared_->failures.load() == 0; }
+  // Makes it the board of a run that has not begun. Requires: is_unharmed(), and nobody uses it.
+  void clear() const noexcept;
 
   const dimensions& size() const noexcept { return size_; }
 

@@ -12,6 +12,7 @@ using namespace std::chrono_literals;
 // nobody waits for chunks which somebody else holds.
 constexpr auto short_batch = 5us;
 constexpr std::uint64_t longest_batch = 64;
+constexpr std::uint64_t longest_row = 1024;
 
 // Publishing large accumulators costs under 1% of a worker's time.
 constexpr auto publish_interval = 10ms;
@@ -73,7 +74,7 @@ std::size_t owner::memory_bytes(const dimensions& of) noexcept {
 }
 
 owner::owner(const board& on, unsigned slot, const task& what, const policy& how, std::byte* memory,
-             workplace& where) noexcept
+             workplace& where, std::uint64_t batch) noexcept
     : board_(on),
       slot_(on.at(slot)),
       log_(on.log(slot)),
@@ -82,7 +83,8 @@ owner::owner(const board& on, unsigned slot, const task& what, const policy& how
       policy_(how),
       workplace_(where),
       accumulators_(memory),
-      partial_(memory + partial_offset(on.size())) {}
+      partial_(memory + partial_offset(on.size())),
+      batch_(batch) {}
 
 void owner::work() {
   resume();
@@ -186,8 +188,9 @@ void owner::run() {
       publish();  // it may take what ran before it down once more
       note_begin(clock::now());
     }
-    if (!run_entry(chunk)) continue;
-    ++next_;
+    const std::uint64_t row = begun_before ? 1 : row_from(chunk, end);
+    if (!(row > 1 ? run_row(chunk, row) : run_entry(chunk))) continue;
+    next_ += row;
     if (at_once || suspect) {
       publish();
     } else if (begun_before) {
@@ -195,6 +198,24 @@ void owner::run() {
     }
   }
   if (entries != 0) end_lap(entries);
+}
+
+// How many fresh entries can be run as one piece.
+std::uint64_t owner::row_from(std::uint64_t chunk, std::uint64_t end) const noexcept {
+  if (!task_.takes_rows || policy_.timed || board_.size().partial_bytes != 0) return 1;
+  // What one owner claims ascends, so that no gap can hide between.
+  const std::uint64_t count = end - next_;
+  return log_[end - 1].load(std::memory_order_relaxed) == chunk + count - 1 ? count : 1;
+}
+
+bool owner::run_row(std::uint64_t chunk, std::uint64_t chunks) {
+  const bool done =
+      attempt({.chunk = chunk, .chunks = chunks, .progress = &slot_.running}, nullptr);
+  if (done) return true;
+  // Up to the one that threw, each is run by itself.
+  redo_until_ = std::max(redo_until_, failed_at_ + 1);
+  reload();
+  return false;
 }
 
 // False: the entry is not done yet. Its kernel threw, the failure is on the board, and next_ is
@@ -446,6 +467,7 @@ inline bool owner::attempt(const piece& what, std::byte* partial) {
   description error;
   const bool returned =
       task_.run(task_.context, what, partial, accumulators_, has_room_ ? &error : nullptr);
+  if (!returned) failed_at_ = slot_.running.load(std::memory_order_relaxed) - 1;
   slot_.running.store(0, std::memory_order_relaxed);
   if (!returned) failed(what, has_room_ ? error : "");
   return returned;
@@ -453,10 +475,11 @@ inline bool owner::attempt(const piece& what, std::byte* partial) {
 
 // Holds a throw against the chunk. Where the report has no room, the failure is only counted.
 void owner::failed(const piece& what, const char* error) {
-  verdict judged = board_.verdict_on(what.chunk).load(std::memory_order_relaxed);
+  const std::uint64_t chunk = log_[failed_at_].load(std::memory_order_relaxed);
+  verdict judged = board_.verdict_on(chunk).load(std::memory_order_relaxed);
   judged.add(failure_kind::exception, policy_.allowed);
   failure_facts facts{.kind = failure_kind::exception,
-                      .chunk = what.chunk,
+                      .chunk = chunk,
                       .attempt = judged.attempts(),
                       .worker = index_};
   if (what.last != piece::to_the_end) {
@@ -471,7 +494,7 @@ void owner::failed(const piece& what, const char* error) {
     workplace_.testify(facts, left);
   }
   board_.record(facts, error, left);
-  board_.verdict_on(what.chunk).store(judged, std::memory_order_release);
+  board_.verdict_on(chunk).store(judged, std::memory_order_release);
 }
 
 // Old values of some units of the entry in progress. Requires: they are saved.
@@ -509,9 +532,13 @@ void owner::end_lap(std::uint64_t entries) {
   const clock::time_point now = clock::now();
   const auto took = std::max<clock::duration>(now - lap_, 1ns);
   const auto fitting = static_cast<std::uint64_t>(short_batch / took) * entries;
-  batch_ = std::clamp<std::uint64_t>(fitting, 1, std::min(2 * batch_, longest_batch));
+  batch_ = std::clamp<std::uint64_t>(fitting, 1, std::min(2 * batch_, longest()));
   begin_lap(now);
   publish_if_due(now);
+}
+
+std::uint64_t owner::longest() const noexcept {
+  return task_.takes_rows ? longest_row : longest_batch;
 }
 
 void owner::begin_lap(clock::time_point now) {

@@ -20,6 +20,10 @@ struct piece {
   std::size_t first = 0;
   std::size_t last = to_the_end;
   bool goes_on = false;  // the partial holds what earlier pieces of the chunk gave
+  // 2 and more: whole chunks, from this one on. After each but the last one, one is added to
+  // `progress`.
+  std::size_t chunks = 1;
+  std::atomic<std::uint64_t>* progress = nullptr;
 };
 
 // What chunks change in place. Each function is called with the context.
@@ -54,6 +58,7 @@ struct task {
   undo in_place;  // used if the board has undo memory
 
   bool adds_in_place = false;  // a throw spoils what the kernel has added to
+  bool takes_rows = false;     // of chunks side by side, as one piece
 };
 
 // Brings back the old values of what a slot's entries have changed in place and not committed.
@@ -91,8 +96,13 @@ class owner {
   // Private memory of an owner: zeroed, 64-byte aligned.
   static std::size_t memory_bytes(const dimensions& of) noexcept;
 
+  // batch: how many chunks to claim at first. It begins with one where nobody knows better, and
+  // changes with what chunks turn out to take.
   owner(const board& on, unsigned slot, const task& what, const policy& how, std::byte* memory,
-        workplace& where) noexcept;
+        workplace& where, std::uint64_t batch = 1) noexcept;
+
+  // What another owner may begin with that has the same task.
+  std::uint64_t batch() const noexcept { return batch_; }
 
   // Does all that there is for this slot to do: redoes what its last owner left uncommitted, then
   // claims until nothing is left or the run is stopped.
@@ -115,6 +125,8 @@ class owner {
   };
 
   void reload();
+  std::uint64_t row_from(std::uint64_t chunk, std::uint64_t end) const noexcept;
+  bool run_row(std::uint64_t chunk, std::uint64_t chunks);
   bool run_entry(std::uint64_t chunk);
   bool quarantine(std::uint64_t chunk);
   void begin_quarantine(const patient& of);
@@ -148,6 +160,7 @@ class owner {
   bool stopped() const noexcept { return (board_.controls() & stopping) != 0; }
   bool ended() const noexcept { return (board_.controls() & exhausted) != 0; }
   bool little_to_copy() const noexcept;
+  std::uint64_t longest() const noexcept;
 
   const board& board_;
   slot& slot_;
@@ -166,7 +179,8 @@ class owner {
   std::size_t undo_used_ = 0;           // bytes
   std::uint64_t redo_until_ = 0;        // entries below this were begun before
   bool has_room_ = true;                // the report, for another failure, for all that is known
-  std::uint64_t batch_ = 1;             // chunks to claim at a time
+  std::uint64_t failed_at_ = 0;         // the entry whose kernel threw last
+  std::uint64_t batch_;                 // chunks to claim at a time
   clock::time_point lap_{};             // when the last batch ended
   clock::time_point publish_due_{};     // when accumulators are to be copied out again
 };

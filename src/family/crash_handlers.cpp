@@ -49,10 +49,19 @@ class writer {
   char* const end_;
 };
 
-void name_place(writer& to, int signal, const std::vector<mapped>& mappings,
-                const std::byte* address) {
-  for (const mapped& one : mappings) {
-    if (address < one.base || address >= one.base + one.length_bytes) continue;
+// Null: it is in none of these.
+const mapped* mapping_at(const std::vector<mapped>& these, const std::byte* address) {
+  for (const mapped& one : these) {
+    if (address >= one.base && address < one.base + one.length_bytes) return &one;
+  }
+  return nullptr;
+}
+
+void name_place(writer& to, int signal, const std::byte* address) {
+  const mapped* found = mine->mappings == nullptr ? nullptr : mapping_at(*mine->mappings, address);
+  if (found == nullptr) found = mapping_at(mine->outer, address);
+  if (found != nullptr) {
+    const mapped& one = *found;
     const auto offset = static_cast<std::size_t>(address - one.base);
     to << (one.name == std::string_view("memory") ? " in a buffer in " : " in the buffer ")
        << one.name;
@@ -72,6 +81,10 @@ void name_place(writer& to, int signal, const std::vector<mapped>& mappings,
       to << ", which was granted to the kernel that called this map: copy what this one is to "
             "read, "
             "and grant it a buffer of its own to write";
+    }
+    if (one.how == held::forsaken) {
+      to << ", which is a buffer of the program that has started the pool: kernels of a pool have "
+            "only what they are granted";
     }
     if (one.how == held::inherited) to << ", which was only captured: grant it with out() to write";
     if (one.how == held::granted_for_reading) to << ", which was granted for reading";
@@ -102,7 +115,7 @@ void crashed(int signal, std::optional<os::fault> at, os::interruption where) {
     if (const auto stack = is_told ? os::stack_overflow_at(where, at->address) : std::nullopt) {
       name_stack(to, *stack);
     } else if (is_told) {
-      name_place(to, signal, mine->mappings, static_cast<const std::byte*>(at->address));
+      name_place(to, signal, static_cast<const std::byte*>(at->address));
     } else if (at) {
       to << " at an address that no pointer can have";
     }
@@ -138,6 +151,18 @@ void forked() {
 }  // namespace
 
 crash_context* crash_context_here() noexcept { return mine; }
+
+std::vector<mapped> crash_context::all_mappings() const {
+  std::vector<mapped> all = outer;
+  if (mappings != nullptr) all.insert(all.end(), mappings->begin(), mappings->end());
+  return all;
+}
+
+void crash_context::restrict_for_an_inner_map() {
+  outer = all_mappings();
+  mappings = nullptr;
+  restrict_outer_mappings(outer);
+}
 
 void install_crash_handlers(crash_context& with, const roster& family) noexcept {
   mine = &with;

@@ -15,7 +15,15 @@ struct crash_context {
   last_words* words = nullptr;
   const void* stack_base = nullptr;  // below it are frames of kernels, and those that call them
   std::vector<int> signs_of_life;    // closed in children that the kernel forks
-  std::vector<mapped> mappings;      // to name the place of a fault
+
+  // To name the place of a fault: what it works with now, and what a worker that called this map
+  // had.
+  const std::vector<mapped>* mappings = nullptr;
+  std::vector<mapped> outer;
+
+  std::vector<mapped> all_mappings() const;
+  // In a process that it was forked to: see restrict_outer_mappings().
+  void restrict_for_an_inner_map();
 };
 
 // Of the worker that this process is, or that it was forked from; null: there is none.

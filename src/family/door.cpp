@@ -1,7 +1,5 @@
 #include "family/door.hpp"
 
-#include <thread>
-
 #include "os/event.hpp"
 #include "os/futex.hpp"
 
@@ -11,14 +9,6 @@ namespace {
 // All of these words are sequentially consistent: the argument is always that of two who store one
 // word each, and then load the other's.
 constexpr auto in_order = std::memory_order_seq_cst;
-
-void pause() noexcept {
-#if defined(__x86_64__)
-  __builtin_ia32_pause();
-#else
-  std::this_thread::yield();
-#endif
-}
 
 }  // namespace
 
@@ -34,8 +24,13 @@ door::door(std::byte* memory, unsigned slots, int event) noexcept
 
 // ---- The caller. ----
 
-void door::submit(run next) const noexcept {
+void door::submit(run next, unsigned workers) const noexcept {
   shared_->submitted.store(next, in_order);
+  ring_the_bell(workers);
+}
+
+void door::tell_news() const noexcept {
+  shared_->news.fetch_add(1, in_order);
   ring_the_bell();
 }
 
@@ -49,40 +44,31 @@ door::run door::next(run last) const noexcept {
   return first <= submitted() && first != last ? first : 0;
 }
 
-door::run door::enter(unsigned slot, run last, std::chrono::nanoseconds spin) const noexcept {
-  using clock = std::chrono::steady_clock;
-  constexpr int turns_between_looks_at_the_clock = 64;
+door::run door::try_to_enter(unsigned slot, run& last) const noexcept {
   place& own = places_[slot];
-  clock::time_point tired{};  // when it goes to sleep; not known before it has found nothing
-  for (int turn = 0;; ++turn) {
-    const std::uint32_t rung = shared_->bell.load(in_order);
-    if (const run now = next(last); now != 0) {
-      own.inside.store(now, in_order);
-      if (shared_->shut.load(in_order) < now) return now;
-      own.inside.store(0, in_order);
-      try_to_finish(now);  // who shut the door may have seen us inside, and rely on that
-      last = now;          // nothing is left to do there
-      continue;
-    }
-    if (turn % turns_between_looks_at_the_clock == 0 && spin.count() != 0) {
-      const clock::time_point here = clock::now();
-      if (tired == clock::time_point{}) tired = here + spin;
-      if (here >= tired) spin = {};
-    }
-    if (spin.count() != 0) {
-      pause();
-      continue;
-    }
-    own.asleep.store(1, in_order);
-    if (next(last) == 0) os::futex_wait(shared_->bell, rung);
-    own.asleep.store(0, in_order);
+  for (;;) {
+    const run now = next(last);
+    if (now == 0) return 0;
+    own.inside.store(now, in_order);
+    if (shared_->shut.load(in_order) < now) return now;
+    own.inside.store(0, in_order);
+    try_to_finish(now);  // who shut the door may have seen us inside, and rely on that
+    last = now;          // nothing is left to do there
   }
 }
 
-void door::leave(unsigned slot, run now) const noexcept {
+void door::sleep(unsigned slot, run last, std::uint64_t heard) const noexcept {
+  place& own = places_[slot];
+  const std::uint32_t rung = shared_->bell.load(in_order);
+  own.asleep.store(1, in_order);
+  if (next(last) == 0 && news() == heard) os::futex_wait(shared_->bell, rung);
+  own.asleep.store(0, in_order);
+}
+
+bool door::leave(unsigned slot, run now) const noexcept {
   shared_->shut.store(now, in_order);  // by the first; it is what the others store
   places_[slot].inside.store(0, in_order);
-  try_to_finish(now);
+  return try_to_finish(now);
 }
 
 // ---- Anybody. ----
@@ -94,27 +80,29 @@ bool door::is_free(run now) const noexcept {
   return true;
 }
 
-void door::try_to_finish(run now) const noexcept {
-  if (shared_->shut.load(in_order) < now || !is_free(now)) return;
+// Returns whether the caller was told.
+bool door::try_to_finish(run now) const noexcept {
+  if (shared_->shut.load(in_order) < now || !is_free(now)) return false;
   run before = now - 1;
-  if (!shared_->over.compare_exchange_strong(before, now, in_order)) return;
-  ring_the_bell();
-  tell_the_caller();
+  if (!shared_->over.compare_exchange_strong(before, now, in_order)) return false;
+  if (now < submitted()) ring_the_bell();  // there is another one
+  return tell_the_caller();
 }
 
-void door::ring_the_bell() const noexcept {
+void door::ring_the_bell(unsigned workers) const noexcept {
   bool any = false;
   for (unsigned slot = 0; slot < slots_; ++slot) any |= sleeps(slot);
   if (!any) return;
   shared_->bell.fetch_add(1, in_order);
-  os::futex_wake_all(shared_->bell);
+  os::futex_wake(shared_->bell, workers);
 }
 
-void door::tell_the_caller() const noexcept {
+bool door::tell_the_caller() const noexcept {
   const run awaited = shared_->awaited.load(in_order);
-  if (awaited == 0 || awaited > over()) return;
+  if (awaited == 0 || awaited > over()) return false;
   static_cast<void>(
       os::count_event(event_));  // a full counter is as good; a caller without one died
+  return true;
 }
 
 // ---- The supervisor. ----

@@ -26,12 +26,14 @@
 #include <chrono>
 #include <cstddef>
 #include <cstdint>
+#include <limits>
 
 namespace shard::family {
 
 class door {
  public:
   using run = std::uint64_t;  // its number
+  static constexpr unsigned all = std::numeric_limits<unsigned>::max();
 
   static std::size_t size_bytes(unsigned slots) noexcept;
 
@@ -44,8 +46,12 @@ class door {
 
   // ---- The caller. One thread at a time.
 
-  // What workers of the run need must be in place. Requires: run == submitted() + 1.
-  void submit(run next) const noexcept;
+  // What workers of the run need must be in place. Wakes so many of those that sleep. Requires:
+  // next == submitted() + 1.
+  void submit(run next, unsigned workers = all) const noexcept;
+
+  // There is something else that all workers are to know: enter() returns.
+  void tell_news() const noexcept;
 
   // From now on the event is counted when the run is over, or was before. Then look at over(), and
   // wait for the event; at every event, look again. 0: the caller waits for none.
@@ -63,12 +69,23 @@ class door {
     return places_[slot].asleep.load(std::memory_order_seq_cst) != 0;
   }
 
-  // Waits for a run that it can enter, and enters it; never `last`, the one that it has left
-  // before. Looks for one without a pause for so long, and then sleeps.
-  run enter(unsigned slot, run last, std::chrono::nanoseconds spin) const noexcept;
+  // How often there were news so far.
+  std::uint64_t news() const noexcept { return shared_->news.load(std::memory_order_seq_cst); }
 
-  // There is nothing left to claim: nobody needs to enter any more. Requires: inside(slot) == now.
-  void leave(unsigned slot, run now) const noexcept;
+  // Enters the run whose turn it is; never `last`, the one that it has left before. 0: there is
+  // none now. Sets `last` to a run that it came too late for.
+  run try_to_enter(unsigned slot, run& last) const noexcept;
+
+  // Returns at once if a run may be entered, or if there are more news than the worker has heard;
+  // else when the bell rings. Then, or for no reason, is the time to try again.
+  void sleep(unsigned slot, run last, std::uint64_t heard) const noexcept;
+
+  // The run that the caller waits for; 0: none.
+  run awaited() const noexcept { return shared_->awaited.load(std::memory_order_seq_cst); }
+
+  // There is nothing left to claim: nobody needs to enter any more. Returns whether the run is over
+  // by that, and the caller was told. Requires: inside(slot) == now.
+  bool leave(unsigned slot, run now) const noexcept;
 
   // ---- The supervisor, while nobody has the slot. Repeatable.
 
@@ -84,6 +101,7 @@ class door {
     alignas(64) std::atomic<run> shut;       // the last run that nobody needs to enter any more
     alignas(64) std::atomic<run> over;       // the last run that nobody works on any more
     std::atomic<run> awaited;                // the one that the caller waits for; 0: none
+    alignas(64) std::atomic<std::uint64_t> news;
     alignas(64) std::atomic<std::uint32_t> bell;  // on which workers sleep; each ring changes it
   };
   struct alignas(64) place {
@@ -92,10 +110,10 @@ class door {
   };
 
   run next(run last) const noexcept;
-  void try_to_finish(run now) const noexcept;
+  bool try_to_finish(run now) const noexcept;
   bool is_free(run now) const noexcept;
-  void ring_the_bell() const noexcept;
-  void tell_the_caller() const noexcept;
+  void ring_the_bell(unsigned workers = all) const noexcept;
+  bool tell_the_caller() const noexcept;
 
   unsigned slots_;
   shared_part* shared_;

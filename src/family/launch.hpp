@@ -39,6 +39,9 @@ class launch {
   // leaves. Returns once nobody is left.
   void call_off(std::chrono::milliseconds patience);
 
+  // The standby takes over, which ends all workers.
+  void kill_supervisor() const noexcept { supervisor_.kill(); }
+
   // Requires: nobody is left.
   void bury() const;
 

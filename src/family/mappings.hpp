@@ -15,6 +15,7 @@ enum class held {
   inherited,
   inherited_output,
   of_the_outer_kernel,  // which has called this map, and may write there
+  forsaken,             // of the program that has started a pool
   granted_for_reading,
   granted_for_writing
 };

@@ -12,9 +12,11 @@ namespace shard::family {
 
 class memory_limit {
  public:
-  // Of this process. 0: none.
-  memory_limit(std::size_t private_bytes, const roster& family) noexcept
-      : private_bytes_(private_bytes), family_(family) {}
+  // Of this process. At first there is none.
+  explicit memory_limit(const roster& family) noexcept : family_(family) {}
+
+  // 0: none.
+  void set(std::size_t private_bytes) noexcept { private_bytes_ = private_bytes; }
 
   // Asked between chunks.
   bool is_exceeded();
@@ -22,7 +24,7 @@ class memory_limit {
  private:
   using clock = std::chrono::steady_clock;
 
-  std::size_t private_bytes_;
+  std::size_t private_bytes_ = 0;
   const roster& family_;
   clock::time_point glance_due_{};
   std::optional<clock::time_point> measure_due_{};  // nothing: never asked

@@ -47,7 +47,8 @@ supervision supervision_of(const crew& all, std::vector<memory::live_segment> in
   };
   one.work = [&all, buffers = std::move(inherited),
               mask = os::signal_mask()](const newcomer& self) {
-    be_worker({all, buffers, mask, self});
+    be_worker({all.roster, all.memory, mask, self},
+              [&](worker& here) { work_on(all, buffers, here); });
   };
   one.conclude = [&all] { name_stacks(all.board); };
   return one;

@@ -93,8 +93,12 @@ void relay::serve(const os::poll_set& found) {
   }
   for (source& from : sources_) {
     if (!found.ready(from.readable) || !may_read(from)) continue;
-    read(from);
+    member& its = roster_.at(from.slot);
+    reading& how_far = from.errors ? its.errors_read : its.output_read;
+    how_far.begin();
+    const std::size_t bytes = read(from);
     pass_on(from);
+    how_far.end(bytes);
   }
   for (sink& to : sinks_) {
     if (full(to)) continue;
@@ -141,14 +145,9 @@ void relay::begin(source& from, os::descriptor pipe) {
 
 // Returns how much there was. At the end, when nobody can print any more, the pipe is closed.
 std::size_t relay::read(source& from) {
-  tail& kept = roster_.at(from.slot).errors;
-  if (from.errors) kept.enter();
   const std::optional<std::size_t> found = os::read_now(from.pipe, buffer_);
   const std::string_view text(buffer_.data(), found.value_or(0));
-  if (from.errors) {
-    kept.append(text);
-    kept.leave();
-  }
+  if (from.errors) roster_.at(from.slot).errors.append(text);
   from.read_at = clock::now();
   if (from.held.empty()) from.since = from.read_at;
   from.held += text;

@@ -28,12 +28,35 @@ struct last_words {
   char what[376];
 };
 
+// How far the supervisor is with what a worker prints to one of its streams. Zeros are the initial
+// state. Written by the supervisor.
+class reading {
+ public:
+  // Around reading the pipe, and passing on what was read: a worker that finds its pipe empty, and
+  // nobody inside, knows that all it wrote is where it belongs.
+  void begin() noexcept { inside_.store(1, std::memory_order_seq_cst); }
+  void end(std::size_t bytes) noexcept {
+    bytes_.store(bytes_.load(std::memory_order_relaxed) + bytes, std::memory_order_relaxed);
+    inside_.store(0, std::memory_order_seq_cst);
+  }
+  bool inside() const noexcept { return inside_.load(std::memory_order_seq_cst) != 0; }
+  // That were ever read.
+  std::uint64_t bytes() const noexcept { return bytes_.load(std::memory_order_relaxed); }
+
+ private:
+  std::atomic<std::uint64_t> bytes_;
+  std::atomic<std::uint32_t> inside_;
+};
+
 // The worker of a slot, and what the last one has left. A member outlives its process.
 struct alignas(64) member {
   std::atomic<std::int32_t> pid;         // 0: nobody works here
   std::atomic<std::uint32_t> preparing;  // 1: the worker makes its worker_state
   last_words words;
   tail errors;  // what the worker writes to stderr
+  reading output_read;
+  reading errors_read;
+  std::atomic<std::uint32_t> printed;  // 1: not all that was printed may have been passed on
 };
 
 // What the system, most likely a sandbox, keeps a family from doing. Results are as promised all

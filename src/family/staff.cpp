@@ -79,11 +79,13 @@ std::optional<departure> staff::reap(unsigned slot) {
   one.worker = {};
   one.state = seat_state::dead;
   relay_.close(slot);
+  roster_.at(slot).printed.store(0);
   roster_.at(slot).pid.store(0, std::memory_order_relaxed);
   return departure{pid, *how};
 }
 
 void staff::inherit(unsigned slot) {
+  roster_.at(slot).printed.store(0);  // what was in its pipes is lost
   roster_.at(slot).pid.store(0, std::memory_order_relaxed);
   seats_[slot].state = seat_state::dead;
 }

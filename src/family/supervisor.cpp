@@ -159,6 +159,7 @@ void be_supervisor(const supervision& given, bool again) noexcept {
   os::raise_descriptor_limit();  // three for each worker
   os::unblock_signals(os::without_signals_of_writing(given.mask));
   try {
+    if (given.prepare) given.prepare();
     attempt([&] {
       supervisor self(given, os::make_pipe());
       if (again) self.inherit();

@@ -24,6 +24,8 @@ struct supervision {
   int called_off = -1;         // readable when it wants all to end at once
   os::descriptor somebody_lives = {};
 
+  // Called by the first supervisor, before it forks.
+  std::function<void()> prepare = {};
   // What there is to do. Called by each supervisor, for itself.
   std::function<std::unique_ptr<agenda>(staff& who, memory_kills& kills)> plan = {};
   // The life of a worker, from the moment it was forked. Must not return.

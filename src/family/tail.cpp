@@ -6,7 +6,7 @@ namespace shard::family {
 
 void tail::clear() noexcept {
   length_.store(0, std::memory_order_relaxed);
-  inside_.store(0, std::memory_order_relaxed);
+  begin_.store(0, std::memory_order_relaxed);
 }
 
 void tail::append(std::string_view text) noexcept {
@@ -21,11 +21,12 @@ void tail::append(std::string_view text) noexcept {
 
 std::size_t tail::copy(std::span<char> out) const noexcept {
   const std::uint64_t end = length_.load(std::memory_order_acquire);
-  const std::size_t kept = std::min<std::uint64_t>(end, capacity);
+  const std::uint64_t begin = begin_.load(std::memory_order_relaxed);
+  const std::size_t kept = std::min<std::uint64_t>(end - std::min(begin, end), capacity);
   for (std::size_t k = 0; k < kept; ++k) {
     out[k] = text_[(end - kept + k) % capacity].load(std::memory_order_relaxed);
   }
-  if (end <= capacity) return kept;
+  if (end - std::min(begin, end) <= capacity) return kept;
   const auto all = out.first(kept);
   const auto first_end = std::ranges::find(all, '\n');
   if (first_end == all.end() || first_end + 1 == all.end()) return kept;

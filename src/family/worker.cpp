@@ -1,130 +1,128 @@
 #include "family/worker.hpp"
 
-#include <array>
+#include <algorithm>
 #include <atomic>
 #include <chrono>
 #include <cstdint>
 #include <cstdio>
 #include <exception>
-#include <memory>
-#include <optional>
 #include <utility>
 
-#include "family/crash_handlers.hpp"
 #include "family/mappings.hpp"
-#include "family/memory_limit.hpp"
-#include "os/output.hpp"
 #include "os/process.hpp"
 
 namespace shard::family {
 namespace {
 
-// Until the supervisor has read what this worker wrote to stderr, so that the failure which is
-// recorded next has it. No clock ends that: a supervisor that lives reads, or gives up on what
-// keeps it from reading. But children of the kernel may print there for ever, and the pipe never be
-// empty: enough has been read when that is as much as there was, in the pipe and on its way from
-// there. False: what is in the pipe can't be known.
-bool wait_to_be_read(const os::writing_end& pipe, const tail& told) {
+// Until the supervisor has passed on what this worker wrote to one of its streams. No clock ends
+// that: a supervisor that lives reads, or gives up on what keeps it from reading. But children of
+// the kernel may print there for ever, and the pipe never be empty: enough has been read when that
+// is as much as there was, in the pipe and on its way from there. False: what is in the pipe can't
+// be known.
+bool wait_to_be_read(const os::writing_end& pipe, const reading& of) {
   std::optional<std::size_t> unread = pipe.unread_bytes();
-  const std::uint64_t enough = told.length() + unread.value_or(0) + relay::read_at_once;
-  while (unread && (*unread != 0 || told.inside()) && told.length() < enough) {
+  const std::uint64_t enough = of.bytes() + unread.value_or(0) + relay::read_at_once;
+  while (unread && (*unread != 0 || of.inside()) && of.bytes() < enough) {
     os::wait_ready({}, std::chrono::milliseconds(1));
     unread = pipe.unread_bytes();
   }
   return unread.has_value();
 }
 
-// A worker process.
-class in_a_process final : public board::workplace {
- public:
-  // errors_pipe: what is its stderr; nullopt: nobody reads that.
-  in_a_process(const worker_start& start, std::optional<os::writing_end> errors_pipe)
-      : family_(start.all.roster),
-        told_(family_.at(start.self.slot).errors),
-        errors_pipe_(errors_pipe),
-        limit_(start.all.worker_limits.memory_bytes, family_) {}
-
-  bool wants_a_change() override {
-    os::flush_unfinished_output();
-    return limit_.is_exceeded();
-  }
-
-  void testify(board::failure_facts& to, board::evidence& left) noexcept override {
-    add_own_facts(to, family_);
-    if (errors_pipe_ && !wait_to_be_read(*errors_pipe_, told_)) {
-      family_.go_without(output_passed_on);
-    }
-    left.errors = {errors_.data(), told_.copy(errors_)};
-  }
-
- private:
-  const roster& family_;
-  const tail& told_;  // what was read of its stderr
-  std::optional<os::writing_end> errors_pipe_;
-  memory_limit limit_;
-  std::array<char, tail::capacity> errors_;
-};
-
-// Returns the pipe that is stderr now, whatever the kernel makes of its stderr.
-std::optional<os::writing_end> print_to(const worker_streams& pipes, const roster& family) {
-  if (!pipes.output) return std::nullopt;
-  const bool printed = os::become(os::standard_stream::output, pipes.output);
-  const bool complained = os::become(os::standard_stream::errors, pipes.errors);
-  if (!printed || !complained) family.go_without(output_passed_on);
-  return os::writing_end(pipes.errors);
-}
-
-void work(const worker_start& start, crash_context& crash, board::workplace& here) {
-  const crew& all = start.all;
-  crash.stack_base = __builtin_frame_address(0);
-  crash.signs_of_life = start.self.signs_of_life;
-  install_crash_handlers(crash, all.roster);
-
-  keep_from_children(all.roster, all.memory.data(), all.memory.size());
-  keep_from_dumps(all.roster, all.memory.data(), all.memory.size());
-  std::vector<os::mapping> mappings;
-  restrict_inherited_mappings(all, start.inherited, crash.mappings);
-  std::vector<std::byte*> data = map_grants(all, mappings, crash.mappings);
-  os::unblock_signals(start.mask);
-  std::atomic<std::uint32_t>& preparing = all.roster.at(start.self.slot).preparing;
-  preparing.store(all.has_state ? 1 : 0, std::memory_order_relaxed);
-  std::shared_ptr<const board::task> task = all.enter(std::move(data));
-  preparing.store(0, std::memory_order_relaxed);
-  work_at(all, start.self.slot, *task, all.policy, here);
-  task.reset();  // before the flush: what it has made may print in its end
-  os::flush_standard_output();
-}
-
 }  // namespace
 
-void restrict_outer_worker() noexcept {
-  if (crash_context* const outer = crash_context_here()) restrict_outer_mappings(outer->mappings);
+worker::worker(const worker_start& start, crash_context& crash)
+    : start_(start), crash_(crash), own_(start.family.at(start.self.slot)), limit_(start.family) {
+  const worker_streams& pipes = start.self.streams;
+  if (!pipes.output) return;
+  const bool printed = os::become(os::standard_stream::output, pipes.output);
+  const bool complained = os::become(os::standard_stream::errors, pipes.errors);
+  if (!printed || !complained) start.family.go_without(output_passed_on);
+  output_ = os::writing_end(pipes.output);
+  errors_ = os::writing_end(pipes.errors);
 }
 
-void be_worker(const worker_start& start) noexcept {
+void worker::unblock_signals() const noexcept { os::unblock_signals(start_.mask); }
+
+std::shared_ptr<const board::task> worker::prepare(
+    bool has_state, const std::function<std::shared_ptr<const board::task>()>& enter) const {
+  own_.preparing.store(has_state ? 1 : 0, std::memory_order_relaxed);
+  std::shared_ptr<const board::task> task = enter();
+  own_.preparing.store(0, std::memory_order_relaxed);
+  return task;
+}
+
+bool worker::wants_a_change() {
+  os::flush_unfinished_output();
+  return limit_.is_exceeded();
+}
+
+void worker::testify(board::failure_facts& to, board::evidence& left) noexcept {
+  add_own_facts(to, family());
+  wait_for_reader(errors_, own_.errors_read);
+  left.errors = {tail_.data(), own_.errors.copy(tail_)};
+}
+
+void worker::finish_printing() const {
+  os::flush_standard_output();
+  wait_for_reader(output_, own_.output_read);
+  wait_for_reader(errors_, own_.errors_read);
+}
+
+void worker::wait_for_reader(const std::optional<os::writing_end>& pipe, const reading& of) const {
+  if (pipe && !wait_to_be_read(*pipe, of)) family().go_without(output_passed_on);
+}
+
+void restrict_outer_worker() noexcept {
+  if (crash_context* const outer = crash_context_here()) outer->restrict_for_an_inner_map();
+}
+
+void be_worker(const worker_start& start, const std::function<void(worker&)>& work) noexcept {
+  const roster& family = start.family;
   // If the supervisor died before we asked to die with it, nobody waits for us.
   if (!os::die_with_parent(start.self.supervisor)) os::leave(1);
   std::array<char, 16> name{};
   std::snprintf(name.data(), name.size(), "shard wk %u", start.self.slot);
   os::call_itself(name.data());
-  if (!os::volunteer_for_memory_kills()) start.all.roster.go_without(workers_go_first);
+  if (!os::volunteer_for_memory_kills()) family.go_without(workers_go_first);
   os::restore_descriptor_limit();
-  in_a_process here(start, print_to(start.self.streams, start.all.roster));
   // Not on the stack, which a kernel may spoil: the handlers need it then.
   std::unique_ptr<crash_context> crash;
-  last_words& words = start.all.roster.at(start.self.slot).words;
+  last_words& words = family.at(start.self.slot).words;
   try {
     crash = std::make_unique<crash_context>();
     crash->words = &words;
-    if (crash_context* const outer = crash_context_here()) {
-      crash->mappings = std::move(outer->mappings);  // they are this process's, too
+    crash->stack_base = __builtin_frame_address(0);
+    crash->signs_of_life = start.self.signs_of_life;
+    if (const crash_context* const outer = crash_context_here()) {
+      crash->outer = outer->all_mappings();  // they are this process's, too
     }
-    work(start, *crash, here);
+    worker self(start, *crash);
+    install_crash_handlers(*crash, family);
+    keep_from_children(family, start.memory.data(), start.memory.size());
+    keep_from_dumps(family, start.memory.data(), start.memory.size());
+    work(self);
+    os::flush_standard_output();
   } catch (const std::exception& problem) {
     speak(crash ? *crash->words : words, problem.what());
     os::leave(1);
   }
   os::leave(0);
+}
+
+void work_on(const crew& all, const std::vector<memory::live_segment>& inherited, worker& self) {
+  // Never destroyed, in a process that leaves: handlers look at them to the last.
+  auto& here = *new std::vector<mapped>;
+  auto& mappings = *new std::vector<os::mapping>;
+  restrict_inherited_mappings(all, inherited, here);
+  std::vector<std::byte*> data = map_grants(all, mappings, here);
+  self.has_mapped(here);
+  self.limit_memory(all.worker_limits.memory_bytes);
+  self.unblock_signals();
+  std::shared_ptr<const board::task> task =
+      self.prepare(all.has_state, [&] { return all.enter(std::move(data)); });
+  work_at(all, self.slot(), *task, all.policy, self);
+  task.reset();  // before the flush: what it has made may print in its end
 }
 
 }  // namespace shard::family

@@ -1,30 +1,79 @@
 // One worker process.
 #pragma once
 
+#include <array>
 #include <csignal>
+#include <cstddef>
+#include <functional>
+#include <memory>
+#include <optional>
+#include <span>
 #include <vector>
 
+#include "family/crash_handlers.hpp"
 #include "family/crew.hpp"
+#include "family/memory_limit.hpp"
 #include "family/staff.hpp"
 #include "memory/segment.hpp"
+#include "os/output.hpp"
 
 namespace shard::family {
 
 // What a worker begins with.
 struct worker_start {
-  const crew& all;
-  const std::vector<memory::live_segment>&
-      inherited;         // the caller's mappings, which become read-only
-  const sigset_t& mask;  // signals the caller blocks
+  const roster& family;
+  std::span<std::byte> memory;  // that the family shares, and children of a worker must not have
+  const sigset_t& mask;         // signals that the caller blocks
   const newcomer& self;
+};
+
+// A worker as what it works on sees it.
+class worker final : public board::workplace {
+ public:
+  worker(const worker_start& start, crash_context& crash);
+
+  unsigned slot() const noexcept { return start_.self.slot; }
+  const roster& family() const noexcept { return start_.family; }
+
+  // Once it has what it needs: signals may come.
+  void unblock_signals() const noexcept;
+  // Where a fault may be. `these` must outlive the next call.
+  void has_mapped(const std::vector<mapped>& these) noexcept { crash_.mappings = &these; }
+  // How much memory it may take. 0: as much as it wants.
+  void limit_memory(std::size_t bytes) noexcept { limit_.set(bytes); }
+  // Calls `enter`, which may run code of the user's that makes a worker_state.
+  std::shared_ptr<const board::task> prepare(
+      bool has_state, const std::function<std::shared_ptr<const board::task>()>& enter) const;
+  // Flushes what was printed, and waits until the supervisor has read it.
+  void finish_printing() const;
+
+  bool wants_a_change() override;
+  void testify(board::failure_facts& to, board::evidence& left) noexcept override;
+
+ private:
+  void wait_for_reader(const std::optional<os::writing_end>& pipe, const reading& of) const;
+
+  const worker_start& start_;
+  crash_context& crash_;
+  member& own_;
+  // Its streams, whatever the kernel makes of them; nullopt: nobody reads them.
+  std::optional<os::writing_end> output_;
+  std::optional<os::writing_end> errors_;
+  memory_limit limit_;
+  std::array<char, tail::capacity> tail_;
 };
 
 // In the supervisor of a map that a kernel has called: what that kernel's worker may write to is no
 // one's here, and nothing else comes to lie there; it goes on reading what it may read.
 void restrict_outer_worker() noexcept;
 
-// The life of a worker, from the moment it was forked. Takes the narrowest view of memory it can
-// work with, owns its slot of the board until nothing is left to do, and exits.
-[[noreturn]] void be_worker(const worker_start& start) noexcept;
+// The life of a worker, from the moment it was forked: does `work`, and exits. What `work` throws
+// is its last words.
+[[noreturn]] void be_worker(const worker_start& start,
+                            const std::function<void(worker&)>& work) noexcept;
+
+// The work of one run. Takes the narrowest view of memory it can work with, and owns its slot of
+// the board until nothing is left to do. inherited: the caller's mappings, which become read-only.
+void work_on(const crew& all, const std::vector<memory::live_segment>& inherited, worker& self);
 
 }  // namespace shard::family

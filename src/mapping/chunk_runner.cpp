@@ -54,14 +54,15 @@ state_layout::state_layout(const std::vector<detail::reduction>& reductions) {
 }
 
 chunk_runner::chunk_runner(const detail::job& what, const plan::partition& chunks,
-                           const state_layout& states, std::vector<std::byte*> data)
+                           const state_layout& states, const output_padding::paddings& in,
+                           std::vector<std::byte*> data)
     : job_(what),
       chunks_(chunks),
       units_(chunks),
       states_(states),
       data_(std::move(data)),
       old_(what, chunks, data_),
-      padding_(what, data_),
+      padding_(what, in, data_),
       states_here_(std::make_unique<std::byte*[]>(what.reductions.size())),
       memory_(),
       task_{[](const void* self, const board::piece& piece, std::byte* partial,
@@ -81,7 +82,8 @@ chunk_runner::chunk_runner(const detail::job& what, const plan::partition& chunk
             [](const void* self, std::size_t chunk) { return of(self).units_.first_of(chunk); },
             this,
             old_.undo(),
-            std::ranges::any_of(what.reductions, &detail::reduction::in_place)} {
+            std::ranges::any_of(what.reductions, &detail::reduction::in_place),
+            what.run_chunks != nullptr && chunks.grain() != 0} {
   for (const detail::belonging& one : job_.belongings) {
     made_.emplace_back(nullptr, one.destroy);
     made_.back().reset(one.make(job_.call.get()));
@@ -100,15 +102,22 @@ void chunk_runner::run(const board::piece& what, std::byte* partial,
   for (const state_layout::place& one : states_.places) {
     *here++ = (one.ordered ? partial : accumulators) + one.offset;
   }
-  const range indices =
-      what.last == board::piece::to_the_end ? chunks_[what.chunk] : indices_of(what);
+  const range indices = indices_of(what);
   const cleared_afterwards outputs(padding_, indices);
+  if (what.chunks > 1) {
+    job_.run_chunks(job_.call.get(), memory_, {indices, chunks_.grain(), what.progress});
+    return;
+  }
   detail::worker_memory memory = memory_;
   memory.goes_on = what.goes_on;
   job_.run(job_.call.get(), memory, indices);
 }
 
 range chunk_runner::indices_of(const board::piece& what) const noexcept {
+  if (what.chunks > 1) {
+    return {chunks_[what.chunk].first, chunks_[what.chunk + what.chunks - 1].last};
+  }
+  if (what.last == board::piece::to_the_end) return chunks_[what.chunk];
   return units_.indices(what.chunk, what.first, what.last);
 }
 

@@ -34,7 +34,7 @@ class chunk_runner {
   // data: where this worker has the buffers of the job's grants, in their order. Makes the job's
   // belongings; throws what their making throws.
   chunk_runner(const detail::job& what, const plan::partition& chunks, const state_layout& states,
-               std::vector<std::byte*> data);
+               const output_padding::paddings& in, std::vector<std::byte*> data);
   chunk_runner(const chunk_runner&) = delete;
   chunk_runner& operator=(const chunk_runner&) = delete;
 

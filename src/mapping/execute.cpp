@@ -1,4 +1,5 @@
-// A map from its start to its report: order, flight, outputs.
+#include "mapping/execute.hpp"
+
 #include <chrono>
 #include <cstddef>
 #include <optional>
@@ -7,10 +8,8 @@
 #include <vector>
 
 #include "mapping/checks.hpp"
-#include "mapping/flight.hpp"
 #include "mapping/nesting.hpp"
 #include "mapping/replay.hpp"
-#include "mapping/settings.hpp"
 #include "mapping/unknown_variables.hpp"
 #include "memory/segment.hpp"
 #include "plan/partition.hpp"
@@ -52,8 +51,31 @@ plan::partition partition_of(const job& what, const options& given, std::size_t 
   return plan::partition::uniform(where.all, grain);
 }
 
-// Files that a complete map has filled get their final names. If one can't, the others do, and the
-// report of the run is in the error.
+// Before anything runs: a file that another process has created can't be finished by this one.
+void check_filled_outputs(const job& what, const plan::partition& chunks) {
+  const bool tiled = what.where.by == space::cut::tiled;
+  for (const grant& one : what.grants) {
+    if (!one.partitioned || (!tiled && chunks.indices() != one.rows)) continue;
+    one.owner->require_own("map to " + one.owner->name());
+  }
+}
+
+}  // namespace
+
+order::order(const job& what, const options& given, const settings& decided)
+    : began(clock::now()),
+      number(number_of_this_map()),
+      how(decided),
+      chunks(partition_of(what, given, how.grain)) {
+  // It would wait for threads that are all waiting for maps of their own.
+  if (how.run_on == executor::threads && is_inside_a_map_of_this_thread()) {
+    how.run_on = executor::serial;
+  }
+  check_chunks(chunks);
+  check_arguments(what);
+  check_filled_outputs(what, chunks);
+}
+
 report finished(const job& what, const plan::partition& chunks, report result) {
   if (!result.complete()) return result;
   const bool tiled = what.where.by == space::cut::tiled;
@@ -70,41 +92,25 @@ report finished(const job& what, const plan::partition& chunks, report result) {
   return result;
 }
 
-// Before anything runs: a file that another process has created can't be finished by this one.
-void check_filled_outputs(const job& what, const plan::partition& chunks) {
-  const bool tiled = what.where.by == space::cut::tiled;
-  for (const grant& one : what.grants) {
-    if (!one.partitioned || (!tiled && chunks.indices() != one.rows)) continue;
-    one.owner->require_own("map to " + one.owner->name());
+report carry_out(const job& what, const options& given, const settings& decided,
+                 family::warm_family* pool) {
+  const order settled(what, given, decided);
+  if (settled.is_replayed()) {
+    return finished(what, settled.chunks, replay(what, settled.chunks, settled.how.replay));
   }
-}
-
-}  // namespace
-
-order::order(const job& what, const options& given)
-    : began(clock::now()),
-      number(number_of_this_map()),
-      how(resolve(given)),
-      chunks(partition_of(what, given, how.grain)) {
-  // It would wait for threads that are all waiting for maps of their own.
-  if (how.run_on == executor::threads && is_inside_a_map_of_this_thread()) {
-    how.run_on = executor::serial;
+  report result;
+  {
+    flight run(what, given, settled, pool);
+    run.begin(false, true);
+    result = run.join();
   }
-  check_chunks(chunks);
-  check_arguments(what);
-  check_filled_outputs(what, chunks);
-}
-
-report carry_out(const job& what, const options& given) {
-  tell_unknown_variables();
-  const order settled(what, given);
-  report result = settled.is_replayed() ? replay(what, settled.chunks, settled.how.replay)
-                                        : flight(what, given, settled).wait();
+  if (pool != nullptr) pool->wait_for_output();
   return finished(what, settled.chunks, std::move(result));
 }
 
 }  // namespace shard::mapping
 
 shard::report shard::detail::execute(const job& what, const options& given) {
-  return mapping::carry_out(what, given);
+  mapping::tell_unknown_variables();
+  return mapping::carry_out(what, given, mapping::resolve(given));
 }

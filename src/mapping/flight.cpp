@@ -1,7 +1,7 @@
 #include "mapping/flight.hpp"
 
 #include <algorithm>
-#include <stop_token>
+#include <cstring>
 #include <string>
 #include <utility>
 
@@ -12,7 +12,7 @@
 #include "mapping/exception_text.hpp"
 #include "mapping/failures.hpp"
 #include "mapping/nesting.hpp"
-#include "mapping/outcome.hpp"
+#include "mapping/sending.hpp"
 #include "mapping/units.hpp"
 #include "memory/granted.hpp"
 #include "os/cpu.hpp"
@@ -43,7 +43,7 @@ family::limits limits_of(const settings& how) {
           how.memory_limit_bytes};
 }
 
-board::policy policy_of(const settings& how, const job& what) {
+board::policy policy_of(const settings& how, const job& what, bool park) {
   return {.allowed = {.errors = how.retries_error,
                       .crashes = how.retries,
                       .kills = how.retries_kill,
@@ -52,6 +52,7 @@ board::policy policy_of(const settings& how, const job& what) {
                       .max_timeouts = how.max_timeouts,
                       .max_failures = how.max_failures},
           .keep_going = how.keep_going,
+          .park = park,
           .little_to_copy_bytes = 256,  // a few reductions of one number each
           .timed = limits_of(how).timed(),
           .keeps_times = how.timeout_factor != 0};
@@ -69,43 +70,67 @@ void run(const family::crew& all, const settings& how, const family::on_tick& re
 // What a worker owns, from when it enters until it leaves.
 struct one_worker {
   one_worker(inside_a_map::where found, const job& what, const plan::partition& chunks,
-             const state_layout& states, std::vector<std::byte*> data)
-      : here(found), runner(what, chunks, states, std::move(data)) {}
+             const state_layout& states, const output_padding::paddings& in,
+             std::vector<std::byte*> data)
+      : here(found), runner(what, chunks, states, in, std::move(data)) {}
 
   inside_a_map here;
   chunk_runner runner;
 };
 
-board::dimensions dimensions_of(const job& what, const order& settled, unsigned workers,
-                                const state_layout& states, const old_values& in_place) {
+board::dimensions dimensions_of(const order& settled, unsigned workers, const state_layout& states,
+                                const old_values& in_place) {
   const board::dimensions size{settled.chunks.chunks(), workers,
                                states.partial_bytes,    states.accumulator_bytes,
                                undo_bytes(in_place),    units(settled.chunks).total()};
   check_headroom(size);
-  if (settled.how.run_on == executor::processes) check_mappings(what);
   return size;
+}
+
+std::size_t bytes_of_grants(const job& what) {
+  return what.grants.size() * sizeof(family::lent_buffer);
 }
 
 }  // namespace
 
-flight::flight(const job& what, const options& given, const order& settled)
+flight::flight(const job& what, const options& given, const order& settled,
+               family::warm_family* pool)
     : job_(what),
       given_(given),
       order_(settled),
-      workers_(worker_count(settled.how, settled.chunks.chunks())),
+      pool_(pool),
+      workers_(pool != nullptr ? pool->runs().slots()
+                               : worker_count(settled.how, settled.chunks.chunks())),
       states_(what.reductions),
       data_here_(memory::data_here(what.grants)),
+      in_(output_padding::of(what)),
       old_(what, settled.chunks, data_here_),
-      padding_(what, data_here_),
-      size_(dimensions_of(what, settled, workers_, states_, old_)),
-      memory_(
-          board::run_memory(board::board::size_bytes(size_) + family::roster::size_bytes(workers_),
-                            os::sharing::with_children)),
-      board_(memory_.base(), size_),
-      roster_(memory_.base() + board::board::size_bytes(size_), workers_),
-      crew_(crew()) {}
+      padding_(what, in_, data_here_),
+      size_(dimensions_of(settled, workers_, states_, old_)),
+      ground_(make_ground()),
+      board_(ground_.board, size_),
+      roster_(ground_.roster),
+      crew_(crew()),
+      before_(roster_) {}
+
+flight::ground flight::make_ground() {
+  if (pool_ != nullptr) {
+    pack(job_, order_.chunks, packed_);
+    family::run_queue& runs = pool_->runs();
+    family::lease place = runs.take_place(size_, bytes_of_grants(job_) + packed_.bytes().size());
+    std::byte* const board = runs.memory_of(place);
+    return {.place = std::move(place), .board = board, .roster = runs.family()};
+  }
+  if (order_.how.run_on == executor::processes) check_mappings(job_);
+  const std::size_t bytes = board::board::size_bytes(size_);
+  os::anonymous_memory own =
+      board::run_memory(bytes + family::roster::size_bytes(workers_), os::sharing::with_children);
+  std::byte* const board = own.base();
+  return {.own = std::move(own), .board = board, .roster = {board + bytes, workers_}};
+}
 
 flight::~flight() {
+  if (pool_ != nullptr && number_ != 0) pool_->cancel(number_);
   for (unsigned slot = 0; slot < size_.slots; ++slot) board::restore(board_, slot, old_.undo());
   padding_.clear_begun(board_, order_.chunks, completed_);
 }
@@ -113,8 +138,8 @@ flight::~flight() {
 family::crew flight::crew() {
   family::crew all{.board = board_,
                    .roster = roster_,
-                   .memory = {memory_.base(), memory_.size_bytes()},
-                   .policy = policy_of(order_.how, job_),
+                   .memory = {ground_.own.base(), ground_.own.size_bytes()},
+                   .policy = policy_of(order_.how, job_, pool_ == nullptr),
                    .worker_limits = limits_of(order_.how),
                    .grants = {},
                    .prefix_output = order_.how.prefix_output,
@@ -134,7 +159,7 @@ std::shared_ptr<const board::task> flight::enter(std::vector<std::byte*> data) c
   try {
     const auto worker = std::make_shared<one_worker>(
         in_processes ? inside_a_map::where::this_process : inside_a_map::where::this_thread, job_,
-        order_.chunks, states_, std::move(data));
+        order_.chunks, states_, in_, std::move(data));
     return {worker, &worker->runner.task()};
   } catch (...) {
     if (!in_processes) throw;
@@ -143,21 +168,73 @@ std::shared_ptr<const board::task> flight::enter(std::vector<std::byte*> data) c
   }
 }
 
-report flight::wait() {
-  const family::on_tick report_progress = teller();
-  {
-    const std::stop_callback at_request(given_.stop, [this] { family::stop_on_request(board_); });
-    family::heed_signals(crew_);
+void flight::begin(bool follows, bool awaited) {
+  at_request_.emplace(given_.stop, [this] { family::stop_on_request(board_); });
+  family::heed_signals(crew_);
+  follows_ = follows;
+  if (pool_ == nullptr || size_.chunks == 0) return;
+  if (!follows && (board_.controls() & board::stopping) != 0) return;
+  family::run_queue& runs = pool_->runs();
+  const family::door::run number = runs.entrance().submitted() + 1;
+  family::assignment& what = runs.of(number);
+  what = {.size = size_,
+          .policy = crew_.policy,
+          .worker_limits = crew_.worker_limits,
+          .place = ground_.place.place(),
+          .has_state = crew_.has_state,
+          .follows = follows,
+          .grants = job_.grants.size(),
+          .packed_bytes = bytes_of_grants(job_) + packed_.bytes().size()};
+  const std::span<std::byte> to = runs.packed(what);
+  const std::vector<family::lent_buffer> lent = lent_by(job_);
+  if (!lent.empty()) std::memcpy(to.data(), lent.data(), bytes_of_grants(job_));
+  std::ranges::copy(packed_.bytes(),
+                    to.begin() + static_cast<std::ptrdiff_t>(bytes_of_grants(job_)));
+  pool_->submit(number, awaited);
+  number_ = number;
+}
+
+void flight::await() const {
+  if (number_ != 0) pool_->wait(number_, crew_, {});
+}
+
+void flight::call_off() const noexcept {
+  family::stop_on_request(board_);
+  if (number_ != 0) pool_->cancel(number_);
+}
+
+void flight::carry_out(const family::on_tick& listen) {
+  if (pool_ == nullptr) {
     const bool stopped = (board_.controls() & board::stopping) != 0;
-    if (size_.chunks != 0 && !stopped) run(crew_, order_.how, report_progress);
+    if (size_.chunks != 0 && !stopped) run(crew_, order_.how, listen);
+    return;
   }
+  if (number_ == 0) return;
+  pool_->wait(number_, crew_, listen);
+  name_stacks();
+}
+
+void flight::name_stacks() {
+  const bool wanted = std::ranges::any_of(board_.failures(), [](const board::failure_record& one) {
+    return one.frames != 0 && one.named.load(std::memory_order_acquire) == 0;
+  });
+  if (wanted) pool_->name_stacks(number_);
+}
+
+report flight::join() {
+  const family::on_tick listen = teller();
+  carry_out(listen);
+  at_request_.reset();
   tell_what_was_too_much();
   tell_who_stopped();
-  if (report_progress) report_progress();
+  tell_what_came_before();
+  if (listen) listen();
 
-  const outcome result(board_, roster_, order_.chunks);
+  const outcome result(board_, roster_, order_.chunks, before_);
   result.merge(job_.reductions, states_);
-  report told = result.report_on(order_.number, clock::now() - order_.began, workers_);
+  const auto workers =
+      static_cast<unsigned>(std::clamp<std::size_t>(order_.chunks.chunks(), 1, workers_));
+  report told = result.report_on(order_.number, clock::now() - order_.began, workers);
   if (padding_) completed_.assign(told.completed().begin(), told.completed().end());
   return told;
 }
@@ -217,6 +294,12 @@ void flight::tell_who_stopped() const {
     }
   }
   board_.tell_trouble("the run was stopped " + who);
+}
+
+void flight::tell_what_came_before() const {
+  const bool begun = board_.cursor().load(std::memory_order_relaxed) != 0;
+  if (!follows_ || begun || (board_.controls() & board::stopping) == 0 || has_trouble()) return;
+  board_.tell_trouble("a run before it in the queue is incomplete");
 }
 
 // Says why a run ended that has failed too often.

@@ -3,18 +3,25 @@
 
 #include <chrono>
 #include <cstddef>
+#include <functional>
 #include <memory>
+#include <optional>
+#include <stop_token>
 #include <vector>
 
 #include "board/board.hpp"
 #include "family/crew.hpp"
+#include "family/run_queue.hpp"
+#include "family/warm_family.hpp"
 #include "mapping/chunk_runner.hpp"
 #include "mapping/old_values.hpp"
+#include "mapping/outcome.hpp"
 #include "mapping/output_padding.hpp"
 #include "mapping/settings.hpp"
 #include "os/anonymous.hpp"
 #include "plan/partition.hpp"
 #include "shard/detail/job.hpp"
+#include "shard/detail/packing.hpp"
 #include "shard/options.hpp"
 #include "shard/report.hpp"
 
@@ -24,8 +31,8 @@ using clock = std::chrono::steady_clock;
 
 // What is settled before anything is made for a run.
 struct order {
-  // Throws shard::error if the job can't be run with these options.
-  order(const detail::job& what, const options& given);
+  // Throws shard::error if the job can't be run with these options. decided: they, resolved.
+  order(const detail::job& what, const options& given, const settings& decided);
 
   clock::time_point began;
   std::size_t number;  // of the map in its program; 0: it is inside another
@@ -38,17 +45,45 @@ struct order {
 // Job, options and order must outlive it.
 class flight {
  public:
-  // Throws shard::error if there is no memory for the run.
-  flight(const detail::job& what, const options& given, const order& settled);
+  // Throws shard::error if there is no memory for the run. pool: whose family does it; null: who is
+  // started for it.
+  flight(const detail::job& what, const options& given, const order& settled,
+         family::warm_family* pool = nullptr);
   flight(const flight&) = delete;
   flight& operator=(const flight&) = delete;
-  // What was begun and not completed is as it was, but for outputs, of which no padding tells.
+  // What was begun and not completed is as it was, but for outputs, of which no padding tells. A
+  // run in a pool that is not over is called off.
   ~flight();
 
-  // Carries the run out, merges the reductions, and says what happened.
-  report wait();
+  // Hands the run to its pool, where it goes on without the caller. follows: it is not to be begun
+  // if the one before is incomplete. awaited: join() comes next. Does nothing without a pool.
+  void begin(bool follows, bool awaited);
+
+  // Carries the run out, merges the reductions, and says what happened. Requires: begin().
+  report join();
+
+  // Of a run in a pool: waits until it is over.
+  void await() const;
+  // The same: whether somebody wants to hear of it meanwhile.
+  bool has_listeners() const noexcept { return given_.on_failure || given_.on_progress; }
+  // Of a run in a pool: it is over soon, complete or not.
+  void call_off() const noexcept;
+
+  // Its board in the pool, for whoever may still look at it.
+  family::lease release_place() noexcept { return std::move(ground_.place); }
 
  private:
+  // Where its board and its family are.
+  struct ground {
+    os::anonymous_memory own = {};
+    family::lease place = {};
+    std::byte* board = nullptr;
+    family::roster roster;
+  };
+
+  ground make_ground();
+  void carry_out(const family::on_tick& listen);
+  void name_stacks();
   family::crew crew();
   std::shared_ptr<const board::task> enter(std::vector<std::byte*> data) const;
   family::on_tick teller() const;
@@ -56,21 +91,29 @@ class flight {
   bool has_trouble() const noexcept;
   void tell_who_stopped() const;
   void tell_what_was_too_much() const;
+  void tell_what_came_before() const;
 
   const detail::job& job_;
   const options& given_;
   const order& order_;
+  family::warm_family* pool_;
   unsigned workers_;
   state_layout states_;
   std::vector<std::byte*> data_here_;
+  output_padding::paddings in_;
   old_values old_;
   output_padding padding_;
   std::vector<range> completed_;  // whose padding is clear
+  detail::packer packed_;         // for the pool
   board::dimensions size_;
-  os::anonymous_memory memory_;
+  ground ground_;
   board::board board_;
   family::roster roster_;
   family::crew crew_;
+  counted_before before_;
+  std::optional<std::stop_callback<std::function<void()>>> at_request_;
+  family::door::run number_ = 0;  // in its pool; 0: it was not submitted
+  bool follows_ = false;
 };
 
 }  // namespace shard::mapping

@@ -42,6 +42,7 @@ std::size_t old_values::bytes(std::size_t chunk) const {
 }
 
 std::size_t old_values::bytes_of_largest() const {
+  if (any_ && chunks_.grain() != 0) return chunks_.chunks() == 0 ? 0 : bytes(0);
   std::size_t most = 0;
   for (std::size_t chunk = 0; any_ && chunk < chunks_.chunks(); ++chunk) {
     most = std::max(most, bytes(chunk));

@@ -46,8 +46,14 @@ std::vector<std::string> names_of(std::uint32_t lacks) {
 
 }  // namespace
 
-outcome::outcome(const board::board& on, const family::roster& who, const plan::partition& chunks)
-    : board_(on), roster_(who), chunks_(chunks), units_(chunks) {
+counted_before::counted_before(const family::roster& by) noexcept
+    : takeovers(by.takeovers().load(std::memory_order_relaxed)),
+      output_lost(by.output_lost().load(std::memory_order_relaxed)),
+      forking(by.forking().load(std::memory_order_relaxed)) {}
+
+outcome::outcome(const board::board& on, const family::roster& who, const plan::partition& chunks,
+                 const counted_before& before)
+    : board_(on), roster_(who), chunks_(chunks), units_(chunks), before_(before) {
   complete_ = on.settled() == chunks.chunks() && on.failures().empty();
   if (complete_) return;
   find_committed();
@@ -169,12 +175,12 @@ report outcome::report_on(std::size_t map, seconds elapsed, unsigned workers) co
   run_counts counts{
       .map = map, .chunks = chunks_.chunks(), .grain = chunks_.grain(), .workers = workers};
   counts.without = names_of(roster_.lacks());
-  counts.takeovers = roster_.takeovers().load(std::memory_order_relaxed);
+  const counted_before now(roster_);
+  counts.takeovers = now.takeovers - before_.takeovers;
   counts.failures_lost = board_.failures_lost();
-  counts.output_lost = roster_.output_lost().load(std::memory_order_relaxed);
+  counts.output_lost = now.output_lost - before_.output_lost;
   // Forks may overlap: the caller's is over before it hears so.
-  const std::chrono::nanoseconds forking(roster_.forking().load(std::memory_order_relaxed));
-  counts.forking = std::min<seconds>(forking, elapsed);
+  counts.forking = std::min<seconds>(now.forking - before_.forking, elapsed);
   if (counts.forking >= run_counts::noticed_forking) {
     counts.forked_bytes = os::glance_at_own_memory().anonymous_bytes;
   }

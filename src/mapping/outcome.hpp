@@ -2,6 +2,7 @@
 // failures.
 #pragma once
 
+#include <chrono>
 #include <cstddef>
 #include <map>
 #include <memory>
@@ -18,10 +19,21 @@
 
 namespace shard::mapping {
 
-// Requires: no process of the run is left.
+// What a family had counted when a run began.
+struct counted_before {
+  std::size_t takeovers = 0;
+  std::size_t output_lost = 0;
+  std::chrono::nanoseconds forking{};
+
+  counted_before() = default;
+  explicit counted_before(const family::roster& by) noexcept;
+};
+
+// Requires: nobody works on the run.
 class outcome {
  public:
-  outcome(const board::board& on, const family::roster& who, const plan::partition& chunks);
+  outcome(const board::board& on, const family::roster& who, const plan::partition& chunks,
+          const counted_before& before = {});
 
   bool complete() const noexcept { return complete_; }
 
@@ -58,6 +70,7 @@ class outcome {
   const family::roster& roster_;
   const plan::partition& chunks_;
   units units_;
+  counted_before before_;
   bool complete_ = false;
   // Empty if all is complete.
   std::vector<bool> committed_;

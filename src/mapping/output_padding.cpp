@@ -10,18 +10,25 @@
 
 namespace shard::mapping {
 
-output_padding::output_padding(const detail::job& of, const std::vector<std::byte*>& data)
+output_padding::paddings output_padding::of(const detail::job& what) {
+  paddings all;
+  for (const detail::grant& one : what.grants) all.push_back(&one.owner->padding());
+  return all;
+}
+
+output_padding::output_padding(const detail::job& of, const paddings& in,
+                               const std::vector<std::byte*>& data)
     : where_(of.where) {
   for (std::size_t k = 0; k < of.grants.size(); ++k) {
     const detail::grant& one = of.grants[k];
-    if (one.partitioned && one.owner->padding()) outputs_.push_back({one, data[k]});
+    if (one.partitioned && *in[k]) outputs_.push_back({one, *in[k], data[k]});
   }
 }
 
 void output_padding::clear(range indices) const noexcept {
   for (const output& one : outputs_) {
     each_block(where_, one.granted, indices, [&](std::size_t at, std::size_t bytes, std::size_t) {
-      one.granted.owner->padding().clear({one.data + at, bytes});
+      one.in.clear({one.data + at, bytes});
     });
   }
 }

@@ -6,6 +6,7 @@
 #include <vector>
 
 #include "board/board.hpp"
+#include "memory/padding.hpp"
 #include "plan/partition.hpp"
 #include "shard/detail/job.hpp"
 #include "shard/range.hpp"
@@ -14,8 +15,12 @@ namespace shard::mapping {
 
 class output_padding {
  public:
+  // What the elements of each grant have, in their order. It must outlive this.
+  using paddings = std::vector<const memory::padding*>;
+  static paddings of(const detail::job& what);
+
   // data: where the grants' elements are, in their order.
-  output_padding(const detail::job& of, const std::vector<std::byte*>& data);
+  output_padding(const detail::job& of, const paddings& in, const std::vector<std::byte*>& data);
 
   // Whether any output has some.
   explicit operator bool() const noexcept { return !outputs_.empty(); }
@@ -31,6 +36,7 @@ class output_padding {
  private:
   struct output {
     const detail::grant& granted;
+    const memory::padding& in;
     std::byte* data;
   };
 

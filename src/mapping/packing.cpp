@@ -12,8 +12,25 @@ void packer::append(const void* from, std::size_t bytes) {
   bytes_.insert(bytes_.end(), first, first + bytes);
 }
 
+namespace {
+
+// Who maps in a loop sends the same function each time.
+std::optional<os::code_place> place_of(const void* function) {
+  thread_local const void* last = nullptr;
+  thread_local os::module_changes then;
+  thread_local std::optional<os::code_place> place;
+  const os::module_changes now = os::changes_of_modules();
+  if (function == last && now == then) return place;
+  last = function;
+  then = now;
+  place = os::place_of_code(function);
+  return place;
+}
+
+}  // namespace
+
 void packer::put_code(const void* function) {
-  const std::optional<os::code_place> place = os::place_of_code(function);
+  const std::optional<os::code_place> place = place_of(function);
   if (!place || !place->module) {
     throw error(std::errc::not_supported,
                 std::string("cannot send a function to other processes: found ") +

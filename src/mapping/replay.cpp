@@ -62,7 +62,8 @@ void run_all(const detail::job& what, const plan::partition& chunks) {
   const auto partial = board::run_memory(states.partial_bytes, os::sharing::none);
   const auto accumulators = board::run_memory(states.accumulator_bytes, os::sharing::none);
   const inside_a_map here(inside_a_map::where::this_thread);
-  const chunk_runner runner(what, chunks, states, memory::data_here(what.grants));
+  const chunk_runner runner(what, chunks, states, output_padding::of(what),
+                            memory::data_here(what.grants));
   const auto merge = [&](bool ordered, std::byte* from) {
     for (std::size_t k = 0; k < what.reductions.size(); ++k) {
       const detail::reduction& one = what.reductions[k];

@@ -5,6 +5,7 @@
 #include <algorithm>
 #include <cstddef>
 #include <span>
+#include <utility>
 #include <vector>
 
 #include "shard/detail/segment.hpp"
@@ -15,6 +16,11 @@ class padding {
  public:
   padding() = default;
   explicit padding(const detail::element_type& of);
+  // Of what stores() was, in another process.
+  padding(std::vector<detail::gap> stores, std::size_t element_bytes) noexcept
+      : stores_(std::move(stores)), element_bytes_(element_bytes) {}
+
+  std::span<const detail::gap> stores() const noexcept { return stores_; }
 
   // Whether elements have any.
   explicit operator bool() const noexcept { return !stores_.empty(); }

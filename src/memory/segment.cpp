@@ -5,7 +5,9 @@
 #include <utility>
 
 #include "memory/attempt.hpp"
+#include "memory/lending.hpp"
 #include "memory/malformed.hpp"
+#include "os/anonymous.hpp"
 #include "os/event.hpp"
 #include "os/file.hpp"
 
@@ -23,9 +25,14 @@ registry& all() {
   return only;
 }
 
+std::uint64_t next_number() noexcept {
+  static std::atomic<std::uint64_t> last = 0;
+  return ++last;
+}
+
 }  // namespace
 
-segment::segment(parts made) : parts_(std::move(made)) {
+segment::segment(parts made) : parts_(std::move(made)), number_(next_number()) {
   const std::scoped_lock held(all().lock);
   for (const segment* each : all().live) share_folder(*each);
   all().live.push_back(this);
@@ -39,6 +46,7 @@ array segment::make_array(parts made, std::vector<std::size_t> shape) {
 
 segment::~segment() {
   release_locks();
+  if (lent_ && owner_ == os::process_id()) memory::recall(number_);
   {
     const std::scoped_lock held(all().lock);
     std::erase(all().live, this);
@@ -63,6 +71,9 @@ void segment::refuse_writing() const {
   } else if (standing_ == standing::output) {
     found = "an output of the map that runs the kernel";
     expected = "to be written only as the kernel was granted it";
+  } else if (standing_ == standing::forsaken) {
+    found = "a buffer of the program that has started the pool";
+    expected = "to be granted to the kernel with out(), or opened in it";
   }
   throw error(std::errc::permission_denied,
               "cannot write to " + name() + ": found it " + found + ", expected it " + expected);
@@ -75,15 +86,37 @@ void segment::require(access rights) const {
                     ": found it an output of the map that runs this kernel, expected another "
                     "buffer, made or opened in the kernel");
   }
+  if (standing_ == standing::forsaken) {
+    throw error(std::errc::permission_denied,
+                "cannot map with " + name() +
+                    ": found it a buffer of the program that has started the pool, expected "
+                    "another one, made or opened in the kernel");
+  }
   if (rights == access::write && !may_write()) refuse_writing();
 }
 
 bool segment::same_memory(const segment& as) const {
   if (this == &as) return true;
-  if (data_bytes() != as.data_bytes()) return false;
-  return memory::attempt("map", "open buffers", [&] {
-    return os::status(descriptor()).identity == os::status(as.descriptor()).identity;
-  });
+  return data_bytes() == as.data_bytes() && identity() == as.identity();
+}
+
+os::file_identity segment::identity() const {
+  const std::scoped_lock held(attaching_);
+  if (!identity_) {
+    identity_ =
+        memory::attempt("map", "open buffers", [&] { return os::status(descriptor()).identity; });
+  }
+  return *identity_;
+}
+
+void segment::forsake() noexcept {
+  attached_.store(nullptr);
+  kept_.reset();
+  reading_.reset();
+  event_ = {};
+  parts_.file = {};
+  os::vacate(base(), length_bytes());
+  standing_ = standing::forsaken;
 }
 
 memory::control* segment::attach(purpose why) const {

@@ -67,10 +67,20 @@ class segment {
 
   // From now on this process only reads it, or not even that, also by the maps that it calls: what
   // a worker does with what its kernel captured. An output of an outer map stays one in inner ones.
-  enum class standing { own, captured, output };
+  enum class standing { own, captured, output, forsaken };
   void demote(standing to) noexcept {
     if (standing_ != standing::output) standing_ = to;
   }
+  // In a forked process that lives long: gives back its share in the memory. What is left is an
+  // address, at which any access faults.
+  void forsake() noexcept;
+
+  // Which buffer it is in this process; never used twice.
+  std::uint64_t number() const noexcept { return number_; }
+  // Tells its file or memory apart from others. Throws shard::error.
+  os::file_identity identity() const;
+  // When it is closed, those that it was lent to are told.
+  void lend() noexcept { lent_ = true; }
   bool may_write() const noexcept { return writable() && standing_ == standing::own; }
   // Throws shard::error unless a map that this process calls may be granted it so.
   void require(access rights) const;
@@ -162,9 +172,12 @@ class segment {
   bool remove_path(const std::string& what) const;
 
   parts parts_;
+  std::uint64_t number_;
+  std::atomic<bool> lent_ = false;
   int owner_ = os::process_id();  // of this object, not of the file
   std::atomic<standing> standing_ = standing::own;
   mutable std::mutex attaching_;
+  mutable std::optional<os::file_identity> identity_{};  // once it was asked for
   mutable std::shared_ptr<memory::control> kept_;
   mutable std::atomic<memory::control*> attached_ = nullptr;
   // Of a handle that can write where a control area can't be made: enough to read. After kept_, so

@@ -14,6 +14,7 @@
 #include "memory/padding.hpp"
 #include "memory/segment.hpp"
 #include "memory/word_copy.hpp"
+#include "os/futex.hpp"
 #include "shard/bulk.hpp"
 #include "shard/detail/sharing.hpp"
 
@@ -96,20 +97,12 @@ inline void require_apart(const segment& of, std::span<const stretch> stretches,
 
 constexpr int tries_for_a_mutex = 100;
 
-void pause() noexcept {
-#if defined(__x86_64__)
-  __builtin_ia32_pause();
-#else
-  std::this_thread::yield();
-#endif
-}
-
 // Locks the mutex, and settles what a dead owner left. False: it stayed locked.
 bool lock(stripe& one, memory::control& of, patience how) noexcept {
   using enum os::robust_mutex::outcome;
   auto found = one.mutex.try_lock();
   for (int i = 0; found == busy && i < tries_for_a_mutex; ++i) {
-    pause();
+    os::pause();
     found = one.mutex.try_lock();
   }
   if (found == busy) {
@@ -328,7 +321,7 @@ transfer read_again(const segment& of, memory::control& area, const Footprint& t
                     std::span<const stretch> stretches, std::byte* to, patience how) {
   for (int i = 0; i < quick_tries; ++i) {
     if (const auto done = tried(of, touched, stretches, to)) return *done;
-    pause();
+    os::pause();
   }
   if (!area.writable()) {
     if (const auto done = read_after_the_dead(of, area, touched, stretches, to)) return *done;

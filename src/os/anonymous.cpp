@@ -2,6 +2,8 @@
 
 #include <sys/mman.h>
 
+#include <cstring>
+
 #include "os/calls.hpp"
 
 namespace shard::os {
@@ -25,6 +27,15 @@ bool keep_from_dumps(void* base, std::size_t bytes) noexcept {
 
 bool keep_from_children(void* base, std::size_t bytes) noexcept {
   return ::madvise(base, bytes, MADV_DONTFORK) == 0;
+}
+
+void discard(std::byte* base, std::size_t bytes) noexcept {
+  if (bytes != 0 && ::madvise(base, bytes, MADV_REMOVE) != 0) std::memset(base, 0, bytes);
+}
+
+void vacate(void* base, std::size_t bytes) noexcept {
+  static_cast<void>(::mmap(base, bytes, PROT_NONE,
+                           MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE | MAP_FIXED, -1, 0));
 }
 
 void keep_free(const void* base, std::size_t bytes) noexcept {

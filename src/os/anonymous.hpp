@@ -38,7 +38,13 @@ class anonymous_memory {
 [[nodiscard]] bool keep_from_dumps(void* base, std::size_t bytes) noexcept;
 [[nodiscard]] bool keep_from_children(void* base, std::size_t bytes) noexcept;
 
+// Shared memory has zeros there again, for all who share it, and takes no room. Requires: whole
+// pages.
+void discard(std::byte* base, std::size_t bytes) noexcept;
+
 // Nothing is mapped there from now on, and access faults.
 void keep_free(const void* base, std::size_t bytes) noexcept;
+// The same, where something is mapped.
+void vacate(void* base, std::size_t bytes) noexcept;
 
 }  // namespace shard::os

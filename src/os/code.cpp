@@ -64,6 +64,17 @@ void each_module(Visit visit) noexcept {
 
 }  // namespace
 
+module_changes changes_of_modules() noexcept {
+  module_changes found;
+  dl_iterate_phdr(
+      [](dl_phdr_info* module, std::size_t, void* to) {
+        *static_cast<module_changes*>(to) = {module->dlpi_adds, module->dlpi_subs};
+        return 1;
+      },
+      &found);
+  return found;
+}
+
 std::optional<code_place> place_of_code(const void* address) noexcept {
   const auto at = reinterpret_cast<std::uintptr_t>(address);
   std::optional<code_place> found;

@@ -25,6 +25,14 @@ struct code_place {
 // Nothing: the address is in no module.
 std::optional<code_place> place_of_code(const void* address) noexcept;
 
+// How many modules were loaded and unloaded so far: as long as both stay, places stay.
+struct module_changes {
+  unsigned long long loaded = 0;
+  unsigned long long unloaded = 0;
+  bool operator==(const module_changes&) const = default;
+};
+module_changes changes_of_modules() noexcept;
+
 // Null: this process has not loaded that module, or it is not so long.
 const void* code_at(const code_place& where) noexcept;
 

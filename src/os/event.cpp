@@ -2,8 +2,10 @@
 
 #include <fcntl.h>
 #include <sys/eventfd.h>
+#include <unistd.h>
 
 #include <cerrno>
+#include <cstdint>
 #include <string>
 
 #include "os/calls.hpp"
@@ -36,6 +38,14 @@ bool count_event(int counter) noexcept {
   const bool counted = ::eventfd_write(counter, 1) == 0 || errno == EAGAIN;
   errno = before;
   return counted;
+}
+
+void take_events(const descriptor& counter) noexcept {
+  const int before = errno;
+  std::uint64_t count = 0;
+  while (::read(counter.get(), &count, sizeof count) > 0) {
+  }
+  errno = before;
 }
 
 }  // namespace shard::os

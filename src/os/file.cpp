@@ -229,6 +229,12 @@ descriptor open_again(int descriptor, protection rights) try {
   throw call_failed(e.code().value(), "open in /proc/self/fd");
 }
 
+descriptor open_again_of(int process, int descriptor, protection rights) try {
+  return open("/proc/" + std::to_string(process) + "/fd/" + std::to_string(descriptor), rights);
+} catch (const call_failed& e) {
+  throw call_failed(e.code().value(), "open in /proc of the caller");
+}
+
 std::string name_of(int descriptor) {
   std::array<char, PATH_MAX> name{};
   const ssize_t length = calls().readlink(proc_path(descriptor).c_str(), name.data(), name.size());

@@ -91,6 +91,8 @@ std::vector<std::string> names_in(const std::string& folder);
 
 // The same file by an open file description of its own, with only these rights. Needs /proc.
 descriptor open_again(int descriptor, protection rights);
+// The same of another process's descriptor, which this one must be allowed to look at.
+descriptor open_again_of(int process, int descriptor, protection rights);
 // What /proc says is behind a descriptor: a path, or "/memfd:…".
 std::string name_of(int descriptor);
 

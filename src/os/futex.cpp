@@ -4,6 +4,7 @@
 #include <sys/syscall.h>
 #include <unistd.h>
 
+#include <algorithm>
 #include <cerrno>
 #include <limits>
 #include <thread>
@@ -30,8 +31,13 @@ void futex_wait(const std::atomic<std::uint32_t>& word, std::uint32_t expected,
   std::this_thread::sleep_for(std::chrono::milliseconds(1));
 }
 
+void futex_wake(const std::atomic<std::uint32_t>& word, unsigned most) noexcept {
+  constexpr unsigned all = std::numeric_limits<int>::max();
+  ::syscall(SYS_futex, &word, FUTEX_WAKE, std::min(most, all), nullptr, nullptr, 0);
+}
+
 void futex_wake_all(const std::atomic<std::uint32_t>& word) noexcept {
-  ::syscall(SYS_futex, &word, FUTEX_WAKE, std::numeric_limits<int>::max(), nullptr, nullptr, 0);
+  futex_wake(word, std::numeric_limits<unsigned>::max());
 }
 
 }  // namespace shard::os

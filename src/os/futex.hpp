@@ -5,6 +5,7 @@
 #include <chrono>
 #include <cstdint>
 #include <optional>
+#include <thread>
 
 namespace shard::os {
 
@@ -12,6 +13,17 @@ namespace shard::os {
 void futex_wait(const std::atomic<std::uint32_t>& word, std::uint32_t expected,
                 std::optional<std::chrono::steady_clock::time_point> until = {}) noexcept;
 
+// Wakes at most so many of those who wait.
+void futex_wake(const std::atomic<std::uint32_t>& word, unsigned most) noexcept;
 void futex_wake_all(const std::atomic<std::uint32_t>& word) noexcept;
+
+// Between two looks at a word that another processor is about to change.
+inline void pause() noexcept {
+#if defined(__x86_64__)
+  __builtin_ia32_pause();
+#else
+  std::this_thread::yield();
+#endif
+}
 
 }  // namespace shard::os

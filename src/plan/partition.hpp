@@ -27,6 +27,8 @@ class partition {
   std::size_t chunks() const noexcept { return chunks_; }
   std::size_t grain() const noexcept { return grain_; }  // 0: chunks are listed one by one
   range all() const noexcept { return all_; }
+  // The chunks, if they are listed one by one.
+  std::span<const range> parts() const noexcept { return parts_; }
   range operator[](std::size_t chunk) const noexcept {
     if (grain_ == 0) return parts_[chunk];
     const std::size_t first = all_.first + chunk * grain_;

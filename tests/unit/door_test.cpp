@@ -15,6 +15,7 @@ namespace {
 
 using namespace std::chrono_literals;
 using shard_test::door;
+using shard_test::enter;
 using shard_test::queue_of_runs;
 
 // Reads the events that were counted.
@@ -29,7 +30,7 @@ TEST(Door, LetsAWorkerInThatFindsARun) {
   const queue_of_runs queue(2);
   const door& at = queue.entrance();
   at.submit(1);
-  EXPECT_EQ(at.enter(0, 0, 0ns), 1u);
+  EXPECT_EQ(enter(at, 0, 0), 1u);
   EXPECT_EQ(at.inside(0), 1u);
   EXPECT_EQ(at.inside(1), 0u);
   EXPECT_EQ(at.over(), 0u);
@@ -39,8 +40,8 @@ TEST(Door, EndsARunWhenTheLastLeaves) {
   const queue_of_runs queue(3);
   const door& at = queue.entrance();
   at.submit(1);
-  at.enter(0, 0, 0ns);
-  at.enter(2, 0, 0ns);
+  enter(at, 0, 0);
+  enter(at, 2, 0);
   at.leave(0, 1);
   EXPECT_EQ(at.over(), 0u);
   at.leave(2, 1);
@@ -52,10 +53,10 @@ TEST(Door, TurnsAwayWhoComesLateAndLetsItIntoTheNextRun) {
   const door& at = queue.entrance();
   at.submit(1);
   at.submit(2);
-  at.enter(0, 0, 0ns);
-  at.enter(1, 0, 0ns);
+  enter(at, 0, 0);
+  enter(at, 1, 0);
   at.leave(0, 1);  // that shuts the door, but the run goes on
-  std::thread late([&] { EXPECT_EQ(at.enter(2, 0, 0ns), 2u); });
+  std::thread late([&] { EXPECT_EQ(enter(at, 2, 0), 2u); });
   while (!at.sleeps(2)) std::this_thread::yield();
   EXPECT_EQ(at.inside(2), 0u);
   at.leave(1, 1);
@@ -69,14 +70,14 @@ TEST(Door, TellsTheCallerOnceItsRunIsOver) {
   at.await(2);
   for (door::run k = 1; k <= 2; ++k) {
     at.submit(k);
-    at.enter(0, k - 1, 0ns);
+    enter(at, 0, k - 1);
     EXPECT_FALSE(was_told(queue)) << k;
     at.leave(0, k);
   }
   EXPECT_TRUE(was_told(queue));
   at.await(0);
   at.submit(3);
-  at.enter(0, 2, 0ns);
+  enter(at, 0, 2);
   at.leave(0, 3);
   EXPECT_FALSE(was_told(queue)) << "it waits for nothing";
 }
@@ -85,8 +86,8 @@ TEST(Door, KeepsTheSlotOfADeadWorkerInsideAsLongAsItHasWork) {
   const queue_of_runs queue(2);
   const door& at = queue.entrance();
   at.submit(1);
-  at.enter(0, 0, 0ns);
-  at.enter(1, 0, 0ns);
+  enter(at, 0, 0);
+  enter(at, 1, 0);
   at.bury(0, true);
   at.leave(1, 1);
   EXPECT_EQ(at.over(), 0u);
@@ -100,8 +101,8 @@ TEST(Door, EndsARunWhenTheLastInsideDiesWithoutWork) {
   const door& at = queue.entrance();
   at.submit(1);
   at.await(1);
-  at.enter(0, 0, 0ns);
-  at.enter(1, 0, 0ns);
+  enter(at, 0, 0);
+  enter(at, 1, 0);
   at.leave(1, 1);
   at.bury(0, false);
   EXPECT_EQ(at.over(), 1u);
@@ -113,7 +114,7 @@ TEST(Door, TellsTheCallerAgainOfARunThatWasOverBeforeADeath) {
   const queue_of_runs queue(1);
   const door& at = queue.entrance();
   at.submit(1);
-  at.enter(0, 0, 0ns);
+  enter(at, 0, 0);
   at.leave(0, 1);  // nobody waits for it
   at.await(1);
   EXPECT_FALSE(was_told(queue));
@@ -126,11 +127,11 @@ TEST(Door, WakesWhoSleepsSinceItHasLeftWhenTheRunIsOver) {
   const door& at = queue.entrance();
   at.submit(1);
   at.submit(2);
-  at.enter(0, 0, 0ns);
-  at.enter(1, 0, 0ns);
+  enter(at, 0, 0);
+  enter(at, 1, 0);
   std::thread early([&] {
     at.leave(0, 1);
-    EXPECT_EQ(at.enter(0, 1, 0ns), 2u);
+    EXPECT_EQ(enter(at, 0, 1), 2u);
   });
   while (!at.sleeps(0)) std::this_thread::yield();
   at.leave(1, 1);  // and this one goes no further
@@ -144,11 +145,11 @@ TEST(Door, WakesWhoSleepsWhenTheOneThatEndedTheRunHasDied) {
   const door of_the_dead(memory.base(), 1, -1);
   at.submit(1);
   at.submit(2);
-  at.enter(0, 0, 0ns);
-  at.enter(1, 0, 0ns);
+  enter(at, 0, 0);
+  enter(at, 1, 0);
   std::thread early([&] {
     at.leave(1, 1);
-    EXPECT_EQ(at.enter(1, 1, 0ns), 2u);
+    EXPECT_EQ(enter(at, 1, 1), 2u);
   });
   while (!at.sleeps(1)) std::this_thread::yield();
   of_the_dead.leave(0, 1);
@@ -161,10 +162,10 @@ TEST(Door, StaysOpenIfItsOnlyVisitorDies) {
   const queue_of_runs queue(2);
   const door& at = queue.entrance();
   at.submit(1);
-  at.enter(0, 0, 0ns);
+  enter(at, 0, 0);
   at.bury(0, false);
   EXPECT_EQ(at.over(), 0u) << "nobody has found that there is nothing left to do";
-  EXPECT_EQ(at.enter(0, 0, 0ns), 1u);
+  EXPECT_EQ(enter(at, 0, 0), 1u);
 }
 
 TEST(Door, EndsAllRunsThatAreGivenUp) {
@@ -172,13 +173,41 @@ TEST(Door, EndsAllRunsThatAreGivenUp) {
   const door& at = queue.entrance();
   for (door::run k = 1; k <= 3; ++k) at.submit(k);
   at.await(3);
-  at.enter(0, 0, 0ns);
+  enter(at, 0, 0);
   at.give_up(3);
   EXPECT_EQ(at.over(), 3u);
   EXPECT_EQ(at.inside(0), 0u);
   EXPECT_TRUE(was_told(queue));
   at.submit(4);
-  EXPECT_EQ(at.enter(1, 0, 0ns), 4u);
+  EXPECT_EQ(enter(at, 1, 0), 4u);
+}
+
+TEST(Door, WakesWhoSleepsWhenThereAreNews) {
+  const queue_of_runs queue(2);
+  const door& at = queue.entrance();
+  std::thread asleep([&] {
+    while (at.news() == 0) at.sleep(0, 0, 0);
+  });
+  while (!at.sleeps(0)) std::this_thread::yield();
+  at.tell_news();
+  asleep.join();
+  at.sleep(1, 0, 0);  // returns at once: these news are not heard yet
+}
+
+TEST(Door, SaysWhoHasToldTheCaller) {
+  const queue_of_runs queue(2);
+  const door& at = queue.entrance();
+  at.await(1);
+  at.submit(1);
+  enter(at, 0, 0);
+  enter(at, 1, 0);
+  EXPECT_FALSE(at.leave(0, 1));
+  EXPECT_TRUE(at.leave(1, 1));
+  EXPECT_TRUE(was_told(queue));
+  at.await(0);
+  at.submit(2);
+  enter(at, 0, 1);
+  EXPECT_FALSE(at.leave(0, 2));
 }
 
 }  // namespace

@@ -125,6 +125,7 @@ template <class T, std::size_t Rank>
 class in_argument : public buffer_argument<T, Rank> {
  public:
   static constexpr bool has_effect = false;
+  static constexpr bool shows_chunks = false;
   using binding = whole_binding<view, T, Rank>;
   using buffer_argument<T, Rank>::buffer_argument;
 
@@ -137,6 +138,7 @@ template <class T, std::size_t Rank>
 class out_argument : public buffer_argument<T, Rank> {
  public:
   static constexpr bool has_effect = true;
+  static constexpr bool shows_chunks = true;
   using binding = slice_binding<T, Rank>;
   using buffer_argument<T, Rank>::buffer_argument;
 
@@ -149,6 +151,7 @@ template <class T, std::size_t Rank>
 class inout_argument : public buffer_argument<T, Rank> {
  public:
   static constexpr bool has_effect = true;
+  static constexpr bool shows_chunks = true;
   using binding = slice_binding<T, Rank>;
   using buffer_argument<T, Rank>::buffer_argument;
 
@@ -161,6 +164,7 @@ template <class T, std::size_t Rank>
 class shared_argument : public buffer_argument<T, Rank> {
  public:
   static constexpr bool has_effect = true;
+  static constexpr bool shows_chunks = false;
   using binding = whole_binding<shared_view, T, Rank>;
   using buffer_argument<T, Rank>::buffer_argument;
 
@@ -243,6 +247,7 @@ template <class R>
 class reduce_argument {
  public:
   static constexpr bool has_effect = true;
+  static constexpr bool shows_chunks = R::ordered;
   using binding = reduce_binding<R>;
 
   explicit reduce_argument(R& into) noexcept : reducer_(&into) {}
@@ -272,6 +277,7 @@ template <class X>
 class value_argument {
  public:
   static constexpr bool has_effect = false;
+  static constexpr bool shows_chunks = false;
   using binding = value_argument;
 
   explicit value_argument(X x) : value_(std::move(x)) {}
@@ -348,6 +354,7 @@ template <class F, class... V>
 class state_argument {
  public:
   static constexpr bool has_effect = false;
+  static constexpr bool shows_chunks = false;
   using binding = state_binding<F, V...>;
 
   explicit state_argument(F make, V... arguments)

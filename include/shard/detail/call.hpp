@@ -3,8 +3,10 @@
 #pragma once
 
 #include <array>
+#include <atomic>
 #include <concepts>
 #include <cstddef>
+#include <cstdint>
 #include <limits>
 #include <memory>
 #include <span>
@@ -31,6 +33,7 @@ struct index_space {
   space where;
 
   static constexpr bool has_effect = false;
+  static constexpr bool shows_chunks = false;
   index_space describe(job& to) const {
     to.where = where;
     return *this;
@@ -134,6 +137,7 @@ struct element_space {
   std::tuple<out_argument<T, 1>...> outputs;
 
   static constexpr bool has_effect = true;
+  static constexpr bool shows_chunks = false;
   element_runner<T...> describe(job& to) const {
     const std::size_t n = std::get<0>(outputs).shape()[0];
     to.where = {.all = {0, n}, .whole = true};
@@ -260,7 +264,10 @@ constexpr bool check_space() {
 
 template <class Space, class Kernel, class... Arguments>
 class call {
+ public:
   using runner = decltype(std::declval<const Space&>().describe(std::declval<job&>()));
+
+ private:
   using bindings = std::tuple<typename Arguments::binding...>;
   template <std::size_t K>
   using argument = std::tuple_element_t<K, std::tuple<Arguments...>>;
@@ -335,7 +342,14 @@ class call {
     }(std::index_sequence_for<Arguments...>());
     to.call = std::move(made);
     to.run = run;
+    if constexpr (merges) {
+      if (to.by_index) to.run_chunks = run_chunks;
+    }
   }
+
+  // Whether nothing that the kernel is given shows where a chunk ends, if it is called by index.
+  static constexpr bool merges =
+      requires { requires !Space::shows_chunks; } && (!Arguments::shows_chunks && ...);
 
   // What the job calls of the binding of argument K.
   template <std::size_t K>
@@ -362,18 +376,46 @@ class call {
     }
   }
 
+  static void run_chunks(const void* self, const worker_memory& memory, const chunk_row& chunks)
+    requires merges
+  {
+    const call& what = of(self);
+    if constexpr (std::is_trivially_copyable_v<Kernel>) {
+      const Kernel local = what.kernel_;  // as above
+      what.bind_from<0>(local, memory, chunks.all, chunks);
+    } else {
+      what.bind_from<0>(what.kernel_, memory, chunks.all, chunks);
+    }
+  }
+
+  // Of each chunk.
+  template <class... P>
+  void run_each(const Kernel& kernel, const worker_memory& memory, const chunk_row& chunks,
+                P&... bound) const {
+    std::uint64_t done = chunks.progress->load(std::memory_order_relaxed);
+    std::size_t first = chunks.all.first;
+    while (chunks.all.last - first > chunks.grain) {
+      space_.run(kernel, memory, range{first, first + chunks.grain}, bound...);
+      chunks.progress->store(++done, std::memory_order_relaxed);
+      first += chunks.grain;
+    }
+    space_.run(kernel, memory, range{first, chunks.all.last}, bound...);
+  }
+
   // Makes the parameters one after the other, each a local of its frame: handles that the compiler
   // can keep in registers, and accumulators, which can't be moved.
   template <std::size_t K, class Cells, class... P>
   void bind_from(const Kernel& kernel, const worker_memory& memory, range chunk, const Cells& cells,
                  P&... bound) const {
-    if constexpr (K == sizeof...(Arguments)) {
-      space_.run(kernel, memory, cells, bound...);
-    } else {
+    if constexpr (K != sizeof...(Arguments)) {
       const auto& one = std::get<K>(bindings_);
       decltype(auto) parameter = one.bind(memory, cells);
       bind_from<K + 1>(kernel, memory, chunk, cells, bound..., parameter);
       one.done(parameter, memory);
+    } else if constexpr (std::is_same_v<Cells, chunk_row>) {
+      run_each(kernel, memory, cells, bound...);
+    } else {
+      space_.run(kernel, memory, cells, bound...);
     }
   }
 
@@ -397,8 +439,27 @@ constexpr bool check_states() {
   }(std::index_sequence_for<Arguments...>());
 }
 
-template <bool NeedsEffect, class Space, class Kernel, class... Arguments>
-report start_call(const options& how, Space&& over, const Kernel& kernel,
+// What a call is made of against the way to a process that was started before.
+template <class Runner, class Kernel, class... Bindings>
+constexpr bool check_crossing() {
+  static_assert(
+      packable_function<Kernel>,
+      "shard: a kernel of a pool captures nothing, since the pool's workers were started "
+      "before: give it what it needs as parameters, in value(x), in(buffer), out(buffer)");
+  constexpr bool sendable = packable<Runner> && (packable<Bindings> && ...);
+  static_assert(
+      !packable_function<Kernel> || sendable,
+      "shard: a pool sends value(x), and the arguments of worker_state(), to its workers: "
+      "each must be trivially copyable and refer to nothing, or be a std::vector of such, "
+      "a std::string, or have pack() and unpack(); what makes a state captures nothing");
+  return packable_function<Kernel> && sendable;
+}
+
+// Who runs a job: called with it, if the call that was written is one.
+enum class sent { no, yes };
+
+template <bool NeedsEffect, sent Sent, class Runner, class Space, class Kernel, class... Arguments>
+report start_call(const Runner& run, Space&& over, const Kernel& kernel,
                   const Arguments&... arguments) {
   using typed = decltype(space_of(over));
   static_assert(
@@ -411,17 +472,23 @@ report start_call(const options& how, Space&& over, const Kernel& kernel,
           std::declval<const worker_memory&>(), range{}))>...>;
   if constexpr (form != kernel_form::none) {
     if constexpr (check_states<Kernel, form, Arguments...>()) {
-      const job what =
-          call<typed, Kernel, Arguments...>::describe(space_of(over), kernel, form, arguments...);
-      return execute(what, how);
+      using made = call<typed, Kernel, Arguments...>;
+      if constexpr (Sent == sent::no) {
+        return run(made::describe(space_of(over), kernel, form, arguments...));
+      } else if constexpr (check_crossing<typename made::runner, Kernel,
+                                          typename Arguments::binding...>()) {
+        job what = made::describe(space_of(over), kernel, form, arguments...);
+        what.by = {made::pack, made::unpack};
+        return run(std::move(what));
+      }
     }
   }
   return {};
 }
 
-// Takes the pack apart: arguments first, the kernel last.
-template <bool NeedsEffect, class Space, class... Rest>
-report start(const options& how, Space&& over, Rest&&... rest) {
+// Takes the pack apart: arguments first, the kernel last. run(job): who runs it.
+template <bool NeedsEffect, sent Sent, class Runner, class Space, class... Rest>
+report start(const Runner& run, Space&& over, Rest&&... rest) {
   static_assert(sizeof...(Rest) > 0,
                 "shard: the kernel is missing: map(space, arguments..., kernel)");
   if constexpr (sizeof...(Rest) > 0 && check_space<Space>()) {
@@ -441,9 +508,9 @@ report start(const options& how, Space&& over, Rest&&... rest) {
       if constexpr (known) {
         const auto& kernel = std::get<arguments>(all);
         if constexpr (std::is_function_v<std::remove_reference_t<decltype(kernel)>>) {
-          return start_call<NeedsEffect>(how, over, &kernel, std::get<K>(all)...);
+          return start_call<NeedsEffect, Sent>(run, over, &kernel, std::get<K>(all)...);
         } else {
-          return start_call<NeedsEffect>(how, over, kernel, std::get<K>(all)...);
+          return start_call<NeedsEffect, Sent>(run, over, kernel, std::get<K>(all)...);
         }
       } else {
         return {};
@@ -452,6 +519,13 @@ report start(const options& how, Space&& over, Rest&&... rest) {
   } else {
     return {};
   }
+}
+
+// In processes of its own, or as the options say.
+template <bool NeedsEffect, class Space, class... Rest>
+report start_alone(const options& how, Space&& over, Rest&&... rest) {
+  return start<NeedsEffect, sent::no>([&how](const job& what) { return execute(what, how); },
+                                      std::forward<Space>(over), std::forward<Rest>(rest)...);
 }
 
 }  // namespace shard::detail

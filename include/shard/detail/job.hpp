@@ -2,7 +2,9 @@
 // users.
 #pragma once
 
+#include <atomic>
 #include <cstddef>
+#include <cstdint>
 #include <memory>
 #include <span>
 #include <string>
@@ -79,6 +81,23 @@ struct worker_memory {
   bool goes_on = false;  // ordered states hold what the chunk's first indices gave: add to that
 };
 
+// Chunks side by side, of `grain` indices each; the last one may have fewer.
+struct chunk_row {
+  range all;
+  std::size_t grain = 0;
+  std::atomic<std::uint64_t>* progress = nullptr;  // one is added after each but the last
+};
+
+struct job;
+class packer;
+class unpacker;
+
+// How a job reaches a process that has no copy of its caller's memory. Null: it can't.
+struct crossing {
+  void (*pack)(const job& what, packer& to) = nullptr;
+  job (*unpack)(unpacker& from) = nullptr;  // without a space and grants
+};
+
 struct job {
   space where;
   std::vector<grant> grants;
@@ -89,11 +108,28 @@ struct job {
   std::shared_ptr<const void> call;
   bool by_index = false;  // the kernel is called for one index, cell or row at a time
   void (*run)(const void* call, const worker_memory& memory, range chunk) = nullptr;
+  // The same for several chunks side by side. Null: they can't be told from one large chunk.
+  void (*run_chunks)(const void* call, const worker_memory& memory,
+                     const chunk_row& chunks) = nullptr;
+  crossing by;
 };
 
 // Runs the job to its end. Throws shard::error if it can't be started; failures of kernels and
 // workers are in the report.
 report execute(const job& job, const options& options);
+
+// What a pool is.
+class pool_state;
+std::shared_ptr<pool_state> make_pool(const options& how);
+unsigned workers_of(const pool_state& of) noexcept;
+void resize(pool_state& which, unsigned workers);
+void refresh(pool_state& which);
+void stop(pool_state& which);
+
+// The same in a pool, for a job that can be sent. how: what differs from the pool's; null: nothing.
+report execute_in(pool_state& where, const job& job, const options* how);
+void queue_in(pool_state& where, job&& job, const options* how);
+void wait_for(pool_state& which);
 
 [[noreturn]] void refuse_negative_count(long long count);
 [[noreturn]] void refuse_unequal_outputs(std::size_t first, std::size_t other);

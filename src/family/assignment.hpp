@@ -1,0 +1,39 @@
+// A run as who works on it gets it: everything that is needed, in bytes, without an address that
+// only the caller knows.
+#pragma once
+
+#include <cstddef>
+#include <cstdint>
+
+#include "board/board.hpp"
+#include "board/owner.hpp"
+#include "family/crew.hpp"
+#include "os/file.hpp"
+
+namespace shard::family {
+
+// In shared memory, followed by the packed job.
+struct assignment {
+  board::dimensions size;
+  board::policy policy;
+  limits worker_limits;
+  std::uint32_t place = 0;   // where its board is
+  bool has_state = false;    // workers make a worker_state
+  bool follows = false;      // if the run before is incomplete, this one isn't begun
+  std::uint64_t grants = 0;  // how many
+  std::uint64_t packed_bytes = 0;
+};
+
+// A buffer that a worker is to map for itself. The same bytes in each run that grants the same.
+struct lent_buffer {
+  std::uint64_t number = 0;  // of the buffer in its process; never used twice
+  os::file_identity identity{};
+  std::uint64_t length_bytes = 0;
+  std::uint64_t data_offset = 0;
+  std::uint64_t element_bytes = 0;
+  std::int32_t descriptor = -1;  // the caller's
+  std::uint32_t writable = 0;
+  char name[104] = {};  // cut, NUL-terminated
+};
+
+}  // namespace shard::family

@@ -1,0 +1,174 @@
+#include "family/run_queue.hpp"
+
+#include <algorithm>
+#include <string>
+
+#include "board/run_memory.hpp"
+#include "memory/attempt.hpp"
+#include "os/calls.hpp"
+#include "os/event.hpp"
+#include "os/sanitizers.hpp"
+#include "shard/error.hpp"
+
+namespace shard::family {
+namespace {
+
+constexpr std::size_t page = 4096;
+constexpr std::size_t pages(std::size_t bytes) { return (bytes + page - 1) / page * page; }
+
+// Of one place: what there is address space for, within these.
+constexpr std::size_t most_place_bytes = std::size_t{1} << (os::thread_sanitizer ? 28 : 34);
+constexpr std::size_t least_place_bytes = std::size_t{1} << 22;
+
+// Places that nobody uses keep so much between them, and the last one whatever it has.
+constexpr std::size_t kept_bytes = std::size_t{64} << 20;
+
+os::descriptor counter() {
+  return memory::attempt("start a pool", "an eventfd", [] { return os::event_counter(); });
+}
+
+std::size_t touched_by(const board::dimensions& of) {
+  return of.chunks * (of.slots * sizeof(std::uint64_t) + of.partial_bytes) +
+         of.slots * (2 * board::board::stride_words(of) * sizeof(std::uint64_t) + of.undo_bytes);
+}
+
+}  // namespace
+
+// Where each part begins.
+struct run_queue::parts {
+  explicit parts(unsigned slots)
+      : entrance(pages(roster::size_bytes(slots))),
+        shared(entrance + pages(door::size_bytes(slots))),
+        assignments(shared + pages(sizeof(shared_part))),
+        places(assignments + pages(capacity * sizeof(assignment))) {}
+
+  std::size_t entrance, shared, assignments, places;
+};
+
+namespace {
+
+// As much address space as there is.
+os::anonymous_memory reserved(std::size_t before, std::size_t& place_bytes) {
+  for (place_bytes = most_place_bytes;; place_bytes /= 2) {
+    try {
+      return {before + run_queue::capacity * place_bytes, os::sharing::with_children};
+    } catch (const os::call_failed& e) {
+      if (place_bytes > least_place_bytes) continue;
+      throw error(e.code(), "cannot map memory for a pool: found '" + e.code().message() +
+                                "', expected " +
+                                std::to_string(run_queue::capacity * least_place_bytes) +
+                                " bytes of address space (ulimit -v)");
+    }
+  }
+}
+
+}  // namespace
+
+run_queue::run_queue(unsigned slots)
+    : event_(counter()),
+      calls_(counter()),
+      memory_(reserved(parts(slots).places, place_bytes_)),
+      roster_(memory_.base(), slots),
+      door_(memory_.base() + parts(slots).entrance, slots, event_.get()),
+      shared_(reinterpret_cast<shared_part*>(memory_.base() + parts(slots).shared)),
+      assignments_(reinterpret_cast<assignment*>(memory_.base() + parts(slots).assignments)),
+      places_(memory_.base() + parts(slots).places) {}
+
+std::span<std::byte> run_queue::packed(const assignment& what) const noexcept {
+  return {place(what.place) + pages(board::board::size_bytes(what.size)), what.packed_bytes};
+}
+
+lease::~lease() {
+  if (of_ != nullptr) of_->give_back(place_);
+}
+
+// ---- Places ----
+
+// One that had a board of this shape, the later the better; else one that is empty; else the one
+// that was not used for longest.
+unsigned run_queue::best_place(const board::dimensions& size) const {
+  const auto rank = [&](const tenancy& one) {
+    const bool fits = !one.empty && one.size == size;
+    return std::pair(fits ? 2 : one.empty ? 1 : 0, fits ? one.last_used : ~one.last_used);
+  };
+  unsigned best = capacity;
+  for (unsigned k = 0; k < capacity; ++k) {
+    if (tenancies_[k].taken) continue;
+    if (best == capacity || rank(tenancies_[k]) > rank(tenancies_[best])) best = k;
+  }
+  return best;
+}
+
+lease run_queue::take_place(const board::dimensions& size, std::size_t packed_bytes) {
+  const std::size_t wanted = pages(board::board::size_bytes(size)) + pages(packed_bytes);
+  if (wanted > place_bytes_) {
+    throw error(std::errc::not_enough_memory,
+                "cannot run in this pool: found " + std::to_string(wanted) +
+                    " bytes for the plan and the reductions, expected at most " +
+                    std::to_string(place_bytes_) + ": use a larger grain, or map without a pool");
+  }
+  const unsigned found = best_place(size);
+  tenancy& one = tenancies_[found];
+  const board::board before(place(found), one.size);
+  if (!one.empty && one.size == size && before.is_unharmed()) {
+    before.clear();
+  } else if (!one.empty) {
+    empty(found);
+  }
+  touched_bytes_ -= one.touched_bytes;
+  one = {.taken = true,
+         .empty = false,
+         .size = size,
+         .last_used = ++uses_,
+         .touched_bytes = touched_by(size) + packed_bytes};
+  touched_bytes_ += one.touched_bytes;
+  return {*this, found};
+}
+
+void run_queue::empty(unsigned number) noexcept {
+  tenancy& one = tenancies_[number];
+  os::discard(place(number), pages(board::board::size_bytes(one.size)));
+  one.empty = true;
+  touched_bytes_ -= std::exchange(one.touched_bytes, 0);
+}
+
+void run_queue::give_back(unsigned number) noexcept {
+  tenancies_[number].taken = false;
+  while (touched_bytes_ > kept_bytes) {
+    unsigned oldest = capacity;
+    for (unsigned k = 0; k < capacity; ++k) {
+      const tenancy& one = tenancies_[k];
+      if (one.taken || one.empty || k == number) continue;
+      if (oldest == capacity || one.last_used < tenancies_[oldest].last_used) oldest = k;
+    }
+    if (oldest == capacity) return;
+    empty(oldest);
+  }
+}
+
+// ---- News ----
+
+void run_queue::close_buffer(std::uint64_t number) const noexcept {
+  const std::uint64_t count = shared_->closed.load();
+  shared_->closed_numbers[count % closed_capacity].store(number);
+  shared_->closed.store(count + 1);
+  door_.tell_news();
+}
+
+void run_queue::end() const noexcept {
+  shared_->ending.store(1);
+  door_.tell_news();
+  call_supervisor();
+}
+
+void run_queue::want_room(bool wanted) const noexcept {
+  if (wants_room() == wanted) return;
+  shared_->room_wanted.store(wanted ? 1 : 0);
+  if (wanted) door_.tell_news();
+}
+
+void run_queue::call_supervisor() const noexcept {
+  static_cast<void>(os::count_event(calls_.get()));
+}
+
+}  // namespace shard::family

@@ -1,0 +1,162 @@
+// What a family that carries out many runs shares: its roster, its door, and for each run that is
+// under way, or waits for its turn, an assignment and a board.
+//
+// A board lies in one of many places. Each place is much address space, of which only what a run
+// uses is ever touched. So no run needs to map anything, and boards are used again: what must be
+// zeros is cleared, or, if the board had another shape or a failure, the place is emptied.
+#pragma once
+
+#include <array>
+#include <atomic>
+#include <cstddef>
+#include <cstdint>
+#include <span>
+#include <utility>
+
+#include "board/board.hpp"
+#include "family/assignment.hpp"
+#include "family/door.hpp"
+#include "family/roster.hpp"
+#include "os/anonymous.hpp"
+#include "os/descriptor.hpp"
+
+namespace shard::family {
+
+class run_queue;
+
+// A place that is taken.
+class lease {
+ public:
+  lease() noexcept = default;
+  lease(run_queue& of, unsigned place) noexcept : of_(&of), place_(place) {}
+  lease(lease&& from) noexcept : of_(std::exchange(from.of_, nullptr)), place_(from.place_) {}
+  lease& operator=(lease&& from) noexcept {
+    std::swap(of_, from.of_);
+    std::swap(place_, from.place_);
+    return *this;
+  }
+  ~lease();
+
+  unsigned place() const noexcept { return place_; }
+
+ private:
+  run_queue* of_ = nullptr;
+  unsigned place_ = 0;
+};
+
+class run_queue {
+ public:
+  static constexpr unsigned capacity = 64;  // runs that are not over
+
+  // Throws shard::error if there is no memory for it.
+  explicit run_queue(unsigned slots);
+  run_queue(const run_queue&) = delete;
+  run_queue& operator=(const run_queue&) = delete;
+
+  const roster& family() const noexcept { return roster_; }
+  const door& entrance() const noexcept { return door_; }
+  unsigned slots() const noexcept { return roster_.size(); }
+  std::span<std::byte> memory() const noexcept { return {memory_.base(), memory_.size_bytes()}; }
+
+  // ---- Runs. A run's number is taken for its assignment until `capacity` runs later.
+
+  assignment& of(door::run number) const noexcept { return assignments_[number % capacity]; }
+  board::board board_of(const assignment& what) const noexcept {
+    return {place(what.place), what.size};
+  }
+  // Behind its board: first the grants.
+  std::span<std::byte> packed(const assignment& what) const noexcept;
+
+  // ---- The caller's part.
+
+  // Readable when the run that is awaited at the door is over.
+  const os::descriptor& event() const noexcept { return event_; }
+
+  // Finds a place for a run, with its board ready for it. Throws shard::error if a run needs more
+  // than a place has. Requires: fewer than `capacity` places are taken.
+  lease take_place(const board::dimensions& size, std::size_t packed_bytes);
+  void give_back(unsigned place) noexcept;
+  std::byte* memory_of(const lease& of) const noexcept { return place(of.place()); }
+
+  // A buffer was closed: no worker is to keep it.
+  void close_buffer(std::uint64_t number) const noexcept;
+  // Workers that find no run leave, and no more are wanted.
+  void end() const noexcept;
+
+  // Asks the supervisor to look at what there is for it to do: a run with a timeout, or stacks to
+  // be named. Requires nothing.
+  void call_supervisor() const noexcept;
+  // The last run whose stacks are to be named, and the last one whose are.
+  std::atomic<door::run>& to_be_named() const noexcept { return shared_->to_be_named; }
+  std::atomic<door::run>& named() const noexcept { return shared_->named; }
+
+  // ---- The supervisor's part.
+
+  const os::descriptor& calls() const noexcept { return calls_; }
+  // A slot with work can't get a process: who finds no run leaves.
+  void want_room(bool wanted) const noexcept;
+
+  // ---- A worker's part.
+
+  bool is_ending() const noexcept { return shared_->ending.load() != 0; }
+  bool wants_room() const noexcept { return shared_->room_wanted.load() != 0; }
+  // Calls close(number) for each buffer that was closed since `seen` of them were; or close_all(),
+  // if it is not known any more which. Sets `seen`.
+  template <class Close, class CloseAll>
+  void each_closed(std::uint64_t& seen, Close close, CloseAll close_all) const;
+
+ private:
+  static constexpr std::size_t closed_capacity = 1024;
+
+  struct shared_part {
+    alignas(64) std::atomic<std::uint32_t> ending;
+    std::atomic<std::uint32_t> room_wanted;
+    std::atomic<door::run> to_be_named;
+    std::atomic<door::run> named;
+    std::atomic<std::uint64_t> closed;  // so many buffers were; the last ones are:
+    std::atomic<std::uint64_t> closed_numbers[closed_capacity];
+  };
+
+  // Of the caller's: what is known of a place.
+  struct tenancy {
+    bool taken = false;
+    bool empty = true;  // all zeros
+    board::dimensions size{};
+    std::uint64_t last_used = 0;
+    std::size_t touched_bytes = 0;  // at most, but for what failures take
+  };
+
+  struct parts;
+  std::byte* place(unsigned number) const noexcept { return places_ + number * place_bytes_; }
+  void empty(unsigned number) noexcept;
+  unsigned best_place(const board::dimensions& size) const;
+
+  os::descriptor event_;
+  os::descriptor calls_;
+  std::size_t place_bytes_ = 0;
+  os::anonymous_memory memory_;
+  roster roster_;
+  door door_;
+  shared_part* shared_;
+  assignment* assignments_;
+  std::byte* places_;
+  std::array<tenancy, capacity> tenancies_{};
+  std::uint64_t uses_ = 0;
+  std::size_t touched_bytes_ = 0;  // of all places
+};
+
+template <class Close, class CloseAll>
+void run_queue::each_closed(std::uint64_t& seen, Close close, CloseAll close_all) const {
+  const std::uint64_t count = shared_->closed.load();
+  if (count == seen) return;
+  bool known = count - seen <= closed_capacity;
+  for (std::uint64_t k = seen; known && k < count; ++k) {
+    close(shared_->closed_numbers[k % closed_capacity].load());
+  }
+  // Others may have been written over meanwhile.
+  known = known && shared_->closed.load() - seen <= closed_capacity;
+  if (!known) close_all();
+  seen = count;
+}
+
+}  // namespace shard::family

@@ -1,0 +1,182 @@
+#include "family/warm_family.hpp"
+
+#include <cstdint>
+#include <optional>
+#include <string>
+#include <utility>
+#include <vector>
+
+#include "family/attempt.hpp"
+#include "family/series.hpp"
+#include "family/worker.hpp"
+#include "os/event.hpp"
+#include "os/futex.hpp"
+#include "os/process.hpp"
+
+namespace shard::family {
+namespace {
+
+using clock = std::chrono::steady_clock;
+using std::chrono::milliseconds;
+
+// How long a supervisor has to end a run that is cancelled, and workers to leave in the end.
+constexpr milliseconds patience_with_a_cancel{500};
+constexpr milliseconds patience_with_the_end{40};
+
+}  // namespace
+
+warm_family::warm_family(const order& what)
+    : what_(what),
+      runs_(what.workers),
+      door_(runs_.entrance()),
+      how_(prepare_to_launch(runs_.family(), what.allow_threads)) {
+  start(false);
+  memory::add_borrower(*this);
+}
+
+warm_family::~warm_family() {
+  memory::remove_borrower(*this);
+  finish();
+}
+
+void warm_family::start(bool again) {
+  ++births_;
+  attempt([&] {
+    launch_.emplace(runs_.family(), how_, again,
+                    [this](std::vector<memory::live_segment> inherited) {
+                      return supervision_of(std::move(inherited));
+                    });
+  });
+}
+
+supervision warm_family::supervision_of(std::vector<memory::live_segment> inherited) {
+  supervision one{.family = runs_.family(), .prefix_output = what_.prefix_output};
+  one.prepare = [this, buffers = std::move(inherited)] {
+    inherited_ = buffers;  // names, that the places refer to
+    forsaken_ = forsake_buffers(inherited_);
+  };
+  one.plan = [this](staff& who, memory_kills& kills) {
+    return std::make_unique<series>(runs_, who, kills);
+  };
+  one.work = [this, mask = os::signal_mask(), caller = os::own_pid()](const newcomer& self) {
+    const service all{runs_, what_.make, what_.spin, what_.last_one_sleeps, caller};
+    be_worker({runs_.family(), runs_.memory(), mask, self},
+              [&](worker& here) { serve(all, forsaken_, here); });
+  };
+  one.conclude = [] {};
+  return one;
+}
+
+void warm_family::submit(door::run number, bool awaited) {
+  if (awaited) door_.await(number);
+  const assignment& what = runs_.of(number);
+  const auto chunks = static_cast<unsigned>(std::min<std::size_t>(what.size.chunks, runs_.slots()));
+  door_.submit(number, chunks);
+  if (what.worker_limits.timed()) runs_.call_supervisor();
+}
+
+// ---- Waiting ----
+
+void warm_family::wait(door::run number, const crew& all, const on_tick& listen) {
+  if (what_.caller_spin.count() != 0) {
+    const clock::time_point tired = clock::now() + what_.caller_spin;
+    while (door_.over() < number && clock::now() < tired) os::pause();
+  }
+  door_.await(number);
+  while (door_.over() < number && !ended_) {
+    if (!sleep(&all, listen)) cancel(number);
+  }
+}
+
+// Until something has happened. False: a second signal has come.
+bool warm_family::sleep(const crew* all, const on_tick& listen) {
+  os::watched any[]{{runs_.event().get()}, {launch_->end().get()}, {-1}};
+  if (all != nullptr && all->signals) {
+    const unsigned signals = heed_signals(*all);
+    if (signals > 1 && (all->board.controls() & board::cancelled) == 0) return false;
+    if (signals == 0) any[2].descriptor = all->signals->has_come();
+    if (signals == 1) any[2].descriptor = all->signals->has_come_again();
+  }
+  os::wait_ready(any, listen ? std::optional(tick) : std::nullopt);
+  if (any[0].ready) os::take_events(runs_.event());
+  if (any[1].ready) hear_of_the_end();
+  if (listen && !any[0].ready) listen();
+  return true;
+}
+
+// Nobody is left.
+void warm_family::hear_of_the_end() {
+  launch_->bury();
+  if (births_ < most_births && died_at_birth(runs_.family())) return start(true);
+  ended_ = true;
+  launch_.reset();
+  door_.give_up(door_.submitted());
+  tell_why_nobody_is_left(runs_.family());
+}
+
+void warm_family::cancel(door::run number) {
+  if (door_.over() >= number || ended_) return;
+  const board::board on = runs_.board_of(runs_.of(number));
+  on.raise(board::stopping);
+  on.raise(board::cancelled);
+  runs_.call_supervisor();
+  door_.await(number);
+  const clock::time_point end_of_patience = clock::now() + patience_with_a_cancel;
+  bool killed = false;
+  while (door_.over() < number && !ended_) {
+    os::watched any[]{{runs_.event().get()}, {launch_->end().get()}};
+    os::wait_ready(any, patience_with_a_cancel);
+    if (any[0].ready) os::take_events(runs_.event());
+    if (any[1].ready) hear_of_the_end();
+    if (ended_ || killed || clock::now() < end_of_patience) continue;
+    launch_->kill_supervisor();  // it may be stopped
+    killed = true;
+  }
+}
+
+void warm_family::wait_for_output() const {
+  door_.await(door_.submitted());  // whoever is still looking for a run sees to that first
+  for (unsigned slot = 0; slot < runs_.slots() && !ended_; ++slot) {
+    const std::atomic<std::uint32_t>& printed = family().at(slot).printed;
+    for (unsigned turn = 0; printed.load() != 0; ++turn) {
+      constexpr unsigned soon = 1000;
+      if (turn < soon) {
+        os::pause();
+        continue;
+      }
+      os::watched end{launch_->end().get()};
+      os::wait_ready({&end, 1}, milliseconds(1));
+      if (end.ready) return;
+    }
+  }
+  door_.await(0);
+}
+
+void warm_family::name_stacks(door::run number) {
+  runs_.to_be_named().store(number);
+  runs_.call_supervisor();
+  while (runs_.named().load() < number && !ended_) sleep(nullptr, {});
+}
+
+// ---- Its end ----
+
+void warm_family::give_back(std::uint64_t buffer) noexcept {
+  const std::scoped_lock held(closing_);
+  runs_.close_buffer(buffer);
+}
+
+void warm_family::finish() {
+  if (ended_) return;
+  for (door::run number = door_.over() + 1; number <= door_.submitted(); ++number) {
+    const board::board on = runs_.board_of(runs_.of(number));
+    on.raise(board::stopping);
+    on.raise(board::cancelled);
+  }
+  runs_.end();
+  os::watched all{launch_->end().get()};
+  os::wait_ready({&all, 1}, patience_with_the_end);
+  if (!all.ready) launch_->call_off(patience_with_the_end);
+  launch_->bury();
+}
+
+}  // namespace shard::family

@@ -1,0 +1,83 @@
+// The caller's side of a pool's family: starts it, hands it runs, waits for them, and ends it.
+#pragma once
+
+#include <chrono>
+#include <cstddef>
+#include <functional>
+#include <memory>
+#include <mutex>
+#include <optional>
+#include <vector>
+
+#include "board/board.hpp"
+#include "family/crew.hpp"
+#include "family/launch.hpp"
+#include "family/run_queue.hpp"
+#include "family/service.hpp"
+#include "memory/lending.hpp"
+
+namespace shard::family {
+
+class warm_family final : public memory::borrower {
+ public:
+  struct order {
+    unsigned workers = 1;
+    bool allow_threads = false;
+    bool prefix_output = false;
+    std::chrono::nanoseconds spin{};
+    bool last_one_sleeps = false;
+    std::chrono::nanoseconds caller_spin{};
+    service::make_task make = nullptr;
+  };
+
+  // Throws shard::error if it can't be started.
+  explicit warm_family(const order& what);
+  // Ends it: runs that are not over are called off.
+  ~warm_family();
+  warm_family(const warm_family&) = delete;
+  warm_family& operator=(const warm_family&) = delete;
+
+  run_queue& runs() noexcept { return runs_; }
+  const roster& family() const noexcept { return runs_.family(); }
+
+  // Submits what stands in the assignment. awaited: wait() comes next. Requires: its board and its
+  // packed bytes are in place.
+  void submit(door::run number, bool awaited);
+
+  // Returns once the run is over, or nobody is left. listen(): called about every tick, if there is
+  // one; it may throw. all: of that run, for signals.
+  void wait(door::run number, const crew& all, const on_tick& listen);
+  // The family ends the run at once: kills who works on it.
+  void cancel(door::run number);
+
+  // Waits until all that workers have printed is passed on. Requires: all runs are over.
+  void wait_for_output() const;
+  // Names the stacks of a run's failures. Requires: it is over.
+  void name_stacks(door::run number);
+
+  // Nobody is left, or none that can work.
+  bool has_ended() const noexcept { return ended_; }
+
+  void give_back(std::uint64_t buffer) noexcept override;
+
+ private:
+  void start(bool again);
+  supervision supervision_of(std::vector<memory::live_segment> inherited);
+  bool sleep(const crew* all, const on_tick& listen);
+  void hear_of_the_end();
+  void finish();
+
+  order what_;
+  run_queue runs_;
+  const door& door_;
+  std::mutex closing_;  // buffers
+  os::child_exit how_;
+  std::optional<launch> launch_;
+  int births_ = 0;
+  // In the family's processes: where the caller had buffers.
+  std::vector<memory::live_segment> inherited_;
+  std::vector<mapped> forsaken_;
+  bool ended_ = false;
+};
+
+}  // namespace shard::family

@@ -1,0 +1,21 @@
+// A map from its order to its report.
+#pragma once
+
+#include "family/warm_family.hpp"
+#include "mapping/flight.hpp"
+#include "mapping/settings.hpp"
+#include "shard/detail/job.hpp"
+#include "shard/options.hpp"
+#include "shard/report.hpp"
+
+namespace shard::mapping {
+
+// decided: the options, resolved. pool: whose family carries it out; null: who is started for it.
+report carry_out(const detail::job& what, const options& given, const settings& decided,
+                 family::warm_family* pool = nullptr);
+
+// What comes after a run: files that a complete map has filled get their final names. If one can't,
+// the others do, and map_error is thrown.
+report finished(const detail::job& what, const plan::partition& chunks, report result);
+
+}  // namespace shard::mapping

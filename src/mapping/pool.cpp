@@ -1,0 +1,314 @@
+// A pool: a family that outlives its runs, the runs that wait for their turn, and the rules by
+// which threads of the caller share both.
+#include <algorithm>
+#include <atomic>
+#include <chrono>
+#include <deque>
+#include <exception>
+#include <memory>
+#include <mutex>
+#include <optional>
+#include <string>
+#include <thread>
+#include <utility>
+
+#include "family/run_queue.hpp"
+#include "family/warm_family.hpp"
+#include "mapping/execute.hpp"
+#include "mapping/flight.hpp"
+#include "mapping/replay.hpp"
+#include "mapping/sending.hpp"
+#include "mapping/settings.hpp"
+#include "mapping/unknown_variables.hpp"
+#include "os/cpu.hpp"
+#include "os/file.hpp"
+#include "shard/detail/job.hpp"
+#include "shard/error.hpp"
+
+namespace shard::mapping {
+namespace {
+
+using namespace std::chrono_literals;
+
+// A wake-up takes so long here that looking for a run meanwhile costs no more.
+constexpr std::chrono::nanoseconds spin = 50us;
+constexpr std::chrono::nanoseconds none{};
+
+// What the options of one map say beyond those of its pool.
+options merged(const options& pool, const options& one) {
+  options all = pool;
+  const auto take = [](auto& to, const auto& from) {
+    if (from) to = from;
+  };
+  take(all.grain, one.grain);
+  take(all.timeout, one.timeout);
+  take(all.timeout_factor, one.timeout_factor);
+  take(all.memory_limit_bytes, one.memory_limit_bytes);
+  take(all.retries, one.retries);
+  take(all.retries_error, one.retries_error);
+  take(all.retries_kill, one.retries_kill);
+  take(all.keep_going, one.keep_going);
+  take(all.max_failures, one.max_failures);
+  take(all.max_timeouts, one.max_timeouts);
+  take(all.on_progress, one.on_progress);
+  take(all.on_failure, one.on_failure);
+  if (one.stop.stop_possible()) all.stop = one.stop;
+  return all;
+}
+
+// A pool has them for all its maps.
+void refuse_what_a_pool_settles(const options& one) {
+  const auto refuse = [](const char* name) {
+    throw error(std::errc::invalid_argument,
+                std::string("cannot map in a pool: found the option ") + name +
+                    " for one map, expected it in the options of the pool");
+  };
+  if (one.workers) refuse("workers");
+  if (one.run_on) refuse("run_on");
+  if (one.allow_threads) refuse("allow_threads");
+  if (one.prefix_output) refuse("prefix_output");
+}
+
+// A run that waits for its turn, or has it.
+struct queued_run {
+  queued_run(detail::job&& job, options how, const settings& decided, family::warm_family& in)
+      : what(std::move(job)),
+        given(std::move(how)),
+        settled(what, given, decided),
+        run(what, given, settled, &in) {}
+
+  detail::job what;
+  options given;
+  order settled;
+  flight run;
+};
+
+}  // namespace
+}  // namespace shard::mapping
+
+namespace shard::detail {
+
+class pool_state {
+ public:
+  explicit pool_state(const options& how);
+  pool_state(const pool_state&) = delete;
+  pool_state& operator=(const pool_state&) = delete;
+  ~pool_state();
+
+  unsigned workers() const noexcept { return workers_; }
+  report map(const job& what, const options* how);
+  void queue(job&& what, const options* how);
+  void wait();
+  void resize(unsigned workers);
+  void refresh();
+  void stop();
+
+ private:
+  // One call at a time; others of other threads wait.
+  class turn {
+   public:
+    explicit turn(pool_state& of);
+    turn(const turn&) = delete;
+    turn& operator=(const turn&) = delete;
+    ~turn() { of_.holder_ = std::thread::id(); }
+
+   private:
+    pool_state& of_;
+    std::unique_lock<std::mutex> held_;
+  };
+
+  bool has_processes() const noexcept { return how_.run_on == executor::processes; }
+  family::warm_family& family();
+  void end_family();
+  void make_room();
+  void finish(std::size_t count);
+  void finish_first();
+  void finish_all();
+  void throw_first_failure();
+
+  options given_;
+  mapping::settings how_;
+  unsigned workers_;
+  int owner_ = os::process_id();
+  std::mutex busy_;
+  std::atomic<std::thread::id> holder_{};
+  std::optional<family::warm_family> family_;
+  family::lease last_place_;  // of the last run that was finished: the next one looks at it
+  std::deque<std::unique_ptr<mapping::queued_run>> queued_;
+  std::exception_ptr failure_;  // of the first queued run that has one
+};
+
+pool_state::pool_state(const options& how) : given_(how), how_(mapping::resolve(how)), workers_(0) {
+  mapping::tell_unknown_variables();
+  resize(how_.workers);
+}
+
+pool_state::~pool_state() {
+  if (owner_ != os::process_id()) {  // a forked child ends nothing of its parent's
+    for (auto& each : queued_) static_cast<void>(each.release());
+    return;
+  }
+  end_family();
+}
+
+pool_state::turn::turn(pool_state& of) : of_(of) {
+  if (of.owner_ != os::process_id()) {
+    throw error(std::errc::operation_not_permitted,
+                "cannot use a pool in process " + std::to_string(os::process_id()) +
+                    ": found it started by process " + std::to_string(of.owner_) +
+                    ", expected a pool of this process");
+  }
+  if (of.holder_ == std::this_thread::get_id()) {
+    throw error(std::errc::resource_deadlock_would_occur,
+                "cannot use a pool here: found a call of on_progress or on_failure of one of its "
+                "own maps, expected a call from outside");
+  }
+  held_ = std::unique_lock(of.busy_);
+  of.holder_ = std::this_thread::get_id();
+}
+
+family::warm_family& pool_state::family() {
+  if (family_ && family_->has_ended()) end_family();
+  if (family_) return *family_;
+  const unsigned cpus = os::cpu_budget();
+  return family_.emplace(
+      family::warm_family::order{.workers = workers_,
+                                 .allow_threads = how_.allow_threads,
+                                 .prefix_output = how_.prefix_output,
+                                 .spin = workers_ <= cpus ? mapping::spin : mapping::none,
+                                 .last_one_sleeps = workers_ >= cpus,
+                                 .caller_spin = workers_ < cpus ? mapping::spin : mapping::none,
+                                 .make = mapping::unpack});
+}
+
+void pool_state::end_family() {
+  queued_.clear();
+  last_place_ = {};
+  family_.reset();
+}
+
+report pool_state::map(const job& what, const options* how) {
+  const turn mine(*this);
+  finish_all();
+  throw_first_failure();
+  if (how == nullptr) {
+    return mapping::carry_out(what, given_, how_, has_processes() ? &family() : nullptr);
+  }
+  mapping::refuse_what_a_pool_settles(*how);
+  const options all = mapping::merged(given_, *how);
+  return mapping::carry_out(what, all, mapping::resolve(all),
+                            has_processes() ? &family() : nullptr);
+}
+
+void pool_state::queue(job&& what, const options* how) {
+  const turn mine(*this);
+  if (how != nullptr) mapping::refuse_what_a_pool_settles(*how);
+  options all = how == nullptr ? given_ : mapping::merged(given_, *how);
+  const mapping::settings decided = how == nullptr ? how_ : mapping::resolve(all);
+  if (failure_) return;  // what comes behind a failure is not begun
+  if (!has_processes()) {
+    try {
+      report result = mapping::carry_out(what, all, decided);
+      if (!result.complete()) throw map_error(std::move(result));
+    } catch (...) {
+      failure_ = std::current_exception();
+    }
+    return;
+  }
+  make_room();
+  auto next =
+      std::make_unique<mapping::queued_run>(std::move(what), std::move(all), decided, family());
+  next->run.begin(!queued_.empty(), false);
+  queued_.push_back(std::move(next));
+}
+
+// Of a full queue, half.
+void pool_state::make_room() {
+  constexpr std::size_t most = family::run_queue::capacity - 2;
+  if (queued_.size() < most) return;
+  finish(most / 2);
+}
+
+// The first ones. One wait for all, unless somebody wants to hear of each.
+void pool_state::finish(std::size_t count) {
+  if (count == 0) return;
+  const bool heard =
+      std::ranges::any_of(queued_, [](const auto& each) { return each->run.has_listeners(); });
+  if (!heard) queued_[count - 1]->run.await();
+  for (; count != 0; --count) finish_first();
+}
+
+void pool_state::finish_first() {
+  const std::unique_ptr<mapping::queued_run> first = std::move(queued_.front());
+  queued_.pop_front();
+  try {
+    report result = mapping::finished(first->what, first->settled.chunks, first->run.join());
+    if (!result.complete()) throw map_error(std::move(result));
+  } catch (...) {
+    if (!failure_) failure_ = std::current_exception();
+  }
+  last_place_ = first->run.release_place();
+}
+
+void pool_state::finish_all() {
+  if (queued_.empty()) return;
+  finish(queued_.size());
+  family_->wait_for_output();
+  last_place_ = {};
+}
+
+void pool_state::throw_first_failure() {
+  if (failure_) std::rethrow_exception(std::exchange(failure_, nullptr));
+}
+
+void pool_state::wait() {
+  const turn mine(*this);
+  finish_all();
+  throw_first_failure();
+}
+
+void pool_state::resize(unsigned workers) {
+  const turn mine(*this);
+  finish_all();
+  options wanted = given_;
+  wanted.workers = workers;
+  how_ = mapping::resolve(wanted);
+  given_ = wanted;
+  workers_ = how_.workers != 0 ? how_.workers : os::cpu_budget();
+  if (how_.run_on == executor::serial) workers_ = 1;
+  end_family();
+  if (has_processes()) family();
+}
+
+void pool_state::refresh() {
+  const turn mine(*this);
+  finish_all();
+  end_family();
+  if (has_processes()) family();
+}
+
+void pool_state::stop() {
+  const turn mine(*this);
+  for (const auto& each : queued_) {
+    if (!failure_) each->run.call_off();
+  }
+  finish_all();
+  end_family();
+}
+
+std::shared_ptr<pool_state> make_pool(const options& how) {
+  return std::make_shared<pool_state>(how);
+}
+unsigned workers_of(const pool_state& of) noexcept { return of.workers(); }
+void resize(pool_state& which, unsigned workers) { which.resize(workers); }
+void refresh(pool_state& which) { which.refresh(); }
+void stop(pool_state& which) { which.stop(); }
+report execute_in(pool_state& where, const job& what, const options* how) {
+  return where.map(what, how);
+}
+void queue_in(pool_state& where, job&& what, const options* how) {
+  where.queue(std::move(what), how);
+}
+void wait_for(pool_state& which) { which.wait(); }
+
+}  // namespace shard::detail
