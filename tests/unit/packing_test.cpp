@@ -329,4 +329,22 @@ TEST(Packing, LetsNoAddressCross) {
   static_assert(!packable<std::vector<const char*>> && !packable<std::vector<bool>>);
 }
 
+// What holds it would be plain bytes, too.
+TEST(Packing, RefusesWhatHoldsAPointer) {
+  using shard::detail::packable;
+  using shard::detail::state_binding;
+  using shard::detail::value_argument;
+  static_assert(packable<value_argument<double>>);
+  static_assert(!packable<value_argument<const double*>>);
+  static_assert(!packable<value_argument<std::span<int>>>);
+  int seen = 0;
+  auto plain = [] { return 1; };
+  auto capturing = [&seen] { return seen; };
+  auto made_of = [](const int* from) { return *from; };
+  static_assert(packable<state_binding<decltype(plain)>>);
+  static_assert(!packable<state_binding<decltype(capturing)>>);
+  static_assert(!packable<state_binding<decltype(made_of), const int*>>);
+  SUCCEED();
+}
+
 }  // namespace

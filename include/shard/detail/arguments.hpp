@@ -178,6 +178,7 @@ class shared_argument : public buffer_argument<T, Rank> {
 template <class R>
 class reduce_binding {
  public:
+  using packs_what_it_holds = void;
   using parameter = typename R::accumulator;
 
   reduce_binding(const R& from, std::size_t reduction) noexcept
@@ -276,6 +277,7 @@ class reduce_argument {
 template <class X>
 class value_argument {
  public:
+  using packs_what_it_holds = void;
   static constexpr bool has_effect = false;
   static constexpr bool shows_chunks = false;
   using binding = value_argument;
@@ -307,6 +309,7 @@ class value_argument {
 template <class F, class... V>
 class state_binding {
  public:
+  using packs_what_it_holds = void;
   using parameter = std::remove_cv_t<std::invoke_result_t<const F&, const V&...>>;
 
   state_binding(F maker, std::tuple<V...> arguments, std::size_t belonging)

@@ -71,7 +71,10 @@ struct packing {
     x.pack(to);
     { T::unpack(from) } -> std::same_as<T>;
   };
-  static constexpr bool possible = by_members || (std::is_trivially_copyable_v<T> && !refers<T>);
+  // Whose members depend on what it holds, and which has no bytes to send without them.
+  static constexpr bool holds_others = requires { typename T::packs_what_it_holds; };
+  static constexpr bool possible =
+      by_members || (std::is_trivially_copyable_v<T> && !refers<T> && !holds_others);
 
   static void pack(const T& x, packer& to)
     requires by_members
