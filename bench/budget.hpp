@@ -41,10 +41,12 @@ struct budget {
   make_workload ours;
   make_workload theirs = {};  // empty for a figure, which has nothing to be interleaved with
   unsigned processors = 1;    // without so many the ratio says nothing
+  std::string their_environment = {};  // "NAME=value", set for their side alone
   double half_width = 0.015;  // of the ratio's 95% interval, relative: narrow enough to stop at
 };
 
 std::vector<budget> core_budgets();
+std::vector<budget> dispatch_budgets();
 std::vector<budget> buffers_budgets();
 std::vector<budget> failures_budgets();
 

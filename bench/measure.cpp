@@ -104,7 +104,7 @@ void require_equal_results(const budget& judged, side_process& ours, side_proces
 
 verdict judge_pair(const budget& judged, std::size_t budget_number, const settings& with) {
   side_process ours(budget_number, role::ours, with);
-  side_process theirs(budget_number, role::theirs, with);
+  side_process theirs(budget_number, role::theirs, with, judged.their_environment);
   require_equal_results(judged, ours, theirs);  // and warms both up
 
   benchmark::ClearRegisteredBenchmarks();

@@ -37,18 +37,25 @@ pipe_ends make_pipe() {
   return {ends[0], ends[1]};
 }
 
-pid_t spawn_self(std::vector<std::string> arguments, int standard_input, int standard_output) {
+pid_t spawn_self(std::vector<std::string> arguments, std::string& variable, int standard_input,
+                 int standard_output) {
   std::vector<char*> argv;
   argv.reserve(arguments.size() + 1);
   for (std::string& argument : arguments) argv.push_back(argument.data());
   argv.push_back(nullptr);
+
+  std::vector<char*> environment;
+  for (char** each = environ; *each != nullptr; ++each) environment.push_back(*each);
+  if (!variable.empty()) environment.push_back(variable.data());
+  environment.push_back(nullptr);
 
   posix_spawn_file_actions_t actions;
   posix_spawn_file_actions_init(&actions);
   posix_spawn_file_actions_adddup2(&actions, standard_input, STDIN_FILENO);
   posix_spawn_file_actions_adddup2(&actions, standard_output, STDOUT_FILENO);
   pid_t pid = -1;
-  const int cause = ::posix_spawn(&pid, "/proc/self/exe", &actions, nullptr, argv.data(), environ);
+  const int cause =
+      ::posix_spawn(&pid, "/proc/self/exe", &actions, nullptr, argv.data(), environment.data());
   posix_spawn_file_actions_destroy(&actions);
   if (cause != 0) throw std::system_error(cause, std::generic_category(), "cannot start a side");
   return pid;
@@ -75,7 +82,8 @@ std::uint64_t answer(const workload& work, char command) {
 
 }  // namespace
 
-side_process::side_process(std::size_t budget_number, role who, const settings& with) {
+side_process::side_process(std::size_t budget_number, role who, const settings& with,
+                           std::string variable) {
   const pipe_ends commands = make_pipe();
   const pipe_ends answers = make_pipe();
   std::vector<std::string> arguments{"shard_bench",
@@ -86,7 +94,7 @@ side_process::side_process(std::size_t budget_number, role who, const settings& 
                                      "--workers",
                                      std::to_string(with.workers)};
   if (with.quick) arguments.emplace_back("--quick");
-  pid_ = spawn_self(std::move(arguments), commands.read, answers.write);
+  pid_ = spawn_self(std::move(arguments), variable, commands.read, answers.write);
   ::close(commands.read);
   ::close(answers.write);
   to_side_ = commands.write;

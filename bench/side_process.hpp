@@ -9,6 +9,7 @@
 
 #include <cstddef>
 #include <cstdint>
+#include <string>
 
 #include "budget.hpp"
 
@@ -19,7 +20,8 @@ enum class role { ours, theirs };
 class side_process {
  public:
   // Starts the side `who` of the budget with this number (of the whole list, before any filter).
-  side_process(std::size_t budget_number, role who, const settings&);
+  // variable: "NAME=value", set for it alone; empty: none.
+  side_process(std::size_t budget_number, role who, const settings&, std::string variable = {});
   ~side_process();  // ends the process
   side_process(const side_process&) = delete;
   side_process& operator=(const side_process&) = delete;
