@@ -107,7 +107,9 @@ lease run_queue::take_place(const board::dimensions& size, std::size_t packed_by
                     " bytes for the plan and the reductions, expected at most " +
                     std::to_string(place_bytes_) + ": use a larger grain, or map without a pool");
   }
-  const unsigned found = best_place(size);
+  const tenancy& last = tenancies_[last_given_back_];
+  const bool fits = !last.taken && !last.empty && last.size == size;
+  const unsigned found = fits ? last_given_back_ : best_place(size);
   tenancy& one = tenancies_[found];
   const board::board before(place(found), one.size);
   if (!one.empty && one.size == size && before.is_unharmed()) {
@@ -134,6 +136,7 @@ void run_queue::empty(unsigned number) noexcept {
 
 void run_queue::give_back(unsigned number) noexcept {
   tenancies_[number].taken = false;
+  last_given_back_ = number;
   while (touched_bytes_ > kept_bytes) {
     unsigned oldest = capacity;
     for (unsigned k = 0; k < capacity; ++k) {

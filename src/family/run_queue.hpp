@@ -143,6 +143,7 @@ class run_queue {
   std::array<tenancy, capacity> tenancies_{};
   std::uint64_t uses_ = 0;
   std::size_t touched_bytes_ = 0;  // of all places
+  unsigned last_given_back_ = 0;
 };
 
 template <class Close, class CloseAll>

@@ -146,6 +146,7 @@ family::crew flight::crew() {
                    .enter = [this](std::vector<std::byte*> data) { return enter(std::move(data)); },
                    .has_state = !job_.belongings.empty()};
   for (const detail::grant& one : job_.grants) {
+    if (pool_ != nullptr) break;  // its workers are told in another way
     all.grants.push_back({one.owner, one.rights, one.partitioned});
   }
   // A map inside a kernel is a part of a chunk, which is finished when the program is to stop.

@@ -13,7 +13,7 @@ descriptor event_counter();
 // be written to.
 bool count_event(int counter) noexcept;
 
-// It isn't readable any more, until the next event.
+// It isn't readable any more until the next event, unless there were very many.
 void take_events(const descriptor& counter) noexcept;
 
 }  // namespace shard::os

@@ -150,6 +150,9 @@ writing_end::writing_end(const descriptor& pipe) noexcept : number_(pipe.get()) 
 }
 
 std::optional<std::size_t> writing_end::unread_bytes() const noexcept {
+  int bytes = 0;
+  // Nothing, as nearly always: then it doesn't matter whether it still is that pipe.
+  if (::ioctl(number_, FIONREAD, &bytes) == 0 && bytes == 0) return 0;
   struct stat found {};
   const bool asked = look_at(number_, found);
   if (!asked && errno == EBADF) return 0;

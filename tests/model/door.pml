@@ -170,7 +170,9 @@ finish:
   IF(inside[s] == k, goto look, skip);
   IF(inside[OTHER] == k, goto look, skip);
   IF(over == k - 1, over = k, goto look);
+  IF(submitted > k, skip, goto tell);
   RING_THE_BELL;
+tell:
   TELL_THE_CALLER;
   goto look;
 
@@ -312,7 +314,10 @@ active proctype caller() {
 #endif
             };
      submitted = k;
+     /* Otherwise whoever ends the run before rings. */
+     IF(over + 1 == k, skip, goto submitted_behind);
      RING_THE_BELL;
+submitted_behind:
 #ifndef QUEUED
      WAIT_FOR(k);
      check(k);
