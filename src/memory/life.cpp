@@ -1,8 +1,12 @@
 // What a handle can do with its segment as a whole: share it, keep it, freeze it, name it no more.
 
+#include <chrono>
+#include <system_error>
+#include <thread>
 #include <utility>
 
 #include "memory/attempt.hpp"
+#include "memory/lending.hpp"
 #include "memory/malformed.hpp"
 #include "memory/name.hpp"
 #include "memory/observed.hpp"
@@ -74,6 +78,24 @@ std::shared_ptr<segment> segment::read_only() const {
                  });
 }
 
+// Workers of pools may have it mapped for writing. They are told to drop that, and do so when they
+// are between two runs.
+void segment::seal() const {
+  constexpr auto patience = std::chrono::seconds(1);
+  constexpr auto between_tries = std::chrono::milliseconds(1);
+  if (lent_) memory::recall(number_);
+  const auto end = std::chrono::steady_clock::now() + patience;
+  for (;;) {
+    try {
+      return os::seal_against_writing(parts_.file);
+    } catch (const os::call_failed& why) {
+      const bool in_use = why.code() == std::errc::device_or_resource_busy;
+      if (!lent_ || !in_use || std::chrono::steady_clock::now() >= end) throw;
+    }
+    std::this_thread::sleep_for(between_tries);
+  }
+}
+
 void segment::freeze() {
   const std::string what = "freeze " + name();
   if (parts_.kind != backing::memory) {
@@ -93,7 +115,7 @@ void segment::freeze() {
     os::descriptor readable = os::open_again(descriptor(), os::protection::read);
     parts_.mapped.map_over(readable.get(), os::protection::read);
     try {
-      os::seal_against_writing(parts_.file);
+      seal();
     } catch (const os::call_failed&) {
       parts_.mapped.map_over(parts_.file.get(), os::protection::write);
       throw;

@@ -162,6 +162,7 @@ class segment {
   enum class purpose { reading, writing };
   memory::control* attach(purpose why) const;
   bool attach_to_write(const memory::control::place& where, purpose why) const;
+  void seal() const;
   void flush_to_disk() const;
   void share_folder(const segment& of) noexcept;
   void let_go_of_name() noexcept;

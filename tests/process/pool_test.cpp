@@ -612,6 +612,18 @@ TEST_F(Pool, KeepsNothingOfABufferThatIsClosed) {
       << full << " then, now " << shared_memory_bytes();
 }
 
+TEST_F(Pool, LetsGoOfABufferThatIsFrozen) {
+  shard::pool pool({.workers = 2});
+  for (int k = 0; k < 3; ++k) {
+    shard::buffer<double> y(n);
+    pool.map(y, [](std::size_t i) { return static_cast<double>(i); });
+    const shard::buffer<const double> frozen = std::move(y).freeze();
+    shard::buffer<double> z(n);
+    pool.map(z, shard::in(frozen), [](std::size_t i, auto x) { return 2 * x[i]; });
+    EXPECT_EQ(z[n - 1], 2.0 * (n - 1));
+  }
+}
+
 struct taken {
   std::size_t descriptors = 0;
   std::size_t mappings = 0;
