@@ -41,6 +41,7 @@
 #include "shard/map.hpp"
 #include "shard/options.hpp"
 #include "shard/report.hpp"
+#include "shard/run.hpp"
 
 namespace shard {
 
@@ -90,6 +91,15 @@ class pool {
   template <class Space, class... Rest>
   void queue(const options& how, Space&& space, Rest&&... arguments_then_kernel);
 
+  // A handle on one run, behind those that were handed over before; see run.hpp. Whether they are
+  // complete makes no difference to it. The pool must outlive it.
+  template <class Space, class... Rest>
+    requires(!std::same_as<std::remove_cvref_t<Space>, options>)
+  [[nodiscard]] shard::run start(Space&& space, Rest&&... arguments_then_kernel);
+  template <class Space, class... Rest>
+  [[nodiscard]] shard::run start(const options& how, Space&& space,
+                                 Rest&&... arguments_then_kernel);
+
   // Returns when all queued runs are over. Throws what map would have thrown for the first of them
   // that failed. After that the pool can be used again.
   void wait() { detail::wait_for(*state_); }
@@ -104,7 +114,7 @@ class pool {
 
  private:
   template <bool NeedsEffect, class Space, class... Rest>
-  report run(const options* how, Space&& space, Rest&&... rest) {
+  report carry_out(const options* how, Space&& space, Rest&&... rest) {
     return detail::start<NeedsEffect, detail::sent::yes>(
         [&](const detail::job& what) { return detail::execute_in(*state_, what, how); },
         std::forward<Space>(space), std::forward<Rest>(rest)...);
@@ -117,6 +127,17 @@ class pool {
           return report();
         },
         std::forward<Space>(space), std::forward<Rest>(rest)...);
+  }
+  template <class Space, class... Rest>
+  shard::run begin(const options* how, Space&& space, Rest&&... rest) {
+    std::shared_ptr<detail::run_state> made;
+    detail::start<true, detail::sent::yes>(
+        [&](detail::job&& what) {
+          made = detail::begin_in(state_, std::move(what), how);
+          return report();
+        },
+        std::forward<Space>(space), std::forward<Rest>(rest)...);
+    return shard::run(std::move(made));
   }
   static report complete(report result) {
     if (!result.complete()) throw map_error(std::move(result));
@@ -131,29 +152,40 @@ inline pool::pool(const options& how) : state_(detail::make_pool(how)) {}
 template <class Space, class... Rest>
   requires(!std::same_as<std::remove_cvref_t<Space>, options>)
 report pool::map(Space&& space, Rest&&... rest) {
-  return complete(run<true>(nullptr, std::forward<Space>(space), std::forward<Rest>(rest)...));
+  return complete(
+      carry_out<true>(nullptr, std::forward<Space>(space), std::forward<Rest>(rest)...));
 }
 template <class Space, class... Rest>
 report pool::map(const options& how, Space&& space, Rest&&... rest) {
-  return complete(run<true>(&how, std::forward<Space>(space), std::forward<Rest>(rest)...));
+  return complete(carry_out<true>(&how, std::forward<Space>(space), std::forward<Rest>(rest)...));
 }
 template <class Space, class... Rest>
   requires(!std::same_as<std::remove_cvref_t<Space>, options>)
 report pool::try_map(Space&& space, Rest&&... rest) {
-  return run<true>(nullptr, std::forward<Space>(space), std::forward<Rest>(rest)...);
+  return carry_out<true>(nullptr, std::forward<Space>(space), std::forward<Rest>(rest)...);
 }
 template <class Space, class... Rest>
 report pool::try_map(const options& how, Space&& space, Rest&&... rest) {
-  return run<true>(&how, std::forward<Space>(space), std::forward<Rest>(rest)...);
+  return carry_out<true>(&how, std::forward<Space>(space), std::forward<Rest>(rest)...);
 }
 template <class Space, class... Rest>
   requires(!std::same_as<std::remove_cvref_t<Space>, options>)
 report pool::for_each(Space&& space, Rest&&... rest) {
-  return complete(run<false>(nullptr, std::forward<Space>(space), std::forward<Rest>(rest)...));
+  return complete(
+      carry_out<false>(nullptr, std::forward<Space>(space), std::forward<Rest>(rest)...));
 }
 template <class Space, class... Rest>
 report pool::for_each(const options& how, Space&& space, Rest&&... rest) {
-  return complete(run<false>(&how, std::forward<Space>(space), std::forward<Rest>(rest)...));
+  return complete(carry_out<false>(&how, std::forward<Space>(space), std::forward<Rest>(rest)...));
+}
+template <class Space, class... Rest>
+  requires(!std::same_as<std::remove_cvref_t<Space>, options>)
+shard::run pool::start(Space&& space, Rest&&... rest) {
+  return begin(nullptr, std::forward<Space>(space), std::forward<Rest>(rest)...);
+}
+template <class Space, class... Rest>
+shard::run pool::start(const options& how, Space&& space, Rest&&... rest) {
+  return begin(&how, std::forward<Space>(space), std::forward<Rest>(rest)...);
 }
 template <class Space, class... Rest>
   requires(!std::same_as<std::remove_cvref_t<Space>, options>)

@@ -25,7 +25,8 @@
 #include "shard/options.hpp"        // how a map is run
 #include "shard/stop.hpp"           // Ctrl-C stops a map, not the program
 #include "shard/report.hpp"         // what a map did
-#include "shard/map.hpp"
-#include "shard/pool.hpp"            // the call
+#include "shard/map.hpp"            // the call
+#include "shard/run.hpp"            // a map that goes on by itself
+#include "shard/pool.hpp"           // workers for many maps
 #include "shard/version.hpp"
 // clang-format on

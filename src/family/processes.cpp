@@ -1,5 +1,6 @@
 #include "family/processes.hpp"
 
+#include <algorithm>
 #include <chrono>
 #include <memory>
 #include <optional>
@@ -7,7 +8,6 @@
 #include <vector>
 
 #include "family/attempt.hpp"
-#include "family/launch.hpp"
 #include "family/stack_names.hpp"
 #include "family/supervised_run.hpp"
 #include "family/worker.hpp"
@@ -16,29 +16,10 @@
 namespace shard::family {
 namespace {
 
+using clock = std::chrono::steady_clock;
+
 // How long a supervisor has to end a run that is called off.
 constexpr std::chrono::milliseconds patience{500};
-
-// False: a second signal came first.
-bool wait_until_all_have_ended(const crew& all, const os::descriptor& end,
-                               const on_tick& report_progress) {
-  os::watched run[]{{end.get()}, {-1}};
-  for (;;) {
-    const unsigned signals = heed_signals(all);
-    if (signals > 1) return false;
-    if (all.signals) {
-      run[1].descriptor = signals == 0 ? all.signals->has_come() : all.signals->has_come_again();
-    }
-    os::wait_ready(run, report_progress ? std::optional(tick) : std::nullopt);
-    if (run[0].ready) return true;
-    if (report_progress) report_progress();
-  }
-}
-
-void cancel(const crew& all, launch& family) {
-  all.board.raise(board::cancelled);
-  family.call_off(patience);
-}
 
 supervision supervision_of(const crew& all, std::vector<memory::live_segment> inherited) {
   supervision one{.family = all.roster, .prefix_output = all.prefix_output};
@@ -54,29 +35,76 @@ supervision supervision_of(const crew& all, std::vector<memory::live_segment> in
   return one;
 }
 
-// Returns when nothing is left of a supervisor, and of those who took its place.
-void run_family(const crew& all, os::child_exit how, bool again, const on_tick& report_progress) {
-  launch family(all.roster, how, again, [&all](std::vector<memory::live_segment> inherited) {
-    return supervision_of(all, std::move(inherited));
-  });
-  try {
-    if (!wait_until_all_have_ended(all, family.end(), report_progress)) cancel(all, family);
-  } catch (...) {  // what tells of the progress has thrown
-    cancel(all, family);
-    family.bury();
-    throw;
-  }
-  family.bury();
-}
-
 }  // namespace
 
-void run_in_processes(const crew& all, bool allow_threads, const on_tick& report_progress) {
-  const os::child_exit how = prepare_to_launch(all.roster, allow_threads);
-  for (int birth = 1; birth == 1 || (birth <= most_births && died_at_birth(all.roster)); ++birth) {
-    attempt([&] { run_family(all, how, birth != 1, report_progress); });
+process_run::process_run(const crew& all, bool allow_threads)
+    : all_(all), how_(prepare_to_launch(all.roster, allow_threads)) {
+  start();
+}
+
+process_run::~process_run() { cancel(); }
+
+void process_run::start() {
+  const bool again = births_++ != 0;
+  attempt([&] {
+    family_.emplace(all_.roster, how_, again, [this](std::vector<memory::live_segment> inherited) {
+      return supervision_of(all_, std::move(inherited));
+    });
+  });
+}
+
+// Nobody is left of a supervisor, and of those who took its place.
+void process_run::hear_of_the_end() {
+  family_->bury();
+  family_.reset();
+  if (births_ < most_births && died_at_birth(all_.roster)) return start();
+  tell_why_nobody_is_left(all_.roster);
+}
+
+bool process_run::wait(const on_tick& report_progress, std::optional<clock::time_point> until) try {
+  return attempt([&] { return wait_for_the_end(report_progress, until); });
+} catch (...) {  // what tells of the progress has thrown, or the system refuses what is needed
+  cancel();
+  throw;
+}
+
+bool process_run::wait_for_the_end(const on_tick& report_progress,
+                                   std::optional<clock::time_point> until) {
+  while (family_) {
+    const unsigned signals = heed_signals(all_);
+    if (signals > 1) {
+      cancel();
+      break;
+    }
+    os::watched any[]{{family_->end().get()}, {-1}};
+    if (all_.signals) {
+      any[1].descriptor = signals == 0 ? all_.signals->has_come() : all_.signals->has_come_again();
+    }
+    std::optional<std::chrono::milliseconds> limit;
+    if (report_progress) limit = tick;
+    if (until) {
+      const auto left = std::chrono::ceil<std::chrono::milliseconds>(*until - clock::now());
+      const auto most = std::max(left, std::chrono::milliseconds(0));
+      limit = std::min(limit.value_or(most), most);
+    }
+    os::wait_ready(any, limit);
+    if (any[0].ready) {
+      hear_of_the_end();
+    } else if (until && clock::now() >= *until) {
+      return false;
+    } else if (report_progress) {
+      report_progress();
+    }
   }
-  tell_why_nobody_is_left(all.roster);
+  return true;
+}
+
+void process_run::cancel() {
+  if (!family_) return;
+  all_.board.raise(board::cancelled);
+  family_->call_off(patience);
+  family_->bury();
+  family_.reset();
 }
 
 }  // namespace shard::family

@@ -1,5 +1,6 @@
 #include "family/warm_family.hpp"
 
+#include <algorithm>
 #include <cstdint>
 #include <optional>
 #include <string>
@@ -77,19 +78,23 @@ void warm_family::submit(door::run number, bool awaited) {
 
 // ---- Waiting ----
 
-void warm_family::wait(door::run number, const crew& all, const on_tick& listen) {
+bool warm_family::wait(door::run number, const crew& all, const on_tick& listen,
+                       std::optional<clock::time_point> until) {
   if (what_.caller_spin.count() != 0) {
     const clock::time_point tired = clock::now() + what_.caller_spin;
     while (door_.over() < number && clock::now() < tired) os::pause();
   }
   door_.await(number);
   while (door_.over() < number && !ended_) {
-    if (!sleep(&all, listen)) cancel(number);
+    if (until && clock::now() >= *until) return false;
+    if (!sleep(&all, listen, until)) cancel(number);
   }
+  return true;
 }
 
 // Until something has happened. False: a second signal has come.
-bool warm_family::sleep(const crew* all, const on_tick& listen) {
+bool warm_family::sleep(const crew* all, const on_tick& listen,
+                        std::optional<clock::time_point> until) {
   os::watched any[]{{runs_.event().get()}, {launch_->end().get()}, {-1}};
   if (all != nullptr && all->signals) {
     const unsigned signals = heed_signals(*all);
@@ -97,7 +102,13 @@ bool warm_family::sleep(const crew* all, const on_tick& listen) {
     if (signals == 0) any[2].descriptor = all->signals->has_come();
     if (signals == 1) any[2].descriptor = all->signals->has_come_again();
   }
-  os::wait_ready(any, listen ? std::optional(tick) : std::nullopt);
+  std::optional<milliseconds> limit;
+  if (listen) limit = tick;
+  if (until) {
+    const auto left = std::chrono::ceil<milliseconds>(*until - clock::now());
+    limit = std::min(limit.value_or(left), std::max(left, milliseconds(0)));
+  }
+  os::wait_ready(any, limit);
   if (any[0].ready) os::take_events(runs_.event());
   if (any[1].ready) hear_of_the_end();
   if (listen && !any[0].ready) listen();
@@ -121,13 +132,17 @@ void warm_family::cancel(door::run number) {
   on.raise(board::cancelled);
   runs_.call_supervisor();
   door_.await(number);
-  const clock::time_point end_of_patience = clock::now() + patience_with_a_cancel;
+  clock::time_point end_of_patience = clock::now() + patience_with_a_cancel;
   bool killed = false;
   while (door_.over() < number && !ended_) {
     os::watched any[]{{runs_.event().get()}, {launch_->end().get()}};
     os::wait_ready(any, patience_with_a_cancel);
     if (any[0].ready) os::take_events(runs_.event());
     if (any[1].ready) hear_of_the_end();
+    if (door_.over() + 1 < number) {  // its turn is not yet
+      end_of_patience = clock::now() + patience_with_a_cancel;
+      runs_.call_supervisor();
+    }
     if (ended_ || killed || clock::now() < end_of_patience) continue;
     launch_->kill_supervisor();  // it may be stopped
     killed = true;
@@ -155,7 +170,7 @@ void warm_family::wait_for_output() const {
 void warm_family::name_stacks(door::run number) {
   runs_.to_be_named().store(number);
   runs_.call_supervisor();
-  while (runs_.named().load() < number && !ended_) sleep(nullptr, {});
+  while (runs_.named().load() < number && !ended_) sleep(nullptr, {}, {});
 }
 
 // ---- Its end ----

@@ -45,8 +45,9 @@ class warm_family final : public memory::borrower {
   void submit(door::run number, bool awaited);
 
   // Returns once the run is over, or nobody is left. listen(): called about every tick, if there is
-  // one; it may throw. all: of that run, for signals.
-  void wait(door::run number, const crew& all, const on_tick& listen);
+  // one; it may throw. all: of that run, for signals. False: the time is over.
+  bool wait(door::run number, const crew& all, const on_tick& listen,
+            std::optional<std::chrono::steady_clock::time_point> until = {});
   // The family ends the run at once: kills who works on it.
   void cancel(door::run number);
 
@@ -63,7 +64,8 @@ class warm_family final : public memory::borrower {
  private:
   void start(bool again);
   supervision supervision_of(std::vector<memory::live_segment> inherited);
-  bool sleep(const crew* all, const on_tick& listen);
+  bool sleep(const crew* all, const on_tick& listen,
+             std::optional<std::chrono::steady_clock::time_point> until);
   void hear_of_the_end();
   void finish();
 

@@ -62,8 +62,7 @@ void run(const family::crew& all, const settings& how, const family::on_tick& re
   switch (how.run_on) {
     case executor::serial: return family::run_serial(all, report_progress);
     case executor::threads: return family::run_on_threads(all, report_progress);
-    case executor::processes:
-      return family::run_in_processes(all, how.allow_threads, report_progress);
+    case executor::processes: break;  // it is begun before
   }
 }
 
@@ -110,7 +109,7 @@ flight::flight(const job& what, const options& given, const order& settled,
       ground_(make_ground()),
       board_(ground_.board, size_),
       roster_(ground_.roster),
-      crew_(crew()),
+      crew_(make_crew()),
       before_(roster_) {}
 
 flight::ground flight::make_ground() {
@@ -130,12 +129,13 @@ flight::ground flight::make_ground() {
 }
 
 flight::~flight() {
+  processes_.reset();  // whoever works still writes
   if (pool_ != nullptr && number_ != 0) pool_->cancel(number_);
   for (unsigned slot = 0; slot < size_.slots; ++slot) board::restore(board_, slot, old_.undo());
   padding_.clear_begun(board_, order_.chunks, completed_);
 }
 
-family::crew flight::crew() {
+family::crew flight::make_crew() {
   family::crew all{.board = board_,
                    .roster = roster_,
                    .memory = {ground_.own.base(), ground_.own.size_bytes()},
@@ -173,8 +173,14 @@ void flight::begin(bool follows, bool awaited) {
   at_request_.emplace(given_.stop, [this] { family::stop_on_request(board_); });
   family::heed_signals(crew_);
   follows_ = follows;
-  if (pool_ == nullptr || size_.chunks == 0) return;
+  if (size_.chunks == 0) return;
   if (!follows && (board_.controls() & board::stopping) != 0) return;
+  if (pool_ == nullptr) {
+    if (order_.how.run_on == executor::processes) {
+      processes_.emplace(crew_, order_.how.allow_threads);
+    }
+    return;
+  }
   family::run_queue& runs = pool_->runs();
   const family::door::run number = runs.entrance().submitted() + 1;
   family::assignment& what = runs.of(number);
@@ -195,16 +201,19 @@ void flight::begin(bool follows, bool awaited) {
   number_ = number;
 }
 
-void flight::await() const {
-  if (number_ != 0) pool_->wait(number_, crew_, {});
+bool flight::await(std::optional<clock::time_point> until) {
+  if (processes_) return processes_->wait({}, until);
+  return number_ == 0 || pool_->wait(number_, crew_, {}, until);
 }
 
-void flight::call_off() const noexcept {
+void flight::call_off() {
   family::stop_on_request(board_);
+  if (processes_) processes_->cancel();
   if (number_ != 0) pool_->cancel(number_);
 }
 
 void flight::carry_out(const family::on_tick& listen) {
+  if (processes_) static_cast<void>(processes_->wait(listen));
   if (pool_ == nullptr) {
     const bool stopped = (board_.controls() & board::stopping) != 0;
     if (size_.chunks != 0 && !stopped) run(crew_, order_.how, listen);
@@ -275,6 +284,21 @@ progress flight::progress_now() const {
     now.done = std::max(now.done, now.failed);  // those of chunks that are not settled
   }
   return now;
+}
+
+std::vector<worker_status> flight::workers_now() const {
+  std::vector<worker_status> all;
+  const std::chrono::nanoseconds now = clock::now().time_since_epoch();
+  for (unsigned slot = 0; slot < size_.slots; ++slot) {
+    const board::slot& at = board_.at(slot);
+    const std::uint64_t entry = at.running.load(std::memory_order_acquire);
+    if (entry == 0) continue;
+    const std::uint64_t chunk = board_.log(slot)[entry - 1].load(std::memory_order_relaxed);
+    if (chunk >= size_.chunks) continue;  // it has just ended, and its slot another one
+    const std::chrono::nanoseconds since = now - at.began.load(std::memory_order_relaxed);
+    all.push_back({slot, order_.chunks[chunk], since});
+  }
+  return all;
 }
 
 // ---- Why a run ended early, in words.

@@ -11,6 +11,7 @@
 
 #include "board/board.hpp"
 #include "family/crew.hpp"
+#include "family/processes.hpp"
 #include "family/run_queue.hpp"
 #include "family/warm_family.hpp"
 #include "mapping/chunk_runner.hpp"
@@ -24,6 +25,7 @@
 #include "shard/detail/packing.hpp"
 #include "shard/options.hpp"
 #include "shard/report.hpp"
+#include "shard/run.hpp"
 
 namespace shard::mapping {
 
@@ -55,19 +57,26 @@ class flight {
   // run in a pool that is not over is called off.
   ~flight();
 
-  // Hands the run to its pool, where it goes on without the caller. follows: it is not to be begun
-  // if the one before is incomplete. awaited: join() comes next. Does nothing without a pool.
+  // Starts processes, or hands the run to its pool: it goes on without the caller then. In threads
+  // and inline nothing is begun before join(). follows: it is not to be begun if the one before is
+  // incomplete. awaited: join() comes next.
   void begin(bool follows, bool awaited);
 
-  // Carries the run out, merges the reductions, and says what happened. Requires: begin().
+  // Waits for the end, merges the reductions, and says what happened. Requires: begin().
   report join();
 
-  // Of a run in a pool: waits until it is over.
-  void await() const;
-  // The same: whether somebody wants to hear of it meanwhile.
+  // Waits until nobody works on it any more. False: the time is over.
+  bool await(std::optional<clock::time_point> until = {});
+  // It ends at once, complete or not.
+  void call_off();
+  // Whether somebody wants to hear of it meanwhile.
   bool has_listeners() const noexcept { return given_.on_failure || given_.on_progress; }
-  // Of a run in a pool: it is over soon, complete or not.
-  void call_off() const noexcept;
+  progress progress_now() const;
+  std::vector<worker_status> workers_now() const;
+  // As of now, while others work.
+  outcome outcome_now() const { return {board_, roster_, order_.chunks, before_}; }
+  const state_layout& states() const noexcept { return states_; }
+  const board::board& board() const noexcept { return board_; }
 
   // Its board in the pool, for whoever may still look at it.
   family::lease release_place() noexcept { return std::move(ground_.place); }
@@ -84,10 +93,9 @@ class flight {
   ground make_ground();
   void carry_out(const family::on_tick& listen);
   void name_stacks();
-  family::crew crew();
+  family::crew make_crew();
   std::shared_ptr<const board::task> enter(std::vector<std::byte*> data) const;
   family::on_tick teller() const;
-  progress progress_now() const;
   bool has_trouble() const noexcept;
   void tell_who_stopped() const;
   void tell_what_was_too_much() const;
@@ -112,6 +120,7 @@ class flight {
   family::crew crew_;
   counted_before before_;
   std::optional<std::stop_callback<std::function<void()>>> at_request_;
+  std::optional<family::process_run> processes_;
   family::door::run number_ = 0;  // in its pool; 0: it was not submitted
   bool follows_ = false;
 };

@@ -2,6 +2,7 @@
 
 #include <algorithm>
 #include <array>
+#include <cstdint>
 #include <cstring>
 #include <utility>
 
@@ -170,6 +171,30 @@ void outcome::merge(const std::vector<detail::reduction>& reductions,
     }
   }
 }
+
+void outcome::merge_published(const detail::reduction& one, std::size_t number,
+                              const state_layout& states, void* into) const {
+  const std::size_t offset = states.places[number].offset;
+  if (one.ordered) {
+    for (std::size_t chunk = 0; chunk < chunks_.chunks(); ++chunk) {
+      // What is committed is not written to any more. A chunk in quarantine comes later.
+      const bool whole = complete_ || (committed_[chunk] && !begun_.contains(chunk));
+      if (whole && !completed_in(chunk).empty()) {
+        one.merge(into, board_.partial(chunk) + offset, 1, states.partial_bytes);
+      }
+    }
+    return;
+  }
+  std::vector<std::uint64_t> words(board_.area_words());
+  const auto memory = board::run_memory(states.accumulator_bytes, os::sharing::none);
+  for (unsigned slot = 0; slot < board_.size().slots; ++slot) {
+    if (!board_.snapshot(slot, words).word) continue;
+    std::memcpy(memory.base(), words.data(), states.accumulator_bytes);
+    one.merge(into, memory.base() + offset, 1, 0);
+  }
+}
+
+std::vector<range> outcome::completed() const { return sets().completed; }
 
 report outcome::report_on(std::size_t map, seconds elapsed, unsigned workers) const {
   run_counts counts{

@@ -41,6 +41,12 @@ class outcome {
   // chunks, commutative ones in the order of the slots.
   void merge(const std::vector<detail::reduction>& reductions, const state_layout& states) const;
 
+  // The same while others work: of one reduction, and into that reducer.
+  void merge_published(const detail::reduction& one, std::size_t number, const state_layout& states,
+                       void* into) const;
+  // The final indices; see report::completed().
+  std::vector<range> completed() const;
+
   report report_on(std::size_t map, seconds elapsed, unsigned workers) const;
 
  private:

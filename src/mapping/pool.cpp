@@ -16,7 +16,7 @@
 #include "family/warm_family.hpp"
 #include "mapping/execute.hpp"
 #include "mapping/flight.hpp"
-#include "mapping/replay.hpp"
+#include "mapping/run_state.hpp"
 #include "mapping/sending.hpp"
 #include "mapping/settings.hpp"
 #include "mapping/unknown_variables.hpp"
@@ -90,6 +90,22 @@ namespace shard::detail {
 
 class pool_state {
  public:
+  // One call at a time; others of other threads wait.
+  class turn {
+   public:
+    enum class from_listeners { refused, allowed };
+    explicit turn(const pool_state& of, from_listeners calls = from_listeners::refused);
+    turn(const turn&) = delete;
+    turn& operator=(const turn&) = delete;
+    ~turn() {
+      if (held_) of_.holder_ = std::thread::id();
+    }
+
+   private:
+    const pool_state& of_;
+    std::unique_lock<std::mutex> held_;
+  };
+
   explicit pool_state(const options& how);
   pool_state(const pool_state&) = delete;
   pool_state& operator=(const pool_state&) = delete;
@@ -98,28 +114,18 @@ class pool_state {
   unsigned workers() const noexcept { return workers_; }
   report map(const job& what, const options* how);
   void queue(job&& what, const options* how);
+  std::shared_ptr<run_state> start(job&& what, const options* how);
+  void let_go(run_state& which) noexcept;
   void wait();
   void resize(unsigned workers);
   void refresh();
   void stop();
 
  private:
-  // One call at a time; others of other threads wait.
-  class turn {
-   public:
-    explicit turn(pool_state& of);
-    turn(const turn&) = delete;
-    turn& operator=(const turn&) = delete;
-    ~turn() { of_.holder_ = std::thread::id(); }
-
-   private:
-    pool_state& of_;
-    std::unique_lock<std::mutex> held_;
-  };
-
   bool has_processes() const noexcept { return how_.run_on == executor::processes; }
   family::warm_family& family();
   void end_family();
+  void conclude_started();
   void make_room();
   void finish(std::size_t count);
   void finish_first();
@@ -130,11 +136,12 @@ class pool_state {
   mapping::settings how_;
   unsigned workers_;
   int owner_ = os::process_id();
-  std::mutex busy_;
-  std::atomic<std::thread::id> holder_{};
+  mutable std::mutex busy_;
+  mutable std::atomic<std::thread::id> holder_{};
   std::optional<family::warm_family> family_;
   family::lease last_place_;  // of the last run that was finished: the next one looks at it
   std::deque<std::unique_ptr<mapping::queued_run>> queued_;
+  std::vector<run_state*> started_;
   std::exception_ptr failure_;  // of the first queued run that has one
 };
 
@@ -151,13 +158,14 @@ pool_state::~pool_state() {
   end_family();
 }
 
-pool_state::turn::turn(pool_state& of) : of_(of) {
+pool_state::turn::turn(const pool_state& of, from_listeners calls) : of_(of) {
   if (of.owner_ != os::process_id()) {
     throw error(std::errc::operation_not_permitted,
                 "cannot use a pool in process " + std::to_string(os::process_id()) +
                     ": found it started by process " + std::to_string(of.owner_) +
                     ", expected a pool of this process");
   }
+  if (of.holder_ == std::this_thread::get_id() && calls == from_listeners::allowed) return;
   if (of.holder_ == std::this_thread::get_id()) {
     throw error(std::errc::resource_deadlock_would_occur,
                 "cannot use a pool here: found a call of on_progress or on_failure of one of its "
@@ -181,7 +189,13 @@ family::warm_family& pool_state::family() {
                                  .make = mapping::unpack});
 }
 
+void pool_state::conclude_started() {
+  for (run_state* const each : started_) each->conclude_quietly();
+}
+
 void pool_state::end_family() {
+  for (run_state* const each : started_) each->cancel();
+  conclude_started();
   queued_.clear();
   last_place_ = {};
   family_.reset();
@@ -222,11 +236,36 @@ void pool_state::queue(job&& what, const options* how) {
   queued_.push_back(std::move(next));
 }
 
+std::shared_ptr<run_state> pool_state::start(job&& what, const options* how) {
+  const turn mine(*this);
+  if (how != nullptr) mapping::refuse_what_a_pool_settles(*how);
+  options all = how == nullptr ? given_ : mapping::merged(given_, *how);
+  const mapping::settings decided = how == nullptr ? how_ : mapping::resolve(all);
+  if (!has_processes()) {
+    return std::make_shared<run_state>(std::move(what), std::move(all), decided, nullptr);
+  }
+  finish_all();  // so that nothing that is queued comes behind it
+  make_room();
+  auto made = std::make_shared<run_state>(std::move(what), std::move(all), decided, &family());
+  started_.push_back(made.get());
+  return made;
+}
+
+void pool_state::let_go(run_state& which) noexcept {
+  if (owner_ != os::process_id()) return;  // a forked child ends nothing of its parent's
+  const turn mine(*this, turn::from_listeners::allowed);
+  std::erase(started_, &which);
+  which.abandon();
+}
+
 // Of a full queue, half.
 void pool_state::make_room() {
   constexpr std::size_t most = family::run_queue::capacity - 2;
-  if (queued_.size() < most) return;
-  finish(most / 2);
+  if (queued_.size() + started_.size() < most) return;
+  if (!queued_.empty()) return finish((queued_.size() + 1) / 2);
+  throw error(std::errc::resource_unavailable_try_again,
+              "cannot start a run: found " + std::to_string(started_.size()) +
+                  " runs of this pool that were started and not waited for, expected fewer");
 }
 
 // The first ones. One wait for all, unless somebody wants to hear of each.
@@ -270,6 +309,7 @@ void pool_state::wait() {
 void pool_state::resize(unsigned workers) {
   const turn mine(*this);
   finish_all();
+  conclude_started();
   options wanted = given_;
   wanted.workers = workers;
   how_ = mapping::resolve(wanted);
@@ -283,6 +323,7 @@ void pool_state::resize(unsigned workers) {
 void pool_state::refresh() {
   const turn mine(*this);
   finish_all();
+  conclude_started();
   end_family();
   if (has_processes()) family();
 }
@@ -310,5 +351,54 @@ void queue_in(pool_state& where, job&& what, const options* how) {
   where.queue(std::move(what), how);
 }
 void wait_for(pool_state& which) { which.wait(); }
+
+// ---- Runs: those in a pool take turns with its other calls.
+
+namespace {
+
+template <class Use>
+auto in_turn(const run_state& which, pool_state::turn::from_listeners calls, Use use) {
+  std::optional<pool_state::turn> mine;
+  if (which.pool()) mine.emplace(*which.pool(), calls);
+  return use();
+}
+constexpr auto refused = pool_state::turn::from_listeners::refused;
+constexpr auto allowed = pool_state::turn::from_listeners::allowed;
+
+}  // namespace
+
+std::shared_ptr<run_state> begin_in(const std::shared_ptr<pool_state>& where, job&& what,
+                                    const options* how) {
+  std::shared_ptr<run_state> made = where->start(std::move(what), how);
+  made->belong_to(where);
+  run_state* const which = made.get();
+  // What its last owner does: it may not go while the pool looks at it.
+  return {which, [made = std::move(made), where](run_state*) mutable {
+            where->let_go(*made);
+            made.reset();
+          }};
+}
+
+report wait_for(run_state& which) {
+  return in_turn(which, refused, [&] { return which.conclude(); });
+}
+bool wait_for(run_state& which, seconds limit) {
+  return in_turn(which, refused, [&] { return which.wait_for(limit); });
+}
+void cancel(run_state& which) {
+  in_turn(which, refused, [&] { which.cancel(); });
+}
+progress status_of(const run_state& of) {
+  return in_turn(of, allowed, [&] { return of.status(); });
+}
+std::vector<worker_status> workers_in(const run_state& of) {
+  return in_turn(of, allowed, [&] { return of.workers(); });
+}
+std::vector<range> completed_in(const run_state& of) {
+  return in_turn(of, allowed, [&] { return of.completed(); });
+}
+void merge_now(const run_state& of, const void* reducer, void* into) {
+  in_turn(of, allowed, [&] { of.merge_now(reducer, into); });
+}
 
 }  // namespace shard::detail

@@ -15,6 +15,10 @@
 #include "shard/range.hpp"
 #include "shard/report.hpp"
 
+namespace shard {
+struct worker_status;
+}
+
 namespace shard::detail {
 
 // The index space, and how much of its plan the caller has settled.
@@ -130,6 +134,24 @@ void stop(pool_state& which);
 report execute_in(pool_state& where, const job& job, const options* how);
 void queue_in(pool_state& where, job&& job, const options* how);
 void wait_for(pool_state& which);
+
+// What a run under way is, and who reads its chunks one by one.
+class run_state;
+class chunk_reader;
+std::shared_ptr<run_state> begin_alone(job&& what, const options& how);
+std::shared_ptr<run_state> begin_in(const std::shared_ptr<pool_state>& where, job&& what,
+                                    const options* how);
+report wait_for(run_state& which);
+bool wait_for(run_state& which, seconds limit);
+void cancel(run_state& which);
+progress status_of(const run_state& of);
+std::vector<worker_status> workers_in(const run_state& of);
+std::vector<range> completed_in(const run_state& of);
+// Adds to `into`, a copy of `reducer`, what the run has published for that.
+void merge_now(const run_state& of, const void* reducer, void* into);
+std::shared_ptr<chunk_reader> read_chunks(std::shared_ptr<run_state> of, bool ascending);
+// False: there are no more.
+bool next_chunk(chunk_reader& from, range& found);
 
 [[noreturn]] void refuse_negative_count(long long count);
 [[noreturn]] void refuse_unequal_outputs(std::size_t first, std::size_t other);
