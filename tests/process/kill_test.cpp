@@ -333,12 +333,13 @@ TEST_F(Kill, OfSupervisorAndStandbyEndsTheRunAndKeepsWhatIsDone) {
     shard::buffer<int> out(1000);
     shard::counter count;
     try {
-      shard::map({.workers = 3, .grain = 1}, out, shard::reduce(count),
-                 [&](std::size_t i, auto& hits) {
+      // A slice shows where a chunk ends: each is committed by itself.
+      shard::map({.workers = 3, .grain = 1}, out.size(), shard::out(out), shard::reduce(count),
+                 [&](std::size_t i, shard::slice<int> to, auto& hits) {
                    ++hits;
                    ++at[started];
                    while (i >= 100) pause();
-                   return static_cast<int>(i) + 1;
+                   to[i] = static_cast<int>(i) + 1;
                  });
       ADD_FAILURE() << "nothing was thrown";
     } catch (const shard::map_error& e) {
