@@ -354,6 +354,7 @@ TEST_F(Pool, TellsOfACrashWithItsStack) {
     EXPECT_THAT(run.failed(), ElementsAre(shard::range{4321, 4322}));
     ASSERT_FALSE(run.failures().empty());
     EXPECT_EQ(run.failures()[0].signal, SIGABRT);
+    EXPECT_TRUE(run.failures()[0].indices.contains(4321)) << "another chunk of its row is blamed";
     EXPECT_FALSE(run.failures()[0].stack.empty());
     EXPECT_GE(run.counts().deaths, 2u);
     for (std::size_t i = 0; i < n; ++i) {
@@ -396,6 +397,21 @@ TEST_F(Pool, HasOnlyTheBuffersThatItGrants) {
   ASSERT_FALSE(run.failures().empty());
   EXPECT_THAT(run.failures()[0].what, HasSubstr("only what they are granted"));
   global = nullptr;
+}
+
+TEST_F(Pool, TellsOfWhatWasPrintedInTheRunThatFailed) {
+  shard::pool pool({.workers = 1});
+  pool.for_each(10, [](std::size_t) { std::fputs("before\n", stderr); });
+  shard::buffer<int> y(10);
+  const shard::report run = pool.try_map({.retries = 0u, .keep_going = true}, y, [](std::size_t i) {
+    if (i == 3) {
+      std::fputs("here\n", stderr);
+      ::abort();
+    }
+    return 1;
+  });
+  EXPECT_FALSE(run.failures().empty());
+  for (const shard::failure& one : run.failures()) EXPECT_EQ(one.stderr_tail, "here\n");
 }
 
 TEST_F(Pool, EndsWhatTakesTooLong) {
