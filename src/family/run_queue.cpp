@@ -122,6 +122,7 @@ lease run_queue::take_place(const board::dimensions& size, std::size_t packed_by
          .empty = false,
          .size = size,
          .last_used = ++uses_,
+         .used_bytes = std::max(wanted, one.used_bytes),
          .touched_bytes = touched_by(size) + packed_bytes};
   touched_bytes_ += one.touched_bytes;
   return {*this, found};
@@ -129,7 +130,7 @@ lease run_queue::take_place(const board::dimensions& size, std::size_t packed_by
 
 void run_queue::empty(unsigned number) noexcept {
   tenancy& one = tenancies_[number];
-  os::discard(place(number), pages(board::board::size_bytes(one.size)));
+  os::discard(place(number), std::exchange(one.used_bytes, 0));
   one.empty = true;
   touched_bytes_ -= std::exchange(one.touched_bytes, 0);
 }

@@ -123,6 +123,7 @@ class run_queue {
     bool empty = true;  // all zeros
     board::dimensions size{};
     std::uint64_t last_used = 0;
+    std::size_t used_bytes = 0;     // behind these all is zeros
     std::size_t touched_bytes = 0;  // at most, but for what failures take
   };
 

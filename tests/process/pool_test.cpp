@@ -234,6 +234,26 @@ TEST_F(Pool, ServesManyShapesInTurn) {
 
 // ---- Queues ----
 
+TEST_F(Pool, FindsInNoRunsMemoryWhatWasSentToAnother) {
+  shard::pool pool({.workers = 2});
+  const std::vector<std::uint64_t> sent(100'000, ~std::uint64_t{0});
+  const auto map_with = [&](std::size_t rows) {
+    shard::buffer<int> y(rows);
+    pool.map({.grain = 1u}, y, shard::value(sent),
+             [](std::size_t, const std::vector<std::uint64_t>& all) { return all[0] != 0; });
+  };
+  for (std::size_t rows = 1; rows <= 70; ++rows) map_with(rows);
+  for (std::size_t rows = 3000; rows < 3070; ++rows) {
+    shard::buffer<int> y(rows);
+    const shard::report run = pool.try_map({.grain = 1u, .keep_going = true}, y, [](std::size_t i) {
+      if (i == 7) throw std::runtime_error("seven");
+      return 1;
+    });
+    ASSERT_THAT(run.failed(), ElementsAre(shard::range{7, 8})) << rows;
+    ASSERT_THAT(run.not_tried(), IsEmpty()) << rows;
+  }
+}
+
 TEST_F(Pool, CarriesQueuedRunsOutInTheirOrder) {
   in_every_way([](const shard::options& how) {
     shard::pool pool(how);
