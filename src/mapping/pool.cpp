@@ -11,6 +11,7 @@
 #include <string>
 #include <thread>
 #include <utility>
+#include <vector>
 
 #include "family/run_queue.hpp"
 #include "family/warm_family.hpp"
@@ -111,6 +112,7 @@ class pool_state {
   pool_state& operator=(const pool_state&) = delete;
   ~pool_state();
 
+  bool is_own() const noexcept { return owner_ == os::process_id(); }
   unsigned workers() const noexcept { return workers_; }
   report map(const job& what, const options* how);
   void queue(job&& what, const options* how);
@@ -150,16 +152,10 @@ pool_state::pool_state(const options& how) : given_(how), how_(mapping::resolve(
   resize(how_.workers);
 }
 
-pool_state::~pool_state() {
-  if (owner_ != os::process_id()) {  // a forked child ends nothing of its parent's
-    for (auto& each : queued_) static_cast<void>(each.release());
-    return;
-  }
-  end_family();
-}
+pool_state::~pool_state() { end_family(); }
 
 pool_state::turn::turn(const pool_state& of, from_listeners calls) : of_(of) {
-  if (of.owner_ != os::process_id()) {
+  if (!of.is_own()) {
     throw error(std::errc::operation_not_permitted,
                 "cannot use a pool in process " + std::to_string(os::process_id()) +
                     ": found it started by process " + std::to_string(of.owner_) +
@@ -252,7 +248,7 @@ std::shared_ptr<run_state> pool_state::start(job&& what, const options* how) {
 }
 
 void pool_state::let_go(run_state& which) noexcept {
-  if (owner_ != os::process_id()) return;  // a forked child ends nothing of its parent's
+  if (!is_own()) return;  // a forked child ends nothing of its parent's
   const turn mine(*this, turn::from_listeners::allowed);
   std::erase(started_, &which);
   which.abandon();
@@ -337,9 +333,22 @@ void pool_state::stop() {
   end_family();
 }
 
-std::shared_ptr<pool_state> make_pool(const options& how) {
-  return std::make_shared<pool_state>(how);
+namespace {
+
+// A forked child shares the boards with its parent, and ends nothing of that one's: what it has of
+// the pool stays. The list is for tools that look for leaks.
+void drop(pool_state* one) {
+  static auto& of_parents = *new std::vector<pool_state*>;
+  if (one->is_own()) {
+    delete one;
+  } else {
+    of_parents.push_back(one);
+  }
 }
+
+}  // namespace
+
+std::shared_ptr<pool_state> make_pool(const options& how) { return {new pool_state(how), drop}; }
 unsigned workers_of(const pool_state& of) noexcept { return of.workers(); }
 void resize(pool_state& which, unsigned workers) { which.resize(workers); }
 void refresh(pool_state& which) { which.refresh(); }

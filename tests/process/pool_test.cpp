@@ -742,6 +742,27 @@ TEST_F(Pool, RefusesItsOwnListenersAndForkedChildren) {
   EXPECT_TRUE(pool.map(y, [](std::size_t) { return 2; }).complete());
 }
 
+TEST_F(Pool, GoesOnAfterAForkedChildHasDestroyedItsCopy) {
+  std::optional<shard::pool> pool(std::in_place, shard::options{.workers = 2});
+  shard::buffer<int> y(100);
+  for (int k = 0; k < 20; ++k) {
+    pool->queue(y, shard::value(k), [](std::size_t, int round) {
+      ::usleep(100);
+      return round;
+    });
+    const pid_t child = ::fork();
+    if (child == 0) {
+      pool.reset();
+      ::_exit(0);
+    }
+    int status = 0;
+    ASSERT_EQ(::waitpid(child, &status, 0), child);
+    EXPECT_EQ(status, 0);
+  }
+  pool->wait();
+  for (const int each : y) EXPECT_EQ(each, 19);
+}
+
 TEST_F(Pool, IsSharedByThreads) {
   shard::pool pool({.workers = 2, .allow_threads = true});
   std::vector<std::thread> threads;
