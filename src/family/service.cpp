@@ -143,8 +143,8 @@ bool server::is_called_off(const board::board& on) const {
 
 bool server::is_incomplete(door::run number) const {
   const board::board on = runs_.board_of(runs_.of(number));
-  return (on.controls() & board::stopping) != 0 || on.given_up() != 0 ||
-         on.settled() != on.size().chunks;
+  if (on.size().chunks == 0) return (on.controls() & board::stopping) != 0;  // as the one before
+  return on.given_up() != 0 || on.settled() != on.size().chunks;
 }
 
 void server::work() {
@@ -152,7 +152,7 @@ void server::work() {
   const board::board on = runs_.board_of(what);
   member& own = self_.family().at(self_.slot());
   if (what.follows && is_incomplete(now_ - 1)) on.raise(board::stopping);
-  if (!is_called_off(on)) {
+  if (on.size().chunks != 0 && !is_called_off(on)) {
     own.printed.store(1);
     own.errors.begin_anew();
     self_.limit_memory(what.worker_limits.memory_bytes);

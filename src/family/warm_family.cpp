@@ -71,8 +71,8 @@ supervision warm_family::supervision_of(std::vector<memory::live_segment> inheri
 void warm_family::submit(door::run number, bool awaited) {
   if (awaited) door_.await(number);
   const assignment& what = runs_.of(number);
-  const auto chunks = static_cast<unsigned>(std::min<std::size_t>(what.size.chunks, runs_.slots()));
-  door_.submit(number, chunks);
+  const auto wanted = std::clamp<std::size_t>(what.size.chunks, 1, runs_.slots());
+  door_.submit(number, static_cast<unsigned>(wanted));
   if (what.worker_limits.timed()) runs_.call_supervisor();
 }
 

@@ -173,14 +173,16 @@ void flight::begin(bool follows, bool awaited) {
   at_request_.emplace(given_.stop, [this] { family::stop_on_request(board_); });
   family::heed_signals(crew_);
   follows_ = follows;
-  if (size_.chunks == 0) return;
-  if (!follows && (board_.controls() & board::stopping) != 0) return;
+  const bool is_idle = size_.chunks == 0 || (board_.controls() & board::stopping) != 0;
   if (pool_ == nullptr) {
-    if (order_.how.run_on == executor::processes) {
+    if (!is_idle && order_.how.run_on == executor::processes) {
       processes_.emplace(crew_, order_.how.allow_threads);
     }
     return;
   }
+  // In a queue a run that has nothing to do takes its turn, too: the next one looks at the run that
+  // has the number before.
+  if (awaited && is_idle) return;
   family::run_queue& runs = pool_->runs();
   const family::door::run number = runs.entrance().submitted() + 1;
   family::assignment& what = runs.of(number);

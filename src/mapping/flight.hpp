@@ -59,7 +59,7 @@ class flight {
 
   // Starts processes, or hands the run to its pool: it goes on without the caller then. In threads
   // and inline nothing is begun before join(). follows: it is not to be begun if the one before is
-  // incomplete. awaited: join() comes next.
+  // incomplete. awaited: join() comes next, and nothing follows.
   void begin(bool follows, bool awaited);
 
   // Waits for the end, merges the reductions, and says what happened. Requires: begin().

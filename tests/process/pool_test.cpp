@@ -323,6 +323,48 @@ TEST_F(Pool, DoesNotBeginWhatIsQueuedBehindAFailure) {
   });
 }
 
+TEST_F(Pool, QueuesBehindARunThatHasNothingToDo) {
+  in_every_way([](const shard::options& how) {
+    shard::pool pool(how);
+    shard::buffer<int> none(0), y(100);
+    const auto mark = [](std::size_t, int number) { return number; };
+    for (int k = 1; k <= 3; ++k) {
+      EXPECT_FALSE(
+          pool.try_map(y, [](std::size_t) -> int { throw std::runtime_error("no"); }).complete());
+      pool.queue(none, shard::value(k), mark);
+      pool.queue(y, shard::value(k), mark);
+      pool.wait();
+      for (const int each : y) EXPECT_EQ(each, k);
+    }
+  });
+}
+
+TEST_F(Pool, DoesNotBeginWhatIsQueuedBehindARunThatWasStoppedBefore) {
+  in_every_way([](const shard::options& how) {
+    shard::pool pool(how);
+    shard::buffer<int> y(100), z(100);
+    std::stop_source source;
+    source.request_stop();
+    pool.queue({.stop = source.get_token()}, y, [](std::size_t) { return 1; });
+    pool.queue(z, [](std::size_t) { return 1; });
+    EXPECT_THROW(pool.wait(), shard::map_error);
+    for (const int each : y) EXPECT_EQ(each, 0);
+    for (const int each : z) EXPECT_EQ(each, 0);
+  });
+}
+
+TEST_F(Pool, BeginsWhatIsQueuedBehindARunThatWasStoppedTooLate) {
+  shard::pool pool({.workers = 2});
+  shard::buffer<int> y(100), z(100);
+  std::stop_source source;
+  pool.queue({.grain = y.size(), .stop = source.get_token()}, y, [](std::size_t) { return 1; });
+  ASSERT_TRUE(eventually([&] { return std::atomic_ref(y[99]).load() == 1; }));  // its only chunk
+  source.request_stop();
+  pool.queue(z, [](std::size_t) { return 2; });
+  pool.wait();
+  for (const int each : z) EXPECT_EQ(each, 2);
+}
+
 TEST_F(Pool, OfWhichAQueueIsDroppedEndsIt) {
   auto a = numbers();
   shard::buffer<double> b(n);
