@@ -226,6 +226,8 @@ void pool_state::queue(job&& what, const options* how) {
     return;
   }
   make_room();
+  if (family_ && family_->has_ended()) finish_all();  // those that are left have failed with it
+  if (failure_) return;
   auto next =
       std::make_unique<mapping::queued_run>(std::move(what), std::move(all), decided, family());
   next->run.begin(!queued_.empty(), false);

@@ -594,6 +594,33 @@ TEST_F(Pool, StartsAnewWhenNobodyIsLeft) {
   for (std::size_t i = 0; i < n; ++i) ASSERT_EQ(y[i], 2 * x[i]);
 }
 
+TEST_F(Pool, TellsOfTheRestOfAQueueWhoseFamilyWasKilled) {
+  shard::pool pool({.workers = 2});
+  shard::buffer<int> marks(100);
+  shard::buffer<std::int64_t> flags(2);  // a crash has been; a run waits for its end
+  const auto queue = [&](int number) {
+    pool.queue(
+        marks.size(), shard::inout(marks), shard::value(number), shard::shared(flags),
+        [](std::size_t i, shard::slice<int> mark, int run, shard::shared_view<std::int64_t> all) {
+          if (run == 0 && i == 50 && all.fetch_add(0, 1) == 0) ::raise(SIGSEGV);
+          if (run == 40) all.store(1, 1);
+          while (run == 40) ::pause();
+          mark[i] += 1;
+        });
+  };
+  for (int k = 0; k < 62; ++k) queue(k);
+  ASSERT_TRUE(eventually([&] { return std::atomic_ref(flags[1]).load() == 1; }));
+  const pid_t first = supervisor()->pid;
+  const pid_t second = standby()->pid;
+  ::kill(second, SIGSTOP);
+  ::kill(first, SIGKILL);
+  ::kill(second, SIGKILL);
+  ASSERT_TRUE(eventually([&] { return workers().empty(); }));
+  queue(62);  // to name the stack of the crash, it looks for the family
+  EXPECT_THROW(pool.wait(), shard::map_error);
+  pool.map(marks, [](std::size_t) { return 1; });
+}
+
 TEST_F(Pool, LosesAndDoublesNothingWhoeverIsKilledInAQueue) {
   for (unsigned round = 0; round < 6; ++round) {
     shard::pool pool({.workers = 3});
