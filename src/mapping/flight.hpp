@@ -69,8 +69,11 @@ class flight {
   bool await(std::optional<clock::time_point> until = {});
   // It ends at once, complete or not.
   void call_off();
-  // Whether somebody wants to hear of it meanwhile.
-  bool has_listeners() const noexcept { return given_.on_failure || given_.on_progress; }
+  // Whether a wait for a later run is no wait for this one, since somebody wants to hear of it
+  // meanwhile, or can stop it by a signal.
+  bool needs_its_own_wait() const noexcept {
+    return given_.on_failure || given_.on_progress || crew_.signals;
+  }
   progress progress_now() const;
   std::vector<worker_status> workers_now() const;
   // As of now, while others work.

@@ -266,12 +266,12 @@ void pool_state::make_room() {
                   " runs of this pool that were started and not waited for, expected fewer");
 }
 
-// The first ones. One wait for all, unless somebody wants to hear of each.
+// The first ones. One wait for all, unless somebody wants to hear of each, or may stop it.
 void pool_state::finish(std::size_t count) {
   if (count == 0) return;
-  const bool heard =
-      std::ranges::any_of(queued_, [](const auto& each) { return each->run.has_listeners(); });
-  if (!heard) queued_[count - 1]->run.await();
+  const bool one_by_one =
+      std::ranges::any_of(queued_, [](const auto& each) { return each->run.needs_its_own_wait(); });
+  if (!one_by_one) queued_[count - 1]->run.await();
   for (; count != 0; --count) finish_first();
 }
 
