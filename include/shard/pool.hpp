@@ -109,7 +109,8 @@ class pool {
   void resize(unsigned workers) { detail::resize(*state_, workers); }
   // The same with as many workers as before. They see the program as it is now.
   void refresh() { detail::refresh(*state_); }
-  // Calls queued runs off, and ends the workers. The next map starts new ones.
+  // Calls queued runs off, and ends the workers. What was queued is forgotten, also what failed of
+  // it. The next map starts new workers.
   void stop() { detail::stop(*state_); }
 
  private:

@@ -328,10 +328,9 @@ void pool_state::refresh() {
 
 void pool_state::stop() {
   const turn mine(*this);
-  for (const auto& each : queued_) {
-    if (!failure_) each->run.call_off();
-  }
+  for (const auto& each : queued_) each->run.call_off();
   finish_all();
+  failure_ = nullptr;
   end_family();
 }
 

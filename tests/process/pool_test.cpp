@@ -546,6 +546,42 @@ TEST_F(Pool, StopsOnRequest) {
   EXPECT_TRUE(pool.map(y, [](std::size_t) { return 2; }).complete());
 }
 
+TEST_F(Pool, EndsAQueueAtASecondSignal) {
+  const shard::stop_on_signals guard;
+  shard::pool pool({.workers = 2});
+  shard::buffer<int> y(100);
+  pool.queue(y, [](std::size_t) {
+    for (;;) ::pause();
+    return 1;
+  });
+  for (int k = 0; k < 5; ++k) pool.queue(y, [](std::size_t) { return 2; });
+  ::raise(SIGINT);
+  ::raise(SIGINT);
+  try {
+    pool.wait();
+    ADD_FAILURE() << "wait() has thrown nothing";
+  } catch (const shard::map_error& stopped) {
+    EXPECT_THAT(stopped.what(), HasSubstr("stopped by signal"));
+  }
+  for (const int each : y) EXPECT_EQ(each, 0);
+}
+
+TEST_F(Pool, ForgetsItsQueueWhenItIsStopped) {
+  shard::pool pool({.workers = 2});
+  shard::buffer<int> y(100);
+  for (int k = 0; k < 5; ++k) {
+    pool.queue(y, [](std::size_t) {
+      for (;;) ::pause();
+      return 1;
+    });
+  }
+  pool.stop();
+  EXPECT_THAT(workers(), IsEmpty());
+  pool.wait();
+  pool.map(y, [](std::size_t) { return 2; });
+  for (const int each : y) EXPECT_EQ(each, 2);
+}
+
 // ---- Deaths ----
 
 TEST_F(Pool, ReplacesAWorkerThatDiesBetweenTwoRuns) {
