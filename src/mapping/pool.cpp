@@ -136,7 +136,7 @@ class pool_state {
 
   options given_;
   mapping::settings how_;
-  unsigned workers_;
+  std::atomic<unsigned> workers_;
   int owner_ = os::process_id();
   mutable std::mutex busy_;
   mutable std::atomic<std::thread::id> holder_{};
