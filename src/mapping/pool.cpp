@@ -18,6 +18,8 @@
 #include "mapping/execute.hpp"
 #include "mapping/flight.hpp"
 #include "mapping/run_state.hpp"
+#include "mapping/nesting.hpp"
+#include "mapping/replay.hpp"
 #include "mapping/sending.hpp"
 #include "mapping/settings.hpp"
 #include "mapping/unknown_variables.hpp"
@@ -128,6 +130,7 @@ class pool_state {
   family::warm_family& family();
   void end_family();
   void conclude_started();
+  static void skip();
   void make_room();
   void finish(std::size_t count);
   void finish_first();
@@ -215,10 +218,10 @@ void pool_state::queue(job&& what, const options* how) {
   if (how != nullptr) mapping::refuse_what_a_pool_settles(*how);
   options all = how == nullptr ? given_ : mapping::merged(given_, *how);
   const mapping::settings decided = how == nullptr ? how_ : mapping::resolve(all);
-  if (failure_) return;  // what comes behind a failure is not begun
-  if (!has_processes()) {
+  if (failure_) return skip();
+  if (!has_processes() || decided.replay.map != 0) {  // a replay is for debuggers: no detours
     try {
-      report result = mapping::carry_out(what, all, decided);
+      report result = mapping::carry_out(what, all, decided, has_processes() ? &family() : nullptr);
       if (!result.complete()) throw map_error(std::move(result));
     } catch (...) {
       failure_ = std::current_exception();
@@ -227,7 +230,7 @@ void pool_state::queue(job&& what, const options* how) {
   }
   make_room();
   if (family_ && family_->has_ended()) finish_all();  // those that are left have failed with it
-  if (failure_) return;
+  if (failure_) return skip();
   auto next =
       std::make_unique<mapping::queued_run>(std::move(what), std::move(all), decided, family());
   next->run.begin(!queued_.empty(), false);
@@ -255,6 +258,10 @@ void pool_state::let_go(run_state& which) noexcept {
   std::erase(started_, &which);
   which.abandon();
 }
+
+// What comes behind a failure is not begun. It has a number all the same: the next map's must not
+// depend on when the failure was noticed.
+void pool_state::skip() { static_cast<void>(mapping::number_of_this_map()); }
 
 // Of a full queue, half.
 void pool_state::make_room() {

@@ -812,6 +812,38 @@ TEST_F(Pool, DoesNotGrowWithItsMaps) {
   }
 }
 
+// ---- Replays ----
+
+TEST_F(Pool, ReplaysAQueuedRunInThisProcess) {
+  shard::buffer<int> y(100);
+  const auto count = [&] {
+    return shard::map({.run_on = executor::serial}, y, [](std::size_t) { return 0; }).counts().map;
+  };
+  const std::size_t before = count();
+  ::setenv("SHARD_REPLAY", (std::to_string(before + 2) + ":4-5").c_str(), 1);
+  static pid_t found = 0;
+  {
+    shard::pool pool({.workers = 2});
+    ::unsetenv("SHARD_REPLAY");
+    for (int k = 1; k <= 3; ++k) {
+      pool.queue(y, shard::value(k), [](std::size_t, int number) {
+        if (number != 1) found = ::getpid();
+        return number;
+      });
+    }
+    try {
+      pool.wait();
+      ADD_FAILURE() << "wait() has thrown nothing";
+    } catch (const shard::map_error& replayed) {
+      EXPECT_THAT(replayed.what(), HasSubstr("SHARD_REPLAY has run the indices [4, 5)"));
+    }
+  }
+  EXPECT_EQ(found, ::getpid());
+  EXPECT_EQ(y[4], 2);
+  EXPECT_EQ(y[5], 1);
+  EXPECT_EQ(count(), before + 4);  // what was not begun has a number, too
+}
+
 // ---- What it can't do ----
 
 TEST_F(Pool, RefusesOptionsThatAreThePools) {
