@@ -151,12 +151,12 @@ template <class Close, class CloseAll>
 void run_queue::each_closed(std::uint64_t& seen, Close close, CloseAll close_all) const {
   const std::uint64_t count = shared_->closed.load();
   if (count == seen) return;
-  bool known = count - seen <= closed_capacity;
+  bool known = count - seen < closed_capacity;
   for (std::uint64_t k = seen; known && k < count; ++k) {
     close(shared_->closed_numbers[k % closed_capacity].load());
   }
-  // Others may have been written over meanwhile.
-  known = known && shared_->closed.load() - seen <= closed_capacity;
+  // Others may have been written over meanwhile; and of one more, the number comes first.
+  known = known && shared_->closed.load() - seen < closed_capacity;
   if (!known) close_all();
   seen = count;
 }

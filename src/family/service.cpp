@@ -96,13 +96,10 @@ bool server::wait_for_a_run() {
   const bool sleeps_at_once = all_.spin.count() == 0 || (told_ && all_.last_one_sleeps);
   clock::time_point tired{};  // not known before it has found nothing
   for (int turn = 0;; ++turn) {
+    if (door_.news() != heard_) listen();  // also where one run comes right after the other
     now_ = door_.try_to_enter(self_.slot(), left_);
     if (now_ != 0) return true;
-    if (door_.news() != heard_) {
-      listen();
-      if (runs_.is_ending() || runs_.wants_room()) return false;
-      continue;
-    }
+    if (runs_.is_ending() || runs_.wants_room()) return false;
     if (door_.awaited() != 0) quiet_down();
     if (!sleeps_at_once && turn % turns_between_looks_at_the_clock == 0) {
       const clock::time_point here = clock::now();

@@ -8,6 +8,7 @@
 #include <sys/wait.h>
 #include <unistd.h>
 
+#include <algorithm>
 #include <array>
 #include <atomic>
 #include <chrono>
@@ -763,6 +764,19 @@ TEST_F(Pool, LetsGoOfABufferThatIsFrozen) {
     pool.map(z, shard::in(frozen), [](std::size_t i, auto x) { return 2 * x[i]; });
     EXPECT_EQ(z[n - 1], 2.0 * (n - 1));
   }
+}
+
+TEST_F(Pool, KeepsNothingOfWhatIsClosedWhileAQueueNeverEnds) {
+  constexpr std::size_t bytes = std::size_t{4} << 20;
+  shard::pool pool({.workers = 1});  // which goes from one run to the next, and never waits
+  const std::size_t before = shared_memory_bytes();
+  std::size_t most = 0;
+  for (int k = 0; k < 300; ++k) {
+    shard::buffer<double> made(bytes / 8);
+    pool.queue(made, [](std::size_t i) { return static_cast<double>(i); });
+    most = std::max(most, shared_memory_bytes());
+  }
+  EXPECT_LT(most, before + 100 * bytes);
 }
 
 struct taken {
