@@ -604,7 +604,11 @@ TEST_F(Pool, OutlivesItsSupervisorAndItsStandby) {
   const auto x = numbers();
   for (int k = 0; k < 5; ++k) {
     ASSERT_TRUE(eventually([&] { return supervisor() && standby(); }));
-    ::kill(k % 2 == 0 ? supervisor()->pid : standby()->pid, SIGKILL);
+    const pid_t victim = k % 2 == 0 ? supervisor()->pid : standby()->pid;
+    ::kill(victim, SIGKILL);
+    // Else the next one to be killed may be its heir.
+    ASSERT_TRUE(eventually(
+        [&] { return std::ranges::count(relatives().living(), victim, &relative::pid) == 0; }));
     for (int m = 0; m < 5; ++m) {
       EXPECT_TRUE(pool.map(y, shard::in(x), twice).complete());
       for (std::size_t i = 0; i < n; ++i) ASSERT_EQ(y[i], 2 * x[i]);
