@@ -27,6 +27,12 @@ series::turn::turn(const run_queue& runs, door::run which, staff& who, memory_ki
           .enter = {}},
       run(all, who, kills) {}
 
+// Whoever supervised before may have died with a call that it had heard and not served.
+series::series(const run_queue& runs, staff& who, memory_kills& kills)
+    : runs_(runs), door_(runs.entrance()), staff_(who), kills_(kills) {
+  runs_.call_supervisor();
+}
+
 // Only one run can be: the first that is not over.
 bool series::is_current(door::run number) const {
   return number != 0 && number == door_.over() + 1 && number <= door_.submitted();

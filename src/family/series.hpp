@@ -16,8 +16,7 @@ namespace shard::family {
 
 class series final : public agenda {
  public:
-  series(const run_queue& runs, staff& who, memory_kills& kills)
-      : runs_(runs), door_(runs.entrance()), staff_(who), kills_(kills) {}
+  series(const run_queue& runs, staff& who, memory_kills& kills);
 
   bool wants_worker(unsigned slot) const override;
   void prepare(unsigned slot) override;

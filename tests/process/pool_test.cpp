@@ -46,6 +46,7 @@ using shard_test::relative;
 using testing::ElementsAre;
 using testing::HasSubstr;
 using testing::IsEmpty;
+using testing::Not;
 
 constexpr std::size_t n = 10'000;
 
@@ -613,6 +614,36 @@ TEST_F(Pool, OutlivesItsSupervisorAndItsStandby) {
       EXPECT_TRUE(pool.map(y, shard::in(x), twice).complete());
       for (std::size_t i = 0; i < n; ++i) ASSERT_EQ(y[i], 2 * x[i]);
     }
+  }
+}
+
+TEST_F(Pool, NamesStacksThoughItsSupervisorDiesInThat) {
+  for (int k = 0; k < 5; ++k) {
+    shard::pool pool({.workers = 1});
+    ASSERT_TRUE(eventually([&] { return supervisor() && standby() && workers().size() == 1; }));
+    const pid_t leader = supervisor()->pid;
+    shard_test::bystander killer([&] {
+      // Who names stacks has the supervisor's name, and no other child has it for long.
+      int seen = 0;
+      return eventually([&] {
+        for (const relative& one : relatives().living()) {
+          if (one.parent == leader && one.name == "shard sup" && ++seen == 2 + k) {
+            return ::kill(leader, SIGKILL) == 0;
+          }
+        }
+        return false;
+      });
+    });
+    shard::buffer<int> y(10);
+    const shard::report run = pool.try_map({.retries = 0u}, y, [](std::size_t i) {
+      if (i == 5) ::raise(SIGABRT);
+      return 1;
+    });
+    EXPECT_THAT(run.failed(), ElementsAre(shard::range{5, 6}));
+    ASSERT_FALSE(run.failures().empty());
+    EXPECT_THAT(run.failures()[0].stack, Not(IsEmpty()));
+    EXPECT_TRUE(pool.map(y, [](std::size_t) { return 2; }).complete());
+    ::kill(killer.pid(), SIGKILL);  // if it saw nobody
   }
 }
 
