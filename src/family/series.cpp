@@ -3,7 +3,6 @@
 #include <algorithm>
 #include <chrono>
 #include <exception>
-#include <utility>
 
 #include "board/recovery.hpp"
 #include "family/attempt.hpp"
@@ -126,17 +125,11 @@ std::optional<agenda::clock::duration> series::enforce_timeouts() {
 
 // ---- Errands ----
 
-void series::watch(os::poll_set& all) {
-  called_ = all.add(runs_.calls());
-  if (!has_looked_) all.wake_after(0ms);
-}
+void series::watch(os::poll_set& all) { called_ = all.add(runs_.calls()); }
 
 void series::serve(const os::poll_set& found) {
-  if (found.ready(called_)) {
-    os::take_events(runs_.calls());
-  } else if (std::exchange(has_looked_, true)) {
-    return;
-  }
+  if (!found.ready(called_)) return;
+  os::take_events(runs_.calls());
   kill_who_works_in_vain();
   name_stacks_if_asked();
 }

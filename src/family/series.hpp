@@ -54,7 +54,6 @@ class series final : public agenda {
   unsigned idle_deaths_ = 0;  // since a run was over
   door::run over_then_ = 0;   // when the last one of those was
   bool given_up_ = false;
-  bool has_looked_ = false;  // for errands: a supervisor that died may have left some
   os::poll_set::token called_;
 };
 

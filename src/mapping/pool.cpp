@@ -17,9 +17,9 @@
 #include "family/warm_family.hpp"
 #include "mapping/execute.hpp"
 #include "mapping/flight.hpp"
-#include "mapping/run_state.hpp"
 #include "mapping/nesting.hpp"
 #include "mapping/replay.hpp"
+#include "mapping/run_state.hpp"
 #include "mapping/sending.hpp"
 #include "mapping/settings.hpp"
 #include "mapping/unknown_variables.hpp"
@@ -266,10 +266,12 @@ void pool_state::skip() { static_cast<void>(mapping::number_of_this_map()); }
 // Of a full queue, half.
 void pool_state::make_room() {
   constexpr std::size_t most = family::run_queue::capacity - 2;
-  if (queued_.size() + started_.size() < most) return;
+  const auto started = static_cast<std::size_t>(std::ranges::count_if(
+      started_, [](const run_state* each) { return each->flight() != nullptr; }));
+  if (queued_.size() + started < most) return;
   if (!queued_.empty()) return finish((queued_.size() + 1) / 2);
   throw error(std::errc::resource_unavailable_try_again,
-              "cannot start a run: found " + std::to_string(started_.size()) +
+              "cannot start a run: found " + std::to_string(started) +
                   " runs of this pool that were started and not waited for, expected fewer");
 }
 
