@@ -140,8 +140,12 @@ std::size_t board::settled() const noexcept {
   return sum;
 }
 
-void board::raise(control bit) const noexcept {
+void board::note(control bit) const noexcept {
   shared_->controls.fetch_or(bit, std::memory_order_acq_rel);
+}
+
+void board::raise(control bit) const noexcept {
+  note(bit);
   os::futex_wake_all(shared_->controls);
 }
 

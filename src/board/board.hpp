@@ -294,6 +294,7 @@ class board {
     return shared_->controls.load(std::memory_order_acquire);
   }
   void raise(control bit) const noexcept;  // and wakes whoever waits
+  void note(control bit) const noexcept;   // and wakes nobody: nobody waits in this run
   void lower(control bit) const noexcept;
   void wait_for_controls() const noexcept;  // returns once stopping, done or handover is raised
 

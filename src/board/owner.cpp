@@ -101,11 +101,14 @@ void owner::work() {
     // Sequentially consistent: of two owners that publish the last chunks at the same time, at
     // least one then sees both commits.
     std::atomic_thread_fence(std::memory_order_seq_cst);
-    if (board_.settled() == board_.size().chunks) board_.raise(done);
+    if (board_.settled() == board_.size().chunks) tell_the_end();
     if (policy_.park) board_.wait_for_controls();
     return leave(leaving::for_good);
   }
 }
+
+// Who doesn't park needs no waking.
+void owner::tell_the_end() { policy_.park ? board_.raise(done) : board_.note(done); }
 
 void owner::leave(leaving how) { slot_.left.store(how, std::memory_order_release); }
 

@@ -155,6 +155,7 @@ class owner {
   void note_begin(clock::time_point now);
   void end_lap(std::uint64_t entries);
   void publish_if_due(clock::time_point now);
+  void tell_the_end();
   void leave(leaving how);
   std::uint64_t length() const noexcept;
   bool stopped() const noexcept { return (board_.controls() & stopping) != 0; }

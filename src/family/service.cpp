@@ -180,8 +180,10 @@ void server::quiet_down() {
 
 preparation& server::prepare(const assignment& what) {
   const std::span<const std::byte> bytes = runs_.packed(what);
-  const auto found = std::ranges::find_if(
-      preparations_, [bytes](const auto& one) { return std::ranges::equal(one->bytes, bytes); });
+  const auto found = std::ranges::find_if(preparations_, [bytes](const auto& one) {
+    return one->bytes.size() == bytes.size() &&
+           std::memcmp(one->bytes.data(), bytes.data(), bytes.size()) == 0;
+  });
   if (found != preparations_.end()) {
     (*found)->used = ++uses_;
     return **found;
