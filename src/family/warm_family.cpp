@@ -2,6 +2,7 @@
 
 #include <algorithm>
 #include <cstdint>
+#include <exception>
 #include <optional>
 #include <string>
 #include <utility>
@@ -118,14 +119,23 @@ bool warm_family::sleep(const crew* all, const on_tick& listen,
 // Nobody is left.
 void warm_family::hear_of_the_end() {
   launch_->bury();
-  if (births_ < most_births && died_at_birth(runs_.family())) return start(true);
-  ended_ = true;
-  launch_.reset();
-  door_.give_up(door_.submitted());
+  try {
+    if (births_ < most_births && died_at_birth(runs_.family())) return start(true);
+  } catch (...) {
+    be_ended();
+    throw;
+  }
+  be_ended();
   tell_why_nobody_is_left(runs_.family());
 }
 
-void warm_family::cancel(door::run number) {
+void warm_family::be_ended() noexcept {
+  ended_ = true;
+  launch_.reset();
+  door_.give_up(door_.submitted());
+}
+
+void warm_family::cancel(door::run number) noexcept {
   if (door_.over() >= number || ended_) return;
   const board::board on = runs_.board_of(runs_.of(number));
   on.raise(board::stopping);
@@ -138,7 +148,12 @@ void warm_family::cancel(door::run number) {
     os::watched any[]{{runs_.event().get()}, {launch_->end().get()}};
     os::wait_ready(any, patience_with_a_cancel);
     if (any[0].ready) os::take_events(runs_.event());
-    if (any[1].ready) hear_of_the_end();
+    if (any[1].ready) {
+      try {
+        hear_of_the_end();
+      } catch (const std::exception&) {  // it has ended: who waits for a run is told why
+      }
+    }
     if (door_.over() + 1 < number) {  // its turn is not yet
       end_of_patience = clock::now() + patience_with_a_cancel;
       runs_.call_supervisor();

@@ -49,7 +49,7 @@ class warm_family final : public memory::borrower {
   bool wait(door::run number, const crew& all, const on_tick& listen,
             std::optional<std::chrono::steady_clock::time_point> until = {});
   // The family ends the run at once: kills who works on it.
-  void cancel(door::run number);
+  void cancel(door::run number) noexcept;
 
   // Waits until all that workers have printed is passed on. Requires: all runs are over.
   void wait_for_output() const;
@@ -67,6 +67,7 @@ class warm_family final : public memory::borrower {
   bool sleep(const crew* all, const on_tick& listen,
              std::optional<std::chrono::steady_clock::time_point> until);
   void hear_of_the_end();
+  void be_ended() noexcept;
   void finish();
 
   order what_;
