@@ -20,6 +20,10 @@ constexpr std::size_t pages(std::size_t bytes) { return (bytes + page - 1) / pag
 constexpr std::size_t most_place_bytes = std::size_t{1} << (os::thread_sanitizer ? 28 : 34);
 constexpr std::size_t least_place_bytes = std::size_t{1} << 22;
 
+// Where address space is limited, others need some, too: buffers first of all. A place that has
+// this much is enough for most runs.
+constexpr std::size_t enough_place_bytes = std::size_t{1} << 24;
+
 // Places that nobody uses keep so much between them, and the last one whatever it has.
 constexpr std::size_t kept_bytes = std::size_t{64} << 20;
 
@@ -47,11 +51,18 @@ struct run_queue::parts {
 
 namespace {
 
-// As much address space as there is.
+// As much address space as can be had without taking it from others.
 os::anonymous_memory reserved(std::size_t before, std::size_t& place_bytes) {
+  const auto reserve = [&]() -> os::anonymous_memory {
+    return {before + run_queue::capacity * place_bytes, os::sharing::with_children};
+  };
   for (place_bytes = most_place_bytes;; place_bytes /= 2) {
     try {
-      return {before + run_queue::capacity * place_bytes, os::sharing::with_children};
+      os::anonymous_memory all = reserve();
+      if (place_bytes == most_place_bytes || place_bytes <= enough_place_bytes) return all;
+      all = {};
+      place_bytes = std::max(place_bytes / 4, enough_place_bytes);
+      return reserve();
     } catch (const os::call_failed& e) {
       if (place_bytes > least_place_bytes) continue;
       throw error(e.code(), "cannot map memory for a pool: found '" + e.code().message() +
