@@ -23,12 +23,17 @@
 // from run to run which worker runs what. A worker_state may live on from a map to the next one
 // that has the same kernel and arguments.
 //
+// The pool's processes hold what descriptors the program had open when the pool was made: the other
+// end of a pipe or a socket hears of its end only when the pool has gone, too. And workers open
+// buffers by /proc: a program that has made itself undumpable, as setuid() does, can't use a pool.
+//
 // In a pool that runs on executor::threads or executor::serial, maps are carried out as without a
-// pool.
+// pool; a queued one, too, by queue().
 //
 // Any thread may call any member. The maps of one pool are carried out one after the other, in the
 // order of the calls. A call from on_progress or on_failure of a map of the same pool throws
-// shard::error; so does a call in a forked child.
+// shard::error; so does a call in a forked child. A kernel must not use the pool that runs it: with
+// executor::threads, it would wait for itself.
 #pragma once
 
 #include <concepts>
@@ -50,12 +55,14 @@ class pool {
   // Starts the workers. These options hold for all maps of the pool. Throws shard::error if workers
   // can't be started.
   explicit pool(const options& how = {});
+  // What was moved from can only be assigned to, or destroyed.
   pool(pool&&) noexcept = default;
   pool& operator=(pool&&) noexcept = default;
   // Ends the workers. Queued runs that are not over are called off, and their outputs are
-  // unspecified then.
+  // unspecified then. In a forked child, does nothing.
   ~pool() = default;
 
+  // How many there are, or are to be once the next map has started them.
   unsigned workers() const noexcept { return detail::workers_of(*state_); }
 
   // As the functions of the same names. Options of one map come first, if there are any: those that

@@ -8,18 +8,15 @@
 // Anybody may die at any instruction, so there are no locks. These rules hold instead:
 //
 //  1. over <= shut <= submitted, and none of the three ever gets smaller.
-//  2. `inside` is a slot's, not its worker's. If a worker dies with work, its slot stays inside,
-//  and
-//     so the run is not over. The slot's next worker finds itself inside.
+//  2. `inside` is a slot's, not its worker's. If a worker dies with work, its slot stays inside.
+//     So the run is not over, and the slot's next worker finds itself inside.
 //  3. A worker says that it is inside, and then looks whether the door is shut. Another one shuts
-//  the
-//     door, and then looks who is inside. So one of the two sees the other.
+//     the door, and then looks who is inside. So one of the two sees the other.
 //  4. A worker says that it is about to sleep, and then looks once more. Who has news stores it,
-//  and
-//     then looks who sleeps. So one of the two sees the other. The caller waits in the same way.
+//     and then looks who sleeps. So one of the two sees the other. The caller waits in the same
+//     way.
 //  5. Anybody may find that a run is over. One of them makes it so, and tells. If that one dies
-//  before
-//     it has told, whoever buries it tells.
+//     before it has told, whoever buries it tells.
 #pragma once
 
 #include <atomic>

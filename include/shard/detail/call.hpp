@@ -24,9 +24,8 @@
 
 namespace shard::detail {
 
-// ---- Spaces. Each describes the index space to a job; what describe() returns runs a kernel on
-// one
-// ---- chunk of it, and owns nothing.
+// ---- Spaces. Each describes the index space to a job. What describe() returns runs a kernel on
+// ---- one chunk of it, and owns nothing.
 
 // Counts, ranges, chunks, chunk lists and weights: the kernel is called for chunks or for indices.
 struct index_space {
