@@ -58,8 +58,9 @@ class pool {
   // What was moved from can only be assigned to, or destroyed.
   pool(pool&&) noexcept = default;
   pool& operator=(pool&&) noexcept = default;
-  // Ends the workers. Queued runs that are not over are called off, and their outputs are
-  // unspecified then. In a forked child, does nothing.
+  // Ends the workers. They destroy their worker_states; who takes longer than 0.04 s for that is
+  // killed. Queued runs that are not over are called off, and their outputs are unspecified then.
+  // In a forked child, does nothing.
   ~pool() = default;
 
   // How many there are, or are to be once the next map has started them.
