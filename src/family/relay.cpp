@@ -40,7 +40,10 @@ relay::relay(const roster& of, bool prefix, const patience& with)
 }
 
 worker_streams relay::open(unsigned slot) noexcept {
-  roster_.at(slot).errors.clear();
+  member& its = roster_.at(slot);
+  its.errors.clear();
+  its.output_read.begin_anew();
+  its.errors_read.begin_anew();
   try {
     const os::descriptor spare = os::event_counter();  // for who is to watch the worker itself
     os::pipe_ends output = os::make_pipe();

@@ -39,6 +39,8 @@ class reading {
     bytes_.store(bytes_.load(std::memory_order_relaxed) + bytes, std::memory_order_relaxed);
     inside_.store(0, std::memory_order_seq_cst);
   }
+  // There is a new pipe. Whoever read the one before may have died at it.
+  void begin_anew() noexcept { inside_.store(0, std::memory_order_seq_cst); }
   bool inside() const noexcept { return inside_.load(std::memory_order_seq_cst) != 0; }
   // That were ever read.
   std::uint64_t bytes() const noexcept { return bytes_.load(std::memory_order_relaxed); }
