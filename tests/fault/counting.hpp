@@ -54,6 +54,8 @@ class counting {
     handle_traps_by(on_step);
     set_trap_flag();
   }
+  // Leaves out what that function does: a step costs microseconds.
+  static void skip(std::uintptr_t function) { skipped_ = function; }
   // Around a fork: the C library blocks all signals in it, and the child must not be stepped.
   static void pause_recording() {
     if (process_ == ::getpid()) clear_trap_flag();
@@ -105,10 +107,22 @@ class counting {
     return static_cast<ucontext_t*>(context)->uc_mcontext.gregs[which];
   }
   static void on_step(int, siginfo_t*, void* context) {
+    if ((saved(context, REG_EFL) & trap_flag) == 0) {  // back from what is skipped
+      saved(context, REG_RIP) -= 1;
+      plant(original_);
+      saved(context, REG_EFL) |= trap_flag;
+      return;
+    }
     const auto at = static_cast<std::uintptr_t>(saved(context, REG_RIP));
     if (count_ < trace_.size()) trace_[count_] = at;
     ++count_;
     if (counter_ != nullptr) *counter_ = count_;
+    if (at != skipped_) return;
+    // It has just been called: there is where it returns to.
+    when_.instruction = *reinterpret_cast<const std::uintptr_t*>(saved(context, REG_RSP));
+    original_ = *reinterpret_cast<const volatile unsigned char*>(when_.instruction);
+    plant(breakpoint);
+    saved(context, REG_EFL) &= ~trap_flag;
   }
   // Comes in pairs: at the breakpoint, and one instruction later to plant it again.
   static void on_breakpoint(int, siginfo_t*, void* context) {
@@ -142,6 +156,7 @@ class counting {
 
   static inline std::span<std::uintptr_t> trace_;
   static inline std::size_t count_ = 0;
+  static inline std::uintptr_t skipped_ = 0;
   static inline std::uintptr_t* counter_ = nullptr;
   static inline std::uintptr_t* came_ = nullptr;
   static inline pid_t process_ = 0;

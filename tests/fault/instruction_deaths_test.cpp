@@ -9,12 +9,8 @@
 // long loops, in which nothing of a run changes): between two instructions of the C library nothing
 // becomes visible to others but by a system call, and each of those is returned from before the
 // next of the program's own.
-#include <dlfcn.h>
 #include <gtest/gtest.h>
-#include <link.h>
-#include <pthread.h>
 #include <signal.h>
-#include <sys/mman.h>
 #include <unistd.h>
 
 #include <algorithm>
@@ -24,80 +20,23 @@
 #include <cstdint>
 #include <cstdlib>
 #include <iostream>
-#include <span>
 #include <string>
 #include <vector>
 
-#include "fault/counting.hpp"
+#include "fault/following.hpp"
 #include "os/symbols.hpp"
 #include "process/leftovers.hpp"
 #include "shard/shard.hpp"
 
 namespace {
-// Set in a process that is being counted: it keeps its handler of traps, whatever it does with its
-// signals.
-bool keeps_traps = false;
-}  // namespace
 
-#if !defined(__SANITIZE_ADDRESS__) && !defined(__SANITIZE_THREAD__) && !defined(__clang__)
-// Takes the place of the C library's.
-extern "C" int sigaction(int signal, const struct sigaction* how,
-                         struct sigaction* before) noexcept {
-  using function = int (*)(int, const struct sigaction*, struct sigaction*);
-  static const auto real = reinterpret_cast<function>(dlsym(RTLD_NEXT, "sigaction"));
-  return signal == SIGTRAP && keeps_traps ? 0 : real(signal, how, before);
-}
-#endif
-
-namespace {
-
-using shard_test::counting;
+using shard_test::follow_orders;
+using shard_test::forks_are_followed;
 using shard_test::moment;
 using shard_test::moments_of;
-
-// What a process of the next run is to do, told by the caller, and read where it begins.
-struct orders {
-  enum { nothing, record, die } what = nothing;
-  moment when;
-  int by = SIGKILL;
-};
-orders next;
-
-// Where it is recorded.
-class trace {
- public:
-  static constexpr std::size_t most = 2'000'000;
-
-  trace() {
-    void* const memory = mmap(nullptr, (most + 1) * sizeof(std::uintptr_t), PROT_READ | PROT_WRITE,
-                              MAP_SHARED | MAP_ANONYMOUS | MAP_NORESERVE, -1, 0);
-    if (memory == MAP_FAILED) throw std::bad_alloc();
-    words_ = {static_cast<std::uintptr_t*>(memory), most + 1};
-  }
-  trace(const trace&) = delete;
-  trace& operator=(const trace&) = delete;
-  ~trace() { munmap(words_.data(), words_.size_bytes()); }
-
-  std::span<std::uintptr_t> words() const { return words_; }
-  std::vector<std::uintptr_t> found() const {
-    EXPECT_LE(words_[0], most);
-    const auto used = words_.subspan(1, std::min(words_[0], most));
-    return {used.begin(), used.end()};
-  }
-
- private:
-  std::span<std::uintptr_t> words_;
-};
-const trace* recorder = nullptr;
-
-void follow_orders() {
-  if (next.what == orders::record) counting::record_from_here(recorder->words());
-  if (next.what == orders::die) {
-    counting::interrupt_from_here(next.when, next.by, recorder->words().data());
-  }
-  keeps_traps = next.what != orders::nothing;
-  next.what = orders::nothing;  // for this process and those that it forks
-}
+using shard_test::next;
+using shard_test::orders;
+using shard_test::own_of;
 
 // ---- The run ----
 
@@ -168,7 +107,6 @@ class InstructionDeaths : public shard_test::leaves_nothing {
     leaves_nothing::SetUp();
     if (!shard_test::can_count) GTEST_SKIP() << "needs the processor's trap flag";
     if (shard_test::sanitized) GTEST_SKIP() << "sanitizers add instructions that no one runs";
-    recorder = &trace_;
   }
 
   // `once` runs a map, a process of which follows the orders.
@@ -183,9 +121,9 @@ class InstructionDeaths : public shard_test::leaves_nothing {
     std::size_t killed = 0;
     for (std::size_t k = 0; k < all.size() && !HasFailure(); ++k) {
       next = {orders::die, all[k]};
-      trace_.words()[0] = 0;
+      trace_.forget();
       once(k + 1);
-      if (trace_.words()[0] != 0) ++killed;
+      if (trace_.has_come()) ++killed;
     }
     next.what = orders::nothing;
     std::cout << "             killed at " << killed << " of " << all.size() << " instructions\n";
@@ -196,31 +134,10 @@ class InstructionDeaths : public shard_test::leaves_nothing {
   std::vector<std::uintptr_t> recorded() const { return trace_.found(); }
 
  private:
-  trace trace_;
+  shard_test::trace trace_;
 };
 
 std::vector<std::uintptr_t> all_of(std::vector<std::uintptr_t> trace) { return trace; }
-
-// The program's own: this executable, which the library is linked into.
-std::vector<std::uintptr_t> own_of(std::vector<std::uintptr_t> trace) {
-  struct text {
-    std::uintptr_t first = 0;
-    std::uintptr_t last = 0;
-  } own;
-  dl_iterate_phdr(
-      [](dl_phdr_info* module, std::size_t, void* given) {
-        for (int k = 0; k < module->dlpi_phnum; ++k) {
-          const auto& part = module->dlpi_phdr[k];
-          if (part.p_type != PT_LOAD || (part.p_flags & PF_X) == 0) continue;
-          const std::uintptr_t first = module->dlpi_addr + part.p_vaddr;
-          *static_cast<text*>(given) = {first, first + part.p_memsz};
-        }
-        return 1;  // the first is the program
-      },
-      &own);
-  std::erase_if(trace, [&](std::uintptr_t at) { return at < own.first || at >= own.last; });
-  return trace;
-}
 
 void kill_a_worker(size of, std::size_t moment, const results& right) {
   const shard_test::tally begun;
@@ -293,46 +210,6 @@ TEST_F(InstructionDeaths, OfAWorkerThatStaysInAClaimBlameNoChunk) {
   EXPECT_GT(unblamed, 0u);
   std::cout << "             " << unblamed << " workers were killed in a claim\n";
 }
-
-// Forks of this process and of those that it makes: who they are is told by their order.
-struct forks {
-  pid_t caller = 0;
-  bool follows = false;  // the orders are for this run's supervisor, or standby
-  bool standby = false;
-  int made = 0;
-};
-forks family_tree;
-
-void before_a_fork() { counting::pause_recording(); }
-void after_a_fork() {
-  counting::go_on_recording();
-  if (!family_tree.follows || getpid() == family_tree.caller) return;
-  // A supervisor: its first fork was its standby, the second one its worker.
-  if (++family_tree.made == 2 && !family_tree.standby) {
-    family_tree.follows = false;
-    follow_orders();
-  }
-}
-void in_the_child() {
-  if (!family_tree.follows) return;
-  const bool is_standby = family_tree.made == 0;
-  family_tree.follows = false;
-  if (is_standby && family_tree.standby) {
-    follow_orders();
-  } else {
-    next.what = orders::nothing;
-  }
-}
-
-class forks_are_followed {
- public:
-  explicit forks_are_followed(bool standby) {
-    static const int once = pthread_atfork(before_a_fork, after_a_fork, in_the_child);
-    static_cast<void>(once);
-    family_tree = {getpid(), true, standby, 0};
-  }
-  ~forks_are_followed() { family_tree.follows = false; }
-};
 
 TEST_F(InstructionDeaths, OfASupervisorInARecoveryLoseAndDoubleNothing) {
   const results right = run(
