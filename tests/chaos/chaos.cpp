@@ -1,6 +1,7 @@
 // shard_chaos: maps without end, while another process kills, stops and continues theirs at random
 // moments: workers, supervisors, standbys. After each map, its outputs, reductions and the cells
 // that it changed in place are compared with what a loop gives, and whether anything is left of it.
+// Between them it has pools, whose runs are compared in the same way: see pools.hpp.
 //
 //   shard_chaos 60s [--seed N]
 //
@@ -26,6 +27,7 @@
 #include <string>
 #include <vector>
 
+#include "chaos/pools.hpp"
 #include "process/family.hpp"
 #include "shard/shard.hpp"
 
@@ -35,28 +37,31 @@ using namespace std::chrono_literals;
 using shard_test::cast;
 using shard_test::family;
 using shard_test::tally;
-
-// Where the maps and their killer meet.
-enum : std::size_t { over, map_number, worker_kills, supervisor_kills, standby_kills, stops };
+using namespace shard_chaos;
 
 // ---- The killer ----
 
 // Kills a run's supervisor and standby more seldom than its workers: both at once end the run.
 void disturb(const family& of, const tally& at, std::mt19937& random, int& kills_of_map) {
   const cast run(of.living());
-  if (run.supervisor == 0 || run.workers.empty() || kills_of_map > 60) return;
+  // A pool bears a hundred workers that die between two of its runs.
+  if (run.supervisor == 0 || run.workers.empty() || kills_of_map > 40) return;
   const auto dice = random() % 100;
   const pid_t worker = run.workers[random() % run.workers.size()];
   if (dice < 15) {
-    if (::kill(worker, SIGSTOP) != 0) return;
+    const auto whom = random() % 8;
+    const pid_t held = whom == 0 ? run.supervisor : whom == 1 ? run.standby : worker;
+    if (::kill(held, SIGSTOP) != 0) return;
     ++at[stops];
     for (auto turns = random() % 300; turns != 0; --turns) sched_yield();
-    ::kill(worker, SIGCONT);
+    ::kill(held, SIGCONT);
     return;
   }
   const pid_t victim = dice < 85 ? worker : dice < 93 ? run.supervisor : run.standby;
   if (::kill(victim, SIGKILL) != 0) return;
   ++at[dice < 85 ? worker_kills : dice < 93 ? supervisor_kills : standby_kills];
+  if (at[state] == between_runs) ++at[kills_between];
+  if (at[state] == within_runs) ++at[kills_within];
   ++kills_of_map;
 }
 
@@ -227,14 +232,21 @@ int main(int argc, char** argv) try {
   });
   std::mt19937 random(seed);
   totals all;
+  pool_totals pools;
   const std::size_t descriptors = entries("/proc/self/fd", "");
   const std::size_t names = entries("/dev/shm", "shard");
-  while (std::chrono::steady_clock::now() < end && all.mismatches == 0) {
+  while (std::chrono::steady_clock::now() < end && all.mismatches == 0 && pools.mismatches == 0) {
     ++at[map_number];
-    map_once(random, all);
+    const bool pooled = random() % 20 == 0;  // one takes as long as many maps
+    if (pooled) {
+      keep_a_pool(random, relatives, at, pools);
+    } else {
+      map_once(random, all);
+    }
     const auto expect_none = [&](const char* what, const auto& none) {
       if (shard_test::eventually(none)) return;
-      fmt::print(stderr, "chaos: map {} has left {}\n", all.maps, what);
+      fmt::print(stderr, "chaos: {} {} has left {}\n", pooled ? "pool" : "map",
+                 pooled ? pools.pools : all.maps, what);
       ++all.leftovers;
     };
     expect_none("a process", [&] { return relatives.living().empty(); });
@@ -246,13 +258,19 @@ int main(int argc, char** argv) try {
   const bool killed_well = killer.succeeded();
   fmt::print(
       "chaos for {}, seed {}: {} maps; killed {} workers, {} supervisors, {} standbys; stopped {} "
-      "workers\n  {} deaths and {} takeovers reported; {} poisonous indices isolated; {} runs "
+      "processes\n  {} deaths and {} takeovers reported; {} poisonous indices isolated; {} runs "
       "ended by "
-      "the death of supervisor and standby\n  mismatches {}, leftovers {}\n",
+      "the death of supervisor and standby\n  {} pools with {} maps and {} queued runs, {} of them "
+      "dropped; {} buffers closed; {} killed between runs, {} within; {} runs incomplete as they "
+      "should be, {} ended by what a listener threw, {} by the death of supervisor and standby\n  "
+      "mismatches {}, leftovers {}, growth {}\n",
       length, seed, all.maps, at[worker_kills].load(), at[supervisor_kills].load(),
       at[standby_kills].load(), at[stops].load(), all.deaths, all.takeovers, all.isolated,
-      all.broken, all.mismatches, all.leftovers);
-  return killed_well && all.mismatches == 0 && all.leftovers == 0 ? 0 : 1;
+      all.broken, pools.pools, pools.maps, pools.queued, pools.dropped, pools.closed,
+      at[kills_between].load(), at[kills_within].load(), pools.incomplete, pools.thrown,
+      pools.broken, all.mismatches + pools.mismatches, all.leftovers, pools.growth);
+  const std::size_t wrong = all.mismatches + pools.mismatches + all.leftovers + pools.growth;
+  return killed_well && wrong == 0 ? 0 : 1;
 } catch (const std::exception& problem) {
   fmt::print(stderr, "shard_chaos: {}\n", problem.what());
   return 2;
