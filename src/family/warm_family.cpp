@@ -9,11 +9,14 @@
 #include <vector>
 
 #include "family/attempt.hpp"
+#include "family/mappings.hpp"
 #include "family/series.hpp"
 #include "family/worker.hpp"
+#include "os/anonymous.hpp"
 #include "os/event.hpp"
 #include "os/futex.hpp"
 #include "os/process.hpp"
+#include "shard/error.hpp"
 
 namespace shard::family {
 namespace {
@@ -25,6 +28,15 @@ using std::chrono::milliseconds;
 constexpr milliseconds patience_with_a_cancel{500};
 constexpr milliseconds patience_with_the_end{40};
 
+// Or each worker would find it out for itself, and die of that.
+void require_to_be_looked_into() {
+  if (os::may_be_looked_into()) return;
+  throw error(std::errc::operation_not_permitted,
+              "cannot start a pool: found a program that isn't dumpable (prctl, PR_SET_DUMPABLE; a "
+              "change of its user does that, too), expected one whose workers may open its buffers "
+              "in /proc; or map without a pool");
+}
+
 }  // namespace
 
 warm_family::warm_family(const order& what)
@@ -32,6 +44,7 @@ warm_family::warm_family(const order& what)
       runs_(what.workers),
       door_(runs_.entrance()),
       how_(prepare_to_launch(runs_.family(), what.allow_threads)) {
+  require_to_be_looked_into();
   start(false);
   memory::add_borrower(*this);
 }
@@ -41,14 +54,19 @@ warm_family::~warm_family() {
   finish();
 }
 
+// Only this family has the memory: other processes that the caller forks could do nothing good with
+// it.
 void warm_family::start(bool again) {
   ++births_;
+  const std::span<std::byte> memory = runs_.memory();
+  os::leave_to_children(memory.data(), memory.size());
   attempt([&] {
     launch_.emplace(runs_.family(), how_, again,
                     [this](std::vector<memory::live_segment> inherited) {
                       return supervision_of(std::move(inherited));
                     });
   });
+  keep_from_children(runs_.family(), memory.data(), memory.size());
 }
 
 supervision warm_family::supervision_of(std::vector<memory::live_segment> inherited) {

@@ -29,6 +29,10 @@ bool keep_from_children(void* base, std::size_t bytes) noexcept {
   return ::madvise(base, bytes, MADV_DONTFORK) == 0;
 }
 
+void leave_to_children(void* base, std::size_t bytes) noexcept {
+  static_cast<void>(::madvise(base, bytes, MADV_DOFORK));
+}
+
 void discard(std::byte* base, std::size_t bytes) noexcept {
   if (bytes != 0 && ::madvise(base, bytes, MADV_REMOVE) != 0) std::memset(base, 0, bytes);
 }

@@ -37,6 +37,8 @@ class anonymous_memory {
 // Requires: `base` is on a page.
 [[nodiscard]] bool keep_from_dumps(void* base, std::size_t bytes) noexcept;
 [[nodiscard]] bool keep_from_children(void* base, std::size_t bytes) noexcept;
+// From now on children have it again.
+void leave_to_children(void* base, std::size_t bytes) noexcept;
 
 // Shared memory has zeros there again, for all who share it, and takes no room. Requires: whole
 // pages.

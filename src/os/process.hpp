@@ -65,6 +65,9 @@ process start_process(child_exit how, void (*body)(void* context), void* context
 // The pidfd of a process that is not our child. Throws call_failed.
 descriptor watch_process(pid_t pid);
 
+// Whether other processes of this user may look into this one: prctl(2), PR_GET_DUMPABLE.
+bool may_be_looked_into() noexcept;
+
 pid_t own_pid() noexcept;
 pid_t own_thread() noexcept;  // its id
 

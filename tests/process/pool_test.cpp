@@ -5,6 +5,7 @@
 #include <gmock/gmock.h>
 #include <gtest/gtest.h>
 #include <signal.h>
+#include <sys/prctl.h>
 #include <sys/wait.h>
 #include <unistd.h>
 
@@ -947,6 +948,21 @@ TEST_F(Pool, GoesOnAfterAForkedChildHasDestroyedItsCopy) {
   }
   pool->wait();
   for (const int each : y) EXPECT_EQ(each, 19);
+}
+
+TEST_F(Pool, RefusesAProgramThatIsNotDumpable) {
+  const pid_t child = ::fork();
+  if (child == 0) {
+    constexpr uid_t nobody = 65'534;
+    // As root, who may look into any program, it becomes another user's.
+    if (::geteuid() == 0 && ::setresuid(nobody, nobody, nobody) != 0) ::_exit(2);
+    ::prctl(PR_SET_DUMPABLE, 0, 0, 0, 0);
+    const std::string what = refusal([] { const shard::pool pool({.workers = 1}); });
+    ::_exit(what.find("dumpable") != std::string::npos ? 0 : 1);
+  }
+  int status = 0;
+  ASSERT_EQ(::waitpid(child, &status, 0), child);
+  EXPECT_EQ(status, 0);
 }
 
 TEST_F(Pool, IsSharedByThreads) {
