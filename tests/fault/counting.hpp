@@ -58,10 +58,10 @@ class counting {
   static void skip(std::uintptr_t function) { skipped_ = function; }
   // Around a fork: the C library blocks all signals in it, and the child must not be stepped.
   static void pause_recording() {
-    if (process_ == ::getpid()) clear_trap_flag();
+    if (records()) clear_trap_flag();
   }
   static void go_on_recording() {
-    if (process_ == ::getpid()) set_trap_flag();
+    if (records()) set_trap_flag();
   }
 
   // Sends this process `signal` at that moment of `steps`, if it comes.
@@ -74,6 +74,7 @@ class counting {
   // whether the moment has come.
   static void interrupt_from_here(moment when, int signal, std::uintptr_t* came = nullptr) {
     came_ = came;
+    counter_ = nullptr;
     when_ = when;
     signal_ = signal;
     process_ = ::getpid();
@@ -83,6 +84,9 @@ class counting {
   }
 
  private:
+  // This process, until it ends; not one that is to be interrupted.
+  static bool records() { return process_ == ::getpid() && counter_ != nullptr; }
+
   static constexpr unsigned char breakpoint = 0xCC;
   static constexpr std::int64_t trap_flag = 0x100;
 
@@ -107,7 +111,8 @@ class counting {
     return static_cast<ucontext_t*>(context)->uc_mcontext.gregs[which];
   }
   static void on_step(int, siginfo_t*, void* context) {
-    if ((saved(context, REG_EFL) & trap_flag) == 0) {  // back from what is skipped
+    if (skips_) {  // back from that
+      skips_ = false;
       saved(context, REG_RIP) -= 1;
       plant(original_);
       saved(context, REG_EFL) |= trap_flag;
@@ -119,6 +124,7 @@ class counting {
     if (counter_ != nullptr) *counter_ = count_;
     if (at != skipped_) return;
     // It has just been called: there is where it returns to.
+    skips_ = true;
     when_.instruction = *reinterpret_cast<const std::uintptr_t*>(saved(context, REG_RSP));
     original_ = *reinterpret_cast<const volatile unsigned char*>(when_.instruction);
     plant(breakpoint);
@@ -157,6 +163,7 @@ class counting {
   static inline std::span<std::uintptr_t> trace_;
   static inline std::size_t count_ = 0;
   static inline std::uintptr_t skipped_ = 0;
+  static inline bool skips_ = false;
   static inline std::uintptr_t* counter_ = nullptr;
   static inline std::uintptr_t* came_ = nullptr;
   static inline pid_t process_ = 0;

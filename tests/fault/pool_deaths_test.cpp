@@ -49,6 +49,7 @@ constexpr std::size_t grain = 4;
 enum : std::size_t {
   worker,  // pids
   supervisor,
+  follower,
   follows,  // its worker, at the end of the next run, what it is told
   dies,     // in the next run
   kills_its_supervisor,
@@ -66,7 +67,10 @@ void act(std::size_t i) {
     counting::pause_recording();
     told->what = orders::nothing;
   }
-  if (i == indices - 1 && at[follows].exchange(0) != 0) follow(*told);
+  if (i == indices - 1 && at[follows].exchange(0) != 0) {
+    at[follower] = ::getpid();
+    follow(*told);
+  }
   if (i == 5 && at[dies].exchange(0) != 0) ::raise(SIGKILL);
   if (i == 5 && at[kills_its_supervisor].exchange(0) != 0) {
     ::kill(::getppid(), SIGKILL);
@@ -86,10 +90,11 @@ class runs {
     const shard::report run = pool_.try_map(indices, shard::out(out_), shard::inout(cells_),
                                             shard::reduce(count), shard::value(made_), kernel);
     if (!run.complete() && run.trouble().find("supervisor") != std::string::npos) {
+      EXPECT_NE(at, 0u) << "nobody was to be lost where it is recorded";
       accept(run, at);
       return false;
     }
-    EXPECT_TRUE(run.complete()) << run << " at moment " << at;
+    EXPECT_TRUE(run.complete()) << run << "; " << run.trouble() << "; at moment " << at;
     EXPECT_EQ(count.value(), static_cast<std::int64_t>(indices)) << at;
     expect_exact(at);
     return true;
@@ -231,8 +236,7 @@ class PoolDeaths : public shard_test::leaves_nothing {
       rehearse(each, three, number);
       told->what = orders::nothing;
       if (recorder().has_come()) return;
-      // It must not die in one of the next.
-      ::kill(at()[worker], SIGKILL);
+      kill_the(follower);  // its moment must not come in one of the next
       each.map(number);
     });
   }
