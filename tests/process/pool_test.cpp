@@ -699,8 +699,6 @@ TEST_F(Pool, LosesAndDoublesNothingWhoeverIsKilledInAQueue) {
     shard::pool pool({.workers = 3});
     shard::buffer<std::uint32_t> counts(5000);
     shard::counter sum;
-    std::atomic<bool> ends = false;
-    std::thread killer;
     std::size_t runs = 0;
     for (int k = 0; k < 40; ++k) {
       for (int m = 0; m < 5; ++m, ++runs) {
