@@ -25,11 +25,14 @@ namespace {
 
 using detail::job;
 
-// Room for the old values of several small chunks, so that they needn't be published one by one.
-std::size_t undo_bytes(const old_values& in_place) {
+constexpr std::size_t little_to_copy_bytes = 256;  // a few reductions of one number each
+
+// Where chunks aren't published one by one, there is room for the old values of several.
+std::size_t undo_bytes(const old_values& in_place, const state_layout& states) {
   constexpr std::size_t comfortable = std::size_t{1} << 20;
   const std::size_t largest = in_place.bytes_of_largest();
-  return largest == 0 ? 0 : (std::max(largest, comfortable) + 63) / 64 * 64;
+  const bool one_by_one = states.accumulator_bytes <= little_to_copy_bytes;
+  return largest == 0 ? 0 : (std::max(largest, one_by_one ? 0 : comfortable) + 63) / 64 * 64;
 }
 
 unsigned worker_count(const settings& how, std::size_t chunks) {
@@ -53,7 +56,7 @@ board::policy policy_of(const settings& how, const job& what, bool park) {
                       .max_failures = how.max_failures},
           .keep_going = how.keep_going,
           .park = park,
-          .little_to_copy_bytes = 256,  // a few reductions of one number each
+          .little_to_copy_bytes = little_to_copy_bytes,
           .timed = limits_of(how).timed(),
           .keeps_times = how.timeout_factor != 0};
 }
@@ -79,9 +82,9 @@ struct one_worker {
 
 board::dimensions dimensions_of(const order& settled, unsigned workers, const state_layout& states,
                                 const old_values& in_place) {
-  const board::dimensions size{settled.chunks.chunks(), workers,
-                               states.partial_bytes,    states.accumulator_bytes,
-                               undo_bytes(in_place),    units(settled.chunks).total()};
+  const board::dimensions size{settled.chunks.chunks(),      workers,
+                               states.partial_bytes,         states.accumulator_bytes,
+                               undo_bytes(in_place, states), units(settled.chunks).total()};
   check_headroom(size);
   return size;
 }

@@ -694,6 +694,69 @@ TEST_F(Pool, TellsOfTheRestOfAQueueWhoseFamilyWasKilled) {
   pool.map(marks, [](std::size_t) { return 1; });
 }
 
+const shard_test::tally* of_a_queue = nullptr;
+
+// The end of a run and that of the family come at the same time: the caller, which waits for the
+// first half of a full queue, is stopped meanwhile.
+TEST_F(Pool, MergesWhatWasCompleteInAQueueBeforeNobodyWasLeft) {
+  enum : std::size_t { call, may_go_on, begun };
+  constexpr std::size_t all = 100;
+  constexpr int fit = 62;
+  constexpr int indices = 10;
+  const shard_test::tally seen;
+  of_a_queue = &seen;
+  shard::pool pool({.workers = 2});
+  ASSERT_TRUE(eventually([&] { return supervisor() && standby(); }));
+  const pid_t caller = ::getpid();
+  const pid_t first = supervisor()->pid;
+  const pid_t second = standby()->pid;
+  shard_test::bystander killer([&] {
+    const auto is = [&](char state) {
+      const auto found = shard_test::process_of(std::to_string(caller));
+      return found && found->state == state;
+    };
+    const bool waits = eventually([&] { return seen[call] == fit + 1 && is('S'); });
+    ::kill(caller, SIGSTOP);
+    const bool fine = waits && eventually([&] { return is('T'); });
+    seen[may_go_on] = 1;
+    const bool done = eventually([&] { return seen[begun] == fit * indices; });
+    ::kill(second, SIGSTOP);
+    ::kill(first, SIGKILL);
+    ::kill(second, SIGKILL);
+    const bool dead = eventually([&] {
+      return std::ranges::none_of(
+          relatives().living(), [](const relative& one) { return one.name.starts_with("shard "); });
+    });
+    ::kill(caller, SIGCONT);
+    return fine && done && dead;
+  });
+  shard::buffer<int> marks(indices);
+  std::vector<shard::counter> counts(all);
+  for (shard::counter& each : counts) {
+    ++seen[call];
+    pool.queue(indices, shard::inout(marks), shard::reduce(each),
+               [](std::size_t i, shard::slice<int> own, shard::counter::accumulator& count) {
+                 while ((*of_a_queue)[may_go_on] == 0) ::usleep(100);
+                 ++own[i];
+                 ++count;
+                 ++(*of_a_queue)[begun];
+               });
+  }
+  try {
+    pool.wait();
+    EXPECT_EQ(counts.back().value(), indices);
+  } catch (const shard::map_error& failed) {
+    EXPECT_THAT(failed.what(), HasSubstr("killed"));
+  }
+  EXPECT_TRUE(killer.succeeded());
+  // The last one may have lost its end.
+  for (std::size_t k = 0; k + 1 < fit; ++k) EXPECT_EQ(counts[k].value(), indices) << k;
+  std::int64_t sum = 0;
+  for (const shard::counter& each : counts) sum += each.value();
+  EXPECT_EQ(sum, std::accumulate(marks.begin(), marks.end(), std::int64_t{0}));
+  of_a_queue = nullptr;
+}
+
 TEST_F(Pool, LosesAndDoublesNothingWhoeverIsKilledInAQueue) {
   for (unsigned round = 0; round < 6; ++round) {
     shard::pool pool({.workers = 3});
