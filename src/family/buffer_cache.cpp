@@ -22,7 +22,8 @@ std::shared_ptr<const os::mapping> buffer_cache::map(const lent_buffer& what) {
     return found->mapping;
   }
   if (kept_.size() == capacity) kept_.erase(std::ranges::min_element(kept_, {}, &entry::used));
-  return kept_.emplace_back(what.number, writable, ++uses_, map_anew(what)).mapping;
+  kept_.push_back({what.number, writable, ++uses_, map_anew(what)});
+  return kept_.back().mapping;
 }
 
 std::shared_ptr<const os::mapping> buffer_cache::map_anew(const lent_buffer& what) const {
