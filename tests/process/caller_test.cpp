@@ -31,6 +31,7 @@
 #include <thread>
 #include <vector>
 
+#include "asleep.hpp"
 #include "process/leftovers.hpp"
 #include "refusal.hpp"
 #include "shard/shard.hpp"
@@ -152,14 +153,19 @@ TEST_F(Caller, KeepsItsOwnChildren) {
 
 // ---- Threads ----
 
-// A thread that is there until the end of the block.
+// A thread that is there until the end of the block. It waits: one that still begins allocates, and
+// a sanitizer's heap stays locked across a fork then.
 class other_thread {
  public:
   other_thread()
       : thread_([this] {
           std::unique_lock lock(mutex_);
+          id_ = gettid();
           over_.wait(lock, [this] { return done_; });
-        }) {}
+        }) {
+    while (id_ == 0) std::this_thread::yield();
+    shard_test::wait_until_asleep(id_);
+  }
   other_thread(const other_thread&) = delete;
   other_thread& operator=(const other_thread&) = delete;
   ~other_thread() {
@@ -175,6 +181,7 @@ class other_thread {
   std::mutex mutex_;
   std::condition_variable over_;
   bool done_ = false;
+  std::atomic<pid_t> id_ = 0;
   std::thread thread_;
 };
 
