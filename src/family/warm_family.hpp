@@ -33,7 +33,7 @@ class warm_family final : public memory::borrower {
   // Throws shard::error if it can't be started.
   explicit warm_family(const order& what);
   // Ends it: runs that are not over are called off.
-  ~warm_family();
+  ~warm_family() override;
   warm_family(const warm_family&) = delete;
   warm_family& operator=(const warm_family&) = delete;
 

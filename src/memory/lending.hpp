@@ -8,11 +8,13 @@ namespace shard::memory {
 
 class borrower {
  public:
+  borrower() = default;
+  borrower(const borrower&) = delete;
+  borrower& operator=(const borrower&) = delete;
+  virtual ~borrower() = default;
+
   // That buffer was closed. Any thread may call it.
   virtual void give_back(std::uint64_t buffer) noexcept = 0;
-
- protected:
-  ~borrower() = default;
 };
 
 // While one is added, it is told. Any thread may call them.
