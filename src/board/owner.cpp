@@ -178,6 +178,8 @@ void owner::run() {
   const std::uint64_t end = length();
   const std::uint64_t entries = end - next_;
   const bool at_once = little_to_copy();
+  const bool in_rows =
+      task_.run_row != nullptr && !policy_.timed && board_.size().partial_bytes == 0;
   while (next_ < end) {
     const std::uint32_t controls = board_.controls();
     if ((controls & exhausted) != 0) break;
@@ -191,7 +193,7 @@ void owner::run() {
       publish();  // it may take what ran before it down once more
       note_begin(clock::now());
     }
-    const std::uint64_t row = begun_before ? 1 : row_from(chunk, end);
+    const std::uint64_t row = in_rows && !begun_before ? row_from(chunk, end) : 1;
     if (!(row > 1 ? run_row(chunk, row) : run_entry(chunk))) continue;
     next_ += row;
     if (at_once || suspect) {
@@ -205,18 +207,25 @@ void owner::run() {
 
 // How many fresh entries can be run as one piece.
 std::uint64_t owner::row_from(std::uint64_t chunk, std::uint64_t end) const noexcept {
-  if (!task_.takes_rows || policy_.timed || board_.size().partial_bytes != 0) return 1;
   // What one owner claims ascends, so that no gap can hide between.
   const std::uint64_t count = end - next_;
   return log_[end - 1].load(std::memory_order_relaxed) == chunk + count - 1 ? count : 1;
 }
 
+// As attempt(), but `running` goes on with the row: it names the entry to blame at any moment.
 bool owner::run_row(std::uint64_t chunk, std::uint64_t chunks) {
-  const bool done =
-      attempt({.chunk = chunk, .chunks = chunks, .progress = &slot_.running}, nullptr);
-  if (done) return true;
+  slot_.running.store(next_ + 1, std::memory_order_release);
+  description error;
+  if (task_.run_row(task_.context, {chunk, chunks, &slot_.running}, accumulators_,
+                    has_room_ ? &error : nullptr)) {
+    slot_.running.store(0, std::memory_order_relaxed);
+    return true;
+  }
+  const std::uint64_t entry = slot_.running.load(std::memory_order_relaxed) - 1;
+  slot_.running.store(0, std::memory_order_relaxed);
+  failed({.chunk = log_[entry].load(std::memory_order_relaxed)}, has_room_ ? error : "");
   // Up to the one that threw, each is run by itself.
-  redo_until_ = std::max(redo_until_, failed_at_ + 1);
+  redo_until_ = std::max(redo_until_, entry + 1);
   reload();
   return false;
 }
@@ -470,7 +479,6 @@ inline bool owner::attempt(const piece& what, std::byte* partial) {
   description error;
   const bool returned =
       task_.run(task_.context, what, partial, accumulators_, has_room_ ? &error : nullptr);
-  if (!returned) failed_at_ = slot_.running.load(std::memory_order_relaxed) - 1;
   slot_.running.store(0, std::memory_order_relaxed);
   if (!returned) failed(what, has_room_ ? error : "");
   return returned;
@@ -478,11 +486,10 @@ inline bool owner::attempt(const piece& what, std::byte* partial) {
 
 // Holds a throw against the chunk. Where the report has no room, the failure is only counted.
 void owner::failed(const piece& what, const char* error) {
-  const std::uint64_t chunk = log_[failed_at_].load(std::memory_order_relaxed);
-  verdict judged = board_.verdict_on(chunk).load(std::memory_order_relaxed);
+  verdict judged = board_.verdict_on(what.chunk).load(std::memory_order_relaxed);
   judged.add(failure_kind::exception, policy_.allowed);
   failure_facts facts{.kind = failure_kind::exception,
-                      .chunk = chunk,
+                      .chunk = what.chunk,
                       .attempt = judged.attempts(),
                       .worker = index_};
   if (what.last != piece::to_the_end) {
@@ -497,7 +504,7 @@ void owner::failed(const piece& what, const char* error) {
     workplace_.testify(facts, left);
   }
   board_.record(facts, error, left);
-  board_.verdict_on(chunk).store(judged, std::memory_order_release);
+  board_.verdict_on(what.chunk).store(judged, std::memory_order_release);
 }
 
 // Old values of some units of the entry in progress. Requires: they are saved.
@@ -541,7 +548,7 @@ void owner::end_lap(std::uint64_t entries) {
 }
 
 std::uint64_t owner::longest() const noexcept {
-  return task_.takes_rows ? longest_row : longest_batch;
+  return task_.run_row != nullptr ? longest_row : longest_batch;
 }
 
 void owner::begin_lap(clock::time_point now) {

@@ -20,9 +20,12 @@ struct piece {
   std::size_t first = 0;
   std::size_t last = to_the_end;
   bool goes_on = false;  // the partial holds what earlier pieces of the chunk gave
-  // 2 and more: whole chunks, from this one on. After each but the last one, one is added to
-  // `progress`.
-  std::size_t chunks = 1;
+};
+
+// Whole chunks side by side. After each but the last one, one is added to `progress`.
+struct row {
+  std::size_t chunk = 0;  // the first one
+  std::size_t chunks = 0;
   std::atomic<std::uint64_t>* progress = nullptr;
 };
 
@@ -58,7 +61,10 @@ struct task {
   undo in_place;  // used if the board has undo memory
 
   bool adds_in_place = false;  // a throw spoils what the kernel has added to
-  bool takes_rows = false;     // of chunks side by side, as one piece
+
+  // The same as `run`, of a row. Null: chunks are run one by one.
+  bool (*run_row)(const void* context, const row& what, std::byte* accumulators,
+                  description* error) noexcept = nullptr;
 };
 
 // Brings back the old values of what a slot's entries have changed in place and not committed.
@@ -180,7 +186,6 @@ class owner {
   std::size_t undo_used_ = 0;           // bytes
   std::uint64_t redo_until_ = 0;        // entries below this were begun before
   bool has_room_ = true;                // the report, for another failure, for all that is known
-  std::uint64_t failed_at_ = 0;         // the entry whose kernel threw last
   std::uint64_t batch_;                 // chunks to claim at a time
   clock::time_point lap_{};             // when the last batch ended
   clock::time_point publish_due_{};     // when accumulators are to be copied out again

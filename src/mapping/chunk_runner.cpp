@@ -37,6 +37,12 @@ class cleared_afterwards {
   range indices_;
 };
 
+// The current exception, where that is wanted.
+void describe(board::description* to) {
+  if (to == nullptr) return;
+  std::snprintf(*to, sizeof *to, "%s", describe_current_exception().c_str());
+}
+
 }  // namespace
 
 state_layout::state_layout(const std::vector<detail::reduction>& reductions) {
@@ -71,9 +77,7 @@ chunk_runner::chunk_runner(const detail::job& what, const plan::partition& chunk
                 of(self).run(piece, partial, accumulators);
                 return true;
               } catch (...) {
-                if (why != nullptr) {
-                  std::snprintf(*why, sizeof *why, "%s", describe_current_exception().c_str());
-                }
+                describe(why);
                 return false;
               }
             },
@@ -83,7 +87,7 @@ chunk_runner::chunk_runner(const detail::job& what, const plan::partition& chunk
             this,
             old_.undo(),
             std::ranges::any_of(what.reductions, &detail::reduction::in_place),
-            what.run_chunks != nullptr && chunks.grain() != 0} {
+            what.run_chunks != nullptr && chunks.grain() != 0 ? run_row : nullptr} {
   for (const detail::belonging& one : job_.belongings) {
     made_.emplace_back(nullptr, one.destroy);
     made_.back().reset(one.make(job_.call.get()));
@@ -102,22 +106,33 @@ void chunk_runner::run(const board::piece& what, std::byte* partial,
   for (const state_layout::place& one : states_.places) {
     *here++ = (one.ordered ? partial : accumulators) + one.offset;
   }
-  const range indices = indices_of(what);
+  const range indices =
+      what.last == board::piece::to_the_end ? chunks_[what.chunk] : indices_of(what);
   const cleared_afterwards outputs(padding_, indices);
-  if (what.chunks > 1) {
-    job_.run_chunks(job_.call.get(), memory_, {indices, chunks_.grain(), what.progress});
-    return;
-  }
   detail::worker_memory memory = memory_;
   memory.goes_on = what.goes_on;
   job_.run(job_.call.get(), memory, indices);
 }
 
-range chunk_runner::indices_of(const board::piece& what) const noexcept {
-  if (what.chunks > 1) {
-    return {chunks_[what.chunk].first, chunks_[what.chunk + what.chunks - 1].last};
+bool chunk_runner::run_row(const void* self, const board::row& what, std::byte* accumulators,
+                           board::description* why) noexcept {
+  const chunk_runner& its = of(self);
+  std::byte** here = its.states_here_.get();
+  for (const state_layout::place& one : its.states_.places) *here++ = accumulators + one.offset;
+  const range indices{its.chunks_[what.chunk].first,
+                      its.chunks_[what.chunk + what.chunks - 1].last};
+  try {
+    const cleared_afterwards outputs(its.padding_, indices);
+    its.job_.run_chunks(its.job_.call.get(), its.memory_,
+                        {indices, its.chunks_.grain(), what.progress});
+    return true;
+  } catch (...) {
+    describe(why);
+    return false;
   }
-  if (what.last == board::piece::to_the_end) return chunks_[what.chunk];
+}
+
+range chunk_runner::indices_of(const board::piece& what) const noexcept {
   return units_.indices(what.chunk, what.first, what.last);
 }
 

@@ -48,6 +48,8 @@ class chunk_runner {
 
  private:
   static const chunk_runner& of(const void* self);
+  static bool run_row(const void* self, const board::row& what, std::byte* accumulators,
+                      board::description* why) noexcept;
   range indices_of(const board::piece& what) const noexcept;
   using object = std::unique_ptr<void, void (*)(void*) noexcept>;
 
