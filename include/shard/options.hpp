@@ -15,9 +15,12 @@
 
 #include <chrono>
 #include <cstddef>
+#include <filesystem>
 #include <functional>
+#include <map>
 #include <optional>
 #include <stop_token>
+#include <string>
 
 namespace shard {
 
@@ -31,6 +34,12 @@ enum class executor {
   threads,  // in threads of the caller's process (oneTBB): a kernel that crashes ends the program.
             // If a kernel that runs in such a thread calls map, that map runs inline
   serial,   // inline, one chunk after the other: for debuggers
+};
+
+// How worker processes begin; see spawn.hpp.
+enum class start_by {
+  fork,  // as copies of the calling process
+  spawn  // as the same program, started anew
 };
 
 // What on_progress hears. done, failed and total count indices, or tiles if the space is tiled.
@@ -49,7 +58,7 @@ struct progress {
 //   how many    workers, grain
 //   how long    timeout, timeout_factor, memory_limit_bytes
 //   how often   retries, retries_error, retries_kill, keep_going, max_failures, max_timeouts
-//   where       run_on, allow_threads, prefix_output
+//   where       run_on, start, environment, working_directory, allow_threads, prefix_output
 //   who hears   on_progress, on_failure, stop
 //
 // For example {.workers = 8, .timeout = 200ms, .keep_going = true}.
@@ -114,6 +123,15 @@ struct options {
   // Where kernels run. Default: executor::processes. SHARD_EXECUTOR=processes|threads|serial.
   // serial in the variable wins even over code, so that any program can be run in a debugger.
   std::optional<executor> run_on = {};
+
+  // How worker processes begin. Default: start_by::fork. SHARD_START=fork|spawn
+  std::optional<start_by> start = {};
+
+  // For start_by::spawn: variables that the workers' environment has beside the caller's, or
+  // instead. nullopt takes the variable away. For example {{"OMP_NUM_THREADS", "1"}}.
+  std::map<std::string, std::optional<std::string>> environment = {};
+  // For start_by::spawn: the folder in which workers work. Empty (default): the caller's.
+  std::filesystem::path working_directory = {};
 
   // Fork although the program has other threads. A lock that another thread holds at that moment
   // stays locked in the workers for ever, so a kernel must not need such a lock. malloc is safe.

@@ -151,7 +151,7 @@ inline bool run::ready(range indices) const {
 template <class Space, class... Rest>
 [[nodiscard]] run start(const options& how, Space&& space, Rest&&... arguments_then_kernel) {
   std::shared_ptr<detail::run_state> made;
-  detail::start<true, detail::sent::no>(
+  detail::start<true, detail::sent::if_possible>(
       [&](detail::job&& what) {
         made = detail::begin_alone(std::move(what), how);
         return report();

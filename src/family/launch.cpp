@@ -97,39 +97,18 @@ os::child_exit prepare_to_launch(const roster& family, bool allow_threads) {
   return how;
 }
 
-launch::launch(const roster& family, os::child_exit how, bool again, const briefing& brief)
-    : family_(family), called_off_(event()) {
-  birth mine;
+launch::launch(const roster& family, const birth& begin) : family_(family), called_off_(event()) {
   os::pipe_ends life = os::make_pipe();
-  struct context {
-    supervision what;
-    os::descriptor* read_end;
-    bool again;
-    birth* here;
-  } start{brief(mine.buffers()), &life.read, again, &mine};
-  start.what.mask = os::signal_mask();
-  start.what.caller = os::watch_process(os::own_pid());
-  start.what.called_off = called_off_.get();
-  start.what.somebody_lives = std::move(life.write);
   try {
     const fork_timer timer(family);
-    supervisor_ = os::start_process(
-        how,
-        [](void* given) {
-          auto& from = *static_cast<context*>(given);
-          from.here->is_over();
-          restrict_outer_worker();
-          *from.read_end = {};
-          be_supervisor(from.what, from.again);
-        },
-        &start);
+    supervisor_ = begin(called_off_, life);
   } catch (...) {  // it can't be watched, but may have begun
-    start.what.somebody_lives = {};
-    mine.is_over();
+    life.write = {};
     end_ = std::move(life.read);
     call_off({});
     throw;
   }
+  life.write = {};
   end_ = std::move(life.read);
 }
 
@@ -160,7 +139,7 @@ void launch::call_off(std::chrono::milliseconds patience) {
 
 // Where nobody was left to do it: the children of kernels, which hold nothing of the family, end
 // now; and a caller that adopts orphans has the dead of the supervisors that died.
-void launch::bury() const {
+os::ending launch::bury() const {
   const bool abandoned = !family_.is(finished);
   const unsigned takeovers = family_.takeovers().load(std::memory_order_relaxed);
   if (abandoned) os::kill_group(supervisor_.pid());
@@ -173,7 +152,33 @@ void launch::bury() const {
       os::reap_group(leader);
     }
   }
-  supervisor_.wait();
+  return supervisor_.wait();
+}
+
+launch::birth forked(os::child_exit how, bool again, const briefing& brief) {
+  return [how, again, &brief](const os::descriptor& called_off, os::pipe_ends& life) {
+    birth mine;
+    struct context {
+      supervision what;
+      os::descriptor* read_end;
+      bool again;
+      birth* here;
+    } start{brief(mine.buffers()), &life.read, again, &mine};
+    start.what.mask = os::signal_mask();
+    start.what.caller = os::watch_process(os::own_pid());
+    start.what.called_off = called_off.get();
+    start.what.somebody_lives = std::move(life.write);
+    return os::start_process(
+        how,
+        [](void* given) {
+          auto& from = *static_cast<context*>(given);
+          from.here->is_over();
+          restrict_outer_worker();
+          *from.read_end = {};
+          be_supervisor(from.what, from.again);
+        },
+        &start);
+  };
 }
 
 bool died_at_birth(const roster& family) noexcept {

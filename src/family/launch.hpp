@@ -21,13 +21,12 @@ os::child_exit prepare_to_launch(const roster& family, bool allow_threads);
 
 class launch {
  public:
-  // What a supervisor begins with, but for what every launch adds. Called while no other thread
-  // makes or drops a buffer; `inherited`: those that the family inherits.
-  using briefing = std::function<supervision(std::vector<memory::live_segment> inherited)>;
+  // Starts the process that becomes the supervisor. It is to heed called_off, and to hold the write
+  // end of `life` as long as it, or anyone whom it starts, lives.
+  using birth = std::function<os::process(const os::descriptor& called_off, os::pipe_ends& life)>;
 
-  // Starts a supervisor. `again`: an earlier one may have left something undone. Throws
-  // shard::error, or os::call_failed, after which nobody is left.
-  launch(const roster& family, os::child_exit how, bool again, const briefing& brief);
+  // Throws shard::error, or os::call_failed, after which nobody is left.
+  launch(const roster& family, const birth& begin);
   launch(const launch&) = delete;
   launch& operator=(const launch&) = delete;
 
@@ -42,8 +41,8 @@ class launch {
   // The standby takes over, which ends all workers.
   void kill_supervisor() const noexcept { supervisor_.kill(); }
 
-  // Requires: nobody is left.
-  void bury() const;
+  // How the first supervisor has ended. Requires: nobody is left.
+  os::ending bury() const;
 
  private:
   void end_successors() const;
@@ -53,6 +52,14 @@ class launch {
   os::descriptor end_;  // of the pipe that who lives holds the other end of
   os::descriptor called_off_;
 };
+
+// What a supervisor begins with, but for what every launch adds. Called while no other thread makes
+// or drops a buffer; `inherited`: those that the family inherits.
+using briefing = std::function<supervision(std::vector<memory::live_segment> inherited)>;
+
+// A supervisor that is forked. `again`: an earlier one may have left something undone. `brief`
+// must outlive what is returned.
+launch::birth forked(os::child_exit how, bool again, const briefing& brief);
 
 // Once nobody is left: whether the supervisor was killed before it had a standby, so that another
 // one can begin where it did. At most so many are started.

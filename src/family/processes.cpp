@@ -46,11 +46,10 @@ process_run::~process_run() { cancel(); }
 
 void process_run::start() {
   const bool again = births_++ != 0;
-  attempt([&] {
-    family_.emplace(all_.roster, how_, again, [this](std::vector<memory::live_segment> inherited) {
-      return supervision_of(all_, std::move(inherited));
-    });
-  });
+  const briefing brief = [this](std::vector<memory::live_segment> inherited) {
+    return supervision_of(all_, std::move(inherited));
+  };
+  attempt([&] { family_.emplace(all_.roster, forked(how_, again, brief)); });
 }
 
 // Nobody is left of a supervisor, and of those who took its place.

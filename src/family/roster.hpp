@@ -84,7 +84,8 @@ constexpr unsigned deaths_borne = 100;
 enum status : std::uint32_t {
   finished = 1,   // no worker is left: results may be read
   dismissed = 2,  // the caller needs it no more
-  refused = 4     // the system denies what a supervisor needs: nothing was begun
+  refused = 4,    // the system denies what a supervisor needs: nothing was begun
+  arrived = 8     // the program that was started for it has become its supervisor
 };
 
 class roster {

@@ -1,12 +1,15 @@
 #include "family/run_queue.hpp"
 
 #include <algorithm>
+#include <cerrno>
 #include <string>
 
 #include "board/run_memory.hpp"
 #include "memory/attempt.hpp"
 #include "os/calls.hpp"
 #include "os/event.hpp"
+#include "os/file.hpp"
+#include "os/headroom.hpp"
 #include "os/sanitizers.hpp"
 #include "shard/error.hpp"
 
@@ -52,38 +55,59 @@ struct run_queue::parts {
 namespace {
 
 // As much address space as can be had without taking it from others.
-os::anonymous_memory reserved(std::size_t before, std::size_t& place_bytes) {
+os::anonymous_memory reserved(std::size_t before, run_queue::audience others,
+                              run_queue::handles& to) {
   const auto reserve = [&]() -> os::anonymous_memory {
-    return {before + run_queue::capacity * place_bytes, os::sharing::with_children};
+    const std::size_t bytes = before + run_queue::capacity * to.place_bytes;
+    if (others == run_queue::audience::children) return {bytes, os::sharing::with_children};
+    to.memory = {};
+    if (bytes > os::file_size_headroom().available_bytes) throw os::call_failed(EFBIG, "ftruncate");
+    to.memory = os::memory_file("pool-of-shard", bytes);
+    return os::anonymous_memory::of_file(to.memory, bytes);
   };
-  for (place_bytes = most_place_bytes;; place_bytes /= 2) {
+  for (to.place_bytes = most_place_bytes;; to.place_bytes /= 2) {
     try {
       os::anonymous_memory all = reserve();
-      if (place_bytes == most_place_bytes || place_bytes <= enough_place_bytes) return all;
+      if (to.place_bytes == most_place_bytes || to.place_bytes <= enough_place_bytes) return all;
       all = {};
-      place_bytes = std::max(place_bytes / 4, enough_place_bytes);
+      to.place_bytes = std::max(to.place_bytes / 4, enough_place_bytes);
       return reserve();
     } catch (const os::call_failed& e) {
-      if (place_bytes > least_place_bytes) continue;
-      throw error(e.code(), "cannot map memory for a pool: found '" + e.code().message() +
-                                "', expected " +
-                                std::to_string(run_queue::capacity * least_place_bytes) +
-                                " bytes of address space (ulimit -v)");
+      if (to.place_bytes > least_place_bytes) continue;
+      throw error(e.code(),
+                  "cannot map memory for a pool: found '" + e.code().message() + "', expected " +
+                      std::to_string(run_queue::capacity * least_place_bytes) +
+                      (e.code().value() == EFBIG ? " bytes in a file (ulimit -f)"
+                                                 : " bytes of address space (ulimit -v)"));
     }
   }
 }
 
 }  // namespace
 
-run_queue::run_queue(unsigned slots)
-    : event_(counter()),
-      calls_(counter()),
-      memory_(reserved(parts(slots).places, place_bytes_)),
+run_queue::run_queue(unsigned slots, std::pair<handles, os::anonymous_memory> from)
+    : handles_(std::move(from.first)),
+      memory_(std::move(from.second)),
       roster_(memory_.base(), slots),
-      door_(memory_.base() + parts(slots).entrance, slots, event_.get()),
+      door_(memory_.base() + parts(slots).entrance, slots, handles_.event.get()),
       shared_(reinterpret_cast<shared_part*>(memory_.base() + parts(slots).shared)),
       assignments_(reinterpret_cast<assignment*>(memory_.base() + parts(slots).assignments)),
       places_(memory_.base() + parts(slots).places) {}
+
+run_queue::run_queue(unsigned slots, audience others)
+    : run_queue(slots, [&] {
+        handles made{.memory = {}, .event = counter(), .calls = counter()};
+        os::anonymous_memory memory = reserved(parts(slots).places, others, made);
+        return std::pair(std::move(made), std::move(memory));
+      }()) {}
+
+run_queue::run_queue(unsigned slots, handles from)
+    : run_queue(slots, [&] {
+        const std::size_t bytes = parts(slots).places + capacity * from.place_bytes;
+        os::anonymous_memory memory = os::anonymous_memory::of_file(from.memory, bytes);
+        from.memory = {};  // nobody is started from here
+        return std::pair(std::move(from), std::move(memory));
+      }()) {}
 
 std::span<std::byte> run_queue::packed(const assignment& what) const noexcept {
   return {place(what.place) + pages(board::board::size_bytes(what.size)), what.packed_bytes};
@@ -112,11 +136,11 @@ unsigned run_queue::best_place(const board::dimensions& size) const {
 
 lease run_queue::take_place(const board::dimensions& size, std::size_t packed_bytes) {
   const std::size_t wanted = pages(board::board::size_bytes(size)) + pages(packed_bytes);
-  if (wanted > place_bytes_) {
+  if (wanted > place_bytes()) {
     throw error(std::errc::not_enough_memory,
                 "cannot run in this pool: found " + std::to_string(wanted) +
                     " bytes for the plan and the reductions, expected at most " +
-                    std::to_string(place_bytes_) + ": use a larger grain, or map without a pool");
+                    std::to_string(place_bytes()) + ": use a larger grain, or map without a pool");
   }
   const tenancy& last = tenancies_[last_given_back_];
   const bool fits = !last.taken && !last.empty && last.size == size;
@@ -183,7 +207,7 @@ void run_queue::want_room(bool wanted) const noexcept {
 }
 
 void run_queue::call_supervisor() const noexcept {
-  static_cast<void>(os::count_event(calls_.get()));
+  static_cast<void>(os::count_event(calls().get()));
 }
 
 }  // namespace shard::family

@@ -48,8 +48,22 @@ class run_queue {
  public:
   static constexpr unsigned capacity = 64;  // runs that are not over
 
+  // Who is to see it, beside the process that makes it: what is forked from there, or a program
+  // that is started.
+  enum class audience { children, programs };
   // Throws shard::error if there is no memory for it.
-  explicit run_queue(unsigned slots);
+  run_queue(unsigned slots, audience others);
+
+  // What another program needs to see it, too.
+  struct handles {
+    os::descriptor memory;
+    os::descriptor event;
+    os::descriptor calls;
+    std::size_t place_bytes = 0;
+  };
+  // In that program. Throws os::call_failed.
+  run_queue(unsigned slots, handles from);
+
   run_queue(const run_queue&) = delete;
   run_queue& operator=(const run_queue&) = delete;
 
@@ -57,6 +71,8 @@ class run_queue {
   const door& entrance() const noexcept { return door_; }
   unsigned slots() const noexcept { return roster_.size(); }
   std::span<std::byte> memory() const noexcept { return {memory_.base(), memory_.size_bytes()}; }
+  const os::descriptor& file() const noexcept { return handles_.memory; }  // empty: for children
+  std::size_t place_bytes() const noexcept { return handles_.place_bytes; }
 
   // ---- Runs. A run's number is taken for its assignment until `capacity` runs later.
 
@@ -70,7 +86,7 @@ class run_queue {
   // ---- The caller's part.
 
   // Readable when the run that is awaited at the door is over.
-  const os::descriptor& event() const noexcept { return event_; }
+  const os::descriptor& event() const noexcept { return handles_.event; }
 
   // Finds a place for a run, with its board ready for it. Throws shard::error if a run needs more
   // than a place has. Requires: fewer than `capacity` places are taken.
@@ -92,7 +108,7 @@ class run_queue {
 
   // ---- The supervisor's part.
 
-  const os::descriptor& calls() const noexcept { return calls_; }
+  const os::descriptor& calls() const noexcept { return handles_.calls; }
   // A slot with work can't get a process: who finds no run leaves.
   void want_room(bool wanted) const noexcept;
 
@@ -128,13 +144,13 @@ class run_queue {
   };
 
   struct parts;
-  std::byte* place(unsigned number) const noexcept { return places_ + number * place_bytes_; }
+  std::byte* place(unsigned number) const noexcept { return places_ + number * place_bytes(); }
   void empty(unsigned number) noexcept;
   unsigned best_place(const board::dimensions& size) const;
 
-  os::descriptor event_;
-  os::descriptor calls_;
-  std::size_t place_bytes_ = 0;
+  run_queue(unsigned slots, std::pair<handles, os::anonymous_memory> from);
+
+  handles handles_;
   os::anonymous_memory memory_;
   roster roster_;
   door door_;

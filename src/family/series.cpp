@@ -7,6 +7,7 @@
 #include "board/recovery.hpp"
 #include "family/attempt.hpp"
 #include "family/stack_names.hpp"
+#include "family/worker.hpp"
 #include "os/event.hpp"
 #include "os/process.hpp"
 
@@ -174,6 +175,23 @@ void series::name_stacks_if_asked() {
   }
   runs_.named().store(number);
   static_cast<void>(os::count_event(runs_.event().get()));
+}
+
+// ---- Its beginning ----
+
+supervision supervision_of(const service& all, const std::vector<mapped>& forsaken) {
+  supervision one{.family = all.runs.family(),
+                  .prefix_output = all.terms.prefix_output,
+                  .mask = all.terms.mask};
+  one.plan = [&all](staff& who, memory_kills& kills) {
+    return std::make_unique<series>(all.runs, who, kills);
+  };
+  one.work = [&all, &forsaken](const newcomer& self) {
+    be_worker({all.runs.family(), all.runs.memory(), all.terms.mask, self},
+              [&](worker& here) { serve(all, forsaken, here); });
+  };
+  one.conclude = [] {};
+  return one;
 }
 
 }  // namespace shard::family

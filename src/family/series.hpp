@@ -5,12 +5,15 @@
 #include <memory>
 #include <optional>
 #include <string>
+#include <vector>
 
 #include "family/agenda.hpp"
 #include "family/cause_of_death.hpp"
 #include "family/crew.hpp"
 #include "family/run_queue.hpp"
+#include "family/service.hpp"
 #include "family/supervised_run.hpp"
+#include "family/supervisor.hpp"
 
 namespace shard::family {
 
@@ -56,5 +59,9 @@ class series final : public agenda {
   bool given_up_ = false;
   os::poll_set::token called_;
 };
+
+// What the supervisor of a pool begins with, but for what every launch adds. forsaken: where its
+// processes have addresses of the caller's buffers. Both must outlive it.
+supervision supervision_of(const service& all, const std::vector<mapped>& forsaken);
 
 }  // namespace shard::family

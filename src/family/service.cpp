@@ -45,7 +45,7 @@ class server {
         door_(all.runs.entrance()),
         forsaken_(forsaken),
         self_(self),
-        buffers_(all.caller, self.family()) {}
+        buffers_(all.terms.caller, self.family()) {}
 
   void serve();
 
@@ -93,7 +93,7 @@ void server::serve() {
 bool server::wait_for_a_run() {
   using clock = std::chrono::steady_clock;
   constexpr int turns_between_looks_at_the_clock = 64;
-  const bool sleeps_at_once = all_.spin.count() == 0 || (told_ && all_.last_one_sleeps);
+  const bool sleeps_at_once = all_.terms.spin.count() == 0 || (told_ && all_.terms.last_one_sleeps);
   clock::time_point tired{};  // not known before it has found nothing
   for (int turn = 0;; ++turn) {
     if (door_.news() != heard_) listen();  // also where one run comes right after the other
@@ -103,7 +103,7 @@ bool server::wait_for_a_run() {
     if (door_.awaited() != 0) quiet_down();
     if (!sleeps_at_once && turn % turns_between_looks_at_the_clock == 0) {
       const clock::time_point here = clock::now();
-      if (tired == clock::time_point{}) tired = here + all_.spin;
+      if (tired == clock::time_point{}) tired = here + all_.terms.spin;
       if (here >= tired) tired = clock::time_point::min();
     }
     if (!sleeps_at_once && tired != clock::time_point::min()) {

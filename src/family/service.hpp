@@ -4,6 +4,7 @@
 #include <sys/types.h>
 
 #include <chrono>
+#include <csignal>
 #include <cstddef>
 #include <memory>
 #include <span>
@@ -16,6 +17,15 @@
 
 namespace shard::family {
 
+// What a pool is like.
+struct service_terms {
+  std::chrono::nanoseconds spin{};  // how long a worker looks for the next run before it sleeps
+  bool last_one_sleeps = false;     // who tells the caller makes room for it at once
+  bool prefix_output = false;
+  pid_t caller = 0;
+  sigset_t mask{};  // signals that the caller blocks
+};
+
 // What the workers of a pool are given when it begins.
 struct service {
   // Makes a task of a packed job: what a worker owns as long as it keeps the job. `data`: where the
@@ -25,9 +35,7 @@ struct service {
 
   const run_queue& runs;
   make_task make;
-  std::chrono::nanoseconds spin{};  // how long a worker looks for the next run before it sleeps
-  bool last_one_sleeps = false;     // who tells the caller makes room for it at once
-  pid_t caller = 0;
+  service_terms terms;
 };
 
 // In a process that was just forked for a pool: gives back what it has of the caller's buffers,

@@ -3,6 +3,7 @@
 #include <algorithm>
 #include <cstdint>
 #include <exception>
+#include <functional>
 #include <optional>
 #include <string>
 #include <utility>
@@ -41,9 +42,24 @@ void require_to_be_looked_into() {
 
 warm_family::warm_family(const order& what)
     : what_(what),
-      runs_(what.workers),
+      runs_(what.workers,
+            what.program ? run_queue::audience::programs : run_queue::audience::children),
       door_(runs_.entrance()),
-      how_(prepare_to_launch(runs_.family(), what.allow_threads)) {
+      service_{runs_,
+               what.make,
+               {.spin = what.spin,
+                .last_one_sleeps = what.last_one_sleeps,
+                .prefix_output = what.prefix_output,
+                .caller = os::own_pid()}},
+      brief_([this](std::vector<memory::live_segment> inherited) {
+        supervision one = supervision_of(service_, forsaken_);
+        one.prepare = [this, buffers = std::move(inherited)] {
+          inherited_ = buffers;  // names, that the places refer to
+          forsaken_ = forsake_buffers(inherited_);
+        };
+        return one;
+      }),
+      how_(prepare_to_launch(runs_.family(), what.allow_threads || what.program)) {
   require_to_be_looked_into();
   start(false);
   memory::add_borrower(*this);
@@ -58,33 +74,17 @@ warm_family::~warm_family() {
 // it.
 void warm_family::start(bool again) {
   ++births_;
+  service_.terms.mask = os::signal_mask();
   const std::span<std::byte> memory = runs_.memory();
   os::leave_to_children(memory.data(), memory.size());
-  attempt([&] {
-    launch_.emplace(runs_.family(), how_, again,
-                    [this](std::vector<memory::live_segment> inherited) {
-                      return supervision_of(std::move(inherited));
-                    });
-  });
+  attempt([&] { launch_.emplace(runs_.family(), birth_of(again)); });
   keep_from_children(runs_.family(), memory.data(), memory.size());
 }
 
-supervision warm_family::supervision_of(std::vector<memory::live_segment> inherited) {
-  supervision one{.family = runs_.family(), .prefix_output = what_.prefix_output};
-  one.prepare = [this, buffers = std::move(inherited)] {
-    inherited_ = buffers;  // names, that the places refer to
-    forsaken_ = forsake_buffers(inherited_);
-  };
-  one.plan = [this](staff& who, memory_kills& kills) {
-    return std::make_unique<series>(runs_, who, kills);
-  };
-  one.work = [this, mask = os::signal_mask(), caller = os::own_pid()](const newcomer& self) {
-    const service all{runs_, what_.make, what_.spin, what_.last_one_sleeps, caller};
-    be_worker({runs_.family(), runs_.memory(), mask, self},
-              [&](worker& here) { serve(all, forsaken_, here); });
-  };
-  one.conclude = [] {};
-  return one;
+launch::birth warm_family::birth_of(bool again) {
+  if (!what_.program) return forked(how_, again, brief_);
+  spawned_.emplace(runs_, service_.terms, *what_.program, again);
+  return std::ref(*spawned_);
 }
 
 void warm_family::submit(door::run number, bool awaited) {
@@ -136,7 +136,8 @@ bool warm_family::sleep(const crew* all, const on_tick& listen,
 
 // Nobody is left.
 void warm_family::hear_of_the_end() {
-  launch_->bury();
+  const os::ending how = launch_->bury();
+  if (spawned_) spawned_->tell_why_it_has_not_begun(how);
   try {
     if (births_ < most_births && died_at_birth(runs_.family())) return start(true);
   } catch (...) {

@@ -14,6 +14,7 @@
 #include "family/launch.hpp"
 #include "family/run_queue.hpp"
 #include "family/service.hpp"
+#include "family/spawning.hpp"
 #include "memory/lending.hpp"
 
 namespace shard::family {
@@ -28,6 +29,7 @@ class warm_family final : public memory::borrower {
     bool last_one_sleeps = false;
     std::chrono::nanoseconds caller_spin{};
     service::make_task make = nullptr;
+    std::optional<fresh_program> program = {};  // that its supervisor is; nothing: a fork
   };
 
   // Throws shard::error if it can't be started.
@@ -63,7 +65,7 @@ class warm_family final : public memory::borrower {
 
  private:
   void start(bool again);
-  supervision supervision_of(std::vector<memory::live_segment> inherited);
+  launch::birth birth_of(bool again);
   bool sleep(const crew* all, const on_tick& listen,
              std::optional<std::chrono::steady_clock::time_point> until);
   void hear_of_the_end();
@@ -74,7 +76,10 @@ class warm_family final : public memory::borrower {
   run_queue runs_;
   const door& door_;
   std::mutex closing_;  // buffers
+  service service_;
+  briefing brief_;
   os::child_exit how_;
+  std::optional<spawning> spawned_;  // the last one
   std::optional<launch> launch_;
   int births_ = 0;
   // In the family's processes: where the caller had buffers.

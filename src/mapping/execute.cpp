@@ -1,5 +1,6 @@
 #include "mapping/execute.hpp"
 
+#include <algorithm>
 #include <chrono>
 #include <cstddef>
 #include <optional>
@@ -12,6 +13,7 @@
 #include "mapping/replay.hpp"
 #include "mapping/unknown_variables.hpp"
 #include "memory/segment.hpp"
+#include "os/cpu.hpp"
 #include "plan/partition.hpp"
 #include "shard/detail/job.hpp"
 #include "shard/error.hpp"
@@ -108,9 +110,38 @@ report carry_out(const job& what, const options& given, const settings& decided,
   return finished(what, settled.chunks, std::move(result));
 }
 
+std::shared_ptr<detail::pool_state> pool_to_spawn(const job& what, const options& given,
+                                                  const settings& decided) {
+  if (decided.run_on != executor::processes) return nullptr;
+  if (decided.start == start_by::fork) {
+    refuse_what_forks_have(given);
+    return nullptr;
+  }
+  if (what.by.unpack == nullptr) {
+    throw error(std::errc::invalid_argument,
+                "cannot start workers by spawn for this map: found a kernel that captures "
+                "variables, or an argument that holds pointers, expected a kernel that captures "
+                "nothing and gets what it needs as parameters, in value(x), in(buffer), "
+                "out(buffer); or start_by::fork");
+  }
+  const std::size_t chunks = partition_of(what, given, decided.grain).chunks();
+  const std::size_t wanted = decided.workers != 0 ? decided.workers : os::cpu_budget();
+  options how = given;
+  how.workers = static_cast<unsigned>(std::clamp<std::size_t>(chunks, 1, wanted));
+  return detail::make_pool(how);
+}
+
 }  // namespace shard::mapping
 
-shard::report shard::detail::execute(const job& what, const options& given) {
+namespace shard::detail {
+
+report execute(const job& what, const options& given) {
   mapping::tell_unknown_variables();
-  return mapping::carry_out(what, given, mapping::resolve(given));
+  const mapping::settings decided = mapping::resolve(given);
+  if (const auto pool = mapping::pool_to_spawn(what, given, decided)) {
+    return execute_in(*pool, what, nullptr);
+  }
+  return mapping::carry_out(what, given, decided);
 }
+
+}  // namespace shard::detail

@@ -1,6 +1,8 @@
 // A map from its order to its report.
 #pragma once
 
+#include <memory>
+
 #include "family/warm_family.hpp"
 #include "mapping/flight.hpp"
 #include "mapping/settings.hpp"
@@ -13,6 +15,12 @@ namespace shard::mapping {
 // decided: the options, resolved. pool: whose family carries it out; null: who is started for it.
 report carry_out(const detail::job& what, const options& given, const settings& decided,
                  family::warm_family* pool = nullptr);
+
+// For a map outside of a pool whose workers start by spawn: a pool of its own. Null: they are
+// forked, or it has no worker processes. Throws shard::error if the job can't be sent to such
+// workers.
+std::shared_ptr<detail::pool_state> pool_to_spawn(const detail::job& what, const options& given,
+                                                  const settings& decided);
 
 // What comes after a run: files that a complete map has filled get their final names. If one can't,
 // the others do, and map_error is thrown.

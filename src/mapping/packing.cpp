@@ -15,7 +15,7 @@ void packer::append(const void* from, std::size_t bytes) {
 namespace {
 
 // Who maps in a loop sends the same function each time.
-std::optional<os::code_place> place_of(const void* function) {
+const std::optional<os::code_place>& place_of(const void* function) {
   thread_local const void* last = nullptr;
   thread_local os::module_changes then;
   thread_local std::optional<os::code_place> place;
@@ -30,7 +30,7 @@ std::optional<os::code_place> place_of(const void* function) {
 }  // namespace
 
 void packer::put_code(const void* function) {
-  const std::optional<os::code_place> place = place_of(function);
+  const std::optional<os::code_place>& place = place_of(function);
   if (!place || !place->module) {
     throw error(std::errc::not_supported,
                 std::string("cannot send a function to other processes: found ") +
@@ -38,14 +38,24 @@ void packer::put_code(const void* function) {
                            : "an address that is in no program or library") +
                     ", expected a build id (link with -Wl,--build-id)");
   }
-  put(*place);
+  put(place->module);
+  put(place->offset);
+  put(place->file);
 }
 
 const void* unpacker::get_code() {
-  if (const void* const found = os::code_at(get<os::code_place>())) return found;
+  os::code_place where;
+  where.module = get<os::build_id>();
+  where.offset = get<std::uint64_t>();
+  where.file = get<std::string>();
+  if (const void* const found = os::code_at(where)) return found;
+  const os::build_id here = os::build_found_for(where);
+  const std::string what = where.file.empty() ? "this program" : where.file;
   throw error(std::errc::not_supported,
-              "cannot run a function here: found no program or library with its build id in this "
-              "process, expected the one that the caller has loaded");
+              "cannot run a function here: found " +
+                  (here ? "build " + to_string(here) + " of " + what
+                        : what + ", which can't be loaded or has no build id") +
+                  ", expected build " + to_string(where.module) + ", which the caller runs");
 }
 
 std::span<const std::byte> unpacker::take(std::size_t count, std::size_t bytes_of_each) {

@@ -14,6 +14,7 @@
 #include <vector>
 
 #include "family/run_queue.hpp"
+#include "family/spawning.hpp"
 #include "family/warm_family.hpp"
 #include "mapping/execute.hpp"
 #include "mapping/flight.hpp"
@@ -24,6 +25,7 @@
 #include "mapping/settings.hpp"
 #include "mapping/unknown_variables.hpp"
 #include "os/cpu.hpp"
+#include "os/environment.hpp"
 #include "os/file.hpp"
 #include "shard/detail/job.hpp"
 #include "shard/error.hpp"
@@ -68,8 +70,37 @@ void refuse_what_a_pool_settles(const options& one) {
   };
   if (one.workers) refuse("workers");
   if (one.run_on) refuse("run_on");
+  if (one.start) refuse("start");
+  if (!one.environment.empty()) refuse("environment");
+  if (!one.working_directory.empty()) refuse("working_directory");
   if (one.allow_threads) refuse("allow_threads");
   if (one.prefix_output) refuse("prefix_output");
+}
+
+// The caller's, with what the options change.
+std::vector<std::string> environment_of(const options& how) {
+  std::vector<std::string> all = os::own_environment();
+  std::erase_if(all, [&how](const std::string& each) {
+    return how.environment.contains(each.substr(0, each.find('=')));
+  });
+  for (const auto& [name, value] : how.environment) {
+    if (name.empty() || name.find('=') != std::string::npos) {
+      throw error(std::errc::invalid_argument, "cannot use the option environment: found '" + name +
+                                                   "', expected the name of a variable");
+    }
+    if (value) all.push_back(name + '=' + *value);
+  }
+  return all;
+}
+
+// Nothing: its processes are forks.
+std::optional<family::fresh_program> program_of(const options& how, const settings& decided) {
+  if (decided.start == start_by::fork) {
+    refuse_what_forks_have(how);
+    return std::nullopt;
+  }
+  family::require_to_be_startable();
+  return family::fresh_program{environment_of(how), how.working_directory.string()};
 }
 
 // A run that waits for its turn, or has it.
@@ -185,7 +216,8 @@ family::warm_family& pool_state::family() {
                                  .spin = workers_ <= cpus ? mapping::spin : mapping::none,
                                  .last_one_sleeps = workers_ >= cpus,
                                  .caller_spin = workers_ < cpus ? mapping::spin : mapping::none,
-                                 .make = mapping::unpack});
+                                 .make = mapping::unpack,
+                                 .program = mapping::program_of(given_, how_)});
 }
 
 void pool_state::conclude_started() {

@@ -190,7 +190,11 @@ bool next_chunk(chunk_reader& from, range& found) { return from.next(found); }
 
 std::shared_ptr<run_state> begin_alone(job&& what, const options& how) {
   mapping::tell_unknown_variables();
-  return std::make_shared<run_state>(std::move(what), how, mapping::resolve(how), nullptr);
+  const mapping::settings decided = mapping::resolve(how);
+  if (const auto pool = mapping::pool_to_spawn(what, how, decided)) {
+    return begin_in(pool, std::move(what), nullptr);
+  }
+  return std::make_shared<run_state>(std::move(what), how, decided, nullptr);
 }
 
 }  // namespace shard::detail

@@ -110,6 +110,16 @@ struct name_of_executor {
   static void check(const std::string&, executor) {}
 };
 
+struct name_of_start {
+  static std::optional<start_by> read(std::string_view text) {
+    if (text == "fork") return start_by::fork;
+    if (text == "spawn") return start_by::spawn;
+    return std::nullopt;
+  }
+  static std::string expected() { return "fork or spawn"; }
+  static void check(const std::string&, start_by) {}
+};
+
 struct map_and_indices {
   static std::optional<replayed> read(std::string_view text) {
     const std::size_t colon = std::min(text.find(':'), text.size());
@@ -171,6 +181,7 @@ constexpr std::tuple table{
     row{"SHARD_MAX_TIMEOUTS", "max_timeouts", &options::max_timeouts, &settings::max_timeouts,
         number<std::size_t>{0, most}},
     run_on,
+    row{"SHARD_START", "start", &options::start, &settings::start, name_of_start{}},
     row{"SHARD_ALLOW_THREADS", "allow_threads", &options::allow_threads, &settings::allow_threads,
         zero_or_one{}},
     row{"SHARD_PREFIX_OUTPUT", "prefix_output", &options::prefix_output, &settings::prefix_output,
@@ -202,6 +213,15 @@ std::optional<T> said(const row<T, Values>& one, const options& given) {
 }  // namespace
 
 std::span<const std::string_view> variables() noexcept { return names; }
+
+void refuse_what_forks_have(const options& given) {
+  const auto expect_spawn = [](bool unset, const char* option) {
+    if (!unset)
+      refuse("the option " + std::string(option), "workers that start by fork", "start_by::spawn");
+  };
+  expect_spawn(given.environment.empty(), "environment");
+  expect_spawn(given.working_directory.empty(), "working_directory");
+}
 
 settings resolve(const options& given) {
   settings decided;

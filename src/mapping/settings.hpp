@@ -32,8 +32,13 @@ struct settings {
   bool allow_threads = false;
   bool prefix_output = false;
   executor run_on = executor::processes;
+  start_by start = start_by::fork;
   replayed replay = {};
 };
+
+// Forks have the caller's environment, and work where it does. Throws shard::error if the options
+// say otherwise.
+void refuse_what_forks_have(const options& given);
 
 // The names of all variables of the environment that shard reads, each once.
 std::span<const std::string_view> variables() noexcept;

@@ -8,13 +8,23 @@
 
 namespace shard::os {
 
-anonymous_memory::anonymous_memory(std::size_t bytes, sharing how) : bytes_(bytes) {
+anonymous_memory::anonymous_memory(std::size_t bytes, sharing how) {
+  map(bytes, MAP_ANONYMOUS | (how == sharing::with_children ? MAP_SHARED : MAP_PRIVATE), -1);
+}
+
+anonymous_memory anonymous_memory::of_file(const descriptor& file, std::size_t bytes) {
+  anonymous_memory made;
+  made.map(bytes, MAP_SHARED, file.get());
+  return made;
+}
+
+void anonymous_memory::map(std::size_t bytes, int flags, int descriptor) {
   if (bytes == 0) return;
-  const int flags =
-      MAP_ANONYMOUS | MAP_NORESERVE | (how == sharing::with_children ? MAP_SHARED : MAP_PRIVATE);
-  void* const base = ::mmap(nullptr, bytes, PROT_READ | PROT_WRITE, flags, -1, 0);
+  void* const base =
+      ::mmap(nullptr, bytes, PROT_READ | PROT_WRITE, flags | MAP_NORESERVE, descriptor, 0);
   if (base == MAP_FAILED) fail("mmap");
   base_ = static_cast<std::byte*>(base);
+  bytes_ = bytes;
 }
 
 anonymous_memory::~anonymous_memory() {

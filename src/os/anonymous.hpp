@@ -4,6 +4,8 @@
 #include <cstddef>
 #include <utility>
 
+#include "os/descriptor.hpp"
+
 namespace shard::os {
 
 enum class sharing {
@@ -16,6 +18,8 @@ class anonymous_memory {
   anonymous_memory() noexcept = default;
   // Throws call_failed if there isn't enough address space. No swap is reserved.
   anonymous_memory(std::size_t bytes, sharing how);
+  // Of a memory file, which other programs can map, too. Throws call_failed.
+  static anonymous_memory of_file(const descriptor& file, std::size_t bytes);
   anonymous_memory(anonymous_memory&& from) noexcept
       : base_(std::exchange(from.base_, nullptr)), bytes_(std::exchange(from.bytes_, 0)) {}
   anonymous_memory& operator=(anonymous_memory&& from) noexcept {
@@ -29,6 +33,8 @@ class anonymous_memory {
   std::size_t size_bytes() const noexcept { return bytes_; }
 
  private:
+  void map(std::size_t bytes, int flags, int descriptor);
+
   std::byte* base_ = nullptr;
   std::size_t bytes_ = 0;
 };

@@ -1,10 +1,13 @@
 #include "os/code.hpp"
 
+#include <dlfcn.h>
 #include <elf.h>
 #include <link.h>
 
 #include <algorithm>
 #include <cstring>
+#include <filesystem>
+#include <system_error>
 
 namespace shard::os {
 namespace {
@@ -75,23 +78,74 @@ module_changes changes_of_modules() noexcept {
   return found;
 }
 
-std::optional<code_place> place_of_code(const void* address) noexcept {
+std::string to_string(const build_id& id) {
+  constexpr char digits[] = "0123456789abcdef";
+  std::size_t bytes = id.bytes.size();
+  while (bytes > 0 && id.bytes[bytes - 1] == 0) --bytes;
+  std::string text;
+  for (std::size_t k = 0; k < bytes; ++k) {
+    text += digits[id.bytes[k] / 16];
+    text += digits[id.bytes[k] % 16];
+  }
+  return text;
+}
+
+std::optional<code_place> place_of_code(const void* address) {
   const auto at = reinterpret_cast<std::uintptr_t>(address);
   std::optional<code_place> found;
   each_module([&](const dl_phdr_info& module) {
     if (at < module.dlpi_addr || !contains(module, at - module.dlpi_addr)) return false;
-    found = {id_of(module), at - module.dlpi_addr};
+    found = {id_of(module), at - module.dlpi_addr, module.dlpi_name};
     return true;
+  });
+  if (!found || found->file.empty()) return found;
+  // It may have been loaded by a path that means nothing elsewhere.
+  std::error_code unknown;
+  const std::filesystem::path whole = std::filesystem::canonical(found->file, unknown);
+  if (!unknown) found->file = whole.string();
+  return found;
+}
+
+build_id own_build_id() noexcept {
+  build_id found;
+  each_module([&found](const dl_phdr_info& module) {
+    found = id_of(module);
+    return true;  // the program comes first
   });
   return found;
 }
 
-const void* code_at(const code_place& where) noexcept {
+namespace {
+
+const void* loaded_code_at(const code_place& where) noexcept {
   const void* found = nullptr;
   each_module([&](const dl_phdr_info& module) {
     if (!contains(module, where.offset) || id_of(module) != where.module) return false;
     // NOLINTNEXTLINE(performance-no-int-to-ptr): as above
     found = reinterpret_cast<const void*>(module.dlpi_addr + where.offset);
+    return true;
+  });
+  return found;
+}
+
+}  // namespace
+
+// A module that was loaded stays: there may be addresses of its code anywhere.
+const void* code_at(const code_place& where) {
+  if (const void* const found = loaded_code_at(where)) return found;
+  if (where.file.empty() || ::dlopen(where.file.c_str(), RTLD_NOW | RTLD_LOCAL) == nullptr) {
+    return nullptr;
+  }
+  return loaded_code_at(where);
+}
+
+build_id build_found_for(const code_place& where) {
+  if (where.file.empty()) return own_build_id();
+  build_id found;
+  each_module([&](const dl_phdr_info& module) {
+    std::error_code different;
+    if (!std::filesystem::equivalent(module.dlpi_name, where.file, different)) return false;
+    found = id_of(module);
     return true;
   });
   return found;

@@ -5,6 +5,7 @@
 #include <cstddef>
 #include <cstdint>
 #include <optional>
+#include <string>
 
 namespace shard::os {
 
@@ -17,13 +18,19 @@ struct build_id {
   bool operator==(const build_id&) const = default;
 };
 
+std::string to_string(const build_id& id);  // as readelf prints it
+
 struct code_place {
   build_id module;
   std::uint64_t offset = 0;  // from where the module was loaded
+  std::string file;          // that the module was loaded from; empty: it is the program
 };
 
 // Nothing: the address is in no module.
-std::optional<code_place> place_of_code(const void* address) noexcept;
+std::optional<code_place> place_of_code(const void* address);
+
+// Of the program that this process runs.
+build_id own_build_id() noexcept;
 
 // How many modules were loaded and unloaded so far: as long as both stay, places stay.
 struct module_changes {
@@ -33,7 +40,10 @@ struct module_changes {
 };
 module_changes changes_of_modules() noexcept;
 
-// Null: this process has not loaded that module, or it is not so long.
-const void* code_at(const code_place& where) noexcept;
+// A module of that build, loaded if need be. Null: there is none, or it isn't so long.
+const void* code_at(const code_place& where);
+// What this process has in the place of that module: the file's build, or of the program its own.
+// All zeros: it has no build id, or can't be loaded.
+build_id build_found_for(const code_place& where);
 
 }  // namespace shard::os

@@ -16,4 +16,11 @@ std::vector<std::string> variables_beginning_with(std::string_view prefix) {
   return {found.begin(), found.end()};
 }
 
+std::vector<std::string> own_environment() {
+  std::vector<std::string> all;
+  for (char** each = ::environ; each != nullptr && *each != nullptr; ++each)
+    all.emplace_back(*each);
+  return all;
+}
+
 }  // namespace shard::os

@@ -9,5 +9,7 @@ namespace shard::os {
 
 // The names that begin with `prefix`, sorted, each once.
 std::vector<std::string> variables_beginning_with(std::string_view prefix);
+// All variables, as NAME=value.
+std::vector<std::string> own_environment();
 
 }  // namespace shard::os

@@ -180,20 +180,33 @@ std::optional<ending> process::reap() const noexcept {
 
 ending process::wait() const noexcept { return wait_for(pidfd_.get(), pid_, 0).value_or(ending{}); }
 
-process start_process(child_exit how, void (*body)(void* context), void* context) {
+signals_blocked::signals_blocked() {
   sigset_t all;
-  sigset_t before;
   ::sigfillset(&all);
   ::sigdelset(&all, SIGTRAP);  // nobody sends it; and to block it would end who is being stepped
-  if (::sigprocmask(SIG_SETMASK, &all, &before) != 0) fail("sigprocmask");
-  // ThreadSanitizer keeps its own state right across fork(), and across nothing else.
-  const bool quiet = how == child_exit::quiet && !thread_sanitizer;
-  const pid_t pid = quiet ? fork_quietly() : ::fork();
-  if (pid == 0) run_and_never_return(body, context);
+  if (::sigprocmask(SIG_SETMASK, &all, &before_) != 0) fail("sigprocmask");
+}
+
+signals_blocked::~signals_blocked() {
   const int cause = errno;
-  ::sigprocmask(SIG_SETMASK, &before, nullptr);
+  ::sigprocmask(SIG_SETMASK, &before_, nullptr);
   errno = cause;
+}
+
+process start_process(child_exit how, void (*body)(void* context), void* context) {
+  pid_t pid = 0;
+  {
+    const signals_blocked quiet_here;
+    // ThreadSanitizer keeps its own state right across fork(), and across nothing else.
+    const bool quiet = how == child_exit::quiet && !thread_sanitizer;
+    pid = quiet ? fork_quietly() : ::fork();
+    if (pid == 0) run_and_never_return(body, context);
+  }
   if (pid < 0) fail("fork");
+  return watch_child(pid);
+}
+
+process watch_child(pid_t pid) {
   // Its pid can't be anyone else's before we have reaped it.
   descriptor pidfd = open_pidfd(pid);
   if (!pidfd) {

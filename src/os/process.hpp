@@ -61,6 +61,21 @@ enum class child_exit {
 // All signals stay blocked in the child until it says otherwise. Throws call_failed, after which
 // the child is gone that could not be watched.
 process start_process(child_exit how, void (*body)(void* context), void* context);
+// A child of this process that was started in another way. Throws call_failed, after which it is
+// gone.
+process watch_child(pid_t pid);
+
+// While one lives, all signals of this thread are blocked.
+class signals_blocked {
+ public:
+  signals_blocked();  // throws call_failed
+  signals_blocked(const signals_blocked&) = delete;
+  signals_blocked& operator=(const signals_blocked&) = delete;
+  ~signals_blocked();
+
+ private:
+  sigset_t before_;
+};
 
 // The pidfd of a process that is not our child. Throws call_failed.
 descriptor watch_process(pid_t pid);

@@ -177,18 +177,53 @@ TEST(Packing, RefusesWhatIsNoFunction) {
             "library, expected a build id (link with -Wl,--build-id)");
 }
 
-TEST(Packing, RefusesFunctionsOfAModuleThatIsNotHere) {
-  shard::os::code_place place =
-      shard::os::place_of_code(reinterpret_cast<void*>(&seventeen)).value();
-  place.module.bytes[0] ^= 1;
+shard::os::code_place place_of_seventeen() {
+  return shard::os::place_of_code(reinterpret_cast<void*>(&seventeen)).value();
+}
+
+std::string refusal_of(const shard::os::code_place& place) {
   packer to;
-  to.put(place);
+  to.put(place.module);
+  to.put(place.offset);
+  to.put(place.file);
   unpacker from(to.bytes());
-  EXPECT_EQ(refusal([&] { from.get_code(); }),
-            "cannot run a function here: found no program or library with its build id in this "
-            "process, expected the one that the caller has loaded");
+  return refusal([&] { from.get_code(); });
+}
+
+TEST(Packing, RefusesFunctionsOfAnotherBuildOfTheProgram) {
+  shard::os::code_place place = place_of_seventeen();
+  ASSERT_EQ(place.file, "");
+  const std::string here = to_string(place.module);
   place.module.bytes[0] ^= 1;
-  place.offset = std::uint64_t{1} << 40;  // far beyond its code
+  EXPECT_EQ(refusal_of(place), "cannot run a function here: found build " + here +
+                                   " of this program, expected build " + to_string(place.module) +
+                                   ", which the caller runs");
+}
+
+TEST(Packing, RefusesFunctionsOfALibraryThatCannotBeLoaded) {
+  shard::os::code_place place = place_of_seventeen();
+  place.module.bytes[0] ^= 1;
+  place.file = "/nowhere/lib.so";
+  EXPECT_EQ(refusal_of(place),
+            "cannot run a function here: found /nowhere/lib.so, which can't be loaded or has no "
+            "build id, expected build " +
+                to_string(place.module) + ", which the caller runs");
+}
+
+TEST(Packing, RefusesFunctionsOfAnotherBuildOfALibrary) {
+  const auto function = static_cast<std::size_t (*)(const char*)>(&std::strlen);
+  shard::os::code_place place =
+      shard::os::place_of_code(reinterpret_cast<const void*>(function)).value();
+  const std::string here = to_string(place.module);
+  place.module.bytes[0] ^= 1;
+  EXPECT_EQ(refusal_of(place), "cannot run a function here: found build " + here + " of " +
+                                   place.file + ", expected build " + to_string(place.module) +
+                                   ", which the caller runs");
+}
+
+TEST(Packing, FindsNoFunctionBehindTheEndOfItsModule) {
+  shard::os::code_place place = place_of_seventeen();
+  place.offset = std::uint64_t{1} << 40;
   EXPECT_EQ(shard::os::code_at(place), nullptr);
 }
 

@@ -21,6 +21,7 @@ namespace {
 using namespace std::chrono_literals;
 using shard::executor;
 using shard::options;
+using shard::start_by;
 using shard::mapping::resolve;
 using shard::mapping::settings;
 using shard::mapping::variables;
@@ -62,6 +63,7 @@ const std::map<std::string_view, const char*> others{{"SHARD_WORKERS", "3"},
                                                      {"SHARD_KEEP_GOING", "1"},
                                                      {"SHARD_MAX_FAILURES", "11"},
                                                      {"SHARD_MAX_TIMEOUTS", "12"},
+                                                     {"SHARD_START", "spawn"},
                                                      {"SHARD_ALLOW_THREADS", "1"},
                                                      {"SHARD_PREFIX_OUTPUT", "1"},
                                                      {"SHARD_EXECUTOR", "threads"},
@@ -89,6 +91,7 @@ void expect_defaults(const settings& decided) {
   EXPECT_FALSE(decided.allow_threads);
   EXPECT_FALSE(decided.prefix_output);
   EXPECT_EQ(decided.run_on, executor::processes);
+  EXPECT_EQ(decided.start, start_by::fork);
   EXPECT_EQ(decided.replay.map, 0u);
 }
 
@@ -111,6 +114,7 @@ TEST_F(Settings, OfTheEnvironmentWinOverDefaults) {
   EXPECT_TRUE(decided.allow_threads);
   EXPECT_TRUE(decided.prefix_output);
   EXPECT_EQ(decided.run_on, executor::threads);
+  EXPECT_EQ(decided.start, start_by::spawn);
   EXPECT_EQ(decided.replay.map, 2u);
 }
 
@@ -129,6 +133,7 @@ TEST_F(Settings, OfTheCodeWinOverTheEnvironment) {
                                     .max_failures = 3,
                                     .max_timeouts = 4,
                                     .run_on = executor::processes,
+                                    .start = start_by::fork,
                                     .allow_threads = false,
                                     .prefix_output = false});
   EXPECT_EQ(decided.workers, 8u);
@@ -145,6 +150,7 @@ TEST_F(Settings, OfTheCodeWinOverTheEnvironment) {
   EXPECT_FALSE(decided.allow_threads);
   EXPECT_FALSE(decided.prefix_output);
   EXPECT_EQ(decided.run_on, executor::processes);
+  EXPECT_EQ(decided.start, start_by::fork);
 }
 
 // "As many as there are processors", "no limit", "not once": zeros are said in code, too.
@@ -252,6 +258,7 @@ const std::vector<bad> all_bad{bad{"SHARD_WORKERS", "0", "from 1 to 4096"},
                                bad{"SHARD_PREFIX_OUTPUT", "true", "0 or 1"},
                                bad{"SHARD_EXECUTOR", "Serial", "processes, threads or serial"},
                                bad{"SHARD_EXECUTOR", "gpu", "processes, threads or serial"},
+                               bad{"SHARD_START", "vfork", "fork or spawn"},
                                bad{"SHARD_REPLAY", "613-614", "MAP:FIRST-LAST"},
                                bad{"SHARD_REPLAY", "0:613-614", "MAP:FIRST-LAST"},
                                bad{"SHARD_REPLAY", "1:614-613", "MAP:FIRST-LAST"},

@@ -216,7 +216,7 @@ constexpr bool check_crossing() {
 }
 
 // Who runs a job: called with it, if the call that was written is one.
-enum class sent { no, yes };
+enum class sent { if_possible, yes };
 
 template <bool NeedsEffect, sent Sent, class Runner, class Space, class Kernel, class... Arguments>
 report start_call(const Runner& run, Space&& over, const Kernel& kernel,
@@ -233,8 +233,10 @@ report start_call(const Runner& run, Space&& over, const Kernel& kernel,
   if constexpr (form != kernel_form::none) {
     if constexpr (check_states<Kernel, form, Arguments...>()) {
       using made = call<typed, Kernel, Arguments...>;
-      if constexpr (Sent == sent::no) {
-        return run(made::describe(space_of(over), kernel, form, arguments...));
+      if constexpr (Sent == sent::if_possible) {
+        job what = made::describe(space_of(over), kernel, form, arguments...);
+        if constexpr (made::crosses) what.by = {made::pack, made::unpack};
+        return run(std::move(what));
       } else if constexpr (check_crossing<typename made::runner, Kernel,
                                           typename Arguments::binding...>()) {
         job what = made::describe(space_of(over), kernel, form, arguments...);
@@ -284,8 +286,9 @@ report start(const Runner& run, Space&& over, Rest&&... rest) {
 // In processes of its own, or as the options say.
 template <bool NeedsEffect, class Space, class... Rest>
 report start_alone(const options& how, Space&& over, Rest&&... rest) {
-  return start<NeedsEffect, sent::no>([&how](const job& what) { return execute(what, how); },
-                                      std::forward<Space>(over), std::forward<Rest>(rest)...);
+  return start<NeedsEffect, sent::if_possible>(
+      [&how](const job& what) { return execute(what, how); }, std::forward<Space>(over),
+      std::forward<Rest>(rest)...);
 }
 
 }  // namespace shard::detail

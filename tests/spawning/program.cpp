@@ -1,0 +1,83 @@
+// A program that spawns workers, for tests that are about the program: how it was linked, what it
+// does before shard::init, and which libraries it loads. Its first argument says what to do.
+#include <dlfcn.h>
+#include <signal.h>
+#include <unistd.h>
+
+#include <cstdio>
+#include <cstdlib>
+#include <exception>
+#include <filesystem>
+#include <string>
+
+#include "shard/shard.hpp"
+
+namespace {
+
+namespace fs = std::filesystem;
+
+// Variables that only the program which is started as a supervisor has.
+constexpr const char* exits = "EXITS";
+constexpr const char* forgets = "FORGETS";
+constexpr const char* dies = "DIES";
+
+// As a supervisor that is killed, while there is such a file, before main.
+const struct dies_once {
+  dies_once() {
+    const char* const file = std::getenv(dies);
+    if (file != nullptr && ::unlink(file) == 0) ::raise(SIGKILL);
+  }
+} before_main;
+
+shard::options spawned(std::map<std::string, std::optional<std::string>> environment = {}) {
+  return {.workers = 2, .start = shard::start_by::spawn, .environment = std::move(environment)};
+}
+
+void map_in(shard::pool& workers) {
+  shard::buffer<int> squares(100);
+  workers.map(squares, [](std::size_t i) { return static_cast<int>(i * i); });
+  std::printf("%d\n", squares[99]);
+}
+
+// A function of a library that another file may have replaced meanwhile.
+void map_by_library(const std::string& path, const std::string& other) {
+  shard::pool forked({.workers = 1});  // before the library is there
+  void* const library = ::dlopen(path.c_str(), RTLD_NOW);
+  if (library == nullptr) throw std::runtime_error(::dlerror());
+  const auto kernel = reinterpret_cast<int (*)(std::size_t)>(::dlsym(library, "kernel"));
+  if (!other.empty()) fs::rename(other, path);
+  shard::pool fresh(spawned());
+  for (shard::pool* const each : {&forked, &fresh}) {
+    shard::buffer<int> found(10);
+    const shard::report how = each->try_map(found, kernel);
+    std::printf("%d %s\n", found[9], how.trouble().c_str());
+  }
+}
+
+int run(const std::string& what, int argc, char** argv) {
+  if (what == "map") {
+    shard::pool workers(spawned());
+    map_in(workers);
+  } else if (what == "exit" || what == "forget") {
+    shard::pool workers(spawned({{what == "exit" ? exits : forgets, "1"}}));
+    map_in(workers);
+  } else if (what == "die") {
+    shard::pool workers(spawned({{dies, argv[2]}}));
+    map_in(workers);
+  } else if (what == "library") {
+    map_by_library(argv[2], argc > 3 ? argv[3] : "");
+  }
+  return 0;
+}
+
+}  // namespace
+
+int main(int argc, char** argv) try {
+  const std::string what = argc > 1 ? argv[1] : "map";
+  if (std::getenv(exits) != nullptr) return 7;
+  if (what != "forget_always" && std::getenv(forgets) == nullptr) shard::init(argc, argv);
+  return run(what == "forget_always" ? "map" : what, argc, argv);
+} catch (const std::exception& problem) {
+  std::printf("%s\n", problem.what());
+  return 1;
+}
