@@ -52,9 +52,14 @@ cause took_too_long(const overtime::finding& late) {
 
 }  // namespace
 
+void memory_kills::begin() {
+  if (!known_) known_ = os::kills_for_memory().value_or(0);
+}
+
 bool memory_kills::one_more() {
-  if (os::kills_for_memory().value_or(0) <= known_) return false;
-  ++known_;
+  begin();
+  if (os::kills_for_memory().value_or(0) <= *known_) return false;
+  ++*known_;
   return true;
 }
 

@@ -26,11 +26,13 @@ struct cause {
 // The kernel's kills for want of memory that this family knows of. It lives as long as the family.
 class memory_kills {
  public:
+  // What the kernel has killed before this is none of it. Reads files: when workers have begun.
+  void begin();
   // Whether the kernel says so of one more process than it did the last time.
   bool one_more();
 
  private:
-  std::size_t known_ = os::kills_for_memory().value_or(0);
+  std::optional<std::size_t> known_;
 };
 
 // who: what the dead worker has said. late: what it was killed for by us. others: how many work

@@ -64,22 +64,6 @@ os::descriptor event() {
   return memory::attempt("watch a run", "an eventfd", [] { return os::event_counter(); });
 }
 
-// Meanwhile no other thread drops a buffer, of which the child would have an address that is not
-// mapped, or begins a map, whose family would have our pipe's end. The child lets go of it, too,
-// for what its kernels do.
-class birth {
- public:
-  birth() : others_(detail::segment::hold_live()) {}
-
-  std::vector<memory::live_segment> buffers() const { return detail::segment::live(others_); }
-  void is_over() {
-    if (others_) others_.unlock();
-  }
-
- private:
-  std::unique_lock<std::mutex> others_;
-};
-
 // As it should, or for a reason that somebody could still give.
 bool has_ended(const roster& family) noexcept {
   return family.is(finished) || family.is(dismissed) || !family.trouble().empty();
@@ -97,13 +81,17 @@ os::child_exit prepare_to_launch(const roster& family, bool allow_threads) {
   return how;
 }
 
+// No other thread drops a buffer meanwhile, of which a child would have an address that is not
+// mapped, or begins a map, whose family would have our pipe's end.
 launch::launch(const roster& family, const birth& begin) : family_(family), called_off_(event()) {
+  std::unique_lock<std::mutex> others = detail::segment::hold_live();
   os::pipe_ends life = os::make_pipe();
   try {
     const fork_timer timer(family);
-    supervisor_ = begin(called_off_, life);
+    supervisor_ = begin({called_off_, life, others});
   } catch (...) {  // it can't be watched, but may have begun
     life.write = {};
+    if (others) others.unlock();
     end_ = std::move(life.read);
     call_off({});
     throw;
@@ -156,25 +144,23 @@ os::ending launch::bury() const {
 }
 
 launch::birth forked(os::child_exit how, bool again, const briefing& brief) {
-  return [how, again, &brief](const os::descriptor& called_off, os::pipe_ends& life) {
-    birth mine;
+  return [how, again, &brief](const launch::gifts& given) {
     struct context {
       supervision what;
-      os::descriptor* read_end;
+      const launch::gifts& given;
       bool again;
-      birth* here;
-    } start{brief(mine.buffers()), &life.read, again, &mine};
+    } start{brief(detail::segment::live(given.others)), given, again};
     start.what.mask = os::signal_mask();
     start.what.caller = os::watch_process(os::own_pid());
-    start.what.called_off = called_off.get();
-    start.what.somebody_lives = std::move(life.write);
+    start.what.called_off = given.called_off.get();
+    start.what.somebody_lives = std::move(given.life.write);
     return os::start_process(
         how,
-        [](void* given) {
-          auto& from = *static_cast<context*>(given);
-          from.here->is_over();
+        [](void* with) {
+          auto& from = *static_cast<context*>(with);
+          if (from.given.others) from.given.others.unlock();  // for what its kernels do
           restrict_outer_worker();
-          *from.read_end = {};
+          from.given.life.read = {};
           be_supervisor(from.what, from.again);
         },
         &start);

@@ -4,6 +4,7 @@
 
 #include <chrono>
 #include <functional>
+#include <mutex>
 #include <vector>
 
 #include "family/roster.hpp"
@@ -21,9 +22,16 @@ os::child_exit prepare_to_launch(const roster& family, bool allow_threads);
 
 class launch {
  public:
-  // Starts the process that becomes the supervisor. It is to heed called_off, and to hold the write
-  // end of `life` as long as it, or anyone whom it starts, lives.
-  using birth = std::function<os::process(const os::descriptor& called_off, os::pipe_ends& life)>;
+  // What every supervisor is given.
+  struct gifts {
+    const os::descriptor& called_off;  // readable when all is to end
+    os::pipe_ends&
+        life;  // to hold the write end of, as long as it, or anyone whom it starts, lives
+    // Meanwhile no other thread drops a buffer, or begins a map: a child that is forked lets go.
+    std::unique_lock<std::mutex>& others;
+  };
+  // Starts the process that becomes the supervisor.
+  using birth = std::function<os::process(const gifts&)>;
 
   // Throws shard::error, or os::call_failed, after which nobody is left.
   launch(const roster& family, const birth& begin);

@@ -154,7 +154,7 @@ spawning::spawning(const run_queue& runs, const service_terms& terms, const fres
   });
 }
 
-os::process spawning::operator()(const os::descriptor& called_off, os::pipe_ends& life) const {
+os::process spawning::operator()(const launch::gifts& to) const {
   const os::descriptor own = os::watch_process(os::own_pid());
   std::array<os::descriptor, all_of_them> given;
   const auto hand_down = [&](handed_down which, const os::descriptor& one) {
@@ -164,8 +164,8 @@ os::process spawning::operator()(const os::descriptor& called_off, os::pipe_ends
   hand_down(handed_down::memory, runs_.file());
   hand_down(handed_down::event, runs_.event());
   hand_down(handed_down::calls, runs_.calls());
-  hand_down(handed_down::called_off, called_off);
-  hand_down(handed_down::life, life.write);
+  hand_down(handed_down::called_off, to.called_off);
+  hand_down(handed_down::life, to.life.write);
   hand_down(handed_down::caller, own);
   std::array<int, all_of_them> numbers{};
   std::ranges::transform(given, numbers.begin(), [](const auto& one) { return one.get(); });

@@ -5,6 +5,7 @@
 #include <string>
 #include <vector>
 
+#include "family/launch.hpp"
 #include "family/run_queue.hpp"
 #include "family/service.hpp"
 #include "os/descriptor.hpp"
@@ -32,7 +33,7 @@ class spawning {
   spawning(const run_queue& runs, const service_terms& terms, const fresh_program& how, bool again);
 
   // A launch::birth.
-  os::process operator()(const os::descriptor& called_off, os::pipe_ends& life) const;
+  os::process operator()(const launch::gifts& to) const;
 
   // Once nobody is left: says on the roster why the program has not become a supervisor, if there
   // is a reason that would be the same the next time.

@@ -11,10 +11,16 @@
 namespace shard::family {
 namespace {
 
+using clock = std::chrono::steady_clock;
+
 // What can't be done at once (reaping, mending a slot, forking) is tried again after these.
 constexpr std::chrono::milliseconds soon{5};
 constexpr std::chrono::milliseconds later{100};
 constexpr unsigned forks_tried = 50;
+
+// A run that is over before this needs no standby: if its supervisor dies, the caller starts
+// another.
+constexpr std::chrono::milliseconds long_enough{2};
 
 }  // namespace
 
@@ -23,7 +29,8 @@ staff::staff(const roster& of, relay& output, std::vector<int> signs_of_life)
       relay_(output),
       signs_of_life_(std::move(signs_of_life)),
       seats_(of.size()),
-      most_working_(of.size()) {}
+      most_working_(of.size()),
+      standby_due_(clock::now() + long_enough) {}
 
 // ---- Seats ----
 
@@ -85,6 +92,7 @@ std::optional<departure> staff::reap(unsigned slot) {
 }
 
 void staff::inherit(unsigned slot) {
+  standby_due_ = {};                  // who follows a dead supervisor wants one at once
   roster_.at(slot).printed.store(0);  // what was in its pipes is lost
   roster_.at(slot).pid.store(0, std::memory_order_relaxed);
   seats_[slot].state = seat_state::dead;
@@ -93,7 +101,7 @@ void staff::inherit(unsigned slot) {
 // ---- The standby ----
 
 void staff::keep_a_standby(const std::function<void(const os::descriptor&, pid_t)>& wait) {
-  if (standby_ || standbys_lost_ > deaths_borne) return;
+  if (standby_ || standbys_lost_ > deaths_borne || clock::now() < standby_due_) return;
   try {
     const os::descriptor supervisor_ended = os::watch_process(os::own_pid());
     const pid_t supervisor = os::own_pid();
@@ -130,6 +138,7 @@ void staff::watch(os::poll_set& all) {
   for (seat& one : seats_) {
     one.end = all.add(one.state == seat_state::working ? one.worker.pidfd() : -1);
   }
+  if (!standby_ && standbys_lost_ <= deaths_borne) all.wake_after(long_enough);
   if (short_of_processes_) all.wake_after(later);
   const unsigned dead = short_of_processes_ ? 0 : in_state(seat_state::dead);
   if (!children_) all.wake_after(later);

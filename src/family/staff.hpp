@@ -9,6 +9,7 @@
 
 #include <sys/types.h>
 
+#include <chrono>
 #include <functional>
 #include <optional>
 #include <vector>
@@ -71,8 +72,9 @@ class staff {
 
   // ---- The standby.
 
-  // Forks one if there is none. `wait` is what it does, and must not return. It is given the pidfd
-  // of this supervisor, and its pid. Where there can be no standby, the family goes without.
+  // Forks one if there is none, unless the run has only begun. `wait` is what it does, and must not
+  // return. It is given the pidfd of this supervisor, and its pid. Where there can be no standby,
+  // the family goes without.
   void keep_a_standby(const std::function<void(const os::descriptor&, pid_t)>& wait);
 
   // ---- The loop.
@@ -110,6 +112,7 @@ class staff {
   unsigned forks_failed_ = 0;  // in a row
   bool short_of_processes_ = false;
 
+  std::chrono::steady_clock::time_point standby_due_;
   os::process standby_;
   os::poll_set::token standby_end_;
   bool standby_ended_ = false;  // but can't be reaped yet

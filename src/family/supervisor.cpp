@@ -30,7 +30,10 @@ class supervisor {
 
   // Until no slot wants a worker, and all workers have ended.
   void supervise() {
-    while (prepare()) watch();
+    while (prepare()) {
+      kills_.begin();
+      watch();
+    }
     pass_on_the_rest();
     given_.family.raise(finished);
   }

@@ -1,5 +1,5 @@
-// The supervisor process: keeps the slots manned that want a worker. Its standby, forked first of
-// all, becomes the supervisor if this one dies.
+// The supervisor process: keeps the slots manned that want a worker. Its standby becomes the
+// supervisor if this one dies.
 #pragma once
 
 #include <csignal>

@@ -245,8 +245,10 @@ bool reset_signal_handlers() noexcept {
     const bool ours =
         signal == SIGINT || signal == SIGQUIT || signal == SIGTTIN || signal == SIGTTOU;
     const bool ignored = action.sa_handler == SIG_IGN && signal != SIGCHLD;
+    const auto wanted = ours || ignored ? SIG_IGN : SIG_DFL;
+    if (action.sa_handler == wanted && action.sa_flags == 0) continue;
     action = {};
-    action.sa_handler = ours || ignored ? SIG_IGN : SIG_DFL;
+    action.sa_handler = wanted;
     // EINVAL: SIGKILL and SIGSTOP, which have no other action, and the C library's own.
     if (::sigaction(signal, &action, nullptr) != 0 && errno != EINVAL) all = false;
   }

@@ -390,7 +390,8 @@ TEST_F(Caller, KilledTakesEveryProcessWithIt) {
       _exit(0);
     }
     EXPECT_TRUE(is_caught_in_a_map(running, 3));
-    EXPECT_GE(relatives().living().size(), 6u);  // caller, supervisor, standby, three workers
+    // Caller, supervisor, standby, three workers.
+    EXPECT_TRUE(eventually([&] { return relatives().living().size() >= 6; }));
     kill(caller, SIGKILL);
     waitpid(caller, nullptr, 0);
     EXPECT_TRUE(eventually([&] { return relatives().living().empty(); }));
@@ -467,14 +468,23 @@ TEST_F(Caller, MayBeTheFirstProcessOfAContainer) {
       if (first == 0) {
         if (own_proc && mount("proc", "/proc", "proc", 0, nullptr) != 0) _exit(not_here);
         bool well = getpid() == 1 && maps_well();
-        const tally tries;
-        shard::buffer<int> out(20);
-        const shard::report run = shard::map({.workers = 2, .grain = 1}, out, [&](std::size_t i) {
-          if (i % 5 == 0 && fork() == 0) _exit(0);  // never waited for
-          if (i == 7 && tries[0]++ == 0) kill(getppid(), SIGKILL);
-          return static_cast<int>(i);
-        });
-        well = well && run.counts().takeovers == 1 && out[19] == 19 && maps_well();
+        // One that is killed before it has a standby is followed by another: that is no takeover.
+        std::size_t takeovers = 0;
+        for (int round = 0; well && takeovers == 0 && round < 20; ++round) {
+          const tally tries;
+          shard::buffer<int> out(20);
+          const shard::report run = shard::map({.workers = 2, .grain = 1}, out, [&](std::size_t i) {
+            if (i % 5 == 0 && fork() == 0) _exit(0);  // never waited for
+            if (i == 7 && tries[0]++ == 0) {
+              usleep(5000);
+              kill(getppid(), SIGKILL);
+            }
+            return static_cast<int>(i);
+          });
+          takeovers = run.counts().takeovers;
+          well = out[19] == 19;
+        }
+        well = well && takeovers == 1 && maps_well();
         _exit(well && waitpid(-1, nullptr, WNOHANG | __WALL) == -1 && errno == ECHILD ? 0 : 1);
       }
       int status = 0;
