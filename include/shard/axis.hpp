@@ -161,6 +161,7 @@ class regular_axis : public boost::histogram::axis::iterator_mixin<regular_axis>
   }
   // Edge k; between edges for fractions. Infinite below 0 and above size().
   double value(double k) const noexcept { return detail::regular_edge(bins_, k); }
+
   auto bin(int k) const noexcept {
     return boost::histogram::axis::interval_view<regular_axis>(*this, k);
   }
@@ -212,6 +213,7 @@ class circular_axis : public boost::histogram::axis::iterator_mixin<circular_axi
   }
   // Edge k, below 0 and above size() as well; between edges for fractions.
   double value(double k) const noexcept { return detail::circular_edge(bins_, k); }
+
   auto bin(int k) const noexcept {
     return boost::histogram::axis::interval_view<circular_axis>(*this, k);
   }

@@ -134,6 +134,7 @@ class buffer : public detail::owner_atomics<buffer<T, Rank>, T, Rank>,
     shape_ = {};
     owner_.reset();
   }
+
   bool is_open() const noexcept { return owner_ != nullptr; }
   // send_descriptor() sends the descriptor over a connected Unix domain socket. receive() takes the
   // next descriptor that was sent, and checks it as reopen() does. If T is const, the receiver gets

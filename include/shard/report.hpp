@@ -70,6 +70,7 @@ struct run_counts {
   // The caller's own memory, for which every process needs page tables. Buffers are not in it.
   // shard looks at it only if forking took noticed_forking or longer; else this is 0.
   std::size_t forked_bytes = 0;
+
   static constexpr seconds noticed_forking{0.01};
 
   // What this system, most likely a sandbox, kept the run from doing, each with the call that the

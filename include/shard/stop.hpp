@@ -44,6 +44,7 @@ class stop_on_signals {
  public:
   // Throws shard::error if the process has no free descriptors.
   stop_on_signals();
+
   stop_on_signals(const stop_on_signals&) = delete;
   stop_on_signals& operator=(const stop_on_signals&) = delete;
   ~stop_on_signals();

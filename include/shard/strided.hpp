@@ -34,6 +34,7 @@ class strided_view {
   // The whole of a row-major array.
   constexpr strided_view(T* first, std::array<std::size_t, Rank> shape) noexcept
       : first_(first), shape_(shape), strides_(detail::row_major<Rank>(shape)) {}
+
   constexpr strided_view(T* first, std::array<std::size_t, Rank> shape,
                          std::array<std::size_t, Rank> strides) noexcept
       : first_(first), shape_(shape), strides_(strides) {}
