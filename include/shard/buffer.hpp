@@ -39,7 +39,7 @@ concept fits_buffer =
 
 template <class T, std::size_t Rank>
   requires detail::fits_buffer<T, Rank>
-class buffer;
+class SHARD_ACCESS buffer;
 
 namespace detail {
 
@@ -71,10 +71,10 @@ concept copied_into =
 // shard::error(bad_file_descriptor) if the buffer is closed.
 template <class T, std::size_t Rank = 1>
   requires detail::fits_buffer<T, Rank>
-class buffer : public detail::owner_atomics<buffer<T, Rank>, T, Rank>,
-               public detail::bulk_transfers<buffer<T, Rank>, T, Rank>,
-               public detail::lockable<buffer<T, Rank>, T>,
-               public detail::notifiable<buffer<T, Rank>, T> {
+class SHARD_ACCESS buffer : public detail::owner_atomics<buffer<T, Rank>, T, Rank>,
+                            public detail::bulk_transfers<buffer<T, Rank>, T, Rank>,
+                            public detail::lockable<buffer<T, Rank>, T>,
+                            public detail::notifiable<buffer<T, Rank>, T> {
   static_assert(alignof(T) <= detail::most_alignment,
                 "shard: elements of a buffer can be aligned to 4096 bytes at most");
 

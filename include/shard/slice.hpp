@@ -18,7 +18,7 @@ namespace shard {
 
 // The whole buffer, for reading. The kernel receives it for in(buffer).
 template <class T, std::size_t Rank = 1>
-class view {
+class SHARD_ACCESS view {
   static_assert(!std::is_const_v<T>, "shard: write view<T>; its elements are const already");
 
  public:
@@ -92,7 +92,7 @@ class view {
 // With out(), write an element before you read it. At first its value is unspecified. After a crash
 // it may be what an earlier attempt wrote. With inout(), an element has its old value at first.
 template <class T, std::size_t Rank = 1>
-class slice {
+class SHARD_ACCESS slice {
   static_assert(!std::is_const_v<T>, "shard: a slice is written to; for reading there is view<T>");
 
  public:
@@ -201,7 +201,7 @@ class slice {
 // at least once. Use reduce() where each addition must count exactly once. Requires: each index is
 // inside its extent. SHARD_CHECKED checks this.
 template <class T, std::size_t Rank = 1>
-class shared_view : public detail::handle_atomics<shared_view<T, Rank>, T, Rank> {
+class SHARD_ACCESS shared_view : public detail::handle_atomics<shared_view<T, Rank>, T, Rank> {
   static_assert(atomic_element<T>,
                 "shard: shared() needs integers, bool, std::byte, float or double");
 

@@ -22,7 +22,7 @@ namespace shard {
 // strided_view<const T> does not. Indices count from the part's own first element. In each
 // dimension, neighbours lie one stride apart. A stride is a number of elements.
 template <class T, std::size_t Rank = 1>
-class strided_view {
+class SHARD_ACCESS strided_view {
   static_assert(Rank >= 1 && Rank <= detail::most_dimensions);
 
  public:

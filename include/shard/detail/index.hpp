@@ -12,12 +12,17 @@
 namespace shard::detail {
 
 // Whether element access is checked. A check in every access costs a tight loop 1.7 to 3 times its
-// speed, so this is a switch of its own, apart from NDEBUG. Define it for a whole program or for
-// none of it: translation units that disagree would define the same templates differently.
+// speed, so this is a switch of its own, apart from NDEBUG.
+//
+// A type that checks is another type than the one that does not, by its tag in the names that the
+// linker sees. So translation units that disagree never share a function, and do not link if one of
+// them gives a buffer or a view to the other.
 #ifdef SHARD_CHECKED
-inline constexpr bool checked = true;
+constexpr bool checked = true;
+#define SHARD_ACCESS [[gnu::abi_tag("checked")]]
 #else
-inline constexpr bool checked = false;
+constexpr bool checked = false;
+#define SHARD_ACCESS
 #endif
 
 template <std::size_t Rank>
