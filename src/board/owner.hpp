@@ -134,24 +134,11 @@ class owner {
   std::uint64_t row_from(std::uint64_t chunk, std::uint64_t end) const noexcept;
   bool run_row(std::uint64_t chunk, std::uint64_t chunks);
   bool run_entry(std::uint64_t chunk);
-  bool quarantine(std::uint64_t chunk);
-  void begin_quarantine(const patient& of);
-  bool walk(const patient& of);
-  void step_over_throw(const patient& of, std::uint64_t unit, unsigned failures_before);
-  bool search(const patient& of);
-  void pass(std::uint64_t units, std::uint64_t width, const verdict& judged);
-  bool run_good(const patient& of);
-  bool has_failed(const patient& of, std::uint64_t unit, const verdict& judged) const;
-  void give_up(const patient& of, std::uint64_t unit);
-  void lose_rest(std::uint64_t chunk, loss why);
-  void note_loss();
-  void end_quarantine(std::uint64_t chunk);
   bool run_whole(std::uint64_t chunk);
   bool run_piece(const piece& what, std::byte* partial);
   bool attempt(const piece& what, std::byte* partial);
   void failed(const piece& what, const char* error);
   void put_back(std::uint64_t first, std::uint64_t last);
-  patient patient_in(std::uint64_t chunk) const;
   void save(std::uint64_t chunk);
   void publish_quarantine();
   commit_word prepare_commit(bool probing);
@@ -168,6 +155,22 @@ class owner {
   bool ended() const noexcept { return (board_.controls() & exhausted) != 0; }
   bool little_to_copy() const noexcept;
   std::uint64_t longest() const noexcept;
+
+  // In quarantine.cpp: what run_entry() does with an entry whose units fail, or whose rest is given
+  // up. It runs pieces, and puts back, reloads and commits what came of them by the above.
+  bool quarantine(std::uint64_t chunk);
+  void lose_rest(std::uint64_t chunk, loss why);
+  patient patient_in(std::uint64_t chunk) const;
+  void begin_quarantine(const patient& of);
+  bool walk(const patient& of);
+  void step_over_throw(const patient& of, std::uint64_t unit, unsigned failures_before);
+  bool search(const patient& of);
+  void pass(std::uint64_t units, std::uint64_t width, const verdict& judged);
+  bool run_good(const patient& of);
+  bool has_failed(const patient& of, std::uint64_t unit, const verdict& judged) const;
+  void give_up(const patient& of, std::uint64_t unit);
+  void note_loss();
+  void end_quarantine(std::uint64_t chunk);
 
   const board& board_;
   slot& slot_;
