@@ -24,6 +24,11 @@ target_include_directories(shard_command PRIVATE src)
 target_link_libraries(shard_command PRIVATE shard::shard shard_warnings CLI11::CLI11 fmt::fmt
                                             nlohmann_json::nlohmann_json)
 
+if(shard_type STREQUAL SHARED_LIBRARY)
+  cmake_path(RELATIVE_PATH CMAKE_INSTALL_FULL_LIBDIR BASE_DIRECTORY ${CMAKE_INSTALL_FULL_BINDIR}
+             OUTPUT_VARIABLE shard_bin_to_lib)
+  set_target_properties(shard_command PROPERTIES INSTALL_RPATH $ORIGIN/${shard_bin_to_lib})
+endif()
 install(TARGETS shard_command RUNTIME DESTINATION ${CMAKE_INSTALL_BINDIR})
 install(FILES src/command/shard.bash DESTINATION ${CMAKE_INSTALL_DATADIR}/bash-completion/completions
         RENAME shard)

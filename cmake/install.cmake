@@ -9,6 +9,7 @@ install(
   TARGETS shard
   EXPORT shard-targets
   ARCHIVE DESTINATION ${CMAKE_INSTALL_LIBDIR}
+  LIBRARY DESTINATION ${CMAKE_INSTALL_LIBDIR}
   FILE_SET HEADERS DESTINATION ${CMAKE_INSTALL_INCLUDEDIR})
 install(
   EXPORT shard-targets
@@ -21,8 +22,8 @@ write_basic_package_version_file(
 install(FILES cmake/shard-config.cmake ${CMAKE_CURRENT_BINARY_DIR}/shard-config-version.cmake
         DESTINATION ${shard_package_dir})
 
-# For pkg-config. libshard is a static library alone, so that everyone who links it needs what it
-# uses: all of that is public here.
+# For pkg-config. Everyone who links a static library needs what it uses: all of that is public here.
+get_target_property(shard_type shard TYPE)
 set(shard_pc_dir ${CMAKE_INSTALL_LIBDIR}/pkgconfig)
 cmake_path(ABSOLUTE_PATH shard_pc_dir BASE_DIRECTORY ${CMAKE_INSTALL_PREFIX} NORMALIZE
            OUTPUT_VARIABLE shard_pc_folder)
@@ -36,8 +37,11 @@ set(shard_pc_includedir ${CMAKE_INSTALL_INCLUDEDIR})
 if(NOT IS_ABSOLUTE ${CMAKE_INSTALL_INCLUDEDIR})
   set(shard_pc_includedir \${prefix}/${CMAKE_INSTALL_INCLUDEDIR})
 endif()
+set(shard_pc_private)
 set(shard_pc_libs)
-if(SHARD_HAS_BACKTRACE)
+if(shard_type STREQUAL SHARED_LIBRARY)
+  set(shard_pc_private .private)
+elseif(SHARD_HAS_BACKTRACE)
   set(shard_pc_libs " -lbacktrace")
 endif()
 set(shard_pc_cflags)

@@ -1,6 +1,11 @@
 include(CMakeFindDependencyMacro)
 find_dependency(Threads)
-find_dependency(TBB)
 find_dependency(Boost 1.74 CONFIG)
 
 include(${CMAKE_CURRENT_LIST_DIR}/shard-targets.cmake)
+
+# A shared library finds it by itself.
+get_target_property(shard_type shard::shard TYPE)
+if(shard_type STREQUAL STATIC_LIBRARY)
+  find_dependency(TBB)
+endif()

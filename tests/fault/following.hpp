@@ -17,6 +17,7 @@
 #include <cstdint>
 #include <new>
 #include <span>
+#include <string_view>
 #include <vector>
 
 #include "fault/counting.hpp"
@@ -87,24 +88,31 @@ inline void follow_orders() {
   next.what = orders::nothing;  // for this process and those that it forks
 }
 
-// The program's own: this executable, which the library is linked into.
+// The program's own: this executable, and the library, if that is not linked into it.
 inline std::vector<std::uintptr_t> own_of(std::vector<std::uintptr_t> trace) {
   struct text {
     std::uintptr_t first = 0;
     std::uintptr_t last = 0;
-  } own;
+  };
+  std::vector<text> own;
   dl_iterate_phdr(
       [](dl_phdr_info* module, std::size_t, void* given) {
-        for (int k = 0; k < module->dlpi_phnum; ++k) {
+        auto& all = *static_cast<std::vector<text>*>(given);
+        const std::string_view name = module->dlpi_name;
+        if (!all.empty() && name.find("libshard.so") == name.npos) return 0;
+        for (int k = 0; k < module->dlpi_phnum; ++k) {  // the first module is the program
           const auto& part = module->dlpi_phdr[k];
           if (part.p_type != PT_LOAD || (part.p_flags & PF_X) == 0) continue;
           const std::uintptr_t first = module->dlpi_addr + part.p_vaddr;
-          *static_cast<text*>(given) = {first, first + part.p_memsz};
+          all.push_back({first, first + part.p_memsz});
         }
-        return 1;  // the first is the program
+        return 0;
       },
       &own);
-  std::erase_if(trace, [&](std::uintptr_t at) { return at < own.first || at >= own.last; });
+  std::erase_if(trace, [&](std::uintptr_t at) {
+    return std::ranges::none_of(
+        own, [at](const text& each) { return at >= each.first && at < each.last; });
+  });
   return trace;
 }
 
