@@ -38,6 +38,19 @@ void require_to_be_looked_into() {
               "in /proc; or map without a pool");
 }
 
+// While one lives, the end of the run is told, and what workers print is passed on before that. Not
+// longer: whoever ends a run that nobody waits for should lose no time.
+class awaiting {
+ public:
+  awaiting(const door& at, door::run which) noexcept : door_(at) { door_.await(which); }
+  awaiting(const awaiting&) = delete;
+  awaiting& operator=(const awaiting&) = delete;
+  ~awaiting() { door_.await(0); }
+
+ private:
+  const door& door_;
+};
+
 }  // namespace
 
 warm_family::warm_family(const order& what)
@@ -103,7 +116,7 @@ bool warm_family::wait(door::run number, const crew& all, const on_tick& listen,
     const clock::time_point tired = clock::now() + what_.caller_spin;
     while (door_.over() < number && clock::now() < tired) os::pause();
   }
-  door_.await(number);
+  const awaiting its_end(door_, number);
   while (door_.over() < number && !ended_) {
     if (until && clock::now() >= *until) return false;
     if (!sleep(&all, listen, until)) cancel(number);
@@ -160,7 +173,7 @@ void warm_family::cancel(door::run number) noexcept {
   on.raise(board::stopping);
   on.raise(board::cancelled);
   runs_.call_supervisor();
-  door_.await(number);
+  const awaiting its_end(door_, number);
   clock::time_point end_of_patience = clock::now() + patience_with_a_cancel;
   bool killed = false;
   while (door_.over() < number && !ended_) {
@@ -184,7 +197,7 @@ void warm_family::cancel(door::run number) noexcept {
 }
 
 void warm_family::wait_for_output() const {
-  door_.await(door_.submitted());  // whoever is still looking for a run sees to that first
+  const awaiting all(door_, door_.submitted());  // whoever looks for a run sees to that first
   for (unsigned slot = 0; slot < runs_.slots() && !ended_; ++slot) {
     const std::atomic<std::uint32_t>& printed = family().at(slot).printed;
     for (unsigned turn = 0; printed.load() != 0; ++turn) {
@@ -198,7 +211,6 @@ void warm_family::wait_for_output() const {
       if (end.ready) return;
     }
   }
-  door_.await(0);
 }
 
 void warm_family::name_stacks(door::run number) {
