@@ -7,6 +7,22 @@
 #include "mapping/rows.hpp"
 
 namespace shard::mapping {
+namespace {
+
+// As memcpy, for what is mostly not in a cache: asks for each line of memory some time before it is
+// copied. The processor does so only within a page, and begins anew with each.
+void copy_from_memory(std::byte* to, const std::byte* from, std::size_t bytes) {
+  constexpr std::size_t line = 64;
+  constexpr std::size_t ahead = 32 * line;
+  std::size_t done = 0;
+  for (; bytes - done >= ahead + line; done += line) {
+    __builtin_prefetch(from + done + ahead, 0, 2);
+    std::memcpy(to + done, from + done, line);
+  }
+  if (done != bytes) std::memcpy(to + done, from + done, bytes - done);
+}
+
+}  // namespace
 
 old_values::old_values(const detail::job& of, const plan::partition& chunks,
                        std::vector<std::byte*> data)
@@ -55,7 +71,7 @@ void old_values::save(std::size_t chunk, std::byte* to) const {
     if (!job_.grants[k].keeps) continue;
     each_block(job_.where, job_.grants[k], chunks_[chunk],
                [&](std::size_t at, std::size_t bytes, std::size_t) {
-                 std::memcpy(to, data_[k] + at, bytes);
+                 copy_from_memory(to, data_[k] + at, bytes);
                  to += bytes;
                });
   }
