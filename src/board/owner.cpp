@@ -111,7 +111,7 @@ void owner::leave(leaving how) { slot_.left.store(how, std::memory_order_release
 void owner::resume() {
   reload();
   redo_until_ = length();
-  begin_lap(clock::now());
+  begin_lap(began_ = clock::now());
   publish_due_ = lap_ + publish_interval;
 }
 

@@ -110,6 +110,9 @@ class owner {
   // What another owner may begin with that has the same task.
   std::uint64_t batch() const noexcept { return batch_; }
 
+  // How long it has worked, up to the end of its last batch.
+  std::chrono::nanoseconds worked() const noexcept { return lap_ - began_; }
+
   // Does all that there is for this slot to do: redoes what its last owner left uncommitted, then
   // claims until nothing is left or the run is stopped.
   void work();
@@ -190,8 +193,9 @@ class owner {
   std::uint64_t redo_until_ = 0;        // entries below this were begun before
   bool has_room_ = true;                // the report, for another failure, for all that is known
   std::uint64_t batch_;                 // chunks to claim at a time
-  clock::time_point lap_{};             // when the last batch ended
-  clock::time_point publish_due_{};     // when accumulators are to be copied out again
+  clock::time_point began_{};
+  clock::time_point lap_{};          // when the last batch ended
+  clock::time_point publish_due_{};  // when accumulators are to be copied out again
 };
 
 }  // namespace shard::board

@@ -20,6 +20,7 @@ struct assignment {
   std::uint32_t place = 0;   // where its board is
   bool has_state = false;    // workers make a worker_state
   bool follows = false;      // if the run before is incomplete, this one isn't begun
+  bool awaited = false;      // the caller waits for its end, and for what is printed
   std::uint64_t grants = 0;  // how many
   std::uint64_t packed_bytes = 0;
 };

@@ -15,7 +15,9 @@
 //  4. A worker says that it is about to sleep, and then looks once more. Who has news stores it,
 //     and then looks who sleeps. So one of the two sees the other. The caller waits in the same
 //     way.
-//  5. Anybody may find that a run is over. One of them makes it so, and tells. If that one dies
+//  5. Who has a run for one worker wakes none while one is awake: that one looks once more before
+//     it sleeps, or whoever buries it wakes all.
+//  6. Anybody may find that a run is over. One of them makes it so, and tells. If that one dies
 //     before it has told, whoever buries it tells.
 #pragma once
 
@@ -25,12 +27,17 @@
 #include <cstdint>
 #include <limits>
 
+#include "os/futex.hpp"
+
 namespace shard::family {
 
 class door {
  public:
   using run = std::uint64_t;  // its number
   static constexpr unsigned all = std::numeric_limits<unsigned>::max();
+  // To wake a worker for less takes longer than others take to do it.
+  static constexpr std::chrono::nanoseconds worth_a_worker = std::chrono::microseconds(10);
+  static constexpr run most_ahead = 64;  // a run is submitted once the one so many before is over
 
   static std::size_t size_bytes(unsigned slots) noexcept;
 
@@ -43,9 +50,18 @@ class door {
 
   // ---- The caller. One thread at a time.
 
-  // What workers of the run need must be in place. Wakes so many of those that sleep. Requires:
-  // next == submitted() + 1.
-  void submit(run next, unsigned workers = all) const noexcept;
+  // Which of those that sleep are better woken: who wakes them is about to sleep, or goes on.
+  enum class waker { makes_room, stays };
+
+  // What workers of the run need must be in place. Once it may begin, so many workers are awake, or
+  // woken. Others may enter it, too. Requires: next == submitted() + 1.
+  void submit(run next, unsigned workers = all, waker by = waker::stays) const noexcept;
+
+  // Wakes another one, who has slept on another processor than that of who asks, if there is one.
+  void call_one_from_elsewhere() const noexcept;
+
+  // It needs more than so many: wakes all.
+  void call_all() const noexcept { ring_the_bell(); }
 
   // There is something else that all workers are to know: enter() returns.
   void tell_news() const noexcept;
@@ -61,9 +77,30 @@ class door {
     return places_[slot].inside.load(std::memory_order_seq_cst);
   }
 
+  // It looks for runs.
+  void arrive(unsigned slot) const noexcept;
+  // It still does. On which processor it is tells whom to wake, and whether others are in its way.
+  void note_processor(unsigned slot) const noexcept;
+
   // Whether the slot's worker is about to sleep, or does.
   bool sleeps(unsigned slot) const noexcept {
-    return places_[slot].asleep.load(std::memory_order_seq_cst) != 0;
+    return places_[slot].worker.load(std::memory_order_seq_cst) == presence::asleep;
+  }
+
+  // How many have arrived, aren't buried, and don't sleep; and how many of them don't need the
+  // processor of who asks.
+  struct watch {
+    unsigned all = 0;
+    unsigned elsewhere = 0;
+  };
+  watch awake() const noexcept;
+
+  // Whether the caller was on the processor of who asks when it began to wait.
+  bool caller_is_here() const noexcept;
+
+  // How many workers the run was submitted for.
+  unsigned wanted(run one) const noexcept {
+    return facts_of(one).wanted.load(std::memory_order_relaxed);
   }
 
   // How often there were news so far.
@@ -80,9 +117,22 @@ class door {
   // The run that the caller waits for; 0: none.
   run awaited() const noexcept { return shared_->awaited.load(std::memory_order_seq_cst); }
 
-  // There is nothing left to claim: nobody needs to enter any more. Returns whether the run is over
-  // by that, and the caller was told. Requires: inside(slot) == now.
-  bool leave(unsigned slot, run now) const noexcept;
+  // There is nothing left to claim: nobody needs to enter any more. Requires: inside(slot) == now.
+  enum class farewell {
+    others_are_inside,
+    over,  // by that
+    told   // the same, and the caller waits for that and was told
+  };
+  farewell leave(unsigned slot, run now) const noexcept;
+
+  // Whoever worked on a run says how long, before it leaves; and what that comes to. As exact as
+  // is good for a guess at the next one like it.
+  void note_time(run one, std::chrono::nanoseconds worked) const noexcept {
+    facts_of(one).took.fetch_add(worked.count(), std::memory_order_relaxed);
+  }
+  std::chrono::nanoseconds time_of(run one) const noexcept {
+    return std::chrono::nanoseconds(facts_of(one).took.load(std::memory_order_relaxed));
+  }
 
   // ---- The supervisor, while nobody has the slot. Repeatable.
 
@@ -93,23 +143,43 @@ class door {
   void give_up(run last) const noexcept;
 
  private:
+  enum class presence : std::uint32_t {
+    unknown,
+    awake,
+    asleep  // or about to sleep
+  };
+  struct alignas(16) facts {
+    std::atomic<unsigned> wanted;
+    std::atomic<std::int64_t> took;  // nanoseconds
+  };
   struct shared_part {
     alignas(64) std::atomic<run> submitted;  // the last run that may begin
     alignas(64) std::atomic<run> shut;       // the last run that nobody needs to enter any more
     alignas(64) std::atomic<run> over;       // the last run that nobody works on any more
     std::atomic<run> awaited;                // the one that the caller waits for; 0: none
+    std::atomic<int> caller;                 // its processor
     alignas(64) std::atomic<std::uint64_t> news;
     alignas(64) std::atomic<std::uint32_t> bell;  // on which workers sleep; each ring changes it
+    alignas(64) facts runs[most_ahead];
   };
   struct alignas(64) place {
     std::atomic<run> inside;
-    std::atomic<std::uint32_t> asleep;  // 1: the worker is about to sleep, or does
+    std::atomic<presence> worker;
+    std::atomic<int> processor;
+  };
+
+  struct sleeping {  // a bit for each slot, modulo their number
+    os::sleepers here = 0;
+    os::sleepers elsewhere = 0;
   };
 
   run next(run last) const noexcept;
-  bool try_to_finish(run now) const noexcept;
+  sleeping asleep() const noexcept;
+  farewell try_to_finish(run now) const noexcept;
   bool is_free(run now) const noexcept;
-  void ring_the_bell(unsigned workers = all) const noexcept;
+  void ring_the_bell(unsigned workers = all, waker by = waker::stays) const noexcept;
+  facts& facts_of(run one) const noexcept { return shared_->runs[one % most_ahead]; }
+  void wake(unsigned most, os::sleepers whom) const noexcept;
   bool tell_the_caller() const noexcept;
 
   unsigned slots_;

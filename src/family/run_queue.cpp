@@ -2,7 +2,10 @@
 
 #include <algorithm>
 #include <cerrno>
+#include <cstring>
+#include <functional>
 #include <string>
+#include <string_view>
 
 #include "board/run_memory.hpp"
 #include "memory/attempt.hpp"
@@ -134,8 +137,8 @@ unsigned run_queue::best_place(const board::dimensions& size) const {
   return best;
 }
 
-lease run_queue::take_place(const board::dimensions& size, std::size_t packed_bytes) {
-  const std::size_t wanted = pages(board::board::size_bytes(size)) + pages(packed_bytes);
+lease run_queue::take_place(const board::dimensions& size, std::span<const std::byte> packed) {
+  const std::size_t wanted = pages(board::board::size_bytes(size)) + pages(packed.size());
   if (wanted > place_bytes()) {
     throw error(std::errc::not_enough_memory,
                 "cannot run in this pool: found " + std::to_string(wanted) +
@@ -158,15 +161,33 @@ lease run_queue::take_place(const board::dimensions& size, std::size_t packed_by
          .size = size,
          .last_used = ++uses_,
          .used_bytes = std::max(wanted, one.used_bytes),
-         .touched_bytes = touched_by(size) + packed_bytes};
+         .touched_bytes = touched_by(size) + packed.size(),
+         .packed_bytes = one.packed_bytes,
+         .likeness = one.likeness};
   touched_bytes_ += one.touched_bytes;
+  put(packed, size, found);
   return {*this, found};
+}
+
+// If they are not there: what nobody writes stays in the caches of all who read it.
+void run_queue::put(std::span<const std::byte> packed, const board::dimensions& size,
+                    unsigned number) {
+  tenancy& one = tenancies_[number];
+  std::byte* const to = place(number) + pages(board::board::size_bytes(size));
+  if (one.packed_bytes == packed.size() && std::memcmp(to, packed.data(), packed.size()) == 0) {
+    return;
+  }
+  std::memcpy(to, packed.data(), packed.size());
+  one.packed_bytes = packed.size();
+  one.likeness =
+      std::hash<std::string_view>()({reinterpret_cast<const char*>(packed.data()), packed.size()});
 }
 
 void run_queue::empty(unsigned number) noexcept {
   tenancy& one = tenancies_[number];
   os::discard(place(number), std::exchange(one.used_bytes, 0));
   one.empty = true;
+  one.packed_bytes = 0;
   touched_bytes_ -= std::exchange(one.touched_bytes, 0);
 }
 
@@ -183,6 +204,34 @@ void run_queue::give_back(unsigned number) noexcept {
     if (oldest == capacity) return;
     empty(oldest);
   }
+}
+
+// ---- What runs took ----
+
+const run_queue::experience* run_queue::last_like(const assignment& what) const noexcept {
+  const std::size_t likeness = tenancies_[what.place].likeness;
+  const experience& last = known_[likeness % known_.size()];
+  return last.any && last.likeness == likeness ? &last : nullptr;
+}
+
+unsigned run_queue::workers_for(const assignment& what) const noexcept {
+  const auto most =
+      static_cast<unsigned>(std::clamp<std::size_t>(what.size.chunks, 1, roster_.size()));
+  const experience* const last = last_like(what);
+  if (last == nullptr) return most;
+  return static_cast<unsigned>(
+      std::clamp<std::int64_t>(last->took / door::worth_a_worker + 1, 1, most));
+}
+
+std::chrono::nanoseconds run_queue::expected(const assignment& what,
+                                             unsigned workers) const noexcept {
+  const experience* const last = last_like(what);
+  return last == nullptr ? std::chrono::nanoseconds{} : last->took / workers;
+}
+
+void run_queue::learn_from(door::run number) noexcept {
+  const std::size_t likeness = tenancies_[of(number).place].likeness;
+  known_[likeness % known_.size()] = {true, likeness, door_.time_of(number)};
 }
 
 // ---- News ----

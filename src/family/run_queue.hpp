@@ -8,6 +8,7 @@
 
 #include <array>
 #include <atomic>
+#include <chrono>
 #include <cstddef>
 #include <cstdint>
 #include <span>
@@ -46,7 +47,7 @@ class lease {
 
 class run_queue {
  public:
-  static constexpr unsigned capacity = 64;  // runs that are not over
+  static constexpr unsigned capacity = door::most_ahead;  // runs that are not over
 
   // Who is to see it, beside the process that makes it: what is forked from there, or a program
   // that is started.
@@ -88,11 +89,19 @@ class run_queue {
   // Readable when the run that is awaited at the door is over.
   const os::descriptor& event() const noexcept { return handles_.event; }
 
-  // Finds a place for a run, with its board ready for it. Throws shard::error if a run needs more
-  // than a place has. Requires: fewer than `capacity` places are taken.
-  lease take_place(const board::dimensions& size, std::size_t packed_bytes);
+  // Finds a place for a run, with its board ready for it, and puts its packed bytes there. Throws
+  // shard::error if a run needs more than a place has. Requires: fewer than `capacity` places are
+  // taken.
+  lease take_place(const board::dimensions& size, std::span<const std::byte> packed);
   void give_back(unsigned place) noexcept;
   std::byte* memory_of(const lease& of) const noexcept { return place(of.place()); }
+
+  // For how many workers there is enough to do, by what the last run with the same bytes took; if
+  // that isn't known, all.
+  unsigned workers_for(const assignment& what) const noexcept;
+  // How long so many workers take; 0: that isn't known.
+  std::chrono::nanoseconds expected(const assignment& what, unsigned workers) const noexcept;
+  void learn_from(door::run number) noexcept;
 
   // A buffer was closed: no worker is to keep it.
   void close_buffer(std::uint64_t number) const noexcept;
@@ -141,12 +150,23 @@ class run_queue {
     std::uint64_t last_used = 0;
     std::size_t used_bytes = 0;     // behind these all is zeros
     std::size_t touched_bytes = 0;  // at most, but for what failures take
+    std::size_t packed_bytes = 0;
+    std::size_t likeness = 0;  // a hash of the packed bytes
+  };
+
+  // What a run took.
+  struct experience {
+    bool any = false;
+    std::size_t likeness = 0;
+    std::chrono::nanoseconds took{};
   };
 
   struct parts;
   std::byte* place(unsigned number) const noexcept { return places_ + number * place_bytes(); }
   void empty(unsigned number) noexcept;
+  const experience* last_like(const assignment& what) const noexcept;
   unsigned best_place(const board::dimensions& size) const;
+  void put(std::span<const std::byte> packed, const board::dimensions& size, unsigned number);
 
   run_queue(unsigned slots, std::pair<handles, os::anonymous_memory> from);
 
@@ -158,6 +178,7 @@ class run_queue {
   assignment* assignments_;
   std::byte* places_;
   std::array<tenancy, capacity> tenancies_{};
+  std::array<experience, capacity> known_{};
   std::uint64_t uses_ = 0;
   std::size_t touched_bytes_ = 0;  // of all places
   unsigned last_given_back_ = 0;

@@ -53,6 +53,7 @@ class server {
   static constexpr std::size_t kept_preparations = 16;
 
   bool wait_for_a_run();
+  bool may_look_for_long() const;
   void listen();
   void work();
   bool is_called_off(const board::board& on) const;
@@ -75,12 +76,13 @@ class server {
 
   door::run now_ = 0;
   door::run left_ = 0;
-  bool told_ = false;  // the caller, when that run was over
+  door::farewell farewell_ = door::farewell::others_are_inside;  // when it left that
   std::uint64_t heard_ = 0;
   std::uint64_t closed_ = 0;
 };
 
 void server::serve() {
+  door_.arrive(self_.slot());
   listen();
   now_ = door_.inside(self_.slot());
   while (now_ != 0 || wait_for_a_run()) {
@@ -89,11 +91,24 @@ void server::serve() {
   }
 }
 
+// Whether there is a processor for that: the caller needs one, and no more workers than the last
+// run was for need to be awake.
+bool server::may_look_for_long() const {
+  if (all_.terms.spin.count() == 0) return false;
+  const bool told = farewell_ == door::farewell::told;
+  if (told && door_.caller_is_here()) return false;
+  if (runs_.slots() < all_.terms.processors) return true;
+  if (told) return false;
+  const unsigned awake = door_.awake().all;
+  return awake < all_.terms.processors || farewell_ == door::farewell::over ||
+         awake <= door_.wanted(left_);
+}
+
 // Looks for one without a pause, for a while, and then sleeps. False: it is to leave.
 bool server::wait_for_a_run() {
   using clock = std::chrono::steady_clock;
   constexpr int turns_between_looks_at_the_clock = 64;
-  const bool sleeps_at_once = all_.terms.spin.count() == 0 || (told_ && all_.terms.last_one_sleeps);
+  bool looks = may_look_for_long();
   clock::time_point tired{};  // not known before it has found nothing
   for (int turn = 0;; ++turn) {
     if (door_.news() != heard_) listen();  // also where one run comes right after the other
@@ -101,17 +116,23 @@ bool server::wait_for_a_run() {
     if (now_ != 0) return true;
     if (runs_.is_ending() || runs_.wants_room()) return false;
     if (door_.awaited() != 0) quiet_down();
-    if (!sleeps_at_once && turn % turns_between_looks_at_the_clock == 0) {
+    if (looks && turn % turns_between_looks_at_the_clock == 0) {
+      door_.note_processor(self_.slot());
       const clock::time_point here = clock::now();
       if (tired == clock::time_point{}) tired = here + all_.terms.spin;
-      if (here >= tired) tired = clock::time_point::min();
+      looks = here < tired;
     }
-    if (!sleeps_at_once && tired != clock::time_point::min()) {
+    if (looks) {
       os::pause();
       continue;
     }
     quiet_down();
+    const door::run before = door_.submitted();
     door_.sleep(self_.slot(), left_, heard_);
+    if (door_.submitted() == before) continue;  // it was for something else
+    looks = all_.terms.spin.count() != 0;
+    tired = {};
+    turn = -1;
   }
 }
 
@@ -155,10 +176,18 @@ void server::work() {
     self_.limit_memory(what.worker_limits.memory_bytes);
     preparation& with = prepare(what);
     self_.has_mapped(with.mappings);
+    if (door_.wanted(now_) < std::min<std::size_t>(runs_.slots(), on.size().chunks)) {
+      self_.may_call_others(&door_);
+    }
     board::owner owner(on, self_.slot(), *with.task, what.policy, memory_for(on.size()), self_,
                        with.batch);
     owner.work();
+    self_.may_call_others(nullptr);
     with.batch = owner.batch();
+    // What takes less can't make it a run for two.
+    if (owner.worked() * runs_.slots() >= door::worth_a_worker) {
+      door_.note_time(now_, owner.worked());
+    }
     // For another one, who takes less memory: this slot stays in the run until it is mended.
     if (on.at(self_.slot()).left.load() == board::leaving::for_another) {
       preparations_.clear();  // what is a worker_state ends as in any worker that leaves
@@ -167,8 +196,8 @@ void server::work() {
     }
   }
   // Whoever waits for the run hears of its end when this is read.
-  if (door_.awaited() >= now_) quiet_down();
-  told_ = door_.leave(self_.slot(), now_);
+  if (what.awaited || door_.awaited() >= now_) quiet_down();
+  farewell_ = door_.leave(self_.slot(), now_);
 }
 
 void server::quiet_down() {

@@ -20,7 +20,7 @@ namespace shard::family {
 // What a pool is like.
 struct service_terms {
   std::chrono::nanoseconds spin{};  // how long a worker looks for the next run before it sleeps
-  bool last_one_sleeps = false;     // who tells the caller makes room for it at once
+  unsigned processors = 1;          // that workers and caller may use
   bool prefix_output = false;
   pid_t caller = 0;
   sigset_t mask{};  // signals that the caller blocks

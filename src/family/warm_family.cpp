@@ -29,6 +29,10 @@ using std::chrono::milliseconds;
 constexpr milliseconds patience_with_a_cancel{500};
 constexpr milliseconds patience_with_the_end{40};
 
+// How long few workers have for what should be done in no time. Longer than from one tick of the
+// system's clock to the next: an earlier timer costs more than a short run.
+constexpr milliseconds patience_with_few{20};
+
 // Or each worker would find it out for itself, and die of that.
 void require_to_be_looked_into() {
   if (os::may_be_looked_into()) return;
@@ -61,7 +65,7 @@ warm_family::warm_family(const order& what)
       service_{runs_,
                what.make,
                {.spin = what.spin,
-                .last_one_sleeps = what.last_one_sleeps,
+                .processors = what.processors,
                 .prefix_output = what.prefix_output,
                 .caller = os::own_pid()}},
       brief_([this](std::vector<memory::live_segment> inherited) {
@@ -100,27 +104,72 @@ launch::birth warm_family::birth_of(bool again) {
   return std::ref(*spawned_);
 }
 
-void warm_family::submit(door::run number, bool awaited) {
-  if (awaited) door_.await(number);
+void warm_family::submit(door::run number) {
   const assignment& what = runs_.of(number);
-  const auto wanted = std::clamp<std::size_t>(what.size.chunks, 1, runs_.slots());
-  door_.submit(number, static_cast<unsigned>(wanted));
+  const unsigned workers = runs_.workers_for(what);
+  const bool sleeps = what.awaited && !may_look(number, workers);
+  if (sleeps) door_.await(number);
+  door_.submit(number, workers, sleeps ? door::waker::makes_room : door::waker::stays);
+  if (sleeps && workers == 1 && looks_pay_off()) door_.call_one_from_elsewhere();
   if (what.worker_limits.timed()) runs_.call_supervisor();
+}
+
+// Of one short run after the other: to wake another worker, who looks for the next ones while the
+// caller does, costs as much as some runs for which the caller and the same worker sleep in turn.
+bool warm_family::looks_pay_off() noexcept {
+  constexpr int enough = 8;
+  const clock::time_point here = clock::now();
+  const bool goes_on = here - slept_ < what_.spin;
+  slept_ = here;
+  turns_ = goes_on ? turns_ + 1 : 0;
+  return turns_ % enough == enough - 1;
 }
 
 // ---- Waiting ----
 
+// Whether the caller may look for the end of a run of so many workers, instead of sleeping: it
+// doesn't take long, and nobody needs the processor.
+bool warm_family::may_look(door::run number, unsigned workers) const noexcept {
+  if (what_.spin.count() == 0 || runs_.expected(runs_.of(number), workers) > what_.spin) {
+    return false;
+  }
+  const door::watch awake = door_.awake();
+  if (runs_.slots() < what_.processors) return awake.all == awake.elsewhere;
+  return awake.all != 0 && awake.all == awake.elsewhere &&
+         std::max(workers, awake.all) < what_.processors;
+}
+
+// For a while.
+void warm_family::look_for_the_end(door::run number) const noexcept {
+  constexpr int turns_between_looks_at_the_clock = 16;
+  clock::time_point tired{};
+  for (int turn = 1; door_.over() < number; ++turn) {
+    os::pause();
+    if (turn % turns_between_looks_at_the_clock != 0) continue;
+    const clock::time_point here = clock::now();
+    if (tired == clock::time_point{}) tired = here + what_.spin;
+    if (here >= tired) return;
+  }
+}
+
 bool warm_family::wait(door::run number, const crew& all, const on_tick& listen,
                        std::optional<clock::time_point> until) {
-  if (what_.caller_spin.count() != 0) {
-    const clock::time_point tired = clock::now() + what_.caller_spin;
-    while (door_.over() < number && clock::now() < tired) os::pause();
+  if (door_.over() < number && may_look(number, door_.wanted(number))) look_for_the_end(number);
+  if (door_.over() < number) {
+    const awaiting its_end(door_, number);
+    bool called = false;
+    while (door_.over() < number && !ended_) {
+      if (until && clock::now() >= *until) return false;
+      // Whoever is awake for it may be stopped, or have more to do than was thought.
+      const bool few = !called && door_.wanted(door_.over() + 1) < runs_.slots();
+      const clock::time_point soon = clock::now() + patience_with_few;
+      if (!sleep(&all, listen, few ? std::min(until.value_or(soon), soon) : until)) cancel(number);
+      if (!few || door_.over() >= number || clock::now() < soon) continue;
+      door_.call_all();
+      called = true;
+    }
   }
-  const awaiting its_end(door_, number);
-  while (door_.over() < number && !ended_) {
-    if (until && clock::now() >= *until) return false;
-    if (!sleep(&all, listen, until)) cancel(number);
-  }
+  if ((all.board.controls() & board::stopping) == 0) runs_.learn_from(number);
   return true;
 }
 
@@ -173,6 +222,7 @@ void warm_family::cancel(door::run number) noexcept {
   on.raise(board::stopping);
   on.raise(board::cancelled);
   runs_.call_supervisor();
+  door_.call_all();  // it may have been meant for one, who is stopped
   const awaiting its_end(door_, number);
   clock::time_point end_of_patience = clock::now() + patience_with_a_cancel;
   bool killed = false;
@@ -197,6 +247,10 @@ void warm_family::cancel(door::run number) noexcept {
 }
 
 void warm_family::wait_for_output() const {
+  const auto has_printed = [this](unsigned slot) { return family().at(slot).printed.load() != 0; };
+  unsigned any = 0;
+  while (any < runs_.slots() && !has_printed(any)) ++any;
+  if (any == runs_.slots()) return;
   const awaiting all(door_, door_.submitted());  // whoever looks for a run sees to that first
   for (unsigned slot = 0; slot < runs_.slots() && !ended_; ++slot) {
     const std::atomic<std::uint32_t>& printed = family().at(slot).printed;

@@ -26,8 +26,7 @@ class warm_family final : public memory::borrower {
     bool allow_threads = false;
     bool prefix_output = false;
     std::chrono::nanoseconds spin{};
-    bool last_one_sleeps = false;
-    std::chrono::nanoseconds caller_spin{};
+    unsigned processors = 1;
     service::make_task make = nullptr;
     std::optional<fresh_program> program = {};  // that its supervisor is; nothing: a fork
   };
@@ -42,9 +41,8 @@ class warm_family final : public memory::borrower {
   run_queue& runs() noexcept { return runs_; }
   const roster& family() const noexcept { return runs_.family(); }
 
-  // Submits what stands in the assignment. awaited: wait() comes next. Requires: its board and its
-  // packed bytes are in place.
-  void submit(door::run number, bool awaited);
+  // Submits what stands in the assignment. Requires: its board and its packed bytes are in place.
+  void submit(door::run number);
 
   // Returns once the run is over, or nobody is left. listen(): called about every tick, if there is
   // one; it may throw. all: of that run, for signals. False: the time is over.
@@ -66,6 +64,9 @@ class warm_family final : public memory::borrower {
  private:
   void start(bool again);
   launch::birth birth_of(bool again);
+  bool looks_pay_off() noexcept;
+  bool may_look(door::run number, unsigned workers) const noexcept;
+  void look_for_the_end(door::run number) const noexcept;
   bool sleep(const crew* all, const on_tick& listen,
              std::optional<std::chrono::steady_clock::time_point> until);
   void hear_of_the_end();
@@ -86,6 +87,10 @@ class warm_family final : public memory::borrower {
   std::vector<memory::live_segment> inherited_;
   std::vector<mapped> forsaken_;
   bool ended_ = false;
+  // The last run for which the caller slept at once, though it was short, and how many there were
+  // in a row.
+  std::chrono::steady_clock::time_point slept_{};
+  int turns_ = 0;
 };
 
 }  // namespace shard::family

@@ -52,7 +52,15 @@ std::shared_ptr<const board::task> worker::prepare(
   return task;
 }
 
+void worker::may_call_others(const door* at) noexcept {
+  asleep_ = at;
+  if (at != nullptr) call_at_ = std::chrono::steady_clock::now() + 2 * door::worth_a_worker;
+}
+
 bool worker::wants_a_change() {
+  if (asleep_ != nullptr && std::chrono::steady_clock::now() >= call_at_) {
+    std::exchange(asleep_, nullptr)->call_all();
+  }
   os::flush_unfinished_output();
   return limit_.is_exceeded();
 }

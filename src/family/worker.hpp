@@ -2,6 +2,7 @@
 #pragma once
 
 #include <array>
+#include <chrono>
 #include <csignal>
 #include <cstddef>
 #include <functional>
@@ -12,6 +13,7 @@
 
 #include "family/crash_handlers.hpp"
 #include "family/crew.hpp"
+#include "family/door.hpp"
 #include "family/memory_limit.hpp"
 #include "family/staff.hpp"
 #include "memory/segment.hpp"
@@ -44,6 +46,9 @@ class worker final : public board::workplace {
   // Calls `enter`, which may run code of the user's that makes a worker_state.
   std::shared_ptr<const board::task> prepare(
       bool has_state, const std::function<std::shared_ptr<const board::task>()>& enter) const;
+  // Not all workers were woken for the run at this door. From now on all are if it takes longer
+  // than that is worth. Null: it is over.
+  void may_call_others(const door* at) noexcept;
   // Flushes what was printed, and waits until the supervisor has read it.
   void finish_printing() const;
 
@@ -60,6 +65,8 @@ class worker final : public board::workplace {
   std::optional<os::writing_end> output_;
   std::optional<os::writing_end> errors_;
   memory_limit limit_;
+  const door* asleep_ = nullptr;  // where others are
+  std::chrono::steady_clock::time_point call_at_{};
   std::array<char, tail::capacity> tail_;
 };
 

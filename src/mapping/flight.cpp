@@ -89,10 +89,6 @@ board::dimensions dimensions_of(const order& settled, unsigned workers, const st
   return size;
 }
 
-std::size_t bytes_of_grants(const job& what) {
-  return what.grants.size() * sizeof(family::lent_buffer);
-}
-
 }  // namespace
 
 flight::flight(const job& what, const options& given, const order& settled,
@@ -117,9 +113,13 @@ flight::flight(const job& what, const options& given, const order& settled,
 
 flight::ground flight::make_ground() {
   if (pool_ != nullptr) {
-    pack(job_, order_.chunks, packed_);
+    thread_local detail::packer packed;  // so that a loop of maps needs no memory for it
+    packed.clear();
+    lend(job_, packed);
+    pack(job_, order_.chunks, packed);
+    packed_bytes_ = packed.bytes().size();
     family::run_queue& runs = pool_->runs();
-    family::lease place = runs.take_place(size_, bytes_of_grants(job_) + packed_.bytes().size());
+    family::lease place = runs.take_place(size_, packed.bytes());
     std::byte* const board = runs.memory_of(place);
     return {.place = std::move(place), .board = board, .roster = runs.family()};
   }
@@ -195,14 +195,10 @@ void flight::begin(bool follows, bool awaited) {
           .place = ground_.place.place(),
           .has_state = crew_.has_state,
           .follows = follows,
+          .awaited = awaited,
           .grants = job_.grants.size(),
-          .packed_bytes = bytes_of_grants(job_) + packed_.bytes().size()};
-  const std::span<std::byte> to = runs.packed(what);
-  const std::vector<family::lent_buffer> lent = lent_by(job_);
-  if (!lent.empty()) std::memcpy(to.data(), lent.data(), bytes_of_grants(job_));
-  std::ranges::copy(packed_.bytes(),
-                    to.begin() + static_cast<std::ptrdiff_t>(bytes_of_grants(job_)));
-  pool_->submit(number, awaited);
+          .packed_bytes = packed_bytes_};
+  pool_->submit(number);
   number_ = number;
 }
 

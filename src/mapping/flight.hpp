@@ -115,7 +115,7 @@ class flight {
   old_values old_;
   output_padding padding_;
   std::vector<range> completed_;  // whose padding is clear
-  detail::packer packed_;         // for the pool
+  std::size_t packed_bytes_ = 0;  // for the pool
   board::dimensions size_;
   ground ground_;
   board::board board_;

@@ -214,8 +214,7 @@ family::warm_family& pool_state::family() {
                                  .allow_threads = how_.allow_threads,
                                  .prefix_output = how_.prefix_output,
                                  .spin = workers_ <= cpus ? mapping::spin : mapping::none,
-                                 .last_one_sleeps = workers_ >= cpus,
-                                 .caller_spin = workers_ < cpus ? mapping::spin : mapping::none,
+                                 .processors = cpus,
                                  .make = mapping::unpack,
                                  .program = mapping::program_of(given_, how_)});
 }

@@ -134,12 +134,11 @@ std::shared_ptr<const board::task> unpack(std::span<const std::byte> packed,
   return {made, &made->runner.task()};
 }
 
-std::vector<family::lent_buffer> lent_by(const job& what) {
-  std::vector<family::lent_buffer> all;
+void lend(const job& what, packer& to) {
   for (const grant& one : what.grants) {
     detail::segment& owner = *one.owner;
     owner.lend();
-    family::lent_buffer& lent = all.emplace_back();
+    family::lent_buffer lent;
     lent.number = owner.number();
     lent.identity = owner.identity();
     lent.length_bytes = owner.length_bytes();
@@ -149,8 +148,8 @@ std::vector<family::lent_buffer> lent_by(const job& what) {
     lent.writable = one.rights == detail::access::write ? 1 : 0;
     const std::string& name = owner.name();
     std::copy_n(name.begin(), std::min(name.size(), sizeof lent.name - 1), lent.name);
+    to.put(lent);
   }
-  return all;
 }
 
 }  // namespace shard::mapping

@@ -21,7 +21,7 @@ void pack(const detail::job& what, const plan::partition& chunks, detail::packer
 std::shared_ptr<const board::task> unpack(std::span<const std::byte> packed,
                                           std::vector<std::byte*> data);
 
-// What a worker needs to map each of the job's buffers.
-std::vector<family::lent_buffer> lent_by(const detail::job& what);
+// What a worker needs to map each of the job's buffers: a family::lent_buffer for each.
+void lend(const detail::job& what, detail::packer& to);
 
 }  // namespace shard::mapping

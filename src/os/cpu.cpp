@@ -69,6 +69,8 @@ unsigned cpu_budget(const std::filesystem::path& root) {
   return quota < cpus ? std::max(static_cast<unsigned>(quota), 1u) : cpus;
 }
 
+int processor_here() noexcept { return ::sched_getcpu(); }
+
 std::optional<unsigned> other_threads() {
   std::error_code unreadable;
   const std::filesystem::directory_iterator threads("/proc/self/task", unreadable);

@@ -11,6 +11,10 @@ namespace shard::os {
 // `root` is where /proc and /sys are found.
 unsigned cpu_budget(const std::filesystem::path& root = "/");
 
+// Which processor the calling thread runs on, as a number; of no meaning a moment later, but as a
+// guess. Negative: it isn't known.
+int processor_here() noexcept;
+
 // Threads of this process besides the calling one, without those of a sanitizer's runtime. Nothing:
 // /proc does not tell.
 std::optional<unsigned> other_threads();

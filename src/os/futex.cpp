@@ -18,12 +18,12 @@ static_assert(sizeof(std::atomic<std::uint32_t>) == sizeof(std::uint32_t));
 
 // Without FUTEX_PRIVATE_FLAG: the word is mapped by several processes.
 void futex_wait(const std::atomic<std::uint32_t>& word, std::uint32_t expected,
-                std::optional<std::chrono::steady_clock::time_point> until) noexcept {
+                std::optional<std::chrono::steady_clock::time_point> until, sleepers as) noexcept {
   timespec deadline{};
   if (until) deadline = since_start(*until);
   // With a bit set the deadline is absolute.
   if (::syscall(SYS_futex, &word, FUTEX_WAIT_BITSET, expected, until ? &deadline : nullptr, nullptr,
-                FUTEX_BITSET_MATCH_ANY) == 0 ||
+                as) == 0 ||
       !is_denial(errno)) {
     return;
   }
@@ -31,9 +31,9 @@ void futex_wait(const std::atomic<std::uint32_t>& word, std::uint32_t expected,
   std::this_thread::sleep_for(std::chrono::milliseconds(1));
 }
 
-void futex_wake(const std::atomic<std::uint32_t>& word, unsigned most) noexcept {
+void futex_wake(const std::atomic<std::uint32_t>& word, unsigned most, sleepers whom) noexcept {
   constexpr unsigned all = std::numeric_limits<int>::max();
-  ::syscall(SYS_futex, &word, FUTEX_WAKE, std::min(most, all), nullptr, nullptr, 0);
+  ::syscall(SYS_futex, &word, FUTEX_WAKE_BITSET, std::min(most, all), nullptr, nullptr, whom);
 }
 
 void futex_wake_all(const std::atomic<std::uint32_t>& word) noexcept {

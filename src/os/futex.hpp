@@ -9,12 +9,18 @@
 
 namespace shard::os {
 
+// A bit for each who waits, or for several: they can be woken apart from others.
+using sleepers = std::uint32_t;
+constexpr sleepers everybody = ~sleepers{0};
+
 // Returns when woken, when `word` isn't `expected` any more, at the deadline, or for no reason.
 void futex_wait(const std::atomic<std::uint32_t>& word, std::uint32_t expected,
-                std::optional<std::chrono::steady_clock::time_point> until = {}) noexcept;
+                std::optional<std::chrono::steady_clock::time_point> until = {},
+                sleepers as = everybody) noexcept;
 
 // Wakes at most so many of those who wait.
-void futex_wake(const std::atomic<std::uint32_t>& word, unsigned most) noexcept;
+void futex_wake(const std::atomic<std::uint32_t>& word, unsigned most,
+                sleepers whom = everybody) noexcept;
 void futex_wake_all(const std::atomic<std::uint32_t>& word) noexcept;
 
 // Between two looks at a word that another processor is about to change.

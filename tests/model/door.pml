@@ -7,6 +7,7 @@
  *
  * There are two workers. Switches that set sizes: RUNS RING CHUNKS KILLS SUPERVISOR_DEATHS
  * Switches that add something: QUEUED (the caller submits all that there is room for before it waits) CANCEL
+ * FEW (any run may be for one worker)
  * Every other name tested below with #ifdef is a planted mistake: see `run`. */
 
 #ifndef RUNS
@@ -37,7 +38,8 @@ byte over;                    /* the last run that nobody works on any more */
 byte cancelled;               /* the last run that the caller has given up */
 
 byte inside[2];               /* the run that this slot is in; 0: none. It is the slot's, not the process's */
-bool asleep[2];               /* the worker is about to sleep */
+byte is[2];                   /* the slot's worker: it isn't known, or AWAKE, or ASLEEP, or about to be */
+bool few[RUNS + 2];           /* the run is for one worker */
 byte bell;                    /* the word on which workers sleep; counts to 4 here */
 byte awaited;                 /* the run that the caller waits for; 0: it doesn't */
 bool event;                   /* the caller's eventfd */
@@ -81,11 +83,28 @@ bool shut_board[RING];        /* ... and it begins anew with each run */
   DIE \
   fi
 
-#define ANY_ASLEEP (asleep[0] || asleep[1])
+#define AWAKE 1
+#define ASLEEP 2
+#define ANY_ASLEEP (is[0] == ASLEEP || is[1] == ASLEEP)
+#ifdef COUNTED_ASLEEP
+#define ANY_AWAKE (is[0] != 0 || is[1] != 0)
+#else
+#define ANY_AWAKE (is[0] == AWAKE || is[1] == AWAKE)
+#endif
 
 /* Wakes the workers that say that they are about to sleep, or do. */
 #define RING_THE_BELL \
   IF(ANY_ASLEEP, bell = (bell + 1) % 4; sleeps[0] = false; sleeps[1] = false, skip)
+
+/* The same for a run: if that is for one worker, nobody is woken while one is awake, and else one is. */
+#define RING_FOR(n) \
+  IF(ANY_ASLEEP && !(few[n] && ANY_AWAKE), \
+     bell = (bell + 1) % 4; \
+     if \
+     :: few[n] && is[0] == ASLEEP -> sleeps[0] = false \
+     :: few[n] && is[1] == ASLEEP -> sleeps[1] = false \
+     :: !few[n] -> sleeps[0] = false; sleeps[1] = false \
+     fi, skip)
 
 #define TELL_THE_CALLER IF(awaited != 0 && awaited <= over, event = true, skip)
 
@@ -101,6 +120,7 @@ bool shut_board[RING];        /* ... and it begins anew with each run */
 proctype worker(byte s) {
   byte k; byte last; byte seen;
 
+  STEP(is[s] = AWAKE);
   STEP(k = inside[s]);
   IF(k != 0, goto work, skip);  /* the slot is in it, and has work that another has left */
 
@@ -113,9 +133,9 @@ look:
 #endif
   IF(submitted >= k && k != last, seen = 0; goto enter, skip);
 #ifdef NO_SECOND_LOOK
-  STEP(asleep[s] = true; seen = bell);
+  STEP(is[s] = ASLEEP; seen = bell);
 #else
-  STEP(asleep[s] = true);
+  STEP(is[s] = ASLEEP);
   STEP(k = over + 1);
   IF(submitted >= k && k != last, goto awake, skip);
 #endif
@@ -130,7 +150,7 @@ end_asleep:
   DIE
   fi;
 awake:
-  STEP(asleep[s] = false; seen = 0);
+  STEP(is[s] = AWAKE; seen = 0);
   goto look;
 
 enter:
@@ -171,7 +191,7 @@ finish:
   IF(inside[OTHER] == k, goto look, skip);
   IF(over == k - 1, over = k, goto look);
   IF(submitted > k, skip, goto tell);
-  RING_THE_BELL;
+  RING_FOR(k + 1);
 tell:
   TELL_THE_CALLER;
   goto look;
@@ -226,7 +246,7 @@ watch:
 #else
   IF(held[s] == 0, inside[s] = 0, skip);
 #endif
-  STEP(asleep[s] = false);
+  STEP(is[s] = 0);
 #ifndef SILENT_RECOVERY
   /* The dead one may have been the last, and have told nobody. */
   STEP(k = over + 1);
@@ -313,10 +333,13 @@ active proctype caller() {
               ; shut_board[BOARD(k)] = false
 #endif
             };
+#ifdef FEW
+     if :: few[k] = true :: skip fi;
+#endif
      submitted = k;
      /* Otherwise whoever ends the run before rings. */
      IF(over + 1 == k, skip, goto submitted_behind);
-     RING_THE_BELL;
+     RING_FOR(k);
 submitted_behind:
 #ifndef QUEUED
      WAIT_FOR(k);

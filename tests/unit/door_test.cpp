@@ -3,6 +3,7 @@
 #include <gtest/gtest.h>
 #include <unistd.h>
 
+#include <atomic>
 #include <chrono>
 #include <cstdint>
 #include <thread>
@@ -201,13 +202,109 @@ TEST(Door, SaysWhoHasToldTheCaller) {
   at.submit(1);
   enter(at, 0, 0);
   enter(at, 1, 0);
-  EXPECT_FALSE(at.leave(0, 1));
-  EXPECT_TRUE(at.leave(1, 1));
+  EXPECT_EQ(at.leave(0, 1), door::farewell::others_are_inside);
+  EXPECT_EQ(at.leave(1, 1), door::farewell::told);
   EXPECT_TRUE(was_told(queue));
   at.await(0);
   at.submit(2);
   enter(at, 0, 1);
-  EXPECT_FALSE(at.leave(0, 2));
+  EXPECT_EQ(at.leave(0, 2), door::farewell::over);
+}
+
+// One that sleeps, whatever runs there are, until it hears news; and how often it was woken.
+class sleeper {
+ public:
+  sleeper(const door& at, unsigned slot)
+      : thread_([this, &at, slot] {
+          constexpr door::run left = 1;
+          while (at.news() == 0) {
+            at.sleep(slot, left, 0);
+            ++woken_;
+          }
+        }) {
+    while (!at.sleeps(slot)) std::this_thread::yield();
+  }
+  void join() { thread_.join(); }
+  int woken() const { return woken_; }
+
+ private:
+  std::atomic<int> woken_ = 0;
+  std::thread thread_;
+};
+
+TEST(Door, WakesNobodyForARunForWhichEnoughAreAwake) {
+  const queue_of_runs queue(2);
+  const door& at = queue.entrance();
+  sleeper other(at, 0);
+  at.arrive(1);
+  EXPECT_EQ(at.awake().all, 1u);
+  at.submit(1, 1);
+  EXPECT_EQ(enter(at, 1, 0), 1u);
+  at.leave(1, 1);
+  at.tell_news();
+  other.join();
+  EXPECT_EQ(other.woken(), 1) << "by the news";
+}
+
+TEST(Door, WakesAnotherForARunThatIsForMoreThanAreAwake) {
+  const queue_of_runs queue(2);
+  const door& at = queue.entrance();
+  sleeper other(at, 0);
+  at.arrive(1);
+  at.submit(1, 2);
+  while (other.woken() == 0) std::this_thread::yield();
+  at.tell_news();
+  other.join();
+}
+
+TEST(Door, WakesSomebodyForAnyRunWhereNobodyIsAwake) {
+  for (const door::waker by : {door::waker::makes_room, door::waker::stays}) {
+    const queue_of_runs queue(2);
+    const door& at = queue.entrance();
+    sleeper one(at, 0);
+    sleeper other(at, 1);
+    at.submit(1, 1, by);
+    while (one.woken() + other.woken() == 0) std::this_thread::yield();
+    at.tell_news();
+    one.join();
+    other.join();
+  }
+}
+
+TEST(Door, WakesWhoSleepsWhenWhoIsAwakeIsBuried) {
+  const queue_of_runs queue(2);
+  const door& at = queue.entrance();
+  sleeper other(at, 0);
+  at.arrive(1);
+  at.submit(1, 1);  // and that one dies
+  at.bury(1, false);
+  while (other.woken() == 0) std::this_thread::yield();
+  at.tell_news();
+  other.join();
+}
+
+TEST(Door, CountsWhoIsAwake) {
+  const queue_of_runs queue(3);
+  const door& at = queue.entrance();
+  EXPECT_EQ(at.awake().all, 0u);
+  at.arrive(0);
+  at.arrive(2);
+  EXPECT_EQ(at.awake().all, 2u);
+  at.bury(2, false);
+  EXPECT_EQ(at.awake().all, 1u);
+  at.give_up(0);
+  EXPECT_EQ(at.awake().all, 0u);
+}
+
+TEST(Door, AddsUpWhatARunTook) {
+  const queue_of_runs queue(2);
+  const door& at = queue.entrance();
+  at.submit(1);
+  at.note_time(1, 5us);
+  at.note_time(1, 7us);
+  EXPECT_EQ(at.time_of(1), 12us);
+  at.submit(1 + door::most_ahead);
+  EXPECT_EQ(at.time_of(1 + door::most_ahead), 0us);
 }
 
 }  // namespace
