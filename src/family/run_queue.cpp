@@ -95,7 +95,9 @@ run_queue::run_queue(unsigned slots, std::pair<handles, os::anonymous_memory> fr
       door_(memory_.base() + parts(slots).entrance, slots, handles_.event.get()),
       shared_(reinterpret_cast<shared_part*>(memory_.base() + parts(slots).shared)),
       assignments_(reinterpret_cast<assignment*>(memory_.base() + parts(slots).assignments)),
-      places_(memory_.base() + parts(slots).places) {}
+      places_(memory_.base() + parts(slots).places) {
+  for (unsigned k = 0; k < capacity; ++k) free_.push_back(k);
+}
 
 run_queue::run_queue(unsigned slots, audience others)
     : run_queue(slots, [&] {
@@ -124,17 +126,18 @@ lease::~lease() {
 
 // One that had a board of this shape, the later the better; else one that is empty; else the one
 // that was not used for longest.
-unsigned run_queue::best_place(const board::dimensions& size) const {
-  const auto rank = [&](const tenancy& one) {
-    const bool fits = !one.empty && one.size == size;
-    return std::pair(fits ? 2 : one.empty ? 1 : 0, fits ? one.last_used : ~one.last_used);
-  };
-  unsigned best = capacity;
-  for (unsigned k = 0; k < capacity; ++k) {
-    if (tenancies_[k].taken) continue;
-    if (best == capacity || rank(tenancies_[k]) > rank(tenancies_[best])) best = k;
+unsigned run_queue::take_best_place(const board::dimensions& size) {
+  auto found = std::find_if(free_.rbegin(), free_.rend(), [&](unsigned k) {
+    return !tenancies_[k].empty && tenancies_[k].size == size;
+  });
+  if (found == free_.rend()) {
+    found =
+        std::find_if(free_.rbegin(), free_.rend(), [&](unsigned k) { return tenancies_[k].empty; });
   }
-  return best;
+  if (found == free_.rend()) --found;
+  const unsigned place = *found;
+  free_.erase(std::next(found).base());
+  return place;
 }
 
 lease run_queue::take_place(const board::dimensions& size, std::span<const std::byte> packed) {
@@ -145,9 +148,7 @@ lease run_queue::take_place(const board::dimensions& size, std::span<const std::
                     " bytes for the plan and the reductions, expected at most " +
                     std::to_string(place_bytes()) + ": use a larger grain, or map without a pool");
   }
-  const tenancy& last = tenancies_[last_given_back_];
-  const bool fits = !last.taken && !last.empty && last.size == size;
-  const unsigned found = fits ? last_given_back_ : best_place(size);
+  const unsigned found = take_best_place(size);
   tenancy& one = tenancies_[found];
   const board::board before(place(found), one.size);
   if (!one.empty && one.size == size && before.is_unharmed()) {
@@ -156,10 +157,8 @@ lease run_queue::take_place(const board::dimensions& size, std::span<const std::
     empty(found);
   }
   touched_bytes_ -= one.touched_bytes;
-  one = {.taken = true,
-         .empty = false,
+  one = {.empty = false,
          .size = size,
-         .last_used = ++uses_,
          .used_bytes = std::max(wanted, one.used_bytes),
          .touched_bytes = touched_by(size) + packed.size(),
          .packed_bytes = one.packed_bytes,
@@ -192,18 +191,11 @@ void run_queue::empty(unsigned number) noexcept {
 }
 
 void run_queue::give_back(unsigned number) noexcept {
-  tenancies_[number].taken = false;
-  last_given_back_ = number;
-  while (touched_bytes_ > kept_bytes) {
-    unsigned oldest = capacity;
-    for (unsigned k = 0; k < capacity; ++k) {
-      const tenancy& one = tenancies_[k];
-      if (one.taken || one.empty || k == number) continue;
-      if (oldest == capacity || one.last_used < tenancies_[oldest].last_used) oldest = k;
-    }
-    if (oldest == capacity) return;
-    empty(oldest);
+  for (const unsigned each : free_) {
+    if (touched_bytes_ <= kept_bytes) break;
+    if (!tenancies_[each].empty) empty(each);
   }
+  free_.push_back(number);
 }
 
 // ---- What runs took ----
@@ -214,9 +206,12 @@ const run_queue::experience* run_queue::last_like(const assignment& what) const 
   return last.any && last.likeness == likeness ? &last : nullptr;
 }
 
+unsigned run_queue::most_workers(const assignment& what) const noexcept {
+  return static_cast<unsigned>(std::clamp<std::size_t>(what.size.chunks, 1, roster_.size()));
+}
+
 unsigned run_queue::workers_for(const assignment& what) const noexcept {
-  const auto most =
-      static_cast<unsigned>(std::clamp<std::size_t>(what.size.chunks, 1, roster_.size()));
+  const unsigned most = most_workers(what);
   const experience* const last = last_like(what);
   if (last == nullptr) return most;
   return static_cast<unsigned>(

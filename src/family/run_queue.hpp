@@ -13,6 +13,7 @@
 #include <cstdint>
 #include <span>
 #include <utility>
+#include <vector>
 
 #include "board/board.hpp"
 #include "family/assignment.hpp"
@@ -102,6 +103,10 @@ class run_queue {
   // How long so many workers take; 0: that isn't known.
   std::chrono::nanoseconds expected(const assignment& what, unsigned workers) const noexcept;
   void learn_from(door::run number) noexcept;
+  // Fewer are awake for it, or woken, than it has chunks for.
+  bool is_for_few(door::run number) const noexcept {
+    return door_.wanted(number) < most_workers(of(number));
+  }
 
   // A buffer was closed: no worker is to keep it.
   void close_buffer(std::uint64_t number) const noexcept;
@@ -144,10 +149,8 @@ class run_queue {
 
   // Of the caller's: what is known of a place.
   struct tenancy {
-    bool taken = false;
     bool empty = true;  // all zeros
     board::dimensions size{};
-    std::uint64_t last_used = 0;
     std::size_t used_bytes = 0;     // behind these all is zeros
     std::size_t touched_bytes = 0;  // at most, but for what failures take
     std::size_t packed_bytes = 0;
@@ -164,8 +167,9 @@ class run_queue {
   struct parts;
   std::byte* place(unsigned number) const noexcept { return places_ + number * place_bytes(); }
   void empty(unsigned number) noexcept;
+  unsigned most_workers(const assignment& what) const noexcept;
   const experience* last_like(const assignment& what) const noexcept;
-  unsigned best_place(const board::dimensions& size) const;
+  unsigned take_best_place(const board::dimensions& size);
   void put(std::span<const std::byte> packed, const board::dimensions& size, unsigned number);
 
   run_queue(unsigned slots, std::pair<handles, os::anonymous_memory> from);
@@ -179,9 +183,8 @@ class run_queue {
   std::byte* places_;
   std::array<tenancy, capacity> tenancies_{};
   std::array<experience, capacity> known_{};
-  std::uint64_t uses_ = 0;
   std::size_t touched_bytes_ = 0;  // of all places
-  unsigned last_given_back_ = 0;
+  std::vector<unsigned> free_;     // places, the last one that was given back behind the others
 };
 
 template <class Close, class CloseAll>

@@ -176,9 +176,7 @@ void server::work() {
     self_.limit_memory(what.worker_limits.memory_bytes);
     preparation& with = prepare(what);
     self_.has_mapped(with.mappings);
-    if (door_.wanted(now_) < std::min<std::size_t>(runs_.slots(), on.size().chunks)) {
-      self_.may_call_others(&door_);
-    }
+    if (runs_.is_for_few(now_)) self_.may_call_others(&door_);
     board::owner owner(on, self_.slot(), *with.task, what.policy, memory_for(on.size()), self_,
                        with.batch);
     owner.work();

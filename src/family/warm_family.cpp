@@ -161,7 +161,7 @@ bool warm_family::wait(door::run number, const crew& all, const on_tick& listen,
     while (door_.over() < number && !ended_) {
       if (until && clock::now() >= *until) return false;
       // Whoever is awake for it may be stopped, or have more to do than was thought.
-      const bool few = !called && door_.wanted(door_.over() + 1) < runs_.slots();
+      const bool few = !called && runs_.is_for_few(door_.over() + 1);
       const clock::time_point soon = clock::now() + patience_with_few;
       if (!sleep(&all, listen, few ? std::min(until.value_or(soon), soon) : until)) cancel(number);
       if (!few || door_.over() >= number || clock::now() < soon) continue;

@@ -105,16 +105,51 @@ std::optional<family::fresh_program> program_of(const options& how, const settin
 
 // A run that waits for its turn, or has it.
 struct queued_run {
-  queued_run(detail::job&& job, options how, const settings& decided, family::warm_family& in)
+  // of_the_pool: its options, if the run has none of its own. They must outlive it.
+  queued_run(detail::job&& job, std::optional<options> own, const options& of_the_pool,
+             const settings& decided, family::warm_family& in)
       : what(std::move(job)),
-        given(std::move(how)),
-        settled(what, given, decided),
-        run(what, given, settled, &in) {}
+        given(std::move(own)),
+        settled(what, given ? *given : of_the_pool, decided),
+        run(what, given ? *given : of_the_pool, settled, &in) {}
 
   detail::job what;
-  options given;
+  std::optional<options> given;
   order settled;
   flight run;
+};
+
+// Runs that wait, the oldest first, in memory that is used again.
+class queued_runs {
+ public:
+  bool empty() const noexcept { return all_.empty(); }
+  std::size_t size() const noexcept { return all_.size(); }
+  queued_run& operator[](std::size_t k) const { return **all_[k]; }
+
+  template <class... Args>
+  void add(Args&&... args) {
+    if (idle_.empty()) idle_.push_back(std::make_unique<std::optional<queued_run>>());
+    idle_.back()->emplace(std::forward<Args>(args)...);
+    all_.push_back(std::move(idle_.back()));
+    idle_.pop_back();
+  }
+  void drop_last() {
+    all_.back()->reset();
+    idle_.push_back(std::move(all_.back()));
+    all_.pop_back();
+  }
+  void drop_first() {
+    all_.front()->reset();
+    idle_.push_back(std::move(all_.front()));
+    all_.pop_front();
+  }
+  void drop_all() {
+    while (!all_.empty()) drop_first();
+  }
+
+ private:
+  std::deque<std::unique_ptr<std::optional<queued_run>>> all_;
+  std::vector<std::unique_ptr<std::optional<queued_run>>> idle_;
 };
 
 }  // namespace
@@ -176,7 +211,7 @@ class pool_state {
   mutable std::atomic<std::thread::id> holder_{};
   std::optional<family::warm_family> family_;
   family::lease last_place_;  // of the last run that was finished: the next one looks at it
-  std::deque<std::unique_ptr<mapping::queued_run>> queued_;
+  mapping::queued_runs queued_;
   std::vector<run_state*> started_;
   std::exception_ptr failure_;  // of the first queued run that has one
 };
@@ -226,7 +261,7 @@ void pool_state::conclude_started() {
 void pool_state::end_family() {
   for (run_state* const each : started_) each->cancel();
   conclude_started();
-  queued_.clear();
+  queued_.drop_all();
   last_place_ = {};
   family_.reset();
 }
@@ -247,12 +282,14 @@ report pool_state::map(const job& what, const options* how) {
 void pool_state::queue(job&& what, const options* how) {
   const turn mine(*this);
   if (how != nullptr) mapping::refuse_what_a_pool_settles(*how);
-  options all = how == nullptr ? given_ : mapping::merged(given_, *how);
-  const mapping::settings decided = how == nullptr ? how_ : mapping::resolve(all);
+  std::optional<options> own;
+  if (how != nullptr) own = mapping::merged(given_, *how);
+  const mapping::settings decided = own ? mapping::resolve(*own) : how_;
   if (failure_) return skip();
   if (!has_processes() || decided.replay.map != 0) {  // a replay is for debuggers: no detours
     try {
-      report result = mapping::carry_out(what, all, decided, has_processes() ? &family() : nullptr);
+      report result = mapping::carry_out(what, own ? *own : given_, decided,
+                                         has_processes() ? &family() : nullptr);
       if (!result.complete()) throw map_error(std::move(result));
     } catch (...) {
       failure_ = std::current_exception();
@@ -262,10 +299,14 @@ void pool_state::queue(job&& what, const options* how) {
   make_room();
   if (family_ && family_->has_ended()) finish_all();  // those that are left have failed with it
   if (failure_) return skip();
-  auto next =
-      std::make_unique<mapping::queued_run>(std::move(what), std::move(all), decided, family());
-  next->run.begin(!queued_.empty(), false);
-  queued_.push_back(std::move(next));
+  const bool follows = !queued_.empty();
+  queued_.add(std::move(what), std::move(own), given_, decided, family());
+  try {
+    queued_[queued_.size() - 1].run.begin(follows, false);
+  } catch (...) {
+    queued_.drop_last();
+    throw;
+  }
 }
 
 std::shared_ptr<run_state> pool_state::start(job&& what, const options* how) {
@@ -309,22 +350,24 @@ void pool_state::make_room() {
 // The first ones. One wait for all, unless somebody wants to hear of each, or may stop it.
 void pool_state::finish(std::size_t count) {
   if (count == 0) return;
-  const bool one_by_one =
-      std::ranges::any_of(queued_, [](const auto& each) { return each->run.needs_its_own_wait(); });
-  if (!one_by_one) queued_[count - 1]->run.await();
+  bool one_by_one = false;
+  for (std::size_t k = 0; k < queued_.size(); ++k) {
+    one_by_one |= queued_[k].run.needs_its_own_wait();
+  }
+  if (!one_by_one) queued_[count - 1].run.await();
   for (; count != 0; --count) finish_first();
 }
 
 void pool_state::finish_first() {
-  const std::unique_ptr<mapping::queued_run> first = std::move(queued_.front());
-  queued_.pop_front();
+  mapping::queued_run& first = queued_[0];
   try {
-    report result = mapping::finished(first->what, first->settled.chunks, first->run.join());
+    report result = mapping::finished(first.what, first.settled.chunks, first.run.join());
     if (!result.complete()) throw map_error(std::move(result));
   } catch (...) {
     if (!failure_) failure_ = std::current_exception();
   }
-  last_place_ = first->run.release_place();
+  last_place_ = first.run.release_place();
+  queued_.drop_first();
 }
 
 void pool_state::finish_all() {
@@ -368,7 +411,7 @@ void pool_state::refresh() {
 
 void pool_state::stop() {
   const turn mine(*this);
-  for (const auto& each : queued_) each->run.call_off();
+  for (std::size_t k = 0; k < queued_.size(); ++k) queued_[k].run.call_off();
   finish_all();
   failure_ = nullptr;
   end_family();

@@ -116,6 +116,7 @@ partition partition::balanced(const weighted& items) {
 }
 
 std::size_t default_grain(std::size_t indices, std::span<const std::size_t> row_bytes) noexcept {
+  if (1 < indices && indices <= enough_chunks) return 1;  // each is a chunk of its own
   const std::size_t even = std::max<std::size_t>(1, ceil_div(indices, target_chunks));
   const bool large = std::ranges::any_of(row_bytes, [&](std::size_t bytes) {
     return bytes != 0 && indices >= large_output_bytes / bytes;
