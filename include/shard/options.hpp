@@ -31,9 +31,10 @@ using seconds = std::chrono::duration<double>;
 // Where kernels run. The results are the same bits in each.
 enum class executor {
   processes,  // in forked worker processes, under a supervisor process: a kernel may crash
-  threads,  // in threads of the caller's process (oneTBB): a kernel that crashes ends the program.
-            // If a kernel that runs in such a thread calls map, that map runs inline
-  serial,   // inline, one chunk after the other: for debuggers
+  threads,    // in threads of the caller's process: a kernel that crashes ends the program. The
+            // threads stay, asleep, until the process forks. If a kernel that runs in such a thread
+            // calls map, that map runs inline
+  serial,  // inline, one chunk after the other: for debuggers
 };
 
 // How worker processes begin; see spawn.hpp.

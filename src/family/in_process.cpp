@@ -1,23 +1,12 @@
 #include "family/in_process.hpp"
 
-#include <oneapi/tbb/global_control.h>
-#include <oneapi/tbb/task_arena.h>
-
+#include <atomic>
 #include <chrono>
-#include <condition_variable>
 #include <exception>
 #include <memory>
-#include <mutex>
-#include <string>
-#include <string_view>
-#include <system_error>
-#include <utility>
 
+#include "family/thread_team.hpp"
 #include "memory/granted.hpp"
-#include "os/calls.hpp"
-#include "os/sandbox.hpp"
-#include "os/thread_stack.hpp"
-#include "shard/error.hpp"
 
 namespace shard::family {
 namespace {
@@ -63,42 +52,6 @@ void own(const crew& all, unsigned slot, board::workplace& where) {
   work_at(all, slot, *task, how, where);
 }
 
-// Counts the owners that still work, and keeps the first exception that one ended with.
-class finish_line {
- public:
-  explicit finish_line(unsigned owners) : left_(owners) {}
-
-  void arrive(const std::exception_ptr& failure) {
-    const std::lock_guard lock(mutex_);
-    if (failure && !failure_) failure_ = failure;
-    if (--left_ == 0) all_here_.notify_all();
-  }
-
-  // True once all have arrived; false after a tick without.
-  bool wait_a_tick() {
-    std::unique_lock lock(mutex_);
-    return all_here_.wait_for(lock, tick, [this] { return left_ == 0; });
-  }
-
-  void wait() {
-    std::unique_lock lock(mutex_);
-    all_here_.wait(lock, [this] { return left_ == 0; });
-  }
-
-  // Once all have arrived: what the caller's own thread ended with comes before what an owner did.
-  void end_with(std::exception_ptr failure) { failure_ = std::move(failure); }
-
-  void rethrow() const {
-    if (failure_) std::rethrow_exception(failure_);
-  }
-
- private:
-  std::mutex mutex_;
-  std::condition_variable all_here_;
-  unsigned left_;
-  std::exception_ptr failure_;
-};
-
 }  // namespace
 
 void run_serial(const crew& all, const on_tick& report_progress) {
@@ -106,70 +59,39 @@ void run_serial(const crew& all, const on_tick& report_progress) {
   own(all, 0, here);
 }
 
-// oneTBB waits for ever for a thread that can't be started.
-void require_threads() {
-  const auto denied = os::denied_for_threads();
-  if (!denied) return;
-  const std::error_code why(denied->error, std::generic_category());
-  const std::string_view remedy = os::remedy_for(denied->error);
-  throw error(why, "cannot map on threads: found '" + why.message() + "' from " + denied->name +
-                       ", expected " +
-                       std::string(os::is_denial(denied->error) ? os::remedy_for_denial
-                                   : remedy.empty() ? "room for more threads (ulimit -u)"
-                                                    : remedy) +
-                       "; or set SHARD_EXECUTOR=serial");
-}
-
-// Where nobody has to be heard meanwhile, the caller works at the last slot: that needs no thread.
+// Where nobody has to be heard meanwhile, the caller works, too.
 void run_on_threads(const crew& all, const on_tick& report_progress) {
   const unsigned slots = all.board.size().slots;
-  const unsigned threads = !report_progress && !all.signals ? slots - 1 : slots;
-  const auto work = [&all](unsigned slot) noexcept -> std::exception_ptr {
+  const bool listens = report_progress || all.signals;
+  if (slots == 1 && !listens) return run_serial(all, report_progress);
+
+  std::atomic_flag has_failed;
+  std::exception_ptr failure;  // the first that an owner ended with
+  const thread_team::work work = [&](unsigned slot) {
     try {
       in_a_thread where(all);
       own(all, slot, where);
-      return nullptr;
     } catch (...) {
       all.board.raise(board::stopping);
-      return std::current_exception();
+      if (!has_failed.test_and_set()) failure = std::current_exception();
     }
   };
-  if (threads == 0) {
-    if (const std::exception_ptr failure = work(0)) std::rethrow_exception(failure);
-    return;
-  }
-  require_threads();
-  // The run's threads are gone when it is over, unless the program uses oneTBB itself: a later map
-  // in processes can then fork. Such a program's threads have the stacks that it has given them.
-  oneapi::tbb::task_scheduler_handle scheduler{oneapi::tbb::attach{}};
-  finish_line line(threads);
-  {
-    const oneapi::tbb::global_control enough(oneapi::tbb::global_control::max_allowed_parallelism,
-                                             threads + 1);
-    const oneapi::tbb::global_control as_deep(oneapi::tbb::global_control::thread_stack_size,
-                                              os::own_stack_bytes());
-    oneapi::tbb::task_arena arena(static_cast<int>(threads), 0);
-    unsigned started = 0;
-    try {
-      for (; started < threads; ++started) {
-        arena.enqueue([&line, &work, slot = started] { line.arrive(work(slot)); });
-      }
-      if (threads < slots) {
-        if (const std::exception_ptr mine = work(threads)) std::rethrow_exception(mine);
-      }
-      while (!line.wait_a_tick()) {
-        heed_signals(all);
-        if (report_progress) report_progress();
-      }
-    } catch (...) {
-      all.board.raise(board::stopping);
-      for (; started < threads; ++started) line.arrive(nullptr);  // for those that never will
-      line.wait();
-      line.end_with(std::current_exception());
+  const threads_for_a_run team(listens ? slots : slots - 1);
+  team->begin(slots, work);
+  try {
+    if (!listens) team->take_part();
+    while (!team->wait(listens ? std::optional(std::chrono::steady_clock::now() + tick)
+                               : std::nullopt)) {
+      heed_signals(all);
+      if (report_progress) report_progress();
     }
+  } catch (...) {
+    all.board.raise(board::stopping);
+    team->withdraw();
+    team->wait();
+    throw;
   }
-  oneapi::tbb::finalize(scheduler, std::nothrow);
-  line.rethrow();
+  if (failure) std::rethrow_exception(failure);
 }
 
 }  // namespace shard::family

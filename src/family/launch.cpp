@@ -11,6 +11,7 @@
 #include <utility>
 
 #include "family/attempt.hpp"
+#include "family/thread_team.hpp"
 #include "family/worker.hpp"
 #include "memory/attempt.hpp"
 #include "os/calls.hpp"
@@ -72,6 +73,7 @@ bool has_ended(const roster& family) noexcept {
 }  // namespace
 
 os::child_exit prepare_to_launch(const roster& family, bool allow_threads) {
+  end_idle_threads();
   // With other threads, only the C library's own fork leaves the heap unlocked in the child; the
   // price is a SIGCHLD when the family has ended.
   const auto how = check_threads(family, allow_threads) == 0 ? os::child_exit::quiet

@@ -7,6 +7,7 @@
 
 #include "board/run_memory.hpp"
 #include "family/in_process.hpp"
+#include "family/kept_memory.hpp"
 #include "family/processes.hpp"
 #include "mapping/checks.hpp"
 #include "mapping/exception_text.hpp"
@@ -123,10 +124,15 @@ flight::ground flight::make_ground() {
     std::byte* const board = runs.memory_of(place);
     return {.place = std::move(place), .board = board, .roster = runs.family()};
   }
-  if (order_.how.run_on == executor::processes) check_mappings(job_);
   const std::size_t bytes = board::board::size_bytes(size_);
-  os::anonymous_memory own =
-      board::run_memory(bytes + family::roster::size_bytes(workers_), os::sharing::with_children);
+  os::anonymous_memory own;
+  if (order_.how.run_on == executor::processes) {
+    check_mappings(job_);
+    own =
+        board::run_memory(bytes + family::roster::size_bytes(workers_), os::sharing::with_children);
+  } else {
+    own = family::memory_in_this_process(size_);
+  }
   std::byte* const board = own.base();
   return {.own = std::move(own), .board = board, .roster = {board + bytes, workers_}};
 }
@@ -136,6 +142,8 @@ flight::~flight() {
   if (pool_ != nullptr && number_ != 0) pool_->cancel(number_);
   for (unsigned slot = 0; slot < size_.slots; ++slot) board::restore(board_, slot, old_.undo());
   padding_.clear_begun(board_, order_.chunks, completed_);
+  const bool is_alone = pool_ == nullptr && order_.how.run_on != executor::processes;
+  if (is_alone) family::give_back(std::move(ground_.own), size_);
 }
 
 family::crew flight::make_crew() {

@@ -2,6 +2,7 @@
 
 #include <fcntl.h>
 #include <poll.h>
+#include <pthread.h>
 #include <sched.h>
 #include <sys/prctl.h>
 #include <sys/resource.h>
@@ -217,6 +218,10 @@ process watch_child(pid_t pid) {
     fail("pidfd_open");
   }
   return {pid, std::move(pidfd)};
+}
+
+void around_forks(void (*before)(), void (*in_the_parent)(), void (*in_the_child)()) noexcept {
+  ::pthread_atfork(before, in_the_parent, in_the_child);
 }
 
 descriptor watch_process(pid_t pid) {

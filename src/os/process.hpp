@@ -77,6 +77,10 @@ class signals_blocked {
   sigset_t before_;
 };
 
+// What the C library calls around each fork(2) of this process from now on, in the thread that
+// forks: not around clone(2), nor around a child_exit::quiet.
+void around_forks(void (*before)(), void (*in_the_parent)(), void (*in_the_child)()) noexcept;
+
 // The pidfd of a process that is not our child. Throws call_failed.
 descriptor watch_process(pid_t pid);
 

@@ -32,6 +32,7 @@
 #include <vector>
 
 #include "asleep.hpp"
+#include "os/cpu.hpp"
 #include "process/leftovers.hpp"
 #include "refusal.hpp"
 #include "shard/shard.hpp"
@@ -238,6 +239,73 @@ TEST_F(Caller, MapsInProcessesAfterItHasMappedInThreads) {
   shard::map({.workers = 3, .run_on = shard::executor::threads}, out,
              [](std::size_t) { return 1; });
   EXPECT_TRUE(maps_well());
+}
+
+// The threads that run one map's kernels, all of them: each waits for the others.
+std::set<pid_t> threads_of_a_map(unsigned workers) {
+  std::vector<pid_t> seen(workers);
+  std::barrier together(workers);
+  shard::buffer<int> out(workers);
+  shard::map({.workers = workers, .grain = 1, .run_on = shard::executor::threads}, out,
+             [&](std::size_t i) {
+               together.arrive_and_wait();
+               seen[i] = gettid();
+               return 1;
+             });
+  return {seen.begin(), seen.end()};
+}
+
+TEST_F(Caller, KeepsItsThreadsBetweenMapsUntilItForks) {
+  const std::set<pid_t> first = threads_of_a_map(4);
+  EXPECT_EQ(first.size(), 4u);
+  EXPECT_TRUE(first.contains(gettid()));
+  EXPECT_EQ(threads_of_a_map(4), first);
+  EXPECT_THAT(first, testing::IsSupersetOf(threads_of_a_map(2)));
+  EXPECT_EQ(shard::os::other_threads(), 3u);
+  EXPECT_TRUE(maps_well());
+  EXPECT_EQ(shard::os::other_threads(), 0u);
+  EXPECT_EQ(threads_of_a_map(4).size(), 4u);
+}
+
+// They wait for the next map with all signals blocked: none is theirs.
+TEST_F(Caller, KeepsNoThreadThatASignalCouldComeTo) {
+  threads_of_a_map(4);
+  sigset_t one;
+  sigset_t before;
+  sigemptyset(&one);
+  sigaddset(&one, SIGUSR1);
+  pthread_sigmask(SIG_BLOCK, &one, &before);
+  kill(getpid(), SIGUSR1);  // would end whoever has it unblocked
+  const timespec long_enough{60, 0};
+  EXPECT_EQ(sigtimedwait(&one, nullptr, &long_enough), SIGUSR1);
+  // In a kernel they block what their caller blocks.
+  std::barrier together(4);
+  shard::buffer<int> blocks(4);
+  shard::map({.workers = 4, .grain = 1, .run_on = shard::executor::threads}, blocks,
+             [&](std::size_t) {
+               together.arrive_and_wait();
+               sigset_t mask;
+               pthread_sigmask(SIG_SETMASK, nullptr, &mask);
+               return sigismember(&mask, SIGUSR1) + 2 * sigismember(&mask, SIGUSR2);
+             });
+  EXPECT_THAT(std::vector<int>(blocks.begin(), blocks.end()), Each(1));
+  pthread_sigmask(SIG_SETMASK, &before, nullptr);
+}
+
+TEST_F(Caller, ForksWhileItsOtherThreadsMapOnThreads) {
+  if (shard_test::sanitized) GTEST_SKIP() << heap_stays_locked;
+  std::atomic<bool> over{false};
+  std::vector<std::thread> callers;
+  for (int k = 0; k < 2; ++k) {
+    callers.emplace_back([&] {
+      while (!over) EXPECT_EQ(threads_of_a_map(3).size(), 3u);
+    });
+  }
+  for (int k = 0; k < 20; ++k) {
+    EXPECT_TRUE(holds_in_a_child([] { return threads_of_a_map(2).size() == 2; }));
+  }
+  over = true;
+  for (std::thread& one : callers) one.join();
 }
 
 // A child of the program does not have its threads.
