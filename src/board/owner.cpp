@@ -144,8 +144,8 @@ bool owner::claim() {
   const std::uint64_t seen = board_.cursor().load(std::memory_order_relaxed);
   if (seen >= chunks || stopped()) return false;
 
-  // Never more than a fair part of what is left: the end of a run is shared by all.
-  const std::uint64_t fair = (chunks - seen) / (8 * board_.size().slots);
+  // Never more than half of a fair part of what is left: the end of a run is shared by all.
+  const std::uint64_t fair = (chunks - seen) / (2 * board_.size().slots);
   const std::uint64_t wanted = std::clamp<std::uint64_t>(fair, 1, batch_);
 
   if (policy_.timed) note_begin(clock::now());
@@ -332,7 +332,7 @@ void owner::save(std::uint64_t chunk) {
 void owner::end_lap(std::uint64_t entries) {
   const clock::time_point now = clock::now();
   const auto took = std::max<clock::duration>(now - lap_, 1ns);
-  const auto fitting = static_cast<std::uint64_t>(short_batch / took) * entries;
+  const auto fitting = static_cast<std::uint64_t>(short_batch * entries / took);
   batch_ = std::clamp<std::uint64_t>(fitting, 1, std::min(2 * batch_, longest()));
   begin_lap(now);
   publish_if_due(now);
