@@ -5,6 +5,7 @@
 #include <string>
 #include <string_view>
 #include <system_error>
+#include <thread>
 #include <utility>
 #include <vector>
 
@@ -122,8 +123,10 @@ bool thread_team::look_for_a_while(Condition met) const noexcept {
   const clock::time_point tired = clock::now() + spin_;
   for (int turn = 1;; ++turn) {
     if (met()) return true;
-    if (turn % turns_between_looks_at_the_clock == 0 && clock::now() >= tired) return false;
     os::pause();
+    if (turn % turns_between_looks_at_the_clock != 0) continue;
+    if (clock::now() >= tired) return false;
+    std::this_thread::yield();  // to whoever is waited for, perhaps
   }
 }
 
