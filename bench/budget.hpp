@@ -46,6 +46,7 @@ struct budget {
 };
 
 std::vector<budget> core_budgets();
+std::vector<budget> long_array_budgets();
 std::vector<budget> dispatch_budgets();
 std::vector<budget> buffers_budgets();
 std::vector<budget> failures_budgets();

@@ -1,8 +1,5 @@
 // The group `core`: what a map costs over the loop inside it.
 
-#include <oneapi/tbb/blocked_range.h>
-#include <oneapi/tbb/enumerable_thread_specific.h>
-#include <oneapi/tbb/global_control.h>
 #include <oneapi/tbb/parallel_for.h>
 #include <oneapi/tbb/partitioner.h>
 
@@ -10,22 +7,22 @@
 #include <cstddef>
 #include <cstdint>
 #include <memory>
-#include <numeric>
 #include <shard/shard.hpp>
 #include <span>
 #include <utility>
 #include <vector>
 
 #include "budget.hpp"
+#include "chunks.hpp"
 #include "measure.hpp"
 #include "memory.hpp"
 #include "orbit.hpp"
+#include "sides.hpp"
 
 namespace bench {
 namespace {
 
 using std::chrono::seconds;
-using tbb_range = tbb::blocked_range<std::size_t>;
 
 // --- compute: a kernel that touches no memory but its result
 // -------------------------------------------
@@ -54,8 +51,7 @@ void compute_with(std::vector<double>& result, const Partitioner& partitioner) {
 
 // oneTBB at its best: whichever of its two candidates was quicker when the side was set up.
 workload compute_tbb(const settings& with) {
-  auto threads = std::make_shared<tbb::global_control>(tbb::global_control::max_allowed_parallelism,
-                                                       with.workers);
+  const auto threads = threads_of(with);
   auto result = std::make_shared<std::vector<double>>(orbits(with));
   const auto dynamic = [=] { compute_with(*result, tbb::auto_partitioner()); };
   const auto fixed = [=] { compute_with(*result, tbb::static_partitioner()); };
@@ -73,84 +69,21 @@ std::size_t tiny_chunks(const settings& with) {
   return with.quick ? std::size_t{1} << 12 : std::size_t{1} << 23;
 }
 
-// One chunk in 64 leaves a mark, so that a lost chunk can be seen; no two marks share a cache line,
-// so that rivals which run neighbours on different processors aren't charged for it.
-inline bool leaves_mark(std::size_t i) { return i % 64 == 0; }
-
 workload chunk_shard(const settings& with) {
-  auto marks = std::make_shared<shard::buffer<std::uint8_t>>(tiny_chunks(with));
   const shard::options options{.workers = with.workers, .grain = 1};
-  const auto once = [=] {
-    shard::map(options, marks->size(), shard::out(*marks),
-               [](std::size_t i, shard::slice<std::uint8_t> mark) {
-                 if (leaves_mark(i)) mark[i] = 1;
-               });
-  };
-  return {[=] { return once(), digest(std::as_const(*marks).span()); },
-          [=] { return time_of(once); }};
+  return marks_by(tiny_chunks(with), [=](const auto&... what) { shard::map(options, what...); });
 }
 
-workload chunk_tbb(const settings& with) {
-  auto threads = std::make_shared<tbb::global_control>(tbb::global_control::max_allowed_parallelism,
-                                                       with.workers);
-  auto marks = std::make_shared<std::vector<std::uint8_t>>(tiny_chunks(with));
-  const auto once = [=, keep = threads] {
-    tbb::parallel_for(
-        tbb_range(0, marks->size(), 1),
-        [mark = marks->data()](const tbb_range& chunk) {
-          for (std::size_t i = chunk.begin(); i != chunk.end(); ++i) {
-            if (leaves_mark(i)) mark[i] = 1;
-          }
-        },
-        tbb::simple_partitioner());
-  };
-  return {[=] { return once(), digest(std::span<const std::uint8_t>(*marks)); },
-          [=] { return time_of(once); }};
-}
+workload chunk_tbb(const settings& with) { return marks_by_tbb(with, tiny_chunks(with)); }
+workload chunk_openmp(const settings& with) { return marks_by_openmp(with, tiny_chunks(with)); }
 
-workload chunk_openmp(const settings& with) {
-  auto marks = std::make_shared<std::vector<std::uint8_t>>(tiny_chunks(with));
-  const auto once = [=] {
-    std::uint8_t* const mark = marks->data();
-    const std::size_t n = marks->size();
-    [[maybe_unused]] const int threads = static_cast<int>(with.workers);  // without OpenMP
-#pragma omp parallel for schedule(dynamic, 1) num_threads(threads)
-    for (std::size_t i = 0; i < n; ++i) {
-      if (leaves_mark(i)) mark[i] = 1;
-    }
-  };
-  return {[=] { return once(), digest(std::span<const std::uint8_t>(*marks)); },
-          [=] { return time_of(once); }};
-}
-
-// --- count: the same with a reduction in every chunk
-// -----------------------------------------------------
-
+// The same with a reduction in every chunk.
 workload count_shard(const settings& with) {
-  const std::size_t n = tiny_chunks(with);
   const shard::options options{.workers = with.workers, .grain = 1};
-  const auto once = [=] {
-    shard::counter count;
-    shard::map(options, n, shard::reduce(count),
-               [](std::size_t, shard::counter::accumulator& chunks) { ++chunks; });
-    return static_cast<std::uint64_t>(count.value());
-  };
-  return {once, [=] { return time_of(once); }};
+  return counts_by(tiny_chunks(with), [=](const auto&... what) { shard::map(options, what...); });
 }
 
-workload count_tbb(const settings& with) {
-  auto threads = std::make_shared<tbb::global_control>(tbb::global_control::max_allowed_parallelism,
-                                                       with.workers);
-  const std::size_t n = tiny_chunks(with);
-  const auto once = [=, keep = threads] {
-    tbb::enumerable_thread_specific<std::uint64_t> counts(0);
-    tbb::parallel_for(
-        tbb_range(0, n, 1), [&](const tbb_range& chunk) { counts.local() += chunk.size(); },
-        tbb::simple_partitioner());
-    return std::accumulate(counts.begin(), counts.end(), std::uint64_t{0});
-  };
-  return {once, [=] { return time_of(once); }};
-}
+workload count_tbb(const settings& with) { return counts_by_tbb(with, tiny_chunks(with)); }
 
 // --- index: `return f(x[i])` against the loop one would write by hand
 // ------------------------------------

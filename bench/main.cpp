@@ -59,6 +59,7 @@ void describe(CLI::App& app, command_line& into) {
 
 std::vector<bench::budget> every_budget() {
   std::vector<bench::budget> all = bench::core_budgets();
+  std::ranges::move(bench::long_array_budgets(), std::back_inserter(all));
   std::ranges::move(bench::dispatch_budgets(), std::back_inserter(all));
   std::ranges::move(bench::buffers_budgets(), std::back_inserter(all));
   std::ranges::move(bench::failures_budgets(), std::back_inserter(all));
