@@ -242,16 +242,19 @@ workload one_shot_shard(const settings& with) {
           }};
 }
 
+// Starts so many processes that do nothing, and waits for their ends.
+void fork_bare(unsigned count) {
+  std::vector<pid_t> children(count);
+  for (pid_t& each : children) {
+    each = ::fork();
+    if (each == 0) ::_exit(0);
+    if (each < 0) throw std::runtime_error("cannot fork");
+  }
+  for (const pid_t each : children) ::waitpid(each, nullptr, 0);
+}
+
 workload three_forks(const settings&) {
-  const auto once = [] {
-    std::array<pid_t, 3> children{};
-    for (pid_t& each : children) {
-      each = ::fork();
-      if (each == 0) ::_exit(0);
-      if (each < 0) throw std::runtime_error("cannot fork");
-    }
-    for (const pid_t each : children) ::waitpid(each, nullptr, 0);
-  };
+  const auto once = [] { fork_bare(3); };
   return {[=] {
             once();
             const std::vector<std::uint8_t> ones(few, 1);
@@ -262,6 +265,30 @@ workload three_forks(const settings&) {
               for (int k = 0; k < 10; ++k) once();
             });
           }};
+}
+
+// In a process with a heap of 4 GiB. Both sides count what they have started.
+std::shared_ptr<std::vector<std::uint8_t>> large_heap(const settings& with) {
+  return std::make_shared<std::vector<std::uint8_t>>(scaled(with, std::size_t{4} << 30),
+                                                     std::uint8_t{1});
+}
+
+workload spawn_shard(const settings& with) {
+  const shard::options options{.workers = with.workers, .start = shard::start_by::spawn};
+  const auto once = [=, keep = large_heap(with)] {
+    shard::buffer<std::uint64_t> seen(options.workers.value());
+    shard::map(options, seen, [](std::size_t) { return std::uint64_t{1}; });
+    return static_cast<std::uint64_t>(std::count(seen.begin(), seen.end(), std::uint64_t{1}));
+  };
+  return {[=] { return once(); }, [=] { return time_of(once); }};
+}
+
+workload forks_of_large_caller(const settings& with) {
+  const auto once = [=, keep = large_heap(with)] {
+    fork_bare(with.workers);
+    return std::uint64_t{with.workers};
+  };
+  return {[=] { return once(); }, [=] { return time_of(once); }};
 }
 
 workload threads_shard(const settings& with) {
@@ -332,6 +359,7 @@ std::vector<budget> dispatch_budgets() {
   all.push_back({"dispatch", "growth", "100 000 maps", 0.0, {}, growth});
   add("threads", "oneTBB, best partitioner", 1.05, threads_shard, threads_tbb);
   add("one_shot", "three bare forks", 1.00, one_shot_shard, three_forks);
+  add("spawn", "forks of a caller with 4 GiB", 0.25, spawn_shard, forks_of_large_caller);
   return all;
 }
 

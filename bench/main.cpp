@@ -14,6 +14,7 @@
 #include <iterator>
 #include <nlohmann/json.hpp>
 #include <optional>
+#include <shard/spawn.hpp>
 #include <stdexcept>
 #include <string>
 #include <vector>
@@ -137,6 +138,7 @@ void list(const std::vector<bench::budget>& budgets, const std::string& group) {
 }  // namespace
 
 int main(int argc, char** argv) try {
+  shard::init(argc, argv);
   command_line asked;
   CLI::App app{"Measures shard against the best other way to do the same work."};
   describe(app, asked);
