@@ -32,12 +32,13 @@ using namespace std::chrono_literals;
 
 constexpr std::size_t elements = 32'768, columns = 64, rows = 4, bins = 12;
 
-int fill(const std::string& name) {
+int fill(const std::string& name, std::size_t watchers) {
   auto exponent = named::create<double>(name + ".exponent", elements);  // the output itself
   auto counts = named::create<std::int64_t>(name + ".counts", bins);
   counts.fill({0, bins}, 0);  // from now on counts.stats() has a writer
   auto filled =
       named::create<std::size_t>(name + ".filled", 1);  // so many elements, from the first
+  while (counts.stats().handles <= watchers) std::this_thread::sleep_for(1ms);  // are they there?
 
   shard::histogram where{shard::axis::regular(bins, 0.0, 1.0)};
   shard::run run = shard::start(exponent, shard::reduce(where), [](std::size_t i, auto& x_came_to) {
@@ -95,7 +96,7 @@ std::string picture(std::span<const double> exponent, std::span<const std::int64
 
 int watch(const std::string& name) {
   std::string back;  // over the last picture
-  for (;; std::this_thread::sleep_for(100ms)) {
+  for (;; std::this_thread::sleep_for(10ms)) {
     try {
       const auto filled = named::open<std::size_t>(name + ".filled");  // first: it is made last
       const auto exponent = named::open<double>(name + ".exponent");
@@ -122,12 +123,12 @@ int watch(const std::string& name) {
 int main(int argc, char** argv) {
   const std::string role = argc > 1 ? argv[1] : "";
   const std::string name = argc > 2 ? argv[2] : "live_view";
-  if (role == "fill") return fill(name);
+  if (role == "fill") return fill(name, 0);
   if (role == "watch") return watch(name);
   const std::string own = name + "." + std::to_string(getpid());
   const pid_t watcher = fork();
   if (watcher == 0) return prctl(PR_SET_PDEATHSIG, SIGTERM), watch(own);
-  const int failed = fill(own);
+  const int failed = fill(own, 1);
   int status = 0;
   return waitpid(watcher, &status, 0) != watcher || status != 0 || failed != 0;
 }
