@@ -216,6 +216,7 @@ std::chrono::seconds duration_of(const std::string& text) {
 }  // namespace
 
 int main(int argc, char** argv) try {
+  shard::init(argc, argv);
   CLI::App app{"Maps while their processes are killed and stopped at random moments."};
   std::string length = "60s";
   unsigned seed = std::random_device()();

@@ -172,10 +172,12 @@ class lodging {
       : random_(random), relatives_(relatives), at_(at), into_(into) {
     indices_ = 1 + random_() % (random_() % 4 == 0 ? 20'000 : 500);
     for (int k = 0; k < 5; ++k) buffers_.push_back(fresh());
-    pool_.emplace(shard::options{.workers = 1 + static_cast<unsigned>(random_() % 4),
-                                 .retries = 1,
-                                 .retries_kill = 10'000,
-                                 .keep_going = true});
+    pool_.emplace(
+        shard::options{.workers = 1 + static_cast<unsigned>(random_() % 4),
+                       .retries = 1,
+                       .retries_kill = 10'000,
+                       .keep_going = true,
+                       .start = one_in(3) ? shard::start_by::spawn : shard::start_by::fork});
   }
 
   void keep();

@@ -1,0 +1,368 @@
+// One suite of maps, run in every way in which shard can carry out a map: in forked and in spawned
+// processes, in threads and inline, each without a pool, in one, queued, and as a run that goes on
+// by itself. The kernels capture nothing, since only such run everywhere. What a map must give is
+// computed here by loops.
+
+#include <gmock/gmock.h>
+#include <gtest/gtest.h>
+
+#include <algorithm>
+#include <cstddef>
+#include <cstdint>
+#include <cstdlib>
+#include <memory>
+#include <numeric>
+#include <optional>
+#include <ostream>
+#include <stdexcept>
+#include <string>
+#include <tuple>
+#include <utility>
+#include <vector>
+
+#include "process/leftovers.hpp"
+#include "shard/shard.hpp"
+
+namespace {
+
+using shard::executor;
+using shard::start_by;
+using testing::HasSubstr;
+
+enum class called { map, in_a_pool, queued, started, started_in_a_pool };
+
+struct way {
+  std::string name;
+  called by;
+  executor where;
+  start_by start;
+};
+
+std::ostream& operator<<(std::ostream& to, const way& one) { return to << one.name; }
+
+std::vector<way> ways() {
+  struct place {
+    const char* name;
+    executor where;
+    start_by start;
+  };
+  constexpr place places[]{{"Forked", executor::processes, start_by::fork},
+                           {"Spawned", executor::processes, start_by::spawn},
+                           {"InThreads", executor::threads, start_by::fork},
+                           {"Inline", executor::serial, start_by::fork}};
+  constexpr std::pair<const char*, called> calls[]{{"", called::map},
+                                                   {"InAPool", called::in_a_pool},
+                                                   {"Queued", called::queued},
+                                                   {"Started", called::started},
+                                                   {"StartedInAPool", called::started_in_a_pool}};
+  std::vector<way> all;
+  for (const place& one : places) {
+    for (const auto& [name, by] : calls) {
+      all.push_back({std::string(one.name) + name, by, one.where, one.start});
+    }
+  }
+  return all;
+}
+
+// Carries out maps in one way, with so many workers.
+class carrier {
+ public:
+  carrier(const way& how, unsigned workers)
+      : by_(how.by), options_{.workers = workers, .run_on = how.where, .start = how.start} {
+    if (by_ != called::map && by_ != called::started) pool_.emplace(options_);
+  }
+
+  template <class... What>
+  void operator()(What&&... what) {
+    switch (by_) {
+      case called::map: shard::map(options_, what...); return;
+      case called::in_a_pool: pool_->map(what...); return;
+      case called::queued:
+        pool_->queue(what...);
+        pool_->wait();
+        return;
+      case called::started:
+        if (!shard::start(options_, what...).wait().complete()) throw std::runtime_error("lost");
+        return;
+      case called::started_in_a_pool:
+        if (!pool_->start(what...).wait().complete()) throw std::runtime_error("lost");
+        return;
+    }
+  }
+
+  // What is said of a map that is not complete. Failures of the kernel are not the end of it.
+  template <class... What>
+  shard::report report_of(What&&... what) {
+    shard::options how;
+    how.keep_going = true;
+    if (!pool_) {
+      how = options_;
+      how.keep_going = true;
+    }
+    switch (by_) {
+      case called::map: return shard::try_map(how, what...);
+      case called::in_a_pool: return pool_->try_map(how, what...);
+      case called::started: return shard::start(how, what...).wait();
+      case called::started_in_a_pool: return pool_->start(how, what...).wait();
+      case called::queued: break;
+    }
+    try {
+      pool_->queue(how, what...);
+      pool_->wait();
+    } catch (const shard::map_error& lost) {
+      return lost.result();
+    }
+    throw std::logic_error("a queued run that fails is complete");
+  }
+
+ private:
+  called by_;
+  shard::options options_;
+  std::optional<shard::pool> pool_;
+};
+
+class EveryWay : public shard_test::leaves_nothing, public testing::WithParamInterface<way> {
+ protected:
+  // On one worker, on two and on eight, twice with each.
+  template <class Check>
+  void each(Check check) {
+    for (const unsigned workers : {1u, 2u, 8u}) {
+      SCOPED_TRACE(std::to_string(workers) + " workers");
+      carrier map(GetParam(), workers);
+      for (int round = 0; round < 2; ++round) check(map);
+    }
+  }
+};
+
+INSTANTIATE_TEST_SUITE_P(, EveryWay, testing::ValuesIn(ways()),
+                         [](const auto& of) { return of.param.name; });
+
+constexpr std::size_t n = 5000;
+
+template <class T, std::size_t Rank>
+std::vector<T> elements(const shard::buffer<T, Rank>& of) {
+  return {of.span().begin(), of.span().end()};
+}
+
+shard::buffer<double> numbers() {
+  shard::buffer<double> made(n);
+  for (std::size_t i = 0; i < n; ++i) made[i] = 1.0 / static_cast<double>(i + 1);
+  return made;
+}
+
+double doubled(std::size_t i, shard::view<double> x) { return 2 * x[i]; }
+
+TEST_P(EveryWay, GivesElements) {
+  const shard::buffer<double> x = numbers();
+  std::vector<double> twice, less;
+  for (const double each : x) {
+    twice.push_back(2 * each);
+    less.push_back(each - 3);
+  }
+  each([&](carrier& map) {
+    shard::buffer<double> y(n), z(n);
+    map(y, shard::in(x), doubled);
+    EXPECT_EQ(elements(y), twice);
+    map(std::tie(y, z), shard::in(x), shard::value(3.0),
+        [](std::size_t i, shard::view<double> from, const double& by) {
+          return std::tuple(from[i] - by, from[i]);
+        });
+    EXPECT_EQ(elements(y), less);
+    EXPECT_EQ(elements(z), elements(x));
+  });
+}
+
+TEST_P(EveryWay, GivesGrids) {
+  constexpr std::size_t rows = 60, columns = 41;
+  std::vector<float> cells;
+  for (std::size_t i = 0; i < rows; ++i) {
+    for (std::size_t j = 0; j < columns; ++j) cells.push_back(static_cast<float>(100 * i + j));
+  }
+  each([&](carrier& map) {
+    shard::buffer<float, 2> by_cell(rows, columns), by_row(rows, columns), by_tile(rows, columns);
+    map(by_cell, [](std::size_t i, std::size_t j) { return static_cast<float>(100 * i + j); });
+    EXPECT_EQ(elements(by_cell), cells);
+    map(by_row, [](std::size_t i, std::span<float> row) {
+      std::iota(row.begin(), row.end(), static_cast<float>(100 * i));
+    });
+    EXPECT_EQ(elements(by_row), cells);
+    map(shard::tiles{.shape = by_tile.shape(), .step = {7, 9}}, shard::out(by_tile),
+        [](shard::tile part, shard::slice<float, 2> to) {
+          for (const std::size_t i : part.rows) {
+            for (const std::size_t j : part.cols) to(i, j) = static_cast<float>(100 * i + j);
+          }
+        });
+    EXPECT_EQ(elements(by_tile), cells);
+  });
+}
+
+TEST_P(EveryWay, GivesWhatChunksWrite) {
+  std::vector<std::int64_t> expected(n);
+  for (std::size_t i = 0; i < n; ++i) expected[i] = static_cast<std::int64_t>(i) - 7;
+  const auto kernel = [](shard::range chunk, shard::slice<std::int64_t> to) {
+    for (const std::size_t i : chunk) to[i] = static_cast<std::int64_t>(i) - 7;
+  };
+  std::vector<double> cost(n, 1.0);
+  cost[n / 2] = 1000;
+  const std::vector<shard::range> parts{{0, 1}, {1, 100}, {100, n - 3}, {n - 3, n}};
+  each([&](carrier& map) {
+    const auto gives = [&](const auto& space) {
+      shard::buffer<std::int64_t> to(n);
+      map(space, shard::out(to), kernel);
+      EXPECT_EQ(elements(to), expected);
+    };
+    gives(n);
+    gives(shard::range{0, n});
+    gives(shard::chunks{{0, n}, 17});
+    gives(shard::chunk_list{{0, n}, parts});
+    gives(shard::weighted{{0, n}, cost});
+  });
+}
+
+TEST_P(EveryWay, ChangesInPlaceWhatItIsGiven) {
+  each([&](carrier& map) {
+    shard::buffer<int> counts(n);
+    for (int round = 1; round <= 3; ++round) {
+      map(n, shard::inout(counts), [](std::size_t i, shard::slice<int> own) { ++own[i]; });
+      EXPECT_EQ(std::ranges::count(counts, round), static_cast<std::ptrdiff_t>(n));
+    }
+  });
+}
+
+// The reference of each of these is a loop; sums are in the order of the chunks, so a way must not
+// differ from another one.
+TEST_P(EveryWay, Reduces) {
+  const shard::buffer<double> x = numbers();
+  shard::sum<double> reference;
+  shard::map({.workers = 1, .run_on = executor::serial}, n, shard::in(x), shard::reduce(reference),
+             [](std::size_t i, shard::view<double> from, shard::sum<double>::accumulator& to) {
+               to += from[i];
+             });
+  each([&](carrier& map) {
+    shard::sum<double> sum;
+    shard::sum<std::int64_t> whole;
+    shard::counter even;
+    shard::minimum<double> least;
+    shard::maximum<std::size_t> most;
+    shard::histogram bins{shard::axis::regular(10, 0.0, 0.01)};
+    map(n, shard::in(x), shard::reduce(sum), shard::reduce(whole), shard::reduce(even),
+        shard::reduce(least), shard::reduce(most), shard::reduce(bins),
+        [](std::size_t i, shard::view<double> from, shard::sum<double>::accumulator& s,
+           shard::sum<std::int64_t>::accumulator& w, shard::counter::accumulator& e,
+           shard::minimum<double>::accumulator& l, shard::maximum<std::size_t>::accumulator& m,
+           auto& b) {
+          s += from[i];
+          w += static_cast<std::int64_t>(i);
+          if (i % 2 == 0) ++e;
+          l(from[i]);
+          m(i);
+          b(from[i]);
+        });
+    EXPECT_EQ(sum.value(), reference.value());
+    EXPECT_EQ(whole.value(), static_cast<std::int64_t>(n * (n - 1) / 2));
+    EXPECT_EQ(even.value(), static_cast<std::int64_t>(n / 2));
+    EXPECT_EQ(least.value(), x[n - 1]);
+    EXPECT_EQ(most.value(), n - 1);
+    const auto in_first = std::ranges::count_if(x, [](double each) { return each < 0.001; });
+    EXPECT_EQ(bins.at(0), in_first);
+  });
+}
+
+struct padded {
+  std::int8_t small;
+  double large;
+};
+
+TEST_P(EveryWay, WritesPaddingAsZeros) {
+  each([&](carrier& map) {
+    shard::buffer<padded> to(n);
+    map(to, [](std::size_t i) {
+      padded made;
+      std::fill_n(reinterpret_cast<unsigned char*>(&made), sizeof made, std::uint8_t{0xa5});
+      made.small = static_cast<std::int8_t>(i % 100);
+      made.large = static_cast<double>(i);
+      return made;
+    });
+    for (std::size_t i = 0; i < n; ++i) {
+      ASSERT_EQ(to[i].large, static_cast<double>(i));
+      const auto* const bytes = reinterpret_cast<const unsigned char*>(&std::as_const(to)[i]);
+      ASSERT_EQ(std::count(bytes + 1, bytes + 8, 0), 7);
+    }
+  });
+}
+
+TEST_P(EveryWay, SendsValuesAndMakesStates) {
+  each([&](carrier& map) {
+    shard::buffer<double> to(n);
+    map(to, shard::value(std::vector<double>{1, 2, 3}), shard::value(std::string("four")),
+        shard::worker_state([](int of) { return std::vector<double>(10, of); }, 5),
+        [](std::size_t i, const std::vector<double>& all, const std::string& text,
+           std::vector<double>& scratch) {
+          return all[i % 3] + static_cast<double>(text.size()) + scratch[i % 10];
+        });
+    for (std::size_t i = 0; i < n; ++i) {
+      ASSERT_EQ(to[i], static_cast<double>(i % 3 + 1) + 4 + 5);
+    }
+  });
+}
+
+TEST_P(EveryWay, AddsToSharedElements) {
+  each([&](carrier& map) {
+    shard::buffer<std::int64_t> all(10);
+    map(n, shard::shared(all), [](std::size_t i, shard::shared_view<std::int64_t> to) {
+      to.fetch_add(i % 10, static_cast<std::int64_t>(i));
+    });
+    EXPECT_EQ(std::accumulate(all.begin(), all.end(), std::int64_t{0}),
+              static_cast<std::int64_t>(n * (n - 1) / 2));
+  });
+}
+
+TEST_P(EveryWay, NamesTheIndicesThatThrow) {
+  each([&](carrier& map) {
+    shard::buffer<int> to(n);
+    shard::counter count;
+    const shard::report how =
+        map.report_of(to, shard::reduce(count), [](std::size_t i, shard::counter::accumulator& c) {
+          if (i % 1000 == 123) throw std::runtime_error("no " + std::to_string(i));
+          ++c;
+          return 1;
+        });
+    EXPECT_EQ(count.value(), static_cast<std::int64_t>(n - 5));
+    EXPECT_EQ(std::ranges::count(to, 1), static_cast<std::ptrdiff_t>(n - 5));
+    std::vector<std::size_t> failed;
+    for (const shard::range part : how.failed()) failed.push_back(part.first);
+    EXPECT_EQ(failed, (std::vector<std::size_t>{123, 1123, 2123, 3123, 4123}));
+    EXPECT_THAT(how.failures().front().what, HasSubstr("no "));
+  });
+}
+
+TEST_P(EveryWay, OfProcessesSurvivesCrashes) {
+  if (GetParam().where != executor::processes) return;  // the program ends
+  each([&](carrier& map) {
+    shard::buffer<int> to(n);
+    shard::counter count;
+    const shard::report how =
+        map.report_of(to, shard::reduce(count), [](std::size_t i, shard::counter::accumulator& c) {
+          if (i == 1234) std::abort();
+          ++c;
+          return 1;
+        });
+    EXPECT_EQ(count.value(), static_cast<std::int64_t>(n - 1));
+    EXPECT_EQ(to[1233] + to[1234] + to[1235], 2);
+    EXPECT_THAT(how.failures().front().what, HasSubstr("ABRT"));
+  });
+}
+
+TEST_P(EveryWay, MapsNothing) {
+  each([&](carrier& map) {
+    shard::buffer<int> to(0);
+    shard::counter count;
+    map(to, shard::reduce(count), [](std::size_t, shard::counter::accumulator& c) {
+      ++c;
+      return 1;
+    });
+    EXPECT_EQ(count.value(), 0);
+  });
+}
+
+}  // namespace
