@@ -802,6 +802,79 @@ TEST_F(Pool, WaitsForAWorkerThatIsStopped) {
   EXPECT_TRUE(pool.map(y, shard::in(x), twice).complete());
 }
 
+// What the last run of the same bytes took says for how many workers the next one is.
+class PoolOfTwo : public Pool {
+ protected:
+  void SetUp() override {
+    Pool::SetUp();
+    pool_.emplace(shard::options{.workers = 2});
+    words_.emplace(3);
+  }
+  void TearDown() override {
+    pool_.reset();
+    words_.reset();
+    Pool::TearDown();
+  }
+  // Short runs, until it is known that they are.
+  void learn() {
+    for (int k = 0; k < 20; ++k) map();
+  }
+  void map() { pool_->map(indices_, shard::value(indices_), shard::shared(*words_), kernel); }
+  void queue() { pool_->queue(indices_, shard::value(indices_), shard::shared(*words_), kernel); }
+  void wait() { pool_->wait(); }
+  // In the next runs, the last two indices wait for each other, and all others take their time.
+  void slow_down() {
+    ASSERT_TRUE(eventually([&] {
+      return std::ranges::all_of(workers(), [](const relative& one) { return one.state == 'S'; });
+    }));
+    for (const std::size_t k : {0, 1}) (*words_)[k] = 0;
+    (*words_)[2] = 1;
+  }
+  bool have_met() {
+    return std::atomic_ref((*words_)[0]) != 0 && std::atomic_ref((*words_)[1]) != 0;
+  }
+
+  std::size_t indices_ = 2;
+
+ private:
+  static void kernel(std::size_t i, std::size_t count, shard::shared_view<std::int64_t> words) {
+    if (words.load(2) == 0) return;
+    const std::size_t left = count - 1 - i;
+    if (left > 1) return std::this_thread::sleep_for(1ms);
+    words.store(left, 1);
+    while (words.load(1 - left) == 0) std::this_thread::yield();
+  }
+
+  std::optional<shard::pool> pool_;
+  std::optional<shard::buffer<std::int64_t>> words_;
+};
+
+TEST_F(PoolOfTwo, CallsBothForARunThatTakesLongerThanTheLastOne) {
+  learn();
+  for (int k = 0; k < 3; ++k) {
+    slow_down();
+    map();
+    EXPECT_TRUE(have_met());
+  }
+}
+
+TEST_F(PoolOfTwo, CallsBothForQueuedRunsThatTakeLongerThanTheLastOnes) {
+  learn();
+  slow_down();
+  for (int k = 0; k < 3; ++k) queue();
+  wait();
+  EXPECT_TRUE(have_met());
+}
+
+TEST_F(PoolOfTwo, CallsBothWithoutTheCallerBetweenTwoChunks) {
+  indices_ = 200;
+  learn();
+  slow_down();
+  queue();
+  EXPECT_TRUE(eventually([&] { return have_met(); }));
+  wait();
+}
+
 TEST_F(Pool, EndsInTimeWhoeverIsStopped) {
   for (const bool leader : {false, true}) {
     std::optional<shard::pool> pool(std::in_place, shard::options{.workers = 2});
