@@ -28,13 +28,13 @@ struct failure;
 
 using seconds = std::chrono::duration<double>;
 
-// Where kernels run. The results are the same bits in each.
+// Where kernels run. The results are the same bits in each. If a kernel calls map, that map runs
+// inline in the kernel's worker; see options::run_on.
 enum class executor {
   processes,  // in forked worker processes, under a supervisor process: a kernel may crash
   threads,    // in threads of the caller's process: a kernel that crashes ends the program. The
-            // threads stay, asleep, until the process forks. If a kernel that runs in such a thread
-            // calls map, that map runs inline
-  serial,  // inline, one chunk after the other: for debuggers
+              // threads stay, asleep, until the process forks
+  serial,     // inline, one chunk after the other: for debuggers
 };
 
 // How worker processes begin; see spawn.hpp.
@@ -56,7 +56,7 @@ struct progress {
 
 // C++ wants designated initialisers in the order of the members:
 //
-//   how many    workers, grain
+//   how many    workers, threads_per_worker, grain
 //   how long    timeout, timeout_factor, memory_limit_bytes
 //   how often   retries, retries_error, retries_kill, keep_going, max_failures, max_timeouts
 //   where       run_on, start, environment, working_directory, allow_threads, prefix_output
@@ -67,6 +67,16 @@ struct options {
   // Number of worker processes or threads. 0 (default): as many as the CPUs that affinity and
   // cgroup quota grant to this process. SHARD_WORKERS
   std::optional<unsigned> workers = {};
+
+  // How many threads a worker process may use, for kernels that call parallel libraries. In each
+  // worker, oneTBB keeps to it. So do OpenMP, OpenBLAS, MKL and BLIS: shard sets OMP_NUM_THREADS,
+  // OPENBLAS_NUM_THREADS, MKL_NUM_THREADS and BLIS_NUM_THREADS before the kernel runs; a worker
+  // that is spawned has them from its beginning. Libraries that the program has loaded before have
+  // read them already; shard calls those functions of theirs that say the same, omp_set_num_threads
+  // and its like, where it finds them. A map that a kernel calls runs on so many threads. With
+  // workers = 0, there are as many workers as leave each of them so many CPUs. 0 (default): shard
+  // says nothing. In processes only. SHARD_THREADS_PER_WORKER
+  std::optional<unsigned> threads_per_worker = {};
 
   // Number of indices in a chunk. 0 (default): shard makes between 1024 and 4096 chunks, or one for
   // each index if there are fewer indices. Where that leaves a choice, a chunk is a multiple of 64
@@ -122,7 +132,9 @@ struct options {
   std::optional<std::size_t> max_timeouts = {};
 
   // Where kernels run. Default: executor::processes. SHARD_EXECUTOR=processes|threads|serial.
-  // serial in the variable wins even over code, so that any program can be run in a debugger.
+  // serial in the variable wins even over code, so that any program can be run in a debugger. A map
+  // that a kernel calls runs inline, whatever is said here: in the kernel's own thread, or in as
+  // many threads of its worker as threads_per_worker allows.
   std::optional<executor> run_on = {};
 
   // How worker processes begin. Default: start_by::fork. SHARD_START=fork|spawn
@@ -160,5 +172,11 @@ struct options {
   // which indices are final. A map that begins after the request starts nothing.
   std::stop_token stop = {};
 };
+
+// How many workers a map would have here if its code said nothing: what SHARD_WORKERS says, or as
+// many as affinity and cgroup quota grant CPUs to this process; see options::workers. In a kernel,
+// as many as threads_per_worker allows it, or 1. Throws shard::error if a variable has a value that
+// can't be honoured.
+unsigned default_workers();
 
 }  // namespace shard

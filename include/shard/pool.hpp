@@ -28,7 +28,7 @@
 // buffers by /proc: a program that has made itself undumpable, as setuid() does, can't use a pool.
 //
 // In a pool that runs on executor::threads or executor::serial, maps are carried out as without a
-// pool; a queued one, too, by queue().
+// pool; a queued one, too, by queue(). So they are in a pool that a kernel makes.
 //
 // Any thread may call any member. The maps of one pool are carried out one after the other, in the
 // order of the calls. A call from on_progress or on_failure of a map of the same pool throws
@@ -67,9 +67,9 @@ class pool {
   unsigned workers() const noexcept { return detail::workers_of(*state_); }
 
   // As the functions of the same names. Options of one map come first, if there are any: those that
-  // are set there replace the pool's. workers, run_on, allow_threads and prefix_output belong to
-  // the pool: to set them for one map is an error. All of these first wait for queued runs, as
-  // wait() does.
+  // are set there replace the pool's. workers, threads_per_worker, run_on, allow_threads and
+  // prefix_output belong to the pool: to set them for one map is an error. All of these first wait
+  // for queued runs, as wait() does.
   template <class Space, class... Rest>
     requires(!std::same_as<std::remove_cvref_t<Space>, options>)
   report map(Space&& space, Rest&&... arguments_then_kernel);

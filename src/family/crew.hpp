@@ -41,7 +41,8 @@ struct crew {
   board::policy policy;
   limits worker_limits;
   std::vector<granted> grants;
-  bool prefix_output = false;  // name the worker before each line that one prints
+  unsigned threads_per_worker = 0;  // 0: nobody has said anything
+  bool prefix_output = false;       // name the worker before each line that one prints
 
   // Called by each worker, where it works: what it owns there until it leaves, and its task. The
   // worker has the grants' elements at `data`, in their order.

@@ -187,8 +187,9 @@ supervision supervision_of(const service& all, const std::vector<mapped>& forsak
     return std::make_unique<series>(all.runs, who, kills);
   };
   one.work = [&all, &forsaken](const newcomer& self) {
-    be_worker({all.runs.family(), all.runs.memory(), all.terms.mask, self},
-              [&](worker& here) { serve(all, forsaken, here); });
+    be_worker(
+        {all.runs.family(), all.runs.memory(), all.terms.mask, self, all.terms.threads_per_worker},
+        [&](worker& here) { serve(all, forsaken, here); });
   };
   one.conclude = [] {};
   return one;

@@ -21,6 +21,7 @@ namespace shard::family {
 struct service_terms {
   std::chrono::nanoseconds spin{};  // how long a worker looks for the next run before it sleeps
   unsigned processors = 1;          // that workers and caller may use
+  unsigned threads_per_worker = 0;  // 0: nobody has said anything
   bool prefix_output = false;
   pid_t caller = 0;
   sigset_t mask{};  // signals that the caller blocks

@@ -66,6 +66,7 @@ warm_family::warm_family(const order& what)
                what.make,
                {.spin = what.spin,
                 .processors = what.processors,
+                .threads_per_worker = what.threads_per_worker,
                 .prefix_output = what.prefix_output,
                 .caller = os::own_pid()}},
       brief_([this](std::vector<memory::live_segment> inherited) {

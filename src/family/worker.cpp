@@ -9,6 +9,7 @@
 #include <utility>
 
 #include "family/mappings.hpp"
+#include "family/share.hpp"
 #include "os/process.hpp"
 
 namespace shard::family {
@@ -109,6 +110,7 @@ void be_worker(const worker_start& start, const std::function<void(worker&)>& wo
     install_crash_handlers(*crash, family);
     keep_from_children(family, start.memory.data(), start.memory.size());
     keep_from_dumps(family, start.memory.data(), start.memory.size());
+    if (start.threads != 0) take_share(start.threads);
     work(self);
     os::flush_standard_output();
   } catch (const std::exception& problem) {

@@ -27,6 +27,7 @@ struct worker_start {
   std::span<std::byte> memory;  // that the family shares, and children of a worker must not have
   const sigset_t& mask;         // signals that the caller blocks
   const newcomer& self;
+  unsigned threads;  // that it may run; 0: nobody has said anything
 };
 
 // A worker as what it works on sees it.

@@ -13,7 +13,6 @@
 #include "mapping/replay.hpp"
 #include "mapping/unknown_variables.hpp"
 #include "memory/segment.hpp"
-#include "os/cpu.hpp"
 #include "plan/partition.hpp"
 #include "shard/detail/job.hpp"
 #include "shard/error.hpp"
@@ -67,12 +66,8 @@ void check_filled_outputs(const job& what, const plan::partition& chunks) {
 order::order(const job& what, const options& given, const settings& decided)
     : began(clock::now()),
       number(number_of_this_map()),
-      how(decided),
+      how(where_it_runs(decided)),
       chunks(partition_of(what, given, how.grain)) {
-  // It would wait for threads that are all waiting for maps of their own.
-  if (how.run_on == executor::threads && is_inside_a_map_of_this_thread()) {
-    how.run_on = executor::serial;
-  }
   check_chunks(chunks);
   check_arguments(what);
   check_filled_outputs(what, chunks);
@@ -125,9 +120,8 @@ std::shared_ptr<detail::pool_state> pool_to_spawn(const job& what, const options
                 "out(buffer); or start_by::fork");
   }
   const std::size_t chunks = partition_of(what, given, decided.grain).chunks();
-  const std::size_t wanted = decided.workers != 0 ? decided.workers : os::cpu_budget();
   options how = given;
-  how.workers = static_cast<unsigned>(std::clamp<std::size_t>(chunks, 1, wanted));
+  how.workers = static_cast<unsigned>(std::clamp<std::size_t>(chunks, 1, workers_of(decided)));
   return detail::make_pool(how);
 }
 

@@ -37,9 +37,8 @@ std::size_t undo_bytes(const old_values& in_place, const state_layout& states) {
 }
 
 unsigned worker_count(const settings& how, std::size_t chunks) {
-  if (how.run_on == executor::serial) return 1;
-  const unsigned wanted = how.workers != 0 ? how.workers : os::cpu_budget();
-  return static_cast<unsigned>(std::min<std::size_t>(wanted, std::max<std::size_t>(chunks, 1)));
+  return static_cast<unsigned>(
+      std::min<std::size_t>(workers_of(how), std::max<std::size_t>(chunks, 1)));
 }
 
 family::limits limits_of(const settings& how) {
@@ -153,6 +152,7 @@ family::crew flight::make_crew() {
                    .policy = policy_of(order_.how, job_, pool_ == nullptr),
                    .worker_limits = limits_of(order_.how),
                    .grants = {},
+                   .threads_per_worker = order_.how.threads_per_worker,
                    .prefix_output = order_.how.prefix_output,
                    .enter = [this](std::vector<std::byte*> data) { return enter(std::move(data)); },
                    .has_state = !job_.belongings.empty()};

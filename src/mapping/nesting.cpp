@@ -1,6 +1,9 @@
 #include "mapping/nesting.hpp"
 
+#include <algorithm>
 #include <atomic>
+
+#include "family/share.hpp"
 
 namespace shard::mapping {
 namespace {
@@ -32,6 +35,19 @@ std::size_t number_of_this_map() noexcept {
   return ++counted;
 }
 
-bool is_inside_a_map_of_this_thread() noexcept { return inside_in_this_thread != 0; }
+std::optional<unsigned> threads_in_this_kernel() noexcept {
+  if (inside_in_this_thread != 0) return 1;
+  if (inside_in_this_process != 0) return std::max(family::share_of_this_process(), 1u);
+  return std::nullopt;
+}
+
+settings where_it_runs(settings how) noexcept {
+  const std::optional<unsigned> most = threads_in_this_kernel();
+  if (!most) return how;
+  const bool alone = *most == 1 || how.run_on == executor::serial;
+  how.run_on = alone ? executor::serial : executor::threads;
+  how.workers = how.workers == 0 ? *most : std::min(how.workers, *most);
+  return how;
+}
 
 }  // namespace shard::mapping

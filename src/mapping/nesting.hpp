@@ -2,6 +2,9 @@
 #pragma once
 
 #include <cstddef>
+#include <optional>
+
+#include "mapping/settings.hpp"
 
 namespace shard::mapping {
 
@@ -24,7 +27,11 @@ class inside_a_map {
 // another, which isn't counted: that a program's maps have the same numbers in every run.
 std::size_t number_of_this_map() noexcept;
 
-// Whether this thread runs a kernel for a map in this process.
-bool is_inside_a_map_of_this_thread() noexcept;
+// Where the calling thread runs a kernel: how many threads a map may have that is called there.
+// Nothing: it runs none.
+std::optional<unsigned> threads_in_this_kernel() noexcept;
+
+// A map inside another runs in that one's worker: inline, or on as many threads as it has.
+settings where_it_runs(settings how) noexcept;
 
 }  // namespace shard::mapping

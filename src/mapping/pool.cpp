@@ -27,6 +27,7 @@
 #include "os/cpu.hpp"
 #include "os/environment.hpp"
 #include "os/file.hpp"
+#include "os/parallel_libraries.hpp"
 #include "shard/detail/job.hpp"
 #include "shard/error.hpp"
 
@@ -69,6 +70,7 @@ void refuse_what_a_pool_settles(const options& one) {
                     " for one map, expected it in the options of the pool");
   };
   if (one.workers) refuse("workers");
+  if (one.threads_per_worker) refuse("threads_per_worker");
   if (one.run_on) refuse("run_on");
   if (one.start) refuse("start");
   if (!one.environment.empty()) refuse("environment");
@@ -78,12 +80,18 @@ void refuse_what_a_pool_settles(const options& one) {
 }
 
 // The caller's, with what the options change.
-std::vector<std::string> environment_of(const options& how) {
+std::vector<std::string> environment_of(const options& how, const settings& decided) {
+  auto changes = how.environment;
+  if (decided.threads_per_worker != 0) {  // for libraries that the program is linked with
+    for (const char* const each : os::variables_of_parallel_libraries()) {
+      changes[each] = std::to_string(decided.threads_per_worker);
+    }
+  }
   std::vector<std::string> all = os::own_environment();
-  std::erase_if(all, [&how](const std::string& each) {
-    return how.environment.contains(each.substr(0, each.find('=')));
+  std::erase_if(all, [&changes](const std::string& each) {
+    return changes.contains(each.substr(0, each.find('=')));
   });
-  for (const auto& [name, value] : how.environment) {
+  for (const auto& [name, value] : changes) {
     if (name.empty() || name.find('=') != std::string::npos) {
       throw error(std::errc::invalid_argument, "cannot use the option environment: found '" + name +
                                                    "', expected the name of a variable");
@@ -100,7 +108,7 @@ std::optional<family::fresh_program> program_of(const options& how, const settin
     return std::nullopt;
   }
   family::require_to_be_startable();
-  return family::fresh_program{environment_of(how), how.working_directory.string()};
+  return family::fresh_program{environment_of(how, decided), how.working_directory.string()};
 }
 
 // A run that waits for its turn, or has it.
@@ -246,6 +254,7 @@ family::warm_family& pool_state::family() {
   const unsigned cpus = os::cpu_budget();
   return family_.emplace(
       family::warm_family::order{.workers = workers_,
+                                 .threads_per_worker = how_.threads_per_worker,
                                  .allow_threads = how_.allow_threads,
                                  .prefix_output = how_.prefix_output,
                                  .spin = workers_ <= cpus ? mapping::spin : mapping::none,
@@ -393,10 +402,9 @@ void pool_state::resize(unsigned workers) {
   conclude_started();
   options wanted = given_;
   wanted.workers = workers;
-  how_ = mapping::resolve(wanted);
+  how_ = mapping::where_it_runs(mapping::resolve(wanted));
   given_ = wanted;
-  workers_ = how_.workers != 0 ? how_.workers : os::cpu_budget();
-  if (how_.run_on == executor::serial) workers_ = 1;
+  workers_ = mapping::workers_of(how_);
   end_family();
   if (has_processes()) family();
 }

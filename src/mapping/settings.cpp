@@ -14,6 +14,8 @@
 #include <tuple>
 #include <utility>
 
+#include "mapping/nesting.hpp"
+#include "os/cpu.hpp"
 #include "shard/error.hpp"
 
 namespace shard::mapping {
@@ -163,6 +165,8 @@ constexpr row run_on{"SHARD_EXECUTOR", "run_on", &options::run_on, &settings::ru
 constexpr std::tuple table{
     row{"SHARD_WORKERS", "workers", &options::workers, &settings::workers,
         number<unsigned>{1, 4096}},
+    row{"SHARD_THREADS_PER_WORKER", "threads_per_worker", &options::threads_per_worker,
+        &settings::threads_per_worker, number<unsigned>{1, 4096}},
     row{"SHARD_GRAIN", "grain", &options::grain, &settings::grain, number<std::size_t>{1, most}},
     row{"SHARD_TIMEOUT", "timeout", &options::timeout, &settings::timeout, amount_of_seconds{}},
     row{"SHARD_TIMEOUT_FACTOR", "timeout_factor", &options::timeout_factor,
@@ -223,6 +227,14 @@ void refuse_what_forks_have(const options& given) {
   expect_spawn(given.working_directory.empty(), "working_directory");
 }
 
+unsigned workers_of(const settings& how) {
+  if (how.run_on == executor::serial) return 1;
+  if (how.workers != 0) return how.workers;
+  const unsigned processors = os::cpu_budget_of_late();
+  if (how.run_on != executor::processes || how.threads_per_worker == 0) return processors;
+  return std::max(processors / how.threads_per_worker, 1u);
+}
+
 settings resolve(const options& given) {
   settings decided;
   const auto decide = [&](const auto& one) {
@@ -237,3 +249,7 @@ settings resolve(const options& given) {
 }
 
 }  // namespace shard::mapping
+
+unsigned shard::default_workers() {
+  return mapping::workers_of(mapping::where_it_runs(mapping::resolve({})));
+}

@@ -19,6 +19,7 @@ struct replayed {
 // Every member of options, decided. workers and grain may still be 0: "to be chosen".
 struct settings {
   unsigned workers = 0;
+  unsigned threads_per_worker = 0;  // 0: nothing is said
   std::size_t grain = 0;
   seconds timeout{};                   // 0: none
   double timeout_factor = 0;           // 0: none
@@ -42,6 +43,9 @@ void refuse_what_forks_have(const options& given);
 
 // The names of all variables of the environment that shard reads, each once.
 std::span<const std::string_view> variables() noexcept;
+
+// How many workers a map has here that can have any number of them.
+unsigned workers_of(const settings& how);
 
 // What the code says; else what the variable says, else the default. An empty variable is as good
 // as none. Throws shard::error if an option or a variable has a value that can't be honoured.

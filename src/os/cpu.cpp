@@ -3,6 +3,8 @@
 #include <sched.h>
 
 #include <algorithm>
+#include <atomic>
+#include <chrono>
 #include <cmath>
 #include <cstdio>
 #include <iterator>
@@ -45,6 +47,20 @@ double quota_of(const control_group& group) {
   return quota > 0 && period > 0 ? quota / period : HUGE_VAL;
 }
 
+// Of all groups that this process is in.
+double quota(const std::filesystem::path& root) {
+  double least = HUGE_VAL;
+  for (const control_group& group : control_groups("cpu", root)) {
+    least = std::min(least, std::ceil(quota_of(group)));
+  }
+  return least;
+}
+
+unsigned within(double quota) {
+  const unsigned cpus = affinity();
+  return quota < cpus ? std::max(static_cast<unsigned>(quota), 1u) : cpus;
+}
+
 // A thread that was joined stays listed for a moment, with the kernel's PF_EXITING.
 bool lives(const std::filesystem::path& stat) {
   constexpr unsigned exiting = 4;
@@ -60,13 +76,19 @@ constexpr unsigned sanitizer_threads = thread_sanitizer ? 1 : 0;
 
 }  // namespace
 
-unsigned cpu_budget(const std::filesystem::path& root) {
-  const unsigned cpus = affinity();
-  double quota = HUGE_VAL;
-  for (const control_group& group : control_groups("cpu", root)) {
-    quota = std::min(quota, std::ceil(quota_of(group)));
+unsigned cpu_budget(const std::filesystem::path& root) { return within(quota(root)); }
+
+unsigned cpu_budget_of_late() {
+  using clock = std::chrono::steady_clock;
+  static std::atomic<double> found{0};
+  static std::atomic<clock::rep> outdated{0};
+  const clock::time_point now = clock::now();
+  if (now.time_since_epoch().count() >= outdated.load(std::memory_order_acquire)) {
+    found.store(quota("/"), std::memory_order_relaxed);
+    outdated.store((now + std::chrono::seconds(1)).time_since_epoch().count(),
+                   std::memory_order_release);
   }
-  return quota < cpus ? std::max(static_cast<unsigned>(quota), 1u) : cpus;
+  return within(found.load(std::memory_order_relaxed));
 }
 
 int processor_here() noexcept { return ::sched_getcpu(); }

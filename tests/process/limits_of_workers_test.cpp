@@ -1,13 +1,17 @@
 // Workers that take too long, or too much memory.
 
+#include <dlfcn.h>
 #include <gmock/gmock.h>
 #include <gtest/gtest.h>
+#include <oneapi/tbb/global_control.h>
 #include <pthread.h>
 #include <signal.h>
 #include <sys/mman.h>
 #include <sys/resource.h>
 #include <unistd.h>
 
+#include <algorithm>
+#include <barrier>
 #include <chrono>
 #include <cstddef>
 #include <cstdint>
@@ -17,6 +21,7 @@
 #include <functional>
 #include <numeric>
 #include <optional>
+#include <set>
 #include <sstream>
 #include <string>
 #include <vector>
@@ -32,11 +37,13 @@ using namespace std::chrono_literals;
 using shard_test::mentions;
 using shard_test::refusal;
 using shard_test::tally;
+using testing::Each;
 using testing::HasSubstr;
 using testing::SizeIs;
 
 using Timeout = shard_test::leaves_nothing;
 using MemoryLimit = shard_test::leaves_nothing;
+using Share = shard_test::leaves_nothing;
 
 // A variable of the environment, while it lives.
 class variable {
@@ -263,6 +270,82 @@ TEST_F(SystemLimit, OfTheStackIsTheCallersInEveryExecutor) {
   pthread_join(thread, nullptr);
   pthread_attr_destroy(&large);
   EXPECT_EQ(sum, 4);
+}
+
+// ---- A share of the processors ----
+
+constexpr const char* variables_of_libraries[]{"OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS",
+                                               "MKL_NUM_THREADS", "BLIS_NUM_THREADS"};
+
+// What parallel libraries are told here. 0: nothing, or not all the same.
+unsigned told_to_libraries() {
+  const std::size_t onetbb =
+      tbb::global_control::active_value(tbb::global_control::max_allowed_parallelism);
+  for (const char* const name : variables_of_libraries) {
+    const char* const value = getenv(name);
+    if (value == nullptr || value != std::to_string(onetbb)) return 0;
+  }
+  return static_cast<unsigned>(onetbb);
+}
+
+TEST_F(Share, IsToldToParallelLibrariesInEachWorker) {
+  const variable before("OMP_NUM_THREADS", "7");
+  shard::buffer<unsigned> told(8);
+  const auto look = [](std::size_t) { return told_to_libraries(); };
+  const shard::options how{.workers = 2, .threads_per_worker = 3, .grain = 1};
+  shard::map(how, told, look);
+  EXPECT_THAT(std::vector<unsigned>(told.begin(), told.end()), Each(3u));
+  shard::pool pool(how);
+  pool.map(told, look);
+  EXPECT_THAT(std::vector<unsigned>(told.begin(), told.end()), Each(3u));
+  // Nothing else is changed, here or in a worker that has none.
+  EXPECT_STREQ(getenv("OMP_NUM_THREADS"), "7");
+  EXPECT_EQ(getenv("MKL_NUM_THREADS"), nullptr);
+  shard::map({.workers = 2, .grain = 1}, told, look);
+  EXPECT_THAT(std::vector<unsigned>(told.begin(), told.end()), Each(0u));
+}
+
+// One that has read its variable when it was loaded.
+TEST_F(Share, IsToldToALibraryThatTheProgramHasLoadedBefore) {
+  void* const library = dlopen("libgomp.so.1", RTLD_NOW | RTLD_GLOBAL);
+  if (library == nullptr) GTEST_SKIP() << "needs libgomp";
+  const auto most = reinterpret_cast<int (*)()>(dlsym(library, "omp_get_max_threads"));
+  ASSERT_NE(most, nullptr);
+  const int before = most();
+  shard::buffer<int> told(4);
+  shard::map({.workers = 2, .threads_per_worker = 3, .grain = 1}, told,
+             [=](std::size_t) { return most(); });
+  EXPECT_THAT(std::vector<int>(told.begin(), told.end()), Each(3));
+  EXPECT_EQ(most(), before);
+}
+
+TEST_F(Share, IsHowManyThreadsAMapInAKernelHas) {
+  shard::buffer<unsigned> found(4);
+  const auto map = [](std::size_t) {
+    // As many kernels as there are threads, each of which waits for the others.
+    std::barrier together(3);
+    shard::buffer<pid_t> threads(3);
+    const shard::report run = shard::map({.grain = 1}, threads, [&](std::size_t) {
+      together.arrive_and_wait();
+      // One in that runs in its thread.
+      shard::buffer<pid_t> inner(4);
+      shard::map({.workers = 4}, inner, [](std::size_t) { return gettid(); });
+      return std::ranges::count(inner, gettid()) == 4 && shard::default_workers() == 1 ? gettid()
+                                                                                       : 0;
+    });
+    const std::set<pid_t> all(threads.begin(), threads.end());
+    shard::buffer<int> many(64);
+    const shard::report other =
+        shard::map({.workers = 64, .grain = 1}, many, [](std::size_t) { return 1; });
+    const bool few = run.counts().workers == 3 && other.counts().workers == 3;
+    return all.size() == 3 && !all.contains(0) && few ? shard::default_workers() : 0;
+  };
+  const shard::options how{.workers = 2, .threads_per_worker = 3, .grain = 1};
+  shard::map(how, found, map);
+  EXPECT_THAT(std::vector<unsigned>(found.begin(), found.end()), Each(3u));
+  shard::pool pool(how);
+  pool.map(found, map);
+  EXPECT_THAT(std::vector<unsigned>(found.begin(), found.end()), Each(3u));
 }
 
 // ---- Memory ----

@@ -630,15 +630,42 @@ TEST_F(Map, WritesToABufferThatAForkedChildInherited) {
   EXPECT_EQ(out[99], 99);
 }
 
-TEST_F(Map, MapsInsideAKernel) {
-  shard::buffer<int> out(6);
-  shard::map({.workers = 2, .grain = 1}, out, [](std::size_t i) {
-    shard::sum<int> inner;
-    shard::map({.workers = 2, .grain = 1}, 10, shard::reduce(inner),
-               [&](std::size_t k, auto& sum) { sum += static_cast<int>(k * i); });
-    return inner.value();
+// ---- Maps inside kernels ----
+
+// Wherever the inner one wants to run: it runs in the worker of the outer kernel, in its thread.
+TEST_F(Map, MapsInlineInsideAKernel) {
+  for (const executor where : everywhere) {
+    for (const executor inner : everywhere) {
+      shard::buffer<int> out(6);
+      shard::map({.workers = 2, .grain = 1, .run_on = where}, out, [=](std::size_t i) {
+        shard::sum<int> sum;
+        const pid_t worker = gettid();
+        shard::map({.workers = 2, .grain = 1, .run_on = inner}, 10, shard::reduce(sum),
+                   [&](std::size_t k, auto& to) {
+                     to += gettid() == worker ? static_cast<int>(k * i) : 1000;
+                   });
+        return sum.value() + static_cast<int>(shard::default_workers());
+      });
+      EXPECT_THAT(elements(out), ElementsAre(1, 46, 91, 136, 181, 226));
+    }
+  }
+}
+
+TEST_F(Map, StartsRunsAndPoolsInlineInsideAKernel) {
+  shard::buffer<int> out(4);
+  shard::map({.workers = 2, .grain = 1}, out, [](std::size_t) {
+    shard::buffer<pid_t> workers(3);
+    const auto here = [](std::size_t) { return gettid(); };
+    shard::pool pool({.workers = 2});
+    int found = static_cast<int>(pool.workers());
+    pool.queue(workers, here);
+    pool.wait();
+    found += static_cast<int>(std::ranges::count(workers, gettid()));
+    shard::run run = shard::start({.workers = 2}, workers, here);
+    run.wait();
+    return found + static_cast<int>(std::ranges::count(workers, gettid()));
   });
-  EXPECT_THAT(elements(out), ElementsAre(0, 45, 90, 135, 180, 225));
+  EXPECT_THAT(elements(out), Each(1 + 3 + 3));
 }
 
 TEST_F(Map, LetsAnInnerKernelReadWhatItsOuterOneMay) {
@@ -660,21 +687,17 @@ TEST_F(Map, LetsAnInnerKernelReadWhatItsOuterOneMay) {
   EXPECT_THAT(elements(y), Each(static_cast<double>(n * (n + 1))));
 }
 
-TEST_F(Map, FaultsWhereAnInnerKernelTouchesAnOutputOfItsOuterOne) {
+TEST_F(Map, LetsAnInnerKernelWriteWhatItsOuterOneMay) {
   shard::buffer<double> y(8);
-  const shard::report run = shard::try_map(
-      {.workers = 2, .grain = 1, .keep_going = true}, 8, shard::out(y),
-      [](std::size_t i, shard::slice<double> outer) {
-        shard::buffer<double> inner(8);
-        shard::map({.workers = 1, .grain = 8, .retries = 0}, inner, [&](std::size_t) {
-          outer[i] = 1;
-          return 1.0;
-        });
-      });
-  EXPECT_THAT(run.completed(), IsEmpty());
-  ASSERT_THAT(run.failures(), Not(IsEmpty()));
-  EXPECT_TRUE(mentions(run.failures()[0].what, {"SIGSEGV", "the kernel that called this map"}));
-  EXPECT_THAT(elements(y), Each(0));
+  shard::map({.workers = 2, .grain = 1}, 8, shard::out(y),
+             [](std::size_t i, shard::slice<double> outer) {
+               shard::buffer<double> inner(8);
+               shard::map({.workers = 1, .grain = 8}, inner, [&](std::size_t k) {
+                 outer[i] += static_cast<double>(k);
+                 return 1.0;
+               });
+             });
+  EXPECT_THAT(elements(y), Each(28));
 }
 
 // A chunk that is run again would change them again; and a worker may only read them.
@@ -743,34 +766,45 @@ TEST_F(Map, FaultsWhereAnInnerKernelReadsAnOutputOfItsOuterMap) {
   EXPECT_TRUE(mentions(run.failures()[0].what, {"SIGSEGV", "at element"}));
 }
 
-TEST_F(Map, MapsOnThreadsInsideKernelsOnThreads) {
-  const shard::options on_threads{.workers = 3, .grain = 1, .run_on = shard::executor::threads};
-  shard::buffer<int> out(20);
-  shard::map(on_threads, out, [&](std::size_t i) {
-    shard::sum<int> inner;
-    shard::map(on_threads, 10, shard::reduce(inner),
-               [&](std::size_t k, auto& sum) { sum += static_cast<int>(k * i); });
-    return inner.value();
-  });
-  for (std::size_t i = 0; i < out.size(); ++i) EXPECT_EQ(out[i], static_cast<int>(45 * i));
-}
-
-TEST_F(Map, ReportsACrashInsideAMapInsideAKernel) {
+// It is one of the outer kernel: its chunk is run again, and given up.
+TEST_F(Map, TakesACrashInAnInnerMapForOneOfTheOuterChunk) {
   shard::buffer<int> out(4);
   const shard::report run =
       shard::try_map({.workers = 2, .grain = 1, .keep_going = true}, out, [](std::size_t i) {
         shard::buffer<int> inner(4);
-        shard::map({.workers = 1, .grain = 1, .retries = 0}, inner, [&](std::size_t k) {
+        shard::map({.workers = 1, .grain = 1, .keep_going = true}, inner, [&](std::size_t k) {
           if (i == 2 && k == 3) std::abort();
           return 1;
         });
         return 1;
       });
-  ASSERT_THAT(run.failures(), SizeIs(1));
-  EXPECT_EQ(run.failures()[0].chunk, 2u);
-  EXPECT_EQ(run.failures()[0].kind, "exception");
-  EXPECT_TRUE(mentions(run.failures()[0].what, {"shard::map_error", "index 3", "SIGABRT"}));
+  EXPECT_THAT(run.failures(), SizeIs(2));
+  for (const shard::failure& one : run.failures()) {
+    EXPECT_EQ(one.chunk, 2u);
+    EXPECT_EQ(one.kind, "signal");
+    EXPECT_TRUE(mentions(one.what, {"SIGABRT"})) << one.what;
+  }
   EXPECT_THAT(elements(out), ElementsAre(1, 1, 0, 1));
+}
+
+TEST_F(Map, TellsOfAnExceptionInAnInnerMapWhoseItIs) {
+  for (const executor where : everywhere) {
+    shard::buffer<int> out(4);
+    const shard::report run = shard::try_map(
+        {.workers = 2, .grain = 1, .keep_going = true, .run_on = where}, out, [](std::size_t i) {
+          shard::buffer<int> inner(4);
+          shard::map({.grain = 1}, inner, [&](std::size_t k) {
+            if (i == 2 && k == 3) throw std::out_of_range("beyond");
+            return 1;
+          });
+          return 1;
+        });
+    ASSERT_THAT(run.failures(), SizeIs(1));
+    EXPECT_EQ(run.failures()[0].chunk, 2u);
+    EXPECT_EQ(run.failures()[0].kind, "exception");
+    EXPECT_TRUE(mentions(run.failures()[0].what, {"shard::map_error", "index 3", "beyond"}));
+    EXPECT_THAT(elements(out), ElementsAre(1, 1, 0, 1));
+  }
 }
 
 // ---- What is refused, before anything runs ----

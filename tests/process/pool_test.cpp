@@ -1060,6 +1060,7 @@ TEST_F(Pool, RefusesOptionsThatAreThePools) {
                          {"in a pool", name}));
   };
   refused({.workers = 3}, "workers");
+  refused({.threads_per_worker = 3}, "threads_per_worker");
   refused({.run_on = executor::threads}, "run_on");
   refused({.allow_threads = true}, "allow_threads");
   refused({.prefix_output = true}, "prefix_output");

@@ -551,7 +551,6 @@ TEST_F(StopOnSignals, ByCtrlCAtARealTerminal) {
 TEST_F(StopOnSignals, LetsMapsInsideKernelsFinish) {
   for (const executor where : everywhere) {
     for (const executor inner : {executor::processes, executor::serial}) {
-      if (where == executor::threads && inner == executor::processes) continue;  // it is refused
       const notes all;
       EXPECT_TRUE(holds_when_signalled(
           [&] {

@@ -1,4 +1,5 @@
 #include "mapping/settings.hpp"
+#include "os/cpu.hpp"
 
 #include <gtest/gtest.h>
 
@@ -52,22 +53,16 @@ class Settings : public testing::Test {
 };
 
 // A value of each variable that is not its default.
-const std::map<std::string_view, const char*> others{{"SHARD_WORKERS", "3"},
-                                                     {"SHARD_GRAIN", "4096"},
-                                                     {"SHARD_TIMEOUT", "2.5"},
-                                                     {"SHARD_TIMEOUT_FACTOR", "20"},
-                                                     {"SHARD_MEMORY_LIMIT_BYTES", "1000000"},
-                                                     {"SHARD_RETRIES", "4"},
-                                                     {"SHARD_RETRIES_ERROR", "5"},
-                                                     {"SHARD_RETRIES_KILL", "7"},
-                                                     {"SHARD_KEEP_GOING", "1"},
-                                                     {"SHARD_MAX_FAILURES", "11"},
-                                                     {"SHARD_MAX_TIMEOUTS", "12"},
-                                                     {"SHARD_START", "spawn"},
-                                                     {"SHARD_ALLOW_THREADS", "1"},
-                                                     {"SHARD_PREFIX_OUTPUT", "1"},
-                                                     {"SHARD_EXECUTOR", "threads"},
-                                                     {"SHARD_REPLAY", "2:613-614"}};
+const std::map<std::string_view, const char*> others{
+    {"SHARD_WORKERS", "3"},         {"SHARD_THREADS_PER_WORKER", "6"},
+    {"SHARD_GRAIN", "4096"},        {"SHARD_TIMEOUT", "2.5"},
+    {"SHARD_TIMEOUT_FACTOR", "20"}, {"SHARD_MEMORY_LIMIT_BYTES", "1000000"},
+    {"SHARD_RETRIES", "4"},         {"SHARD_RETRIES_ERROR", "5"},
+    {"SHARD_RETRIES_KILL", "7"},    {"SHARD_KEEP_GOING", "1"},
+    {"SHARD_MAX_FAILURES", "11"},   {"SHARD_MAX_TIMEOUTS", "12"},
+    {"SHARD_START", "spawn"},       {"SHARD_ALLOW_THREADS", "1"},
+    {"SHARD_PREFIX_OUTPUT", "1"},   {"SHARD_EXECUTOR", "threads"},
+    {"SHARD_REPLAY", "2:613-614"}};
 
 // Every variable: one that has no value here throws.
 void set_all() {
@@ -78,6 +73,7 @@ void set_all() {
 
 void expect_defaults(const settings& decided) {
   EXPECT_EQ(decided.workers, 0u);
+  EXPECT_EQ(decided.threads_per_worker, 0u);
   EXPECT_EQ(decided.grain, 0u);
   EXPECT_EQ(decided.timeout, 0s);
   EXPECT_EQ(decided.timeout_factor, 0);
@@ -101,6 +97,7 @@ TEST_F(Settings, OfTheEnvironmentWinOverDefaults) {
   set_all();
   const settings decided = resolve({});
   EXPECT_EQ(decided.workers, 3u);
+  EXPECT_EQ(decided.threads_per_worker, 6u);
   EXPECT_EQ(decided.grain, 4096u);
   EXPECT_EQ(decided.timeout, 2500ms);
   EXPECT_EQ(decided.timeout_factor, 20);
@@ -122,6 +119,7 @@ TEST_F(Settings, OfTheEnvironmentWinOverDefaults) {
 TEST_F(Settings, OfTheCodeWinOverTheEnvironment) {
   set_all();
   const settings decided = resolve({.workers = 8,
+                                    .threads_per_worker = 2,
                                     .grain = 10,
                                     .timeout = 3min,
                                     .timeout_factor = 7,
@@ -137,6 +135,7 @@ TEST_F(Settings, OfTheCodeWinOverTheEnvironment) {
                                     .allow_threads = false,
                                     .prefix_output = false});
   EXPECT_EQ(decided.workers, 8u);
+  EXPECT_EQ(decided.threads_per_worker, 2u);
   EXPECT_EQ(decided.grain, 10u);
   EXPECT_EQ(decided.timeout, 3min);
   EXPECT_EQ(decided.timeout_factor, 7);
@@ -157,6 +156,7 @@ TEST_F(Settings, OfTheCodeWinOverTheEnvironment) {
 TEST_F(Settings, OfTheCodeWinOverTheEnvironmentWhereTheyAreZero) {
   set_all();
   const settings decided = resolve({.workers = 0,
+                                    .threads_per_worker = 0,
                                     .grain = 0,
                                     .timeout = 0s,
                                     .timeout_factor = 0,
@@ -167,6 +167,7 @@ TEST_F(Settings, OfTheCodeWinOverTheEnvironmentWhereTheyAreZero) {
                                     .max_failures = 0,
                                     .max_timeouts = 0});
   EXPECT_EQ(decided.workers, 0u);
+  EXPECT_EQ(decided.threads_per_worker, 0u);
   EXPECT_EQ(decided.grain, 0u);
   EXPECT_EQ(decided.timeout, 0s);
   EXPECT_EQ(decided.timeout_factor, 0);
@@ -176,6 +177,29 @@ TEST_F(Settings, OfTheCodeWinOverTheEnvironmentWhereTheyAreZero) {
   EXPECT_EQ(decided.retries_kill, 0u);
   EXPECT_EQ(decided.max_failures, 0u);
   EXPECT_EQ(decided.max_timeouts, 0u);
+}
+
+TEST_F(Settings, DecideHowManyWorkersAMapHas) {
+  using shard::mapping::workers_of;
+  const unsigned processors = shard::os::cpu_budget();
+  EXPECT_EQ(workers_of(resolve({})), processors);
+  EXPECT_EQ(workers_of(resolve({.workers = 70})), 70u);
+  EXPECT_EQ(workers_of(resolve({.workers = 70, .run_on = executor::serial})), 1u);
+  EXPECT_EQ(workers_of(resolve({.threads_per_worker = 1})), processors);
+  EXPECT_EQ(workers_of(resolve({.threads_per_worker = processors})), 1u);
+  EXPECT_EQ(workers_of(resolve({.threads_per_worker = 4000})), 1u);
+  EXPECT_EQ(workers_of(resolve({.workers = 70, .threads_per_worker = 4000})), 70u);
+  EXPECT_EQ(workers_of(resolve({.threads_per_worker = 4000, .run_on = executor::threads})),
+            processors);
+  EXPECT_EQ(shard::default_workers(), processors);
+  set("SHARD_THREADS_PER_WORKER", "4000");
+  EXPECT_EQ(shard::default_workers(), 1u);
+  set("SHARD_WORKERS", "70");
+  EXPECT_EQ(shard::default_workers(), 70u);
+  set("SHARD_EXECUTOR", "serial");
+  EXPECT_EQ(shard::default_workers(), 1u);
+  set("SHARD_WORKERS", "many");
+  EXPECT_THROW(shard::default_workers(), shard::error);
 }
 
 // Who says how many indices may fail doesn't want the run to end at the first.
@@ -237,6 +261,7 @@ const std::vector<bad> all_bad{bad{"SHARD_WORKERS", "0", "from 1 to 4096"},
                                bad{"SHARD_WORKERS", "+2", "from 1 to 4096"},
                                bad{"SHARD_WORKERS", "0x10", "from 1 to 4096"},
                                bad{"SHARD_WORKERS", "99999999999999999999", "from 1 to 4096"},
+                               bad{"SHARD_THREADS_PER_WORKER", "0", "a number from 1 to 4096"},
                                bad{"SHARD_GRAIN", "0", "a number from 1"},
                                bad{"SHARD_GRAIN", "1e3", "a number from 1"},
                                bad{"SHARD_GRAIN", "18446744073709551616", "a number from 1"},
