@@ -58,8 +58,8 @@ const mapped* mapping_at(const std::vector<mapped>& these, const std::byte* addr
 }
 
 void name_place(writer& to, int signal, const std::byte* address) {
-  const mapped* found = mine->mappings == nullptr ? nullptr : mapping_at(*mine->mappings, address);
-  if (found == nullptr) found = mapping_at(mine->outer, address);
+  const mapped* const found =
+      mine->mappings == nullptr ? nullptr : mapping_at(*mine->mappings, address);
   if (found != nullptr) {
     const mapped& one = *found;
     const auto offset = static_cast<std::size_t>(address - one.base);
@@ -76,11 +76,6 @@ void name_place(writer& to, int signal, const std::byte* address) {
     if (one.how == held::inherited_output) {
       to << ", which is an output of this map: what a kernel wrote there it may read back when its "
             "chunk is run again; read another buffer";
-    }
-    if (one.how == held::of_the_outer_kernel) {
-      to << ", which was granted to the kernel that called this map: copy what this one is to "
-            "read, "
-            "and grant it a buffer of its own to write";
     }
     if (one.how == held::forsaken) {
       to << ", which is a buffer of the program that has started the pool: kernels of a pool have "
@@ -149,20 +144,6 @@ void forked() {
 }
 
 }  // namespace
-
-crash_context* crash_context_here() noexcept { return mine; }
-
-std::vector<mapped> crash_context::all_mappings() const {
-  std::vector<mapped> all = outer;
-  if (mappings != nullptr) all.insert(all.end(), mappings->begin(), mappings->end());
-  return all;
-}
-
-void crash_context::restrict_for_an_inner_map() {
-  outer = all_mappings();
-  mappings = nullptr;
-  restrict_outer_mappings(outer);
-}
 
 void install_crash_handlers(crash_context& with, const roster& family) noexcept {
   mine = &with;

@@ -16,18 +16,9 @@ struct crash_context {
   const void* stack_base = nullptr;  // below it are frames of kernels, and those that call them
   std::vector<int> signs_of_life;    // closed in children that the kernel forks
 
-  // To name the place of a fault: what it works with now, and what a worker that called this map
-  // had.
+  // To name the place of a fault: what it works with now.
   const std::vector<mapped>* mappings = nullptr;
-  std::vector<mapped> outer;
-
-  std::vector<mapped> all_mappings() const;
-  // In a process that it was forked to: see restrict_outer_mappings().
-  void restrict_for_an_inner_map();
 };
-
-// Of the worker that this process is, or that it was forked from; null: there is none.
-crash_context* crash_context_here() noexcept;
 
 // Sets up the handlers of this process. `with` must live until the process ends.
 void install_crash_handlers(crash_context& with, const roster& family) noexcept;

@@ -161,7 +161,6 @@ launch::birth forked(os::child_exit how, bool again, const briefing& brief) {
         [](void* with) {
           auto& from = *static_cast<context*>(with);
           if (from.given.others) from.given.others.unlock();  // for what its kernels do
-          restrict_outer_worker();
           from.given.life.read = {};
           be_supervisor(from.what, from.again);
         },

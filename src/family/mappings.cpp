@@ -53,15 +53,4 @@ std::vector<std::byte*> map_grants(const crew& all, std::vector<os::mapping>& ke
   return data;
 }
 
-void restrict_outer_mappings(std::vector<mapped>& of) noexcept {
-  for (mapped& one : of) {
-    if (one.how == held::granted_for_writing) {
-      os::keep_free(one.base, one.length_bytes);
-      one.how = held::of_the_outer_kernel;
-    } else if (one.how == held::granted_for_reading) {
-      one.how = held::inherited;
-    }
-  }
-}
-
 }  // namespace shard::family

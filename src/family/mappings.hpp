@@ -14,8 +14,7 @@ namespace shard::family {
 enum class held {
   inherited,
   inherited_output,
-  of_the_outer_kernel,  // which has called this map, and may write there
-  forsaken,             // of the program that has started a pool
+  forsaken,  // of the program that has started a pool
   granted_for_reading,
   granted_for_writing
 };
@@ -43,9 +42,5 @@ void restrict_inherited_mappings(const crew& all,
 // Maps what was granted, into `kept`, and says where its elements are. Adds each to `to`.
 std::vector<std::byte*> map_grants(const crew& all, std::vector<os::mapping>& kept,
                                    std::vector<mapped>& to);
-
-// In a map that a kernel has called: of that kernel's mappings, which are inherited, those that it
-// may write to become free, and the others count as inherited.
-void restrict_outer_mappings(std::vector<mapped>& of) noexcept;
 
 }  // namespace shard::family

@@ -82,10 +82,6 @@ void worker::wait_for_reader(const std::optional<os::writing_end>& pipe, const r
   if (pipe && !wait_to_be_read(*pipe, of)) family().go_without(output_passed_on);
 }
 
-void restrict_outer_worker() noexcept {
-  if (crash_context* const outer = crash_context_here()) outer->restrict_for_an_inner_map();
-}
-
 void be_worker(const worker_start& start, const std::function<void(worker&)>& work) noexcept {
   const roster& family = start.family;
   // If the supervisor died before we asked to die with it, nobody waits for us.
@@ -103,9 +99,6 @@ void be_worker(const worker_start& start, const std::function<void(worker&)>& wo
     crash->words = &words;
     crash->stack_base = __builtin_frame_address(0);
     crash->signs_of_life = start.self.signs_of_life;
-    if (const crash_context* const outer = crash_context_here()) {
-      crash->outer = outer->all_mappings();  // they are this process's, too
-    }
     worker self(start, *crash);
     install_crash_handlers(*crash, family);
     keep_from_children(family, start.memory.data(), start.memory.size());

@@ -71,10 +71,6 @@ class worker final : public board::workplace {
   std::array<char, tail::capacity> tail_;
 };
 
-// In the supervisor of a map that a kernel has called: what that kernel's worker may write to is no
-// one's here, and nothing else comes to lie there; it goes on reading what it may read.
-void restrict_outer_worker() noexcept;
-
 // The life of a worker, from the moment it was forked: does `work`, and exits. What `work` throws
 // is its last words.
 [[noreturn]] void be_worker(const worker_start& start,

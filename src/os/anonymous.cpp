@@ -52,10 +52,4 @@ void vacate(void* base, std::size_t bytes) noexcept {
                            MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE | MAP_FIXED, -1, 0));
 }
 
-void keep_free(const void* base, std::size_t bytes) noexcept {
-  static_cast<void>(::mmap(const_cast<void*>(base), bytes, PROT_NONE,
-                           MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE | MAP_FIXED_NOREPLACE, -1,
-                           0));
-}
-
 }  // namespace shard::os

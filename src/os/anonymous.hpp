@@ -51,8 +51,6 @@ void leave_to_children(void* base, std::size_t bytes) noexcept;
 void discard(std::byte* base, std::size_t bytes) noexcept;
 
 // Nothing is mapped there from now on, and access faults.
-void keep_free(const void* base, std::size_t bytes) noexcept;
-// The same, where something is mapped.
 void vacate(void* base, std::size_t bytes) noexcept;
 
 }  // namespace shard::os
