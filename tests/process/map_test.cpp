@@ -768,23 +768,26 @@ TEST_F(Map, FaultsWhereAnInnerKernelReadsAnOutputOfItsOuterMap) {
 
 // It is one of the outer kernel: its chunk is run again, and given up.
 TEST_F(Map, TakesACrashInAnInnerMapForOneOfTheOuterChunk) {
-  shard::buffer<int> out(4);
-  const shard::report run =
-      shard::try_map({.workers = 2, .grain = 1, .keep_going = true}, out, [](std::size_t i) {
-        shard::buffer<int> inner(4);
-        shard::map({.workers = 1, .grain = 1, .keep_going = true}, inner, [&](std::size_t k) {
-          if (i == 2 && k == 3) std::abort();
+  for (const unsigned threads : {1u, 2u}) {
+    shard::buffer<int> out(4);
+    const shard::report run = shard::try_map(
+        {.workers = 2, .threads_per_worker = threads, .grain = 1, .keep_going = true}, out,
+        [](std::size_t i) {
+          shard::buffer<int> inner(4);
+          shard::map({.grain = 1, .keep_going = true}, inner, [&](std::size_t k) {
+            if (i == 2 && k == 3) std::abort();
+            return 1;
+          });
           return 1;
         });
-        return 1;
-      });
-  EXPECT_THAT(run.failures(), SizeIs(2));
-  for (const shard::failure& one : run.failures()) {
-    EXPECT_EQ(one.chunk, 2u);
-    EXPECT_EQ(one.kind, "signal");
-    EXPECT_TRUE(mentions(one.what, {"SIGABRT"})) << one.what;
+    EXPECT_THAT(run.failures(), SizeIs(2));
+    for (const shard::failure& one : run.failures()) {
+      EXPECT_EQ(one.chunk, 2u);
+      EXPECT_EQ(one.kind, "signal");
+      EXPECT_TRUE(mentions(one.what, {"SIGABRT"})) << one.what;
+    }
+    EXPECT_THAT(elements(out), ElementsAre(1, 1, 0, 1));
   }
-  EXPECT_THAT(elements(out), ElementsAre(1, 1, 0, 1));
 }
 
 TEST_F(Map, TellsOfAnExceptionInAnInnerMapWhoseItIs) {
