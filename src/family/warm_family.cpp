@@ -135,9 +135,8 @@ bool warm_family::may_look(door::run number, unsigned workers) const noexcept {
     return false;
   }
   const door::watch awake = door_.awake();
-  if (runs_.slots() < what_.processors) return awake.all == awake.elsewhere;
-  return awake.all != 0 && awake.all == awake.elsewhere &&
-         std::max(workers, awake.all) < what_.processors;
+  if (awake.all == 0 || awake.all != awake.elsewhere) return false;
+  return std::min(runs_.slots(), std::max(workers, awake.all)) < what_.processors;
 }
 
 // For a while.

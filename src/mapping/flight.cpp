@@ -113,13 +113,17 @@ flight::flight(const job& what, const options& given, const order& settled,
 
 flight::ground flight::make_ground() {
   if (pool_ != nullptr) {
-    thread_local detail::packer packed;  // so that a loop of maps needs no memory for it
+    // So that a loop of maps needs no new memory. What is packed may itself map something.
+    constexpr std::size_t most_kept_bytes = std::size_t{1} << 16;
+    thread_local detail::packer kept;
+    detail::packer packed = std::move(kept);
     packed.clear();
     lend(job_, packed);
     pack(job_, order_.chunks, packed);
     packed_bytes_ = packed.bytes().size();
     family::run_queue& runs = pool_->runs();
     family::lease place = runs.take_place(size_, packed.bytes());
+    if (packed_bytes_ <= most_kept_bytes) kept = std::move(packed);
     std::byte* const board = runs.memory_of(place);
     return {.place = std::move(place), .board = board, .roster = runs.family()};
   }

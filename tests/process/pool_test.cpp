@@ -827,7 +827,8 @@ class PoolOfTwo : public Pool {
     ASSERT_TRUE(eventually([&] {
       return std::ranges::all_of(workers(), [](const relative& one) { return one.state == 'S'; });
     }));
-    for (const std::size_t k : {0, 1}) (*words_)[k] = 0;
+    (*words_)[0] = 0;
+    (*words_)[1] = 0;
     (*words_)[2] = 1;
   }
   bool have_met() {
