@@ -40,7 +40,7 @@ byte cancelled;               /* the last run that the caller has given up */
 byte inside[2];               /* the run that this slot is in; 0: none. It is the slot's, not the process's */
 byte is[2];                   /* the slot's worker: it isn't known, or AWAKE, or ASLEEP, or about to be */
 bool few[RUNS + 2];           /* the run is for one worker */
-byte bell;                    /* the word on which workers sleep; counts to 4 here */
+byte bell;                    /* the word on which workers sleep. Counts to 8 here: more rings than come meanwhile */
 byte awaited;                 /* the run that the caller waits for; 0: it doesn't */
 bool event;                   /* the caller's eventfd */
 
@@ -94,12 +94,12 @@ bool shut_board[RING];        /* ... and it begins anew with each run */
 
 /* Wakes the workers that say that they are about to sleep, or do. */
 #define RING_THE_BELL \
-  IF(ANY_ASLEEP, bell = (bell + 1) % 4; sleeps[0] = false; sleeps[1] = false, skip)
+  IF(ANY_ASLEEP, bell = (bell + 1) % 8; sleeps[0] = false; sleeps[1] = false, skip)
 
 /* The same for a run: if that is for one worker, nobody is woken while one is awake, and else one is. */
 #define RING_FOR(n) \
   IF(ANY_ASLEEP && !(few[n] && ANY_AWAKE), \
-     bell = (bell + 1) % 4; \
+     bell = (bell + 1) % 8; \
      if \
      :: few[n] && is[0] == ASLEEP -> sleeps[0] = false \
      :: few[n] && is[1] == ASLEEP -> sleeps[1] = false \
