@@ -4,6 +4,7 @@
 #include <chrono>
 #include <exception>
 #include <memory>
+#include <optional>
 
 #include "family/thread_team.hpp"
 #include "memory/granted.hpp"

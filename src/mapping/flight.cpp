@@ -16,7 +16,6 @@
 #include "mapping/sending.hpp"
 #include "mapping/units.hpp"
 #include "memory/granted.hpp"
-#include "os/cpu.hpp"
 #include "os/process.hpp"
 #include "os/stop_signals.hpp"
 #include "shard/error.hpp"
