@@ -73,6 +73,11 @@ struct run_counts {
 
   static constexpr seconds noticed_forking{0.01};
 
+  // Of a pool: how long its workers and the caller have looked for what comes next, before they
+  // slept, since the pool's last report. The sum over all of them, to within 2 us each time: it is
+  // processor time that others could have had. A worker looks for 50 us at most.
+  seconds looking{};
+
   // What this system, most likely a sandbox, kept the run from doing, each with the call that the
   // system denies: "buffers left out of core dumps (madvise)". The results are right all the same.
   std::vector<std::string> without = {};

@@ -119,6 +119,15 @@ class roster {
   // How long it has taken so far to fork all processes of the family. Any process that forks adds.
   std::atomic<std::chrono::nanoseconds::rep>& forking() const noexcept { return shared_->forking; }
 
+  // How long workers and the caller of a pool have looked for what is next without sleeping, since
+  // somebody last asked.
+  void add_looking(std::chrono::nanoseconds time) const noexcept {
+    shared_->looking.fetch_add(time.count(), std::memory_order_relaxed);
+  }
+  std::chrono::nanoseconds take_looking() const noexcept {
+    return std::chrono::nanoseconds(shared_->looking.exchange(0, std::memory_order_relaxed));
+  }
+
   // How it stands with the family.
   void raise(status bit) const noexcept { shared_->statuses.fetch_or(bit); }
   bool is(status bit) const noexcept { return (shared_->statuses.load() & bit) != 0; }
@@ -134,6 +143,7 @@ class roster {
     std::atomic<std::uint32_t> statuses;
     std::atomic<std::uint64_t> output_lost;
     std::atomic<std::chrono::nanoseconds::rep> forking;
+    std::atomic<std::chrono::nanoseconds::rep> looking;
     std::atomic<std::int32_t> leaders[leader_capacity];
     char trouble[512];  // NUL-terminated
   };

@@ -110,16 +110,22 @@ bool server::wait_for_a_run() {
   constexpr int turns_between_looks_at_the_clock = 64;
   bool looks = may_look_for_long();
   clock::time_point tired{};  // not known before it has found nothing
+  clock::duration looked{};   // as far as the clock was looked at
   for (int turn = 0;; ++turn) {
     if (door_.news() != heard_) listen();  // also where one run comes right after the other
     now_ = door_.try_to_enter(self_.slot(), left_);
+    const bool ends = now_ == 0 && (runs_.is_ending() || runs_.wants_room());
+    if ((now_ != 0 || ends || !looks) && looked.count() != 0) {
+      self_.family().add_looking(std::exchange(looked, {}));
+    }
     if (now_ != 0) return true;
-    if (runs_.is_ending() || runs_.wants_room()) return false;
+    if (ends) return false;
     if (door_.awaited() != 0) quiet_down();
     if (looks && turn % turns_between_looks_at_the_clock == 0) {
       door_.note_processor(self_.slot());
       const clock::time_point here = clock::now();
       if (tired == clock::time_point{}) tired = here + all_.terms.spin;
+      looked = here + all_.terms.spin - tired;
       looks = here < tired;
     }
     if (looks) {

@@ -143,13 +143,15 @@ bool warm_family::may_look(door::run number, unsigned workers) const noexcept {
 void warm_family::look_for_the_end(door::run number) const noexcept {
   constexpr int turns_between_looks_at_the_clock = 16;
   clock::time_point tired{};
-  for (int turn = 1; door_.over() < number; ++turn) {
+  clock::duration looked{};
+  for (int turn = 1; door_.over() < number && looked < what_.spin; ++turn) {
     os::pause();
     if (turn % turns_between_looks_at_the_clock != 0) continue;
     const clock::time_point here = clock::now();
     if (tired == clock::time_point{}) tired = here + what_.spin;
-    if (here >= tired) return;
+    looked = here + what_.spin - tired;
   }
+  if (looked.count() != 0) family().add_looking(looked);
 }
 
 bool warm_family::wait(door::run number, const crew& all, const on_tick& listen,

@@ -204,6 +204,7 @@ report outcome::report_on(std::size_t map, seconds elapsed, unsigned workers) co
   counts.takeovers = now.takeovers - before_.takeovers;
   counts.failures_lost = board_.failures_lost();
   counts.output_lost = now.output_lost - before_.output_lost;
+  counts.looking = roster_.take_looking();
   // Forks may overlap: the caller's is over before it hears so.
   counts.forking = std::min<seconds>(now.forking - before_.forking, elapsed);
   if (counts.forking >= run_counts::noticed_forking) {

@@ -48,6 +48,7 @@ ordered_json as_json(const run_counts& counts) {
           {"output_lost", counts.output_lost},
           {"forking", counts.forking.count()},
           {"forked_bytes", counts.forked_bytes},
+          {"looking", counts.looking.count()},
           {"without", counts.without}};
 }
 

@@ -1178,6 +1178,25 @@ TEST_F(PoolOfForks, CanBeResizedRefreshedAndStopped) {
   EXPECT_EQ(y[0], 4);
 }
 
+// ---- What it costs others ----
+
+TEST_F(Pool, LooksForRunsOnlyWhereThereAreProcessorsForThat) {
+  const unsigned processors = shard::default_workers();
+  shard::pool pool({.workers = processors + 1});
+  shard::buffer<int> y(100);
+  for (int k = 0; k < 100; ++k) {
+    EXPECT_EQ(pool.map(y, [](std::size_t) { return 1; }).counts().looking.count(), 0);
+  }
+}
+
+TEST_F(Pool, TellsHowLongItHasLooked) {
+  if (shard::default_workers() < 2) GTEST_SKIP() << "no processor is to spare";
+  shard::pool pool({.workers = 1});
+  shard::buffer<int> y(100);
+  EXPECT_TRUE(
+      eventually([&] { return pool.map(y, [](std::size_t) { return 1; }).counts().looking > 0s; }));
+}
+
 // ---- States ----
 
 TEST_F(Pool, MakesAWorkerStateOnceForTheSameMap) {

@@ -687,6 +687,7 @@ TEST_F(PostMortem, IsTheSameInJson) {
                                             {"output_lost", run.counts().output_lost},
                                             {"forking", run.counts().forking.count()},
                                             {"forked_bytes", run.counts().forked_bytes},
+                                            {"looking", run.counts().looking.count()},
                                             {"without", run.counts().without}}));
   ASSERT_EQ(told["completed"].size(), run.completed().size());
   for (std::size_t k = 0; k < run.completed().size(); ++k) {
