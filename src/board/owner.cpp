@@ -13,6 +13,7 @@ using namespace std::chrono_literals;
 constexpr auto short_batch = 5us;
 constexpr std::uint64_t longest_batch = 64;
 constexpr std::uint64_t longest_row = 1024;
+constexpr std::size_t many_chunks = 1024;  // as a run has by default
 
 // Publishing large accumulators costs under 1% of a worker's time.
 constexpr auto publish_interval = 10ms;
@@ -144,8 +145,10 @@ bool owner::claim() {
   const std::uint64_t seen = board_.cursor().load(std::memory_order_relaxed);
   if (seen >= chunks || stopped()) return false;
 
-  // Never more than half of a fair part of what is left: the end of a run is shared by all.
-  const std::uint64_t fair = (chunks - seen) / (2 * board_.size().slots);
+  // Never more than half of a fair part of what is left: the end of a run is shared by all. Of few
+  // chunks less: what stands behind one that fails, or takes long, waits for it.
+  const std::uint64_t parts = chunks < many_chunks ? 8 : 2;
+  const std::uint64_t fair = (chunks - seen) / (parts * board_.size().slots);
   const std::uint64_t wanted = std::clamp<std::uint64_t>(fair, 1, batch_);
 
   if (policy_.timed) note_begin(clock::now());
