@@ -687,6 +687,7 @@ TEST_F(Pool, TellsOfTheRestOfAQueueWhoseFamilyWasKilled) {
   };
   for (int k = 0; k < 62; ++k) queue(k);
   ASSERT_TRUE(eventually([&] { return std::atomic_ref(flags[1]).load() == 1; }));
+  ASSERT_TRUE(eventually([&] { return supervisor() && standby(); }));
   const pid_t first = supervisor()->pid;
   const pid_t second = standby()->pid;
   ::kill(second, SIGSTOP);
