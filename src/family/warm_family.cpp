@@ -277,7 +277,9 @@ void warm_family::name_stacks(door::run number) {
 
 // ---- Its end ----
 
+// A child that the caller has forked has the family's name, and none of its memory.
 void warm_family::give_back(std::uint64_t buffer) noexcept {
+  if (service_.terms.caller != os::own_pid()) return;
   const std::scoped_lock held(closing_);
   runs_.close_buffer(buffer);
 }

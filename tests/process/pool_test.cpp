@@ -1110,6 +1110,24 @@ TEST_F(Pool, GoesOnAfterAForkedChildHasDestroyedItsCopy) {
   for (const int each : y) EXPECT_EQ(each, 19);
 }
 
+TEST_F(Pool, LeavesAForkedChildItsOwnPools) {
+  const shard::pool of_the_parent({.workers = 2}), another({.workers = 2});
+  const pid_t child = ::fork();
+  if (child == 0) {
+    int found = 0;
+    {
+      shard::pool own({.workers = 1});
+      shard::buffer<int> y(10);
+      own.map(y, [](std::size_t i) { return static_cast<int>(i); });
+      found = y[9];
+    }
+    ::_exit(found == 9 ? 0 : 1);
+  }
+  int status = 0;
+  ASSERT_EQ(::waitpid(child, &status, 0), child);
+  EXPECT_EQ(status, 0);
+}
+
 TEST_F(Pool, RefusesAProgramThatIsNotDumpable) {
   const pid_t child = ::fork();
   if (child == 0) {
