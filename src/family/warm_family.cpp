@@ -227,7 +227,7 @@ void warm_family::cancel(door::run number) noexcept {
   door_.call_all();  // it may have been meant for one, who is stopped
   const awaiting its_end(door_, number);
   clock::time_point end_of_patience = clock::now() + patience_with_a_cancel;
-  bool killed = false;
+  int killed = 0;  // the last birth that was
   while (door_.over() < number && !ended_) {
     os::watched any[]{{runs_.event().get()}, {launch_->end().get()}};
     os::wait_ready(any, patience_with_a_cancel);
@@ -242,9 +242,10 @@ void warm_family::cancel(door::run number) noexcept {
       end_of_patience = clock::now() + patience_with_a_cancel;
       runs_.call_supervisor();
     }
-    if (ended_ || killed || clock::now() < end_of_patience) continue;
-    launch_->kill_supervisor();  // it may be stopped
-    killed = true;
+    if (ended_ || killed == births_ || clock::now() < end_of_patience) continue;
+    launch_->kill_supervisor();  // it may be stopped, or not have come as far as shard::init
+    killed = births_;            // one that is started again may not come so far, either
+    end_of_patience = clock::now() + patience_with_a_cancel;
   }
 }
 

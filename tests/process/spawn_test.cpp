@@ -380,6 +380,10 @@ TEST_F(Spawn, StartsAgainWhereItIsKilledBeforeInit) {
   EXPECT_FALSE(fs::exists(once));
 }
 
+TEST_F(Spawn, GivesUpARunForWhichNobodyComes) {
+  EXPECT_EQ(run("spawning_by_default", "give_up").text, "given up\n");
+}
+
 TEST_F(Spawn, FindsKernelsInLibrariesThatWereLoadedMeanwhile) {
   const outcome found = run("spawning_by_default", "library", SPAWNED_KERNELS);
   EXPECT_EQ(found.text, "18 \n18 \n");

@@ -20,6 +20,7 @@ namespace fs = std::filesystem;
 constexpr const char* exits = "EXITS";
 constexpr const char* forgets = "FORGETS";
 constexpr const char* dies = "DIES";
+constexpr const char* hangs = "HANGS";
 
 // As a supervisor that is killed, while there is such a file, before main.
 const struct dies_once {
@@ -37,6 +38,18 @@ void map_in(shard::pool& workers) {
   shard::buffer<int> squares(100);
   workers.map(squares, [](std::size_t i) { return static_cast<int>(i * i); });
   std::printf("%d\n", squares[99]);
+}
+
+// The caller gives up a run for which nobody ever comes.
+void give_up() {
+  shard::pool workers(spawned({{hangs, "1"}}));
+  shard::buffer<int> squares(100);
+  try {
+    workers.map({.on_progress = [](const shard::progress&) { throw 1; }}, squares,
+                [](std::size_t i) { return static_cast<int>(i * i); });
+  } catch (int) {
+    std::printf("given up\n");
+  }
 }
 
 // A function of a library that another file may have replaced meanwhile.
@@ -64,6 +77,8 @@ int run(const std::string& what, int argc, char** argv) {
   } else if (what == "die") {
     shard::pool workers(spawned({{dies, argv[2]}}));
     map_in(workers);
+  } else if (what == "give_up") {
+    give_up();
   } else if (what == "library") {
     map_by_library(argv[2], argc > 3 ? argv[3] : "");
   }
@@ -75,6 +90,7 @@ int run(const std::string& what, int argc, char** argv) {
 int main(int argc, char** argv) try {
   const std::string what = argc > 1 ? argv[1] : "map";
   if (std::getenv(exits) != nullptr) return 7;
+  while (std::getenv(hangs) != nullptr) ::pause();
   if (what != "forget_always" && std::getenv(forgets) == nullptr) shard::init(argc, argv);
   return run(what == "forget_always" ? "map" : what, argc, argv);
 } catch (const std::exception& problem) {
