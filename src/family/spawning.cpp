@@ -110,12 +110,15 @@ std::span<const std::byte> bytes_of(const T& x) {
 
 // ---- The caller's side ----
 
-void remember_arguments(int count, char** arguments) {
-  delete std::exchange(remembered, new std::vector<std::string>(arguments, arguments + count));
+bool remember_arguments(int count, char** arguments) {
+  const std::vector<std::string>* const before =
+      std::exchange(remembered, new std::vector<std::string>(arguments, arguments + count));
+  delete before;
+  return before == nullptr;
 }
 
 void require_to_be_startable() {
-  if (is_spawned()) {
+  if (remembered == nullptr && is_spawned()) {
     throw error(std::errc::operation_not_permitted,
                 "cannot start workers by spawn: found a program that was itself started to be a "
                 "supervisor and did not get as far as shard::init, expected shard::init(argc, "

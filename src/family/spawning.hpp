@@ -22,8 +22,9 @@ struct fresh_program {
 // ---- The caller's side.
 
 // What it takes, at the beginning of main: the program can be started again, with the arguments
-// that it has now.
-void remember_arguments(int count, char** arguments);
+// that it has now. False: that was done before. Then a letter that lies at its number is one that
+// this program has written itself.
+bool remember_arguments(int count, char** arguments);
 // Throws shard::error if that was not done, or this program can't be told from other builds.
 void require_to_be_startable();
 

@@ -3,6 +3,6 @@
 #include "shard/spawn.hpp"
 
 void shard::init(int argc, char** argv) {
-  family::remember_arguments(argc, argv);
-  if (family::is_spawned()) family::be_spawned_supervisor(mapping::unpack);
+  const bool first = family::remember_arguments(argc, argv);
+  if (first && family::is_spawned()) family::be_spawned_supervisor(mapping::unpack);
 }

@@ -384,6 +384,29 @@ TEST_F(Spawn, GivesUpARunForWhichNobodyComes) {
   EXPECT_EQ(run("spawning_by_default", "give_up").text, "given up\n");
 }
 
+TEST_F(Spawn, TakesNoLetterForItsOwnThatItHasWritten) {
+  const shard_test::folder here;
+  const std::string once = here / "once";
+  std::ofstream(once).put('x');
+  const outcome found = run("spawning_by_default", "own_letter", once);
+  EXPECT_EQ(found.text, "9801\n9801\n");
+  EXPECT_FALSE(fs::exists(once));
+}
+
+TEST_F(Spawn, MayBeStartedByManyThreadsAtOnce) {
+  const auto map_some = [] {
+    for (int round = 0; round < 20; ++round) {
+      shard::buffer<int> out(10);
+      EXPECT_NO_THROW(
+          shard::map(spawned(1), out, [](std::size_t i) { return static_cast<int>(i); }));
+      EXPECT_EQ(out[9], 9);
+    }
+  };
+  std::vector<std::thread> threads;
+  for (int k = 0; k < 4; ++k) threads.emplace_back(map_some);
+  for (std::thread& each : threads) each.join();
+}
+
 TEST_F(Spawn, FindsKernelsInLibrariesThatWereLoadedMeanwhile) {
   const outcome found = run("spawning_by_default", "library", SPAWNED_KERNELS);
   EXPECT_EQ(found.text, "18 \n18 \n");

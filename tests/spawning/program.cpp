@@ -1,6 +1,7 @@
 // A program that spawns workers, for tests that are about the program: how it was linked, what it
 // does before shard::init, and which libraries it loads. Its first argument says what to do.
 #include <dlfcn.h>
+#include <fcntl.h>
 #include <signal.h>
 #include <unistd.h>
 
@@ -40,6 +41,21 @@ void map_in(shard::pool& workers) {
   std::printf("%d\n", squares[99]);
 }
 
+// Its second letter gets the number at which a program that was started looks for one.
+constexpr int number_of_letter = 3;
+void map_with_a_letter_of_its_own(const std::string& dies_while_it_is_there, int argc,
+                                  char** argv) {
+  ::dup2(::open("/dev/null", O_RDONLY), number_of_letter);
+  shard::buffer<int> squares(100);
+  shard::pool first(spawned({{dies, dies_while_it_is_there}}));
+  ::close(number_of_letter);
+  first.map(squares, [](std::size_t i) { return static_cast<int>(i * i); });
+  shard::pool second(spawned());
+  map_in(second);
+  shard::init(argc, argv);
+  map_in(second);
+}
+
 // The caller gives up a run for which nobody ever comes.
 void give_up() {
   shard::pool workers(spawned({{hangs, "1"}}));
@@ -77,6 +93,8 @@ int run(const std::string& what, int argc, char** argv) {
   } else if (what == "die") {
     shard::pool workers(spawned({{dies, argv[2]}}));
     map_in(workers);
+  } else if (what == "own_letter") {
+    map_with_a_letter_of_its_own(argv[2], argc, argv);
   } else if (what == "give_up") {
     give_up();
   } else if (what == "library") {
