@@ -12,6 +12,8 @@ namespace {
 std::string purpose_of(std::string_view call) {
   if (call == "sigprocmask") return "block signals around a fork";
   if (call == "fork") return "start a process";
+  if (call == "execve") return "start this program anew";
+  if (call == "dup") return "hand down a descriptor";
   if (call == "pidfd_open") return "watch a process";
   if (call == "poll") return "wait for processes";
   if (call == "pipe2") return "make a pipe";
@@ -19,7 +21,7 @@ std::string purpose_of(std::string_view call) {
 }
 
 std::string_view remedy_for(int error, std::string_view call) {
-  if (call == "fork" && error == EAGAIN) {
+  if ((call == "fork" || call == "execve") && error == EAGAIN) {
     return "room for more (ulimit -u, or pids.max of the control group)";
   }
   const std::string_view remedy = os::remedy_for(error);

@@ -83,7 +83,8 @@ struct preparation : start::extend::handler {
 
 descriptor above_handed_down(int descriptor) {
   const int moved = ::fcntl(descriptor, F_DUPFD_CLOEXEC, first_handed_down + most_handed_down);
-  if (moved < 0) fail("fcntl");
+  if (moved < 0 && errno == EINVAL) errno = EMFILE;  // no number above can be had at all
+  if (moved < 0) fail("dup");
   return os::descriptor(moved);
 }
 
