@@ -25,6 +25,10 @@
 //    caller's environment and working directory, unless options::environment and
 //    options::working_directory say otherwise. It gets the standard streams, what shard needs, and
 //    no other descriptor.
+//  - The caller has a child: SIGCHLD comes when the workers have ended, and wait() for any child may
+//    find it. With workers that are forked, neither is so.
+//  - A process that the program starts before init, and leaves running, holds what tells the caller
+//    that nobody is left: a pool, and a map without one, end no sooner than that process does.
 //  - If a library starts threads when it is loaded, its workers are forked beside these: a kernel
 //    must not need a lock that such a thread holds.
 #pragma once

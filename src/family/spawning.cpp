@@ -179,7 +179,7 @@ os::process spawning::operator()(const launch::gifts& to) const {
                             .descriptors = numbers});
 }
 
-void spawning::tell_why_it_has_not_begun(const os::ending& how) const {
+void spawning::tell_why_it_has_not_begun(const os::ending& how, bool last) const {
   const roster& family = runs_.family();
   if (family.is(arrived) || how.signal == SIGKILL || !family.trouble().empty()) return;
   std::array<char, answer_bytes> answer{};
@@ -187,9 +187,11 @@ void spawning::tell_why_it_has_not_begun(const os::ending& how) const {
       letter_, std::as_writable_bytes(std::span(answer.data(), answer.size() - 1)), answer_offset);
   answer.at(said) = '\0';
   if (answer[0] != '\0') return family.tell_trouble(answer.data());
-  const std::string end = how.signal != 0 ? "by SIG" + std::string(os::name_of_signal(how.signal))
-                                          : "with exit status " + std::to_string(how.exit_status);
-  family.tell_trouble("the program that was started as a supervisor ended " + end +
+  if (!how.known && !last) return;  // it may have been killed
+  std::string end = " with exit status " + std::to_string(how.exit_status);
+  if (how.signal != 0) end = " by SIG" + std::string(os::name_of_signal(how.signal));
+  if (!how.known) end = "";
+  family.tell_trouble("the program that was started as a supervisor ended" + end +
                       " before it called shard::init, expected shard::init(argc, argv) at the "
                       "beginning of main");
 }

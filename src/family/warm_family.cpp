@@ -201,7 +201,7 @@ bool warm_family::sleep(const crew* all, const on_tick& listen,
 // Nobody is left.
 void warm_family::hear_of_the_end() {
   const os::ending how = launch_->bury();
-  if (spawned_) spawned_->tell_why_it_has_not_begun(how);
+  if (spawned_) spawned_->tell_why_it_has_not_begun(how, births_ == most_births);
   try {
     if (births_ < most_births && died_at_birth(runs_.family())) return start(true);
   } catch (...) {

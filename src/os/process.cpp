@@ -51,7 +51,7 @@ std::optional<ending> wait4_for(pid_t pid, int options) noexcept {
   do {
     found = ::wait4(pid, &status, __WALL | options, &used);
   } while (found < 0 && errno == EINTR);
-  if (found < 0 && errno == ECHILD) return ending{};
+  if (found < 0 && errno == ECHILD) return ending{.known = false};
   if (found <= 0) return std::nullopt;
   if (WIFSIGNALED(status)) return ending{.signal = WTERMSIG(status), .used = usage_of(used)};
   return ending{.exit_status = WEXITSTATUS(status), .used = usage_of(used)};
@@ -64,7 +64,7 @@ std::optional<ending> wait_for(int pidfd, pid_t pid, int options) noexcept {
   // A child that we haven't reaped is the only process of its pid.
   if (result != 0 && errno != ECHILD) result = wait_by(P_PID, pid, options, found, used);
   if (result != 0 && errno != ECHILD) return wait4_for(pid, options);
-  if (result != 0) return ending{};  // somebody else has reaped it
+  if (result != 0) return ending{.known = false};
   if (found.si_pid == 0) return std::nullopt;
   if (found.si_code == CLD_EXITED) {
     return ending{.exit_status = found.si_status, .used = usage_of(used)};

@@ -22,6 +22,8 @@ struct ending {
   usage used = {};
   // The limit on its processor time (RLIMIT_CPU), if the system has killed it for reaching that.
   std::optional<std::chrono::seconds> spent = {};
+  // False: nothing is known, since somebody else has reaped it; or nobody, if SIGCHLD is ignored.
+  bool known = true;
 };
 
 const char* name_of_signal(int signal) noexcept;  // without its SIG; async-signal-safe

@@ -109,7 +109,12 @@ process start_program(const program& what) {
   if (failure) throw call_failed(failure.value(), "execve");
   const pid_t pid = started.id();
   started.detach();  // its end is heard of by its pidfd
-  return watch_child(pid);
+  try {
+    return watch_child(pid);
+  } catch (const call_failed& why) {
+    if (why.code() != std::errc::no_such_process) throw;
+    return {pid, {}};  // it has ended, and was not ours to reap
+  }
 }
 
 }  // namespace shard::os

@@ -380,6 +380,16 @@ TEST_F(Spawn, StartsAgainWhereItIsKilledBeforeInit) {
   EXPECT_FALSE(fs::exists(once));
 }
 
+TEST_F(Spawn, NeedsNotToHearHowItHasEnded) {
+  const shard_test::folder here;
+  const std::string once = here / "once";
+  std::ofstream(once).put('x');
+  EXPECT_EQ(run("spawning_by_default", "die_unheard", once).text, "9801\n");
+  EXPECT_FALSE(fs::exists(once));
+  EXPECT_THAT(run("spawning_by_default", "exit_unheard").text,
+              HasSubstr("as a supervisor ended before it called shard::init"));
+}
+
 TEST_F(Spawn, GivesUpARunForWhichNobodyComes) {
   EXPECT_EQ(run("spawning_by_default", "give_up").text, "given up\n");
 }

@@ -90,6 +90,11 @@ int run(const std::string& what, int argc, char** argv) {
   } else if (what == "exit" || what == "forget") {
     shard::pool workers(spawned({{what == "exit" ? exits : forgets, "1"}}));
     map_in(workers);
+  } else if (what == "die_unheard" || what == "exit_unheard") {
+    ::signal(SIGCHLD, SIG_IGN);  // so that nobody can ask how it has ended
+    shard::pool workers(what == "exit_unheard" ? spawned({{exits, "1"}})
+                                               : spawned({{dies, argv[2]}}));
+    map_in(workers);
   } else if (what == "die") {
     shard::pool workers(spawned({{dies, argv[2]}}));
     map_in(workers);
