@@ -100,6 +100,10 @@ launch::launch(const roster& family, const birth& begin) : family_(family), call
   }
   life.write = {};
   end_ = std::move(life.read);
+  // It stands in for a standby that had taken over, and died before it had one of its own.
+  if (const unsigned takeovers = family.takeovers().load(std::memory_order_relaxed)) {
+    family.leader(takeovers).store(supervisor_.pid(), std::memory_order_relaxed);
+  }
 }
 
 // A standby that had taken over, or does so without having seen that all is called off, is a
@@ -169,8 +173,8 @@ launch::birth forked(os::child_exit how, bool again, const briefing& brief) {
 }
 
 bool died_at_birth(const roster& family) noexcept {
-  return !has_ended(family) && family.takeovers().load(std::memory_order_relaxed) == 0 &&
-         family.leader(1).load(std::memory_order_relaxed) == 0;
+  const unsigned takeovers = family.takeovers().load(std::memory_order_relaxed);
+  return !has_ended(family) && family.leader(takeovers + 1).load(std::memory_order_relaxed) == 0;
 }
 
 void tell_why_nobody_is_left(const roster& family) {

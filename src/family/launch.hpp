@@ -69,8 +69,8 @@ using briefing = std::function<supervision(std::vector<memory::live_segment> inh
 // must outlive what is returned.
 launch::birth forked(os::child_exit how, bool again, const briefing& brief);
 
-// Once nobody is left: whether the supervisor was killed before it had a standby, so that another
-// one can begin where it did. At most so many are started.
+// Once nobody is left: whether the last supervisor was killed before it had a standby, so that
+// another one can begin where it did. At most so many are started.
 bool died_at_birth(const roster& family) noexcept;
 constexpr int most_births = 3;
 

@@ -57,6 +57,11 @@ class warm_family final : public memory::borrower {
   // Names the stacks of a run's failures. Requires: it is over.
   void name_stacks(door::run number);
 
+  // So many supervisors have died that it had better be replaced while nothing is under way: not
+  // many more are borne.
+  bool is_worn() const noexcept {
+    return family().takeovers().load(std::memory_order_relaxed) > deaths_borne / 2;
+  }
   // Nobody is left, or none that can work.
   bool has_ended() const noexcept { return ended_; }
 

@@ -249,7 +249,8 @@ pool_state::turn::turn(const pool_state& of, from_listeners calls) : of_(of) {
 }
 
 family::warm_family& pool_state::family() {
-  if (family_ && family_->has_ended()) end_family();
+  const bool is_idle = queued_.empty() && started_.empty();
+  if (family_ && (family_->has_ended() || (is_idle && family_->is_worn()))) end_family();
   if (family_) return *family_;
   const unsigned cpus = os::cpu_budget();
   return family_.emplace(

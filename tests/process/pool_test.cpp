@@ -622,6 +622,42 @@ TEST_F(Pool, OutlivesItsSupervisorAndItsStandby) {
   }
 }
 
+TEST_F(Pool, OutlivesMoreSupervisorsThanOneFamilyBears) {
+  shard::pool pool({.workers = 1});
+  shard::buffer<double> y(100);
+  for (int k = 0; k < 110; ++k) {
+    ASSERT_TRUE(eventually([&] { return supervisor() && standby(); }));
+    const pid_t victim = supervisor()->pid;
+    ::kill(victim, SIGKILL);
+    ASSERT_TRUE(eventually(
+        [&] { return std::ranges::count(relatives().living(), victim, &relative::pid) == 0; }));
+    ASSERT_TRUE(pool.map(y, [](std::size_t) { return 1.0; }).complete()) << k;
+  }
+}
+
+// The second one has no standby yet, or one that takes its place.
+TEST_F(Pool, OutlivesASupervisorAndAtOnceItsSuccessor) {
+  for (int round = 0; round < 5; ++round) {
+    shard::pool pool({.workers = 2});
+    ASSERT_TRUE(eventually([&] { return supervisor() && standby(); }));
+    const pid_t first = supervisor()->pid;
+    const pid_t second = standby()->pid;
+    shard_test::bystander killer([&] {
+      ::kill(first, SIGKILL);
+      const bool well = eventually([&] {
+        const auto found = shard_test::process_of(std::to_string(second));
+        return found && found->name == "shard sup";
+      });
+      ::kill(second, SIGKILL);
+      return well;
+    });
+    shard::buffer<double> y(n);
+    const auto x = numbers();
+    for (int m = 0; m < 50; ++m) EXPECT_TRUE(pool.map(y, shard::in(x), twice).complete());
+    EXPECT_TRUE(killer.succeeded());
+  }
+}
+
 TEST_F(Pool, NamesStacksThoughItsSupervisorDiesInThat) {
   for (int k = 0; k < 5; ++k) {
     shard::pool pool({.workers = 1});
