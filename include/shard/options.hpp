@@ -141,7 +141,8 @@ struct options {
   std::optional<start_by> start = {};
 
   // For start_by::spawn: variables that the workers' environment has beside the caller's, or
-  // instead. nullopt takes the variable away. For example {{"OMP_NUM_THREADS", "1"}}.
+  // instead. nullopt takes the variable away. For example {{"OMP_WAIT_POLICY", "passive"}}. What
+  // threads_per_worker sets, it sets all the same.
   std::map<std::string, std::optional<std::string>> environment = {};
   // For start_by::spawn: the folder in which workers work. Empty (default): the caller's.
   std::filesystem::path working_directory = {};

@@ -13,8 +13,9 @@
 //
 //  - A kernel captures nothing. It gets what it needs as parameters: value(x), in(buffer), …. The
 //    same holds for what makes a worker_state. Plain functions are kernels, too.
-//  - Workers see global variables, the environment and loaded libraries as they were when the pool
-//    was made. refresh() starts new workers that see what is there now.
+//  - Workers see global variables and the environment as they were when the pool was made; if they
+//    are spawned, see spawn.hpp, as the program begins with them. refresh() starts new workers that
+//    see what is there now. Kernels may be in libraries that were loaded later.
 //  - Workers have only the buffers that a map grants. Elements of any other buffer of the program,
 //    for example of a global one, can't be read in a kernel: such an access is a crash.
 //
@@ -23,12 +24,14 @@
 // from run to run which worker runs what. A worker_state may live on from a map to the next one
 // that has the same kernel and arguments.
 //
-// The pool's processes hold what descriptors the program had open when the pool was made: the other
-// end of a pipe or a socket hears of its end only when the pool has gone, too. And workers open
+// The pool's processes hold what descriptors the program had open when the pool was made, unless
+// they are spawned: the other end of a pipe or a socket hears of its end only when the pool has
+// gone, too. And workers open
 // buffers by /proc: a program that has made itself undumpable, as setuid() does, can't use a pool.
 //
 // In a pool that runs on executor::threads or executor::serial, maps are carried out as without a
-// pool; a queued one, too, by queue(). So they are in a pool that a kernel makes.
+// pool; a queued one, too, by queue(). So they are in a pool that a kernel makes. A kernel that
+// runs in a thread may use a pool of the program's that has processes: they do the work.
 //
 // Any thread may call any member. The maps of one pool are carried out one after the other, in the
 // order of the calls. A call from on_progress or on_failure of a map of the same pool throws
@@ -67,9 +70,9 @@ class pool {
   unsigned workers() const noexcept { return detail::workers_of(*state_); }
 
   // As the functions of the same names. Options of one map come first, if there are any: those that
-  // are set there replace the pool's. workers, threads_per_worker, run_on, allow_threads and
-  // prefix_output belong to the pool: to set them for one map is an error. All of these first wait
-  // for queued runs, as wait() does.
+  // are set there replace the pool's. workers, threads_per_worker, run_on, start, environment,
+  // working_directory, allow_threads and prefix_output belong to the pool: to set them for one map
+  // is an error. All of these first wait for queued runs, as wait() does.
   template <class Space, class... Rest>
     requires(!std::same_as<std::remove_cvref_t<Space>, options>)
   report map(Space&& space, Rest&&... arguments_then_kernel);

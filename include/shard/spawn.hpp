@@ -25,18 +25,19 @@
 //    caller's environment and working directory, unless options::environment and
 //    options::working_directory say otherwise. It gets the standard streams, what shard needs, and
 //    no other descriptor.
-//  - The caller has a child: SIGCHLD comes when the workers have ended, and wait() for any child may
+//  - The caller has a child: SIGCHLD comes when the workers have ended, and wait() for any child
+//  may
 //    find it. With workers that are forked, neither is so.
 //  - A process that the program starts before init, and leaves running, holds what tells the caller
 //    that nobody is left: a pool, and a map without one, end no sooner than that process does.
-//  - If a library starts threads when it is loaded, its workers are forked beside these: a kernel
-//    must not need a lock that such a thread holds.
+//  - If a library of the program starts threads when it is loaded, workers are forked beside these
+//    threads: a kernel must not need a lock that such a thread holds.
 #pragma once
 
 namespace shard {
 
-// To be called at the beginning of main, before anything that a worker should not do, too. In a
-// program that was started to be a supervisor, does not return. In any other, notes the arguments.
+// Call it at the beginning of main, before anything that a worker should not do again. In a program
+// that was started to be a supervisor, does not return. In any other, notes the arguments.
 // A program that does not call it can't spawn workers: to try is an error.
 void init(int argc, char** argv);
 

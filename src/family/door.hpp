@@ -15,8 +15,9 @@
 //  4. A worker says that it is about to sleep, and then looks once more. Who has news stores it,
 //     and then looks who sleeps. So one of the two sees the other. The caller waits in the same
 //     way.
-//  5. Who has a run for one worker wakes none while one is awake: that one looks once more before
-//     it sleeps, or whoever buries it wakes all.
+//  5. Who has a run wakes as many workers as it is for, less those that are awake: each of these
+//     looks once more before it sleeps, or whoever buries it wakes all. One that is awake, or
+//     woken, may have been stopped: the caller wakes all after a while.
 //  6. Anybody may find that a run is over. One of them makes it so, and tells. If that one dies
 //     before it has told, whoever buries it tells.
 #pragma once
@@ -66,8 +67,8 @@ class door {
   // There is something else that all workers are to know: enter() returns.
   void tell_news() const noexcept;
 
-  // From now on the event is counted when the run is over, or was before. Then look at over(), and
-  // wait for the event; at every event, look again. 0: the caller waits for none.
+  // From now on whoever ends the run counts the event. It may be over already: look at over(), and
+  // then wait for the event; at every event, look again. 0: the caller waits for none.
   void await(run awaited) const noexcept;
 
   // ---- A worker, with its slot.

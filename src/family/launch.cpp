@@ -72,7 +72,12 @@ bool has_ended(const roster& family) noexcept {
 
 }  // namespace
 
-os::child_exit prepare_to_launch(const roster& family, bool allow_threads) {
+void prepare_to_spawn() {
+  require_calls();
+  flush_output();
+}
+
+os::child_exit prepare_to_fork(const roster& family, bool allow_threads) {
   end_idle_threads();
   // With other threads, only the C library's own fork leaves the heap unlocked in the child; the
   // price is a SIGCHLD when the family has ended.

@@ -18,7 +18,9 @@ namespace shard::family {
 // What must be seen to before a family is started: other threads, calls that the system denies,
 // output that is still in buffers. Says how the supervisor is to be forked. Throws shard::error if
 // it can't be.
-os::child_exit prepare_to_launch(const roster& family, bool allow_threads);
+os::child_exit prepare_to_fork(const roster& family, bool allow_threads);
+// The same where nothing is forked.
+void prepare_to_spawn();
 
 class launch {
  public:

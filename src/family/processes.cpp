@@ -38,7 +38,7 @@ supervision supervision_of(const crew& all, std::vector<memory::live_segment> in
 }  // namespace
 
 process_run::process_run(const crew& all, bool allow_threads)
-    : all_(all), how_(prepare_to_launch(all.roster, allow_threads)) {
+    : all_(all), how_(prepare_to_fork(all.roster, allow_threads)) {
   start();
 }
 

@@ -130,6 +130,7 @@ class roster {
 
   // How it stands with the family.
   void raise(status bit) const noexcept { shared_->statuses.fetch_or(bit); }
+  void lower(status bit) const noexcept { shared_->statuses.fetch_and(~std::uint32_t{bit}); }
   bool is(status bit) const noexcept { return (shared_->statuses.load() & bit) != 0; }
 
   // Why the family can't go on; empty: it can.

@@ -109,7 +109,7 @@ void staff::keep_a_standby(const std::function<void(const os::descriptor&, pid_t
     // It says so itself, too; here, since it may be killed before it has run at all.
     roster_.leader(roster_.takeovers().load(std::memory_order_relaxed) + 1)
         .store(standby_.pid(), std::memory_order_relaxed);
-    os::let_lead_own_group(standby_.pid());  // before there is a worker that can kill this group
+    os::let_lead_own_group(standby_.pid());  // soon: a kernel may kill this group
   } catch (const std::exception&) {
     // The run goes on without; its caller still hears of the supervisor's death.
     roster_.go_without(supervisor_replaced);

@@ -52,6 +52,9 @@ thread_team::thread_team(unsigned threads, std::size_t stack_bytes, std::chrono:
   } catch (const os::call_failed& e) {
     end();
     refuse(e.code().value(), e.call());
+  } catch (...) {  // no memory
+    end();
+    throw;
   }
 }
 
@@ -157,7 +160,12 @@ class keeper {
   void give_back(std::unique_ptr<thread_team> one) noexcept;
   void end_all() noexcept;
 
+  // Around a fork. Nobody takes or gives back meanwhile.
+  void before_a_fork() noexcept;
+  void after_a_fork() noexcept { mutex_.unlock(); }
+
  private:
+  std::vector<std::unique_ptr<thread_team>> all_idle() noexcept;
   void forget_a_parents() noexcept;
 
   std::mutex mutex_;
@@ -180,13 +188,8 @@ keeper& the_keeper() {
 // have.
 keeper::keeper() {
   made = this;
-  os::around_forks(
-      [] {
-        keeper& its = *made.load();
-        its.mutex_.lock();
-        its.idle_.clear();
-      },
-      [] { made.load()->mutex_.unlock(); }, [] { made.load()->mutex_.unlock(); });
+  os::around_forks([] { made.load()->before_a_fork(); }, [] { made.load()->after_a_fork(); },
+                   [] { made.load()->after_a_fork(); });
 }
 
 // If none fit, some that don't make room: so there are never more teams than runs at a time.
@@ -218,10 +221,22 @@ void keeper::give_back(std::unique_ptr<thread_team> one) noexcept try {
 } catch (const std::bad_alloc&) {  // it ends
 }
 
-void keeper::end_all() noexcept {
+std::vector<std::unique_ptr<thread_team>> keeper::all_idle() noexcept {
   const std::lock_guard lock(mutex_);
   forget_a_parents();
-  idle_.clear();
+  return std::exchange(idle_, {});
+}
+
+// Without the lock: what threads destroy at their ends may map on threads, too.
+void keeper::end_all() noexcept { all_idle().clear(); }
+
+void keeper::before_a_fork() noexcept {
+  for (;;) {
+    end_all();
+    mutex_.lock();
+    if (idle_.empty()) return;
+    mutex_.unlock();
+  }
 }
 
 // Where a program calls clone(2), or _Fork(), nothing is called before.

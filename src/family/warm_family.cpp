@@ -76,8 +76,7 @@ warm_family::warm_family(const order& what)
           forsaken_ = forsake_buffers(inherited_);
         };
         return one;
-      }),
-      how_(prepare_to_launch(runs_.family(), what.allow_threads || what.program)) {
+      }) {
   require_to_be_looked_into();
   start(false);
   memory::add_borrower(*this);
@@ -92,6 +91,7 @@ warm_family::~warm_family() {
 // it.
 void warm_family::start(bool again) {
   ++births_;
+  runs_.family().lower(arrived);
   service_.terms.mask = os::signal_mask();
   const std::span<std::byte> memory = runs_.memory();
   os::leave_to_children(memory.data(), memory.size());
@@ -100,7 +100,11 @@ void warm_family::start(bool again) {
 }
 
 launch::birth warm_family::birth_of(bool again) {
-  if (!what_.program) return forked(how_, again, brief_);
+  if (!what_.program) {
+    const os::child_exit how = prepare_to_fork(runs_.family(), what_.allow_threads || again);
+    return forked(how, again, brief_);
+  }
+  prepare_to_spawn();
   spawned_.emplace(runs_, service_.terms, *what_.program, again);
   return std::ref(*spawned_);
 }
@@ -159,20 +163,30 @@ bool warm_family::wait(door::run number, const crew& all, const on_tick& listen,
   if (door_.over() < number && may_look(number, door_.wanted(number))) look_for_the_end(number);
   if (door_.over() < number) {
     const awaiting its_end(door_, number);
-    bool called = false;
     while (door_.over() < number && !ended_) {
       if (until && clock::now() >= *until) return false;
-      // Whoever is awake for it may be stopped, or have more to do than was thought.
-      const bool few = !called && runs_.is_for_few(door_.over() + 1);
-      const clock::time_point soon = clock::now() + patience_with_few;
-      if (!sleep(&all, listen, few ? std::min(until.value_or(soon), soon) : until)) cancel(number);
-      if (!few || door_.over() >= number || clock::now() < soon) continue;
-      door_.call_all();
-      called = true;
+      const std::optional<clock::time_point> due = call_for_help();
+      if (!sleep(&all, listen, due ? std::min(until.value_or(*due), *due) : until)) cancel(number);
     }
   }
+  door_.await(0);  // also where it was over before
   if ((all.board.controls() & board::stopping) == 0) runs_.learn_from(number);
   return true;
+}
+
+// Whoever is awake for the run whose turn it is may be stopped, or have more to do than was
+// thought. When that is due; nothing: all have been called, or were from the beginning.
+std::optional<clock::time_point> warm_family::call_for_help() noexcept {
+  const door::run now = door_.over() + 1;
+  if (now > door_.submitted() || now == called_for_ || door_.wanted(now) >= runs_.slots()) {
+    return std::nullopt;
+  }
+  if (now != waited_for_) help_is_due_ = clock::now() + patience_with_few;
+  waited_for_ = now;
+  if (clock::now() < help_is_due_) return help_is_due_;
+  door_.call_all();
+  called_for_ = now;
+  return std::nullopt;
 }
 
 // Until something has happened. False: a second signal has come.

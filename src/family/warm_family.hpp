@@ -73,6 +73,7 @@ class warm_family final : public memory::borrower {
   bool looks_pay_off() noexcept;
   bool may_look(door::run number, unsigned workers) const noexcept;
   void look_for_the_end(door::run number) const noexcept;
+  std::optional<std::chrono::steady_clock::time_point> call_for_help() noexcept;
   bool sleep(const crew* all, const on_tick& listen,
              std::optional<std::chrono::steady_clock::time_point> until);
   void hear_of_the_end();
@@ -85,7 +86,6 @@ class warm_family final : public memory::borrower {
   std::mutex closing_;  // buffers
   service service_;
   briefing brief_;
-  os::child_exit how_;
   std::optional<spawning> spawned_;  // the last one
   std::optional<launch> launch_;
   int births_ = 0;
@@ -93,6 +93,10 @@ class warm_family final : public memory::borrower {
   std::vector<memory::live_segment> inherited_;
   std::vector<mapped> forsaken_;
   bool ended_ = false;
+  // The runs for which help was called, and is going to be called.
+  door::run called_for_ = 0;
+  door::run waited_for_ = 0;
+  std::chrono::steady_clock::time_point help_is_due_;
   // The last run for which the caller slept at once, though it was short, and how many there were
   // in a row.
   std::chrono::steady_clock::time_point slept_{};

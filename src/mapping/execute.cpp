@@ -107,7 +107,7 @@ report carry_out(const job& what, const options& given, const settings& decided,
 
 std::shared_ptr<detail::pool_state> pool_to_spawn(const job& what, const options& given,
                                                   const settings& decided) {
-  if (decided.run_on != executor::processes) return nullptr;
+  if (threads_in_this_kernel() || decided.run_on != executor::processes) return nullptr;
   if (decided.start == start_by::fork) {
     refuse_what_forks_have(given);
     return nullptr;

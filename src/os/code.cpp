@@ -3,6 +3,7 @@
 #include <dlfcn.h>
 #include <elf.h>
 #include <link.h>
+#include <sys/stat.h>
 
 #include <algorithm>
 #include <cstring>
@@ -57,7 +58,7 @@ bool contains(const dl_phdr_info& module, std::uint64_t offset) noexcept {
       });
 }
 
-// Calls visit(module) for each until it returns true.
+// Calls visit(module), which throws nothing, for each until it returns true.
 template <class Visit>
 void each_module(Visit visit) noexcept {
   dl_iterate_phdr([](dl_phdr_info* module, std::size_t,
@@ -93,16 +94,20 @@ std::string to_string(const build_id& id) {
 std::optional<code_place> place_of_code(const void* address) {
   const auto at = reinterpret_cast<std::uintptr_t>(address);
   std::optional<code_place> found;
+  const char* file = "";  // the loader's, as long as the module is loaded
   each_module([&](const dl_phdr_info& module) {
     if (at < module.dlpi_addr || !contains(module, at - module.dlpi_addr)) return false;
-    found = {id_of(module), at - module.dlpi_addr, module.dlpi_name};
+    found.emplace();
+    found->module = id_of(module);
+    found->offset = at - module.dlpi_addr;
+    file = module.dlpi_name;
     return true;
   });
-  if (!found || found->file.empty()) return found;
+  if (!found || *file == '\0') return found;
   // It may have been loaded by a path that means nothing elsewhere.
   std::error_code unknown;
-  const std::filesystem::path whole = std::filesystem::canonical(found->file, unknown);
-  if (!unknown) found->file = whole.string();
+  const std::filesystem::path whole = std::filesystem::canonical(file, unknown);
+  found->file = unknown ? file : whole.string();
   return found;
 }
 
@@ -142,9 +147,14 @@ const void* code_at(const code_place& where) {
 build_id build_found_for(const code_place& where) {
   if (where.file.empty()) return own_build_id();
   build_id found;
+  struct stat wanted {};
+  if (::stat(where.file.c_str(), &wanted) != 0) return found;
   each_module([&](const dl_phdr_info& module) {
-    std::error_code different;
-    if (!std::filesystem::equivalent(module.dlpi_name, where.file, different)) return false;
+    struct stat here {};
+    if (::stat(module.dlpi_name, &here) != 0 || here.st_dev != wanted.st_dev ||
+        here.st_ino != wanted.st_ino) {
+      return false;
+    }
     found = id_of(module);
     return true;
   });

@@ -4,6 +4,7 @@
 
 #include <algorithm>
 #include <climits>
+#include <memory>
 #include <type_traits>
 
 #include "os/calls.hpp"
@@ -33,6 +34,7 @@ struct start {
 thread::thread(std::size_t stack_bytes, void (*body)(void* context), void* context) {
   constexpr std::size_t page = 4096;
   constexpr std::size_t least = std::size_t{256} << 10;  // some are thread_local variables
+  auto what = std::make_unique<start>(start{body, context});
   pthread_attr_t how;
   ::pthread_attr_init(&how);
   ::pthread_attr_setstacksize(&how, std::max(stack_bytes / page * page, least));
@@ -40,7 +42,6 @@ thread::thread(std::size_t stack_bytes, void (*body)(void* context), void* conte
   const sigset_t blocked = signals_of_others();
   sigset_t before;
   ::pthread_sigmask(SIG_BLOCK, &blocked, &before);
-  auto* const what = new start{body, context};
   const int error = ::pthread_create(
       &id_, &how,
       [](void* given) -> void* {
@@ -49,12 +50,11 @@ thread::thread(std::size_t stack_bytes, void (*body)(void* context), void* conte
         here.body(here.context);
         return nullptr;
       },
-      what);
+      what.get());
   ::pthread_sigmask(SIG_SETMASK, &before, nullptr);
   ::pthread_attr_destroy(&how);
-  if (error == 0) return;
-  delete what;
-  throw call_failed(error, "clone");
+  if (error != 0) throw call_failed(error, "clone");
+  static_cast<void>(what.release());
 }
 
 thread::~thread() { ::pthread_join(id_, nullptr); }

@@ -10,6 +10,7 @@
 #include <sys/mount.h>
 #include <sys/prctl.h>
 #include <sys/resource.h>
+#include <sys/syscall.h>
 #include <sys/time.h>
 #include <sys/wait.h>
 #include <unistd.h>
@@ -425,6 +426,25 @@ TEST_F(Caller, IsRefusedAnOutputThatAnotherProcessCreatedBeforeAnythingRuns) {
     return mentions(said, {"cannot map to", "out.npy", creator.c_str(), "which created it"});
   }));
   EXPECT_EQ(ran[0], 0);
+}
+
+// Not by fork(), before which the threads would have ended.
+TEST_F(Caller, MayForkInAChildThatWasClonedBesideKeptThreads) {
+  EXPECT_TRUE(holds_in_a_child([] {
+    shard::buffer<double> out(100'000);
+    shard::map({.workers = 2, .run_on = shard::executor::threads}, out,
+               [](std::size_t i) { return static_cast<double>(i); });
+    const auto child = static_cast<pid_t>(syscall(SYS_clone, SIGCHLD, 0, 0, 0, 0));
+    if (child == 0) {
+      const pid_t grandchild = fork();
+      if (grandchild == 0) _exit(0);
+      waitpid(grandchild, nullptr, 0);
+      _exit(7);
+    }
+    int status = 0;
+    waitpid(child, &status, 0);
+    return WIFEXITED(status) && WEXITSTATUS(status) == 7;
+  }));
 }
 
 // In ps and top.

@@ -826,6 +826,41 @@ TEST_F(Pool, LosesAndDoublesNothingWhoeverIsKilledInAQueue) {
   }
 }
 
+// It says that it sleeps, and can't be woken. Of a short run one worker is woken.
+TEST_F(Pool, WakesAnotherWhereTheWorkerThatItHasWokenIsStopped) {
+  shard::pool pool({.workers = 2});
+  shard::buffer<int> y(1);
+  const auto map = [&] { return pool.map(y, [](std::size_t) { return 1; }).complete(); };
+  for (int round = 0; round < 50; ++round) EXPECT_TRUE(map());  // it is known to be short
+  ASSERT_TRUE(eventually([&] { return workers().size() == 2; }));
+  for (int round = 0; round < 10; ++round) {
+    for (const relative& one : workers()) {
+      const auto is = [&](const char* states) {
+        const auto found = shard_test::process_of(std::to_string(one.pid));
+        return found && std::string(states).find(found->state) != std::string::npos;
+      };
+      ASSERT_TRUE(eventually([&] { return is("S"); }));
+      ::kill(one.pid, SIGSTOP);
+      ASSERT_TRUE(eventually([&] { return is("T"); }));
+      EXPECT_TRUE(map());
+      ::kill(one.pid, SIGCONT);
+    }
+  }
+}
+
+// A fork that has no copy of them.
+TEST_F(Pool, StartsAnewBesideThreadsThatAMapHasKept) {
+  for (int round = 0; round < 5; ++round) {
+    shard::pool pool({.workers = 2});
+    ASSERT_TRUE(eventually([&] { return supervisor().has_value(); }));
+    ::kill(supervisor()->pid, SIGKILL);
+    shard::buffer<double> y(n);
+    shard::map({.workers = 2, .run_on = executor::threads}, y,
+               [](std::size_t i) { return static_cast<double>(i); });
+    EXPECT_TRUE(pool.map(y, [](std::size_t) { return 1.0; }).complete());
+  }
+}
+
 TEST_F(Pool, WaitsForAWorkerThatIsStopped) {
   shard::pool pool({.workers = 2});
   shard::buffer<double> y(n);

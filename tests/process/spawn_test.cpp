@@ -224,6 +224,19 @@ TEST_F(Spawn, MaySpawnFromAKernel) {
             "361");
 }
 
+// Those run inline, and so may capture.
+TEST_F(Spawn, LeavesMapsInKernelsAsTheyAre) {
+  ::setenv("SHARD_START", "spawn", 1);
+  shard::buffer<int> out(4);
+  shard::map({.workers = 2}, out, [](std::size_t i) {
+    shard::buffer<int> inner(10);
+    shard::map(inner, [i](std::size_t k) { return static_cast<int>(i * k); });
+    return inner[9];
+  });
+  ::unsetenv("SHARD_START");
+  EXPECT_THAT(std::vector<int>(out.begin(), out.end()), ElementsAre(0, 9, 18, 27));
+}
+
 TEST_F(Spawn, GivesRoomBackLikeAnyPool) {
   shard::pool workers(spawned());
   for (int round = 0; round < 50; ++round) {
