@@ -7,7 +7,7 @@
 //   }
 //   workers.wait();
 //
-// A map outside of a pool starts its worker processes, and has them map its buffers: about 2 ms,
+// A map outside of a pool starts its worker processes, and has them map its buffers: about 1.5 ms,
 // and much more for large buffers. A pool has done both before. What a map promises about its
 // results, about crashes and about exceptions holds in a pool, too. Three things differ:
 //

@@ -8,7 +8,7 @@
 //
 // A fork copies the caller's page tables, which takes 50 ms and more for each GiB of its heap, and
 // it copies locks that other threads hold. A program that is started anew costs the same whatever
-// the caller is, some milliseconds; and the caller may have any threads. So spawn where the caller
+// the caller is, some 5 ms; and the caller may have any threads. So spawn where the caller
 // is large, or uses oneTBB, OpenMP, BLAS or gRPC.
 //
 // What differs from workers that are forked:
