@@ -213,6 +213,10 @@ bool board::has_room() const noexcept {
 // see the commit that passes over a unit, and with it the mark.
 void board::give_up(std::uint64_t first, std::uint64_t last, loss why) const noexcept {
   constexpr auto relaxed = std::memory_order_relaxed;
+  if (first == last) return;
+  // Comes first: of units that who has died here had marked, and not counted, nobody adds the
+  // count.
+  note(loses);
   for (std::uint64_t k = first / word_bits; k * word_bits < last; ++k) {
     const std::uint64_t all = bits_in(k, first, last);
     // Comes first: of a unit that is lost already, nobody could tell why.

@@ -238,7 +238,8 @@ enum control : std::uint32_t {
   handover = 4,    // a slot with work waits for a process: who is idle should leave
   cancelled = 8,   // the caller wants no more of this run
   requested = 16,  // the program has asked for `stopping`
-  exhausted = 32   // more was given up than the run may lose: not even a quarantine is finished
+  exhausted = 32,  // more was given up than the run may lose: not even a quarantine is finished
+  loses = 64       // units are lost: it won't be complete
 };
 
 class board {

@@ -167,8 +167,9 @@ bool server::is_called_off(const board::board& on) const {
 
 bool server::is_incomplete(door::run number) const {
   const board::board on = runs_.board_of(runs_.of(number));
-  if (on.size().chunks == 0) return (on.controls() & board::stopping) != 0;  // as the one before
-  return on.given_up() != 0 || on.settled() != on.size().chunks;
+  const std::uint32_t controls = on.controls();
+  if (on.size().chunks == 0) return (controls & board::stopping) != 0;  // as the one before
+  return (controls & board::loses) != 0 || on.settled() != on.size().chunks;
 }
 
 void server::work() {

@@ -207,6 +207,8 @@ void BoardDeaths::finish(const ledger& on) {
   failing.insert(on.what().deadly.begin(), on.what().deadly.end());
   if (!failing.empty()) {
     EXPECT_EQ(on.all_given_up(), failing);
+    EXPECT_NE(on.board().controls() & shard::board::loses, 0u)
+        << "what is queued behind would begin";
   }
   ++endings_;
 }

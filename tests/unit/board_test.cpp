@@ -392,7 +392,7 @@ TEST(Owner, StopsTheRunAtACondemnedChunkIfItIsNotToKeepGoing) {
                    .on_chunk = [&](std::size_t chunk) { last = std::max(last, chunk); }});
   on.work(0);
   EXPECT_EQ(on.fault(), "");
-  EXPECT_EQ(on.board().controls(), std::uint32_t{shard::board::stopping});
+  EXPECT_EQ(on.board().controls(), std::uint32_t{shard::board::stopping} | shard::board::loses);
   EXPECT_EQ(last, 3u) << "no chunk is begun after the one that is condemned";
   EXPECT_EQ(on.board().settled(), 4u) << "what had been begun is committed";
 }

@@ -39,6 +39,7 @@ TEST(Walk, GivesUpWhatThrowsAtOnce) {
   EXPECT_EQ(on.work_on(0), 0u);
   EXPECT_EQ(on.fault_at_end(), "");
   EXPECT_EQ(on.all_given_up(), (set{0, 1, 63, 99}));
+  EXPECT_NE(on.board().controls() & shard::board::loses, 0u);
   EXPECT_EQ(on.verdict_on(0).errors, 3u) << "as a whole";
   EXPECT_EQ(on.verdict_on(0).failed_probes, 4u) << "once for each index";
 }
@@ -256,7 +257,8 @@ TEST(Quarantine, ThatLosesNothingStopsNoRun) {
                    .indices = 16});
   on.work(0);
   EXPECT_EQ(on.fault_at_end(), "");
-  EXPECT_EQ(on.board().controls(), std::uint32_t{shard::board::done}) << "and not stopped";
+  EXPECT_EQ(on.board().controls(), std::uint32_t{shard::board::done} | shard::board::loses)
+      << "and not stopped";
   EXPECT_EQ(on.verdict_on(2).errors, 1u);
 }
 
@@ -269,7 +271,7 @@ TEST(Quarantine, IsFinishedWhenTheRunStops) {
                    .poison = {37}});
   on.work(0);
   EXPECT_EQ(on.fault(), "");
-  EXPECT_EQ(on.board().controls(), std::uint32_t{shard::board::stopping});
+  EXPECT_EQ(on.board().controls(), std::uint32_t{shard::board::stopping} | shard::board::loses);
   EXPECT_EQ(last, 2u);
   EXPECT_EQ(on.board().settled(), 3u);
   EXPECT_TRUE(on.given_up(37));
