@@ -372,7 +372,7 @@ TEST(Owner, WhoseKernelThrowsRunsTheChunkAgainWithinItsBudget) {
   EXPECT_EQ(on.fault_at_end(), "");
   EXPECT_FALSE(on.condemned(1));
   EXPECT_TRUE(on.condemned(3));
-  EXPECT_EQ(on.board().controls(), std::uint32_t{shard::board::done});
+  EXPECT_EQ(on.board().controls(), std::uint32_t{shard::board::done} | shard::board::loses);
 
   const auto kept = on.board().failures();
   ASSERT_EQ(kept.size(), 5u);
