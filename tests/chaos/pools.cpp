@@ -387,8 +387,8 @@ void lodging::look_for_growth() {
                then.mappings);
     ++into_.growth;
   };
-  // While a family is started again there are a few more.
-  expect("the caller", ::getpid(), 6);
+  // A family has five, or seven if it is spawned; there was none if the pool had been stopped.
+  expect("the caller", ::getpid(), 8);
   for (const shard_test::relative& one : relatives_.living()) {
     if (one.name.starts_with("shard wk")) expect("a worker", one.pid, 0);
   }
