@@ -29,7 +29,7 @@ namespace {
 struct letter_head {
   char greeting[32] = "a letter to a shard supervisor";
   os::build_id program;
-  os::build_id library;  // that has this code; the same where it is a part of the program
+  os::build_id code;  // of the module that this code is in: the program, or a library
 };
 struct letter {
   letter_head head;
@@ -72,20 +72,20 @@ os::build_id library_id() {
 letter_head own_head() {
   letter_head head;
   head.program = os::own_build_id();
-  head.library = library_id();
+  head.code = library_id();
   return head;
 }
 
 bool same_build(const letter_head& a, const letter_head& b) {
-  return a.program == b.program && a.library == b.library;
+  return a.program == b.program && a.code == b.code;
 }
 
 std::string difference(const letter_head& found, const letter_head& expected) {
   const bool program = found.program != expected.program;
   return std::string("the program that was started is another build: found ") +
          (program ? "" : "its library shard of ") + "build " +
-         to_string(program ? found.program : found.library) + ", expected build " +
-         to_string(program ? expected.program : expected.library) + ", which the caller runs";
+         to_string(program ? found.program : found.code) + ", expected build " +
+         to_string(program ? expected.program : expected.code) + ", which the caller runs";
 }
 
 std::optional<letter_head> head_of(int descriptor) noexcept try {
