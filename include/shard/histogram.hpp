@@ -66,6 +66,11 @@ class histogram : public detail::adds_by_accumulator {
   // All bins but underflow and overflow, in the shape of the axes.
   buffer<const std::int64_t, rank> counts() const;
 
+  // Whether both have equal axes and equal counts.
+  friend bool operator==(const histogram& a, const histogram& b) {
+    return a.lookups_ == b.lookups_ && a.bins_ == b.bins_;
+  }
+
   // The same histogram, underflow and overflow included, for Boost's algorithms.
   auto to_boost() const;
 
@@ -117,6 +122,7 @@ class lookup_base {
   explicit lookup_base(Axis axis) : axis_(std::move(axis)) {}
 
   const Axis& axis() const noexcept { return axis_; }
+  friend bool operator==(const lookup_base& a, const lookup_base& b) { return a.axis_ == b.axis_; }
   int first() const noexcept { return has_underflow ? -1 : 0; }
   int last() const noexcept { return has_overflow ? axis_.size() : axis_.size() - 1; }
   std::size_t extent() const noexcept { return static_cast<std::size_t>(last() - first()) + 1; }

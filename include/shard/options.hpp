@@ -6,11 +6,17 @@
 // If the environment has a variable that begins with "SHARD_" and that shard does not know, the
 // first map of the program says so in a line on stderr.
 //
-// One more variable is for debuggers: SHARD_REPLAY=MAP:FIRST-LAST. The program then runs only the
-// indices [FIRST, LAST) of its map number MAP, inline in the calling process. The first map has
-// number one. Maps inside kernels have no number. What the kernel throws leaves map. If the kernel
-// does not fail, the report is that of a map that was stopped. shard ignores on_progress,
-// on_failure and stop in this map.
+// Two more variables help to find faults:
+//
+//   SHARD_CHECK_POOL=1            Every run in a pool is done twice, the first time by workers that
+//                                 are started for it. shard throws an error if a result differs.
+//                                 docs/index.md says more ("Debugging").
+//   SHARD_REPLAY=MAP:FIRST-LAST   The program runs only the indices [FIRST, LAST) of its map number
+//                                 MAP, inline in the calling process. The first map has number one.
+//                                 Maps inside kernels have no number. What the kernel throws leaves
+//                                 map. If the kernel does not fail, the report is that of a map
+//                                 that was stopped. shard ignores on_progress, on_failure and stop
+//                                 in this map.
 #pragma once
 
 #include <chrono>

@@ -61,6 +61,8 @@ concept widens_to = detail::widens<From, To>();
 //                       returned.
 //   merge(accumulator)  adds what an accumulator holds to the result. shard calls merge() in the
 //                       caller, once for each state.
+//   operator==          optional: whether two reducers hold the same result. SHARD_CHECK_POOL
+//                       compares only reducers that have it, and that can be copied.
 template <class R>
 concept reducer =
     requires(R& result, const R& r, std::byte* state, const typename R::accumulator& part) {
@@ -157,6 +159,17 @@ constexpr T wrapping_add(T a, T b) noexcept {
   }
 }
 
+// Whether both are the same number, or both no number: 0.0 and -0.0 are not the same.
+template <class T>
+constexpr bool same_number(T a, T b) noexcept {
+  if constexpr (std::is_floating_point_v<T>) {
+    if (std::isnan(a) || std::isnan(b)) return std::isnan(a) && std::isnan(b);
+    return a == b && std::signbit(a) == std::signbit(b);
+  } else {
+    return a == b;
+  }
+}
+
 enum class side { lowest, highest };
 
 template <class T, side Which>
@@ -185,6 +198,9 @@ class sum : public detail::adds_by_accumulator {
   }
 
   T value() const noexcept { return value_; }
+  friend bool operator==(const sum& a, const sum& b) noexcept {
+    return detail::same_number(a.value_, b.value_);
+  }
 
   std::size_t state_bytes() const noexcept { return sizeof(T); }
   void start(std::byte*) const noexcept {}
@@ -207,6 +223,9 @@ class counter : public detail::adds_by_accumulator {
   explicit counter(const X& initial) noexcept : count_(initial) {}
 
   std::int64_t value() const noexcept { return count_.value(); }
+  friend bool operator==(const counter& a, const counter& b) noexcept {
+    return a.count_ == b.count_;
+  }
 
   std::size_t state_bytes() const noexcept { return count_.state_bytes(); }
   void start(std::byte*) const noexcept {}
@@ -320,6 +339,9 @@ class extreme : public adds_by_accumulator {
   bool empty() const noexcept { return !best_.found; }
   // Throws shard::error if empty().
   T value() const;
+  friend bool operator==(const extreme& a, const extreme& b) noexcept {
+    return a.best_.found == b.best_.found && same_number(a.best_.value, b.best_.value);
+  }
 
   std::size_t state_bytes() const noexcept { return sizeof(T) + 1; }
   void start(std::byte*) const noexcept {}

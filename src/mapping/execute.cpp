@@ -11,6 +11,7 @@
 #include "mapping/checks.hpp"
 #include "mapping/nesting.hpp"
 #include "mapping/replay.hpp"
+#include "mapping/second_run.hpp"
 #include "mapping/unknown_variables.hpp"
 #include "memory/segment.hpp"
 #include "plan/partition.hpp"
@@ -90,11 +91,13 @@ report finished(const job& what, const plan::partition& chunks, report result) {
 }
 
 report carry_out(const job& what, const options& given, const settings& decided,
-                 family::warm_family* pool) {
+                 family::warm_family* pool, const family::warm_family::order* fresh) {
   const order settled(what, given, decided);
   if (settled.is_replayed()) {
     return finished(what, settled.chunks, replay(what, settled.chunks, settled.how.replay));
   }
+  std::optional<second_run> expected;
+  if (fresh != nullptr) expected.emplace(what, given, settled, *fresh);
   report result;
   {
     flight run(what, given, settled, pool);
@@ -102,7 +105,9 @@ report carry_out(const job& what, const options& given, const settings& decided,
     result = run.join();
   }
   if (pool != nullptr) pool->wait_for_output();
-  return finished(what, settled.chunks, std::move(result));
+  result = finished(what, settled.chunks, std::move(result));
+  if (expected) expected->compare(result);
+  return result;
 }
 
 std::shared_ptr<detail::pool_state> pool_to_spawn(const job& what, const options& given,

@@ -13,8 +13,10 @@
 namespace shard::mapping {
 
 // decided: the options, resolved. pool: whose family carries it out; null: who is started for it.
+// fresh: who does it a second time, see second_run; null: nobody.
 report carry_out(const detail::job& what, const options& given, const settings& decided,
-                 family::warm_family* pool = nullptr);
+                 family::warm_family* pool = nullptr,
+                 const family::warm_family::order* fresh = nullptr);
 
 // For a map outside of a pool whose workers start by spawn: a pool of its own. Null: they are
 // forked, or it has no worker processes. Throws shard::error if the job can't be sent to such

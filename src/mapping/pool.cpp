@@ -201,7 +201,12 @@ class pool_state {
 
  private:
   bool has_processes() const noexcept { return how_.run_on == executor::processes; }
+  family::warm_family::order order_of_family() const;
   family::warm_family& family();
+  // Runs that were handed over before are over then: each is done twice, and sees what they have
+  // written.
+  std::optional<family::warm_family::order> second_family(const mapping::settings& how);
+  report carry_out(const job& what, const options& given, const mapping::settings& decided);
   void end_family();
   void conclude_started();
   static void skip();
@@ -251,17 +256,26 @@ pool_state::turn::turn(const pool_state& of, from_listeners calls) : of_(of) {
 family::warm_family& pool_state::family() {
   const bool is_idle = queued_.empty() && started_.empty();
   if (family_ && (family_->has_ended() || (is_idle && family_->is_worn()))) end_family();
-  if (family_) return *family_;
+  if (!family_) family_.emplace(order_of_family());
+  return *family_;
+}
+
+family::warm_family::order pool_state::order_of_family() const {
   const unsigned cpus = os::cpu_budget();
-  return family_.emplace(
-      family::warm_family::order{.workers = workers_,
-                                 .threads_per_worker = how_.threads_per_worker,
-                                 .allow_threads = how_.allow_threads,
-                                 .prefix_output = how_.prefix_output,
-                                 .spin = workers_ <= cpus ? mapping::spin : mapping::none,
-                                 .processors = cpus,
-                                 .make = mapping::unpack,
-                                 .program = mapping::program_of(given_, how_)});
+  return {.workers = workers_,
+          .threads_per_worker = how_.threads_per_worker,
+          .allow_threads = how_.allow_threads,
+          .prefix_output = how_.prefix_output,
+          .spin = workers_ <= cpus ? mapping::spin : mapping::none,
+          .processors = cpus,
+          .make = mapping::unpack,
+          .program = mapping::program_of(given_, how_)};
+}
+
+std::optional<family::warm_family::order> pool_state::second_family(const mapping::settings& how) {
+  if (!how.check_pool || !has_processes()) return std::nullopt;
+  conclude_started();
+  return order_of_family();
 }
 
 void pool_state::conclude_started() {
@@ -280,13 +294,17 @@ report pool_state::map(const job& what, const options* how) {
   const turn mine(*this);
   finish_all();
   throw_first_failure();
-  if (how == nullptr) {
-    return mapping::carry_out(what, given_, how_, has_processes() ? &family() : nullptr);
-  }
+  if (how == nullptr) return carry_out(what, given_, how_);
   mapping::refuse_what_a_pool_settles(*how);
   const options all = mapping::merged(given_, *how);
-  return mapping::carry_out(what, all, mapping::resolve(all),
-                            has_processes() ? &family() : nullptr);
+  return carry_out(what, all, mapping::resolve(all));
+}
+
+report pool_state::carry_out(const job& what, const options& given,
+                             const mapping::settings& decided) {
+  const auto fresh = second_family(decided);
+  return mapping::carry_out(what, given, decided, has_processes() ? &family() : nullptr,
+                            fresh ? &*fresh : nullptr);
 }
 
 void pool_state::queue(job&& what, const options* how) {
@@ -296,10 +314,10 @@ void pool_state::queue(job&& what, const options* how) {
   if (how != nullptr) own = mapping::merged(given_, *how);
   const mapping::settings decided = own ? mapping::resolve(*own) : how_;
   if (failure_) return skip();
-  if (!has_processes() || decided.replay.map != 0) {  // a replay is for debuggers: no detours
+  // A replay is for debuggers: no detours.
+  if (!has_processes() || decided.replay.map != 0 || decided.check_pool) {
     try {
-      report result = mapping::carry_out(what, own ? *own : given_, decided,
-                                         has_processes() ? &family() : nullptr);
+      report result = carry_out(what, own ? *own : given_, decided);
       if (!result.complete()) throw map_error(std::move(result));
     } catch (...) {
       failure_ = std::current_exception();
@@ -329,7 +347,9 @@ std::shared_ptr<run_state> pool_state::start(job&& what, const options* how) {
   }
   finish_all();  // so that nothing that is queued comes behind it
   make_room();
-  auto made = std::make_shared<run_state>(std::move(what), std::move(all), decided, &family());
+  const auto fresh = second_family(decided);
+  auto made = std::make_shared<run_state>(std::move(what), std::move(all), decided, &family(),
+                                          fresh ? &*fresh : nullptr);
   started_.push_back(made.get());
   return made;
 }

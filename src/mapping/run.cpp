@@ -17,11 +17,14 @@
 namespace shard::detail {
 
 run_state::run_state(job&& what, options how, const mapping::settings& decided,
-                     family::warm_family* pool)
+                     family::warm_family* pool, const family::warm_family::order* fresh)
     : what_(std::move(what)), given_(std::move(how)), settled_(what_, given_, decided) {
   if (settled_.is_replayed()) {
     told_ = mapping::replay(what_, settled_.chunks, settled_.how.replay);
     return;
+  }
+  if (fresh != nullptr) {
+    expected_ = std::make_unique<mapping::second_run>(what_, given_, settled_, *fresh);
   }
   flight_ = std::make_unique<mapping::flight>(what_, given_, settled_, pool);
   flight_->begin(false, false);
@@ -58,6 +61,7 @@ const report& run_state::conclude() {
   flight_.reset();
   told_ = result;  // also if its files can't get their names
   told_ = mapping::finished(what_, settled_.chunks, std::move(result));
+  if (const auto expected = std::move(expected_)) expected->compare(told_);
   return told_;
 }
 

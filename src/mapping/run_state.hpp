@@ -9,6 +9,7 @@
 #include "family/warm_family.hpp"
 #include "mapping/execute.hpp"
 #include "mapping/flight.hpp"
+#include "mapping/second_run.hpp"
 #include "mapping/settings.hpp"
 #include "os/file.hpp"
 #include "shard/detail/job.hpp"
@@ -20,8 +21,10 @@ namespace shard::detail {
 
 class run_state {
  public:
-  // pool: whose family works on it; null: processes of its own. It begins at once.
-  run_state(job&& what, options how, const mapping::settings& decided, family::warm_family* pool);
+  // pool: whose family works on it; null: processes of its own. It begins at once. fresh: who does
+  // it a second time, before; null: nobody.
+  run_state(job&& what, options how, const mapping::settings& decided, family::warm_family* pool,
+            const family::warm_family::order* fresh = nullptr);
   run_state(const run_state&) = delete;
   run_state& operator=(const run_state&) = delete;
   ~run_state();
@@ -52,6 +55,7 @@ class run_state {
   job what_;
   options given_;
   mapping::order settled_;
+  std::unique_ptr<mapping::second_run> expected_;
   std::unique_ptr<mapping::flight> flight_;
   int owner_ = os::process_id();
   progress last_;

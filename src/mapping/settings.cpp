@@ -190,6 +190,7 @@ constexpr std::tuple table{
         zero_or_one{}},
     row{"SHARD_PREFIX_OUTPUT", "prefix_output", &options::prefix_output, &settings::prefix_output,
         zero_or_one{}},
+    row<bool, zero_or_one>{"SHARD_CHECK_POOL", nullptr, nullptr, &settings::check_pool, {}},
     row<replayed, map_and_indices>{"SHARD_REPLAY", nullptr, nullptr, &settings::replay, {}}};
 
 constexpr auto names = std::apply(

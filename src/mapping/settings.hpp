@@ -35,6 +35,7 @@ struct settings {
   executor run_on = executor::processes;
   start_by start = start_by::fork;
   replayed replay = {};
+  bool check_pool = false;  // runs in a pool are done a second time, by workers started for them
 };
 
 // Forks have the caller's environment, and work where it does. Throws shard::error if the options

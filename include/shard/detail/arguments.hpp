@@ -258,6 +258,10 @@ class reduce_argument {
     reduction& described = to.reductions.emplace_back(made.described());
     described.reducer = reducer_;
     described.merge = merge;
+    if constexpr (std::copy_constructible<R> && std::equality_comparable<R>) {
+      described.copy = copy;
+      described.equal = equal;
+    }
     return made;
   }
 
@@ -268,6 +272,12 @@ class reduce_argument {
       const typename R::accumulator part(static_cast<const R&>(into), state);
       into.merge(part);
     }
+  }
+  static std::shared_ptr<void> copy(const void* reducer) {
+    return std::make_shared<R>(*static_cast<const R*>(reducer));
+  }
+  static bool equal(const void* reducer, const void* other) {
+    return *static_cast<const R*>(reducer) == *static_cast<const R*>(other);
   }
 
   R* reducer_;

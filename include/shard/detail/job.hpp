@@ -68,6 +68,9 @@ struct reduction {
   void* reducer = nullptr;
   // Merges `count` states, in their order, that lie `stride` bytes apart.
   void (*merge)(void* reducer, std::byte* state, std::size_t count, std::size_t stride) = nullptr;
+  // Both null: its results can't be compared.
+  std::shared_ptr<void> (*copy)(const void* reducer) = nullptr;
+  bool (*equal)(const void* reducer, const void* other) = nullptr;
 };
 
 // An object that every worker makes for itself when it enters, and destroys when it leaves.
