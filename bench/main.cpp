@@ -45,7 +45,7 @@ unsigned processors() {
 }
 
 void describe(CLI::App& app, command_line& into) {
-  app.add_option("group", into.group, "run only this group of budgets");
+  app.add_option("group", into.group, "run only this group of budgets, or one of it: dispatch/sum");
   app.add_option("--json", into.json_path, "also write the results to this file");
   app.add_flag("--list", into.list, "print the budgets and measure nothing");
   app.add_flag("--details", into.details, "print intervals and absolute times to stderr");
@@ -68,7 +68,7 @@ std::vector<bench::budget> every_budget() {
 }
 
 bool wanted(const bench::budget& each, const std::string& group) {
-  return group.empty() || each.group == group;
+  return group.empty() || group == each.group || group == each.group + "/" + each.name;
 }
 
 void print_line(const bench::budget& judged, const bench::verdict& found, bool quick) {
@@ -85,9 +85,9 @@ void print_unmeasured(const bench::budget& each) {
 
 void print_details(const bench::verdict& found) {
   if (found.our_seconds == 0) return;  // a figure
-  fmt::print(stderr, "    {} {:.3f}–{:.3f} from {} pairs; medians {:.6f} s and {:.6f} s\n",
-             found.pairs < bench::fewest_pairs ? "extremes" : "95% interval", found.low, found.high,
-             found.pairs, found.our_seconds, found.their_seconds);
+  fmt::print(stderr, "    {} {:.3f}–{:.3f} from {} starts; medians {:.6f} s and {:.6f} s\n",
+             found.starts < bench::fewest_starts ? "extremes" : "95% interval", found.low,
+             found.high, found.starts, found.our_seconds, found.their_seconds);
 }
 
 nlohmann::ordered_json as_json(const bench::budget& judged, const bench::verdict& found) {

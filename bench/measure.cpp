@@ -72,14 +72,14 @@ verdict summarize(const samples& measured) {
   return {.ratio = median(measured.ratios),
           .low = low,
           .high = high,
-          .pairs = measured.ratios.size(),
+          .starts = measured.ratios.size(),
           .our_seconds = median(measured.ours),
           .their_seconds = median(measured.theirs)};
 }
 
 bool known_well_enough(const verdict& now, const budget& judged) {
   const double half_width = std::max(now.high - now.ratio, now.ratio - now.low);
-  return now.pairs >= fewest_pairs && half_width <= judged.half_width * now.ratio;
+  return now.starts >= fewest_starts && half_width <= judged.half_width * now.ratio;
 }
 
 // A pair is measured back to back, in random order: what slows the machine slows both, and neither
@@ -102,7 +102,10 @@ void require_equal_results(const budget& judged, side_process& ours, side_proces
                   judged.name, our_digest, their_digest));
 }
 
-verdict judge_pair(const budget& judged, std::size_t budget_number, const settings& with) {
+// Starts both sides, and adds the medians of a few pairs: where a process's pages lie in memory
+// stays as it is while the process lives, and makes it faster or slower than its next start.
+void add_start(samples& starts, const budget& judged, std::size_t budget_number,
+               const settings& with) {
   side_process ours(budget_number, role::ours, with);
   side_process theirs(budget_number, role::theirs, with, judged.their_environment);
   require_equal_results(judged, ours, theirs);  // and warms both up
@@ -110,13 +113,22 @@ verdict judge_pair(const budget& judged, std::size_t budget_number, const settin
   benchmark::ClearRegisteredBenchmarks();
   register_side("ours", ours);
   register_side("theirs", theirs);
+  samples pairs;
+  const std::size_t wanted = with.quick ? 1 : pairs_per_start;
+  while (pairs.ratios.size() < wanted) add_pair(pairs);
+  benchmark::ClearRegisteredBenchmarks();
+  starts.ours.push_back(median(pairs.ours));
+  starts.theirs.push_back(median(pairs.theirs));
+  starts.ratios.push_back(median(pairs.ratios));
+}
+
+verdict judge_pair(const budget& judged, std::size_t budget_number, const settings& with) {
   samples measured;
   const auto start = std::chrono::steady_clock::now();
   do {
-    add_pair(measured);
+    add_start(measured, judged, budget_number, with);
   } while (!with.quick && !known_well_enough(summarize(measured), judged) &&
            std::chrono::steady_clock::now() - start < judged.time_cap);
-  benchmark::ClearRegisteredBenchmarks();
   return summarize(measured);
 }
 
@@ -124,7 +136,7 @@ verdict judge_figure(std::size_t budget_number, const settings& with) {
   side_process side(budget_number, role::ours, with);
   side.check();
   const double ratio = side.measure();
-  return {.ratio = ratio, .low = ratio, .high = ratio, .pairs = 1};
+  return {.ratio = ratio, .low = ratio, .high = ratio, .starts = 1};
 }
 
 }  // namespace

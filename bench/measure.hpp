@@ -1,5 +1,5 @@
-// From a budget to a verdict: both sides are checked equal, then timed alternately until the ratio
-// of their times is known well enough.
+// From a budget to a verdict: both sides are checked equal, then timed alternately, in one
+// start after another, until the ratio of their times is known well enough.
 #pragma once
 
 #include <cstddef>
@@ -10,13 +10,16 @@
 namespace bench {
 
 // Of fewer than 6, not even the extremes span 95% of where a median may lie.
-inline constexpr std::size_t fewest_pairs = 7;
+inline constexpr std::size_t fewest_starts = 7;
+
+// Both sides are started afresh for so many pairs of measurements.
+inline constexpr std::size_t pairs_per_start = 5;
 
 struct verdict {
-  double ratio = 0;  // median of the pairs' ratios, ours over theirs
+  double ratio = 0;  // median of the starts' ratios, ours over theirs
   double low = 0;    // 95% interval of that median
   double high = 0;
-  std::size_t pairs = 0;
+  std::size_t starts = 0;
   double our_seconds = 0;  // medians; nothing for a figure
   double their_seconds = 0;
 

@@ -29,6 +29,10 @@ std::shared_ptr<shard::pool> pool_of(unsigned workers);
 // As many threads as shard has workers, as long as the result lives.
 std::shared_ptr<tbb::global_control> threads_of(const settings& with);
 
+// Does the work until it is as fast as it gets: a worker maps the pages that it meets for the first
+// time, and which chunks it meets is another matter in each run.
+void warm(const settings& with, const std::function<void()>& once);
+
 // oneTBB's parallel_for under whichever partitioner was quicker when the side was set up.
 workload best_of_tbb(const settings& with, std::size_t count,
                      std::function<void(std::size_t, std::size_t)> body,
