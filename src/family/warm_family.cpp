@@ -158,6 +158,12 @@ void warm_family::look_for_the_end(door::run number) const noexcept {
   if (looked.count() != 0) family().add_looking(looked);
 }
 
+namespace {
+bool is_asked_to_stop(const crew& all) noexcept {
+  return (all.board.controls() & board::stopping) != 0;
+}
+}  // namespace
+
 bool warm_family::wait(door::run number, const crew& all, const on_tick& listen,
                        std::optional<clock::time_point> until) {
   if (door_.over() < number && may_look(number, door_.wanted(number))) look_for_the_end(number);
@@ -166,13 +172,22 @@ bool warm_family::wait(door::run number, const crew& all, const on_tick& listen,
     while (door_.over() < number && !ended_) {
       if (until && clock::now() >= *until) return false;
       const std::optional<clock::time_point> due = call_for_help();
-      if (!sleep(&all, listen, due ? std::min(until.value_or(*due), *due) : until)) cancel(number);
+      const bool is_in_vain = is_coming() && is_asked_to_stop(all);
+      if (is_in_vain || !sleep(&all, listen, due ? std::min(until.value_or(*due), *due) : until)) {
+        cancel(number);
+      }
     }
   }
   door_.await(0);  // also where it was over before
-  if ((all.board.controls() & board::stopping) == 0) runs_.learn_from(number);
+  if (!is_asked_to_stop(all)) runs_.learn_from(number);
   return true;
 }
+
+// Whether nobody is there yet who could heed a request: a program that was started may take its
+// time before it gets to shard::init.
+bool warm_family::is_coming() const noexcept { return what_.program && !family().is(arrived); }
+
+void warm_family::hear_of_a_request() const noexcept { os::count_event(runs_.event().get()); }
 
 // Whoever is awake for the run whose turn it is may be stopped, or have more to do than was
 // thought. When that is due; nothing: all have been called, or were from the beginning.
@@ -215,7 +230,8 @@ bool warm_family::sleep(const crew* all, const on_tick& listen,
 // Nobody is left.
 void warm_family::hear_of_the_end() {
   const os::ending how = launch_->bury();
-  if (spawned_) spawned_->tell_why_it_has_not_begun(how, births_ == most_births);
+  const bool is_last = births_ == most_births;
+  if (spawned_) spawned_->tell_why_it_has_not_begun(how, is_last, is_last && killed_ == births_);
   try {
     if (births_ < most_births && died_at_birth(runs_.family())) return start(true);
   } catch (...) {
@@ -241,7 +257,6 @@ void warm_family::cancel(door::run number) noexcept {
   door_.call_all();  // it may have been meant for one, who is stopped
   const awaiting its_end(door_, number);
   clock::time_point end_of_patience = clock::now() + patience_with_a_cancel;
-  int killed = 0;  // the last birth that was
   while (door_.over() < number && !ended_) {
     os::watched any[]{{runs_.event().get()}, {launch_->end().get()}};
     os::wait_ready(any, patience_with_a_cancel);
@@ -256,9 +271,9 @@ void warm_family::cancel(door::run number) noexcept {
       end_of_patience = clock::now() + patience_with_a_cancel;
       runs_.call_supervisor();
     }
-    if (ended_ || killed == births_ || clock::now() < end_of_patience) continue;
+    if (ended_ || killed_ == births_ || clock::now() < end_of_patience) continue;
     launch_->kill_supervisor();  // it may be stopped, or not have come as far as shard::init
-    killed = births_;            // one that is started again may not come so far, either
+    killed_ = births_;           // one that is started again may not come so far, either
     end_of_patience = clock::now() + patience_with_a_cancel;
   }
 }

@@ -184,7 +184,10 @@ std::shared_ptr<const board::task> flight::enter(std::vector<std::byte*> data) c
 }
 
 void flight::begin(bool follows, bool awaited) {
-  at_request_.emplace(given_.stop, [this] { family::stop_on_request(board_); });
+  at_request_.emplace(given_.stop, [this] {
+    family::stop_on_request(board_);
+    if (pool_ != nullptr) pool_->hear_of_a_request();
+  });
   family::heed_signals(crew_);
   follows_ = follows;
   const bool is_idle = size_.chunks == 0 || (board_.controls() & board::stopping) != 0;

@@ -411,6 +411,12 @@ TEST_F(Spawn, GivesUpARunForWhichNobodyComes) {
   EXPECT_EQ(run("spawning_by_default", "give_up").text, "given up\n");
 }
 
+TEST_F(Spawn, StopsARunForWhichNobodyComes) {
+  EXPECT_EQ(run("spawning_by_default", "stop").text,
+            "0 completed; the run was called off before the program that was started as a "
+            "supervisor called shard::init\n");
+}
+
 TEST_F(Spawn, TakesNoLetterForItsOwnThatItHasWritten) {
   const shard_test::folder here;
   const std::string once = here / "once";

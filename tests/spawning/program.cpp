@@ -5,11 +5,14 @@
 #include <signal.h>
 #include <unistd.h>
 
+#include <chrono>
 #include <cstdio>
 #include <cstdlib>
 #include <exception>
 #include <filesystem>
+#include <stop_token>
 #include <string>
+#include <thread>
 
 #include "shard/shard.hpp"
 
@@ -68,6 +71,21 @@ void give_up() {
   }
 }
 
+// A thread of the caller asks to stop a run for which nobody ever comes.
+void stop_what_nobody_does() {
+  shard::pool workers(spawned({{hangs, "1"}}));
+  shard::buffer<int> squares(100);
+  std::stop_source stop;
+  std::thread asking([&] {
+    std::this_thread::sleep_for(std::chrono::milliseconds(50));  // so that it mostly waits then
+    stop.request_stop();
+  });
+  const shard::report how = workers.try_map({.stop = stop.get_token()}, squares,
+                                            [](std::size_t i) { return static_cast<int>(i * i); });
+  asking.join();
+  std::printf("%zu completed; %s\n", how.completed().size(), how.trouble().c_str());
+}
+
 // A function of a library that another file may have replaced meanwhile.
 void map_by_library(const std::string& path, const std::string& other) {
   shard::pool forked({.workers = 1});  // before the library is there
@@ -102,6 +120,8 @@ int run(const std::string& what, int argc, char** argv) {
     map_with_a_letter_of_its_own(argv[2], argc, argv);
   } else if (what == "give_up") {
     give_up();
+  } else if (what == "stop") {
+    stop_what_nobody_does();
   } else if (what == "library") {
     map_by_library(argv[2], argc > 3 ? argv[3] : "");
   }
