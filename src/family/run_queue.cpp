@@ -57,6 +57,15 @@ struct run_queue::parts {
 
 namespace {
 
+std::string what_it_takes(const os::call_failed& after) {
+  const int why = after.code().value();
+  const std::string least = std::to_string(run_queue::capacity * least_place_bytes);
+  if (why == ENOMEM) return least + " bytes of address space (ulimit -v)";
+  if (why == EFBIG) return least + " bytes in a file (ulimit -f)";
+  const std::string_view remedy = os::remedy_for(why, after.call());
+  return remedy.empty() ? "memory that can be shared" : std::string(remedy);
+}
+
 // As much address space as can be had without taking it from others.
 os::anonymous_memory reserved(std::size_t before, run_queue::audience others,
                               run_queue::handles& to) {
@@ -76,12 +85,10 @@ os::anonymous_memory reserved(std::size_t before, run_queue::audience others,
       to.place_bytes = std::max(to.place_bytes / 4, enough_place_bytes);
       return reserve();
     } catch (const os::call_failed& e) {
-      if (to.place_bytes > least_place_bytes) continue;
-      throw error(e.code(),
-                  "cannot map memory for a pool: found '" + e.code().message() + "', expected " +
-                      std::to_string(run_queue::capacity * least_place_bytes) +
-                      (e.code().value() == EFBIG ? " bytes in a file (ulimit -f)"
-                                                 : " bytes of address space (ulimit -v)"));
+      const bool less_may_do = e.code().value() == ENOMEM || e.code().value() == EFBIG;
+      if (less_may_do && to.place_bytes > least_place_bytes) continue;
+      throw error(e.code(), "cannot map memory for a pool: found '" + e.code().message() +
+                                "' from " + e.call() + ", expected " + what_it_takes(e));
     }
   }
 }

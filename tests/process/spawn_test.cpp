@@ -337,17 +337,25 @@ struct outcome {
   std::string text;
 };
 
+std::string path_of(const std::string& program) {
+  return std::string(SPAWNING_PROGRAMS) + "/" + program;
+}
+
 template <class... Arguments>
-outcome run(const std::string& program, const Arguments&... arguments) {
+outcome run_at(const std::string& path, const Arguments&... arguments) {
   namespace process = boost::process;
   process::ipstream out;
-  process::child child(std::string(SPAWNING_PROGRAMS) + "/" + program, std::string(arguments)...,
-                       process::std_out > out);
+  process::child child(path, std::string(arguments)..., process::std_out > out);
   outcome found;
   found.text.assign(std::istreambuf_iterator<char>(out), {});
   child.wait();
   found.status = child.exit_code();
   return found;
+}
+
+template <class... Arguments>
+outcome run(const std::string& program, const Arguments&... arguments) {
+  return run_at(path_of(program), arguments...);
 }
 
 TEST_F(Spawn, FindsKernelsHoweverTheProgramIsLinked) {
@@ -364,6 +372,23 @@ TEST_F(Spawn, RefusesAProgramWithoutABuildId) {
   EXPECT_EQ(run("spawning_without_id", "map").text,
             "cannot start workers by spawn: found a program without a build id, expected one (link "
             "with -Wl,--build-id)\n");
+}
+
+// With every limit below the one that is enough.
+TEST_F(Spawn, TellsWhichLimitOfDescriptorsIsTooLow) {
+  outcome found;
+  int limit = 4;  // with fewer, no program can be loaded
+  for (; limit < 256 && found.text != "9801\n"; ++limit) {
+    SCOPED_TRACE(limit);
+    found = run_at(
+        "/bin/sh", "-c",
+        "ulimit -n " + std::to_string(limit) + "; exec " + path_of("spawning_by_default") + " map");
+    if (found.status != 0) {
+      ASSERT_THAT(found.text, testing::EndsWith("(ulimit -n)\n"));
+    }
+  }
+  EXPECT_GT(limit, 10);
+  EXPECT_EQ(found.text, "9801\n");
 }
 
 TEST_F(Spawn, TellsAProgramThatForgetsInit) {
