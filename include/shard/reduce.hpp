@@ -172,6 +172,18 @@ constexpr bool same_number(T a, T b) noexcept {
 
 enum class side { lowest, highest };
 
+// A total order of all numbers, except that nothing comes before or after a NaN.
+template <side First, class T>
+bool before(T a, T b) noexcept {
+  const T low = First == side::lowest ? a : b;
+  const T high = First == side::lowest ? b : a;
+  if constexpr (std::is_floating_point_v<T>) {
+    return low < high || (low == high && std::signbit(low) && !std::signbit(high));
+  } else {
+    return low < high;
+  }
+}
+
 template <class T, side Which>
 class extreme;
 
@@ -359,7 +371,6 @@ class extreme : public adds_by_accumulator {
 
   // The value of "nothing offered": every other one comes before it, so that a loop need not ask.
   static constexpr T farthest() noexcept;
-  static bool before(T a, T b) noexcept;
 
   struct candidate {
     void offer(T x) noexcept;
@@ -402,21 +413,9 @@ constexpr T extreme<T, Which>::farthest() noexcept {
   }
 }
 
-// A total order of all numbers, except that nothing comes before or after a NaN.
-template <class T, side Which>
-bool extreme<T, Which>::before(T a, T b) noexcept {
-  const T low = Which == side::lowest ? a : b;
-  const T high = Which == side::lowest ? b : a;
-  if constexpr (std::is_floating_point_v<T>) {
-    return low < high || (low == high && std::signbit(low) && !std::signbit(high));
-  } else {
-    return low < high;
-  }
-}
-
 template <class T, side Which>
 void extreme<T, Which>::candidate::offer(T x) noexcept {
-  if (before(x, value)) value = x;
+  if (before<Which>(x, value)) value = x;
   if constexpr (std::is_floating_point_v<T>) {
     found |= !std::isnan(x);
   } else {

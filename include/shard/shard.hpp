@@ -20,6 +20,8 @@
 #include "shard/named.hpp"          // arrays under names that processes share
 #include "shard/slice.hpp"          // what a kernel sees of an array
 #include "shard/reduce.hpp"         // results that all chunks add to
+#include "shard/ranking.hpp"        // where the smallest and the largest are
+#include "shard/custom_reducer.hpp" // results of your own
 #include "shard/axis.hpp"           // bins and their edges
 #include "shard/histogram.hpp"      // counts in bins
 #include "shard/options.hpp"        // how a map is run

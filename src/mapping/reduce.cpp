@@ -3,6 +3,7 @@
 #include <string>
 
 #include "shard/error.hpp"
+#include "shard/ranking.hpp"
 
 namespace shard::detail {
 
@@ -10,6 +11,15 @@ void refuse_no_value(bool lowest) {
   throw error(std::errc::argument_out_of_domain, std::string("cannot read the ") +
                                                      (lowest ? "minimum" : "maximum") +
                                                      ": found no value, expected at least one");
+}
+
+void refuse_top_of_none() {
+  throw error(std::errc::invalid_argument, "cannot make a top_k: found k = 0, expected at least 1");
+}
+
+void refuse_top_of_too_many(std::size_t k, std::size_t most) {
+  throw error(std::errc::invalid_argument, "cannot make a top_k: found k = " + std::to_string(k) +
+                                               ", expected at most " + std::to_string(most));
 }
 
 }  // namespace shard::detail

@@ -10,10 +10,12 @@
 #include <cstddef>
 #include <cstdint>
 #include <cstdlib>
+#include <functional>
 #include <memory>
 #include <numeric>
 #include <optional>
 #include <ostream>
+#include <span>
 #include <stdexcept>
 #include <string>
 #include <tuple>
@@ -272,6 +274,66 @@ struct padded {
   std::int8_t small;
   double large;
 };
+
+// What an appended state is worth depends on the order.
+struct appended {
+  std::uint64_t value = 0;
+  std::uint64_t power = 1;
+};
+struct append_one {
+  void operator()(appended& to, std::uint64_t x) const {
+    to.value = to.value * base + x;
+    to.power *= base;
+  }
+  static constexpr std::uint64_t base = 1'000'003;
+};
+struct append_part {
+  void operator()(appended& to, const appended& part) const {
+    to.value = to.value * part.power + part.value;
+    to.power *= part.power;
+  }
+};
+
+double rank_of(std::size_t i) { return static_cast<double>(i * 7919 % 1000); }
+
+// Of indices that throw, nothing is left; where workers are processes, of those that crash, too.
+TEST_P(EveryWay, RanksAndReducesByFunctions) {
+  const bool in_processes = GetParam().where == executor::processes;
+  const auto fails = [=](std::size_t i) { return i == 999 || (in_processes && i == 2999); };
+  std::vector<shard::ranked<double>> all;
+  appended expected;
+  for (std::size_t i = 0; i < n; ++i) {
+    if (fails(i)) continue;
+    all.push_back({rank_of(i), i});
+    append_one()(expected, i);
+  }
+  std::ranges::stable_sort(all, std::greater(), &shard::ranked<double>::value);
+  each([&](carrier& map) {
+    shard::buffer<int> to(n);
+    shard::top_k<double> best(50);
+    shard::argmin<double> least;
+    shard::argmax<double> most;
+    shard::custom_reducer order{appended(), append_one(), append_part()};
+    const shard::report how =
+        map.report_of(to, shard::value(in_processes), shard::reduce(best), shard::reduce(least),
+                      shard::reduce(most), shard::reduce(order),
+                      [](std::size_t i, bool may_crash, auto& b, auto& l, auto& m, auto& o) {
+                        b(rank_of(i), i);
+                        l(rank_of(i), i);
+                        m(rank_of(i), i);
+                        o(i);
+                        if (i == 999) throw std::runtime_error("not this one");
+                        if (may_crash && i == 2999) std::abort();
+                        return 1;
+                      });
+    EXPECT_EQ(how.missing().size(), in_processes ? 2U : 1U);
+    EXPECT_TRUE(std::ranges::equal(best.entries(), std::span(all).first(50)));
+    EXPECT_EQ(most.index(), all.front().index);
+    EXPECT_EQ(least.value(), 0);
+    EXPECT_EQ(least.index(), 0U);
+    EXPECT_EQ(order.value().value, expected.value);
+  });
+}
 
 TEST_P(EveryWay, WritesPaddingAsZeros) {
   each([&](carrier& map) {
