@@ -19,8 +19,8 @@ install(
 # Before 1.0 a minor version may change anything, so only the same minor version will do.
 write_basic_package_version_file(
   ${CMAKE_CURRENT_BINARY_DIR}/shard-config-version.cmake COMPATIBILITY SameMinorVersion)
-install(FILES cmake/shard-config.cmake ${CMAKE_CURRENT_BINARY_DIR}/shard-config-version.cmake
-        DESTINATION ${shard_package_dir})
+install(FILES cmake/shard-config.cmake cmake/FindHwloc.cmake
+              ${CMAKE_CURRENT_BINARY_DIR}/shard-config-version.cmake DESTINATION ${shard_package_dir})
 
 # For pkg-config. Everyone who links a static library needs what it uses: all of that is public here.
 get_target_property(shard_type shard TYPE)
@@ -41,8 +41,13 @@ set(shard_pc_private)
 set(shard_pc_libs)
 if(shard_type STREQUAL SHARED_LIBRARY)
   set(shard_pc_private .private)
-elseif(SHARD_HAS_BACKTRACE)
-  set(shard_pc_libs " -lbacktrace")
+else()
+  # Not by hwloc's own file: for who says --static, that names libraries of hwloc's, which need not be
+  # there.
+  set(shard_pc_libs " -lhwloc")
+  if(SHARD_HAS_BACKTRACE)
+    string(APPEND shard_pc_libs " -lbacktrace")
+  endif()
 endif()
 set(shard_pc_cflags)
 if(SHARD_CHECKED)
