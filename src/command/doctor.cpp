@@ -14,12 +14,14 @@
 #include "command/listing.hpp"
 #include "command/output.hpp"
 #include "command/values.hpp"
+#include "os/affinity.hpp"
 #include "os/byte_lock.hpp"
 #include "os/calls.hpp"
 #include "os/cpu.hpp"
 #include "os/file.hpp"
 #include "os/headroom.hpp"
 #include "os/machine.hpp"
+#include "os/topology.hpp"
 #include "shard/named.hpp"
 
 namespace shard::command {
@@ -91,6 +93,28 @@ finding check_cpus() {
   const std::string workers =
       fmt::format("a map starts {} worker{} by default", budget, budget == 1 ? "" : "s");
   return {"cpu", verdict::ok, fmt::format("{} by affinity, {} with quotas", all, budget), workers};
+}
+
+std::string counted(unsigned count, const char* what) {
+  return fmt::format("{} {}{}", count, what, count == 1 ? "" : "s");
+}
+
+finding check_topology() try {
+  const std::optional<os::processors> own = os::own_processors();
+  const os::topology* const machine = os::topology::of_this_machine();
+  if (!own || machine == nullptr) {
+    return {"topology", verdict::note, "not known", "workers can't be pinned (SHARD_PIN)"};
+  }
+  const os::topology::counts has = machine->count(*own);
+  const std::string found = fmt::format(
+      "{}, {}, {}, {}; processors {}", counted(has.packages, "package"), counted(has.cores, "core"),
+      counted(has.processors, "processor"), counted(has.nodes, "NUMA node"), to_string(*own));
+  const char* const place = os::cpu_budget() <= has.cores ? "core" : "processor";
+  return {"topology", verdict::ok, found,
+          fmt::format("each worker can have a {} to itself (SHARD_PIN=1)", place)};
+} catch (const os::call_failed&) {
+  return {"topology", verdict::note, "not that of the processors that this process may use",
+          "workers can't be pinned (SHARD_PIN)"};
 }
 
 // ---- memory
@@ -326,10 +350,12 @@ finding check_folder(const std::string& path) try {
 // ----
 
 std::vector<finding> check_all(const std::string& path) {
-  return {check_kernel(),        check_watching(),   check_memory_files(), check_robust_mutexes(),
-          check_cpus(),          check_memory(),     check_groups(),       check_shared_memory(),
-          check_names(),         check_huge_pages(), check_descriptors(),  check_processes(),
-          check_address_space(), check_file_size(),  check_core(),         check_folder(path)};
+  return {check_kernel(),         check_watching(),      check_memory_files(),
+          check_robust_mutexes(), check_cpus(),          check_topology(),
+          check_memory(),         check_groups(),        check_shared_memory(),
+          check_names(),          check_huge_pages(),    check_descriptors(),
+          check_processes(),      check_address_space(), check_file_size(),
+          check_core(),           check_folder(path)};
 }
 
 void put_text(output& to, const std::vector<finding>& all) {

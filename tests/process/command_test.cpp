@@ -833,7 +833,7 @@ TEST(Doctor, JudgesEachThingInALine) {
   EXPECT_EQ(said.status, problem ? 1 : 0);
   for (const char* subject :
        {"kernel", "memory files", "robust mutexes", "memory", "control groups", "/dev/shm",
-        "named buffers", "huge pages", "cpu", "descriptors", "files in ."}) {
+        "named buffers", "huge pages", "cpu", "topology", "descriptors", "files in ."}) {
     EXPECT_THAT(subjects, Contains(subject));
   }
   EXPECT_THAT(here.names(), IsEmpty());
