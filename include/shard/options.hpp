@@ -65,7 +65,7 @@ struct progress {
 //   how many    workers, threads_per_worker, grain
 //   how long    timeout, timeout_factor, memory_limit_bytes
 //   how often   retries, retries_error, retries_kill, keep_going, max_failures, max_timeouts
-//   where       run_on, start, environment, working_directory, allow_threads, prefix_output
+//   where       run_on, start, pin, environment, working_directory, allow_threads, prefix_output
 //   who hears   on_progress, on_failure, stop
 //
 // For example {.workers = 8, .timeout = 200ms, .keep_going = true}.
@@ -145,6 +145,19 @@ struct options {
 
   // How worker processes begin. Default: start_by::fork. SHARD_START=fork|spawn
   std::optional<start_by> start = {};
+
+  // Pin workers: each keeps to processors of its own, among those that the calling thread may run
+  // on (its affinity mask). So does what a kernel starts: a kernel that calls parallel libraries
+  // needs threads_per_worker, too. If there are enough cores, a worker has a whole core, or as many
+  // as threads_per_worker says, and no other worker runs there; workers are spread over packages
+  // and caches, and the cores of one worker are close together. If there are fewer cores than that,
+  // each worker has its share of the processors to itself. If there are more workers than
+  // processors, each keeps to all processors of one NUMA node. A worker that replaces another has
+  // its place. On executor::threads the caller's thread is back where it was when the map is over;
+  // a thread that a kernel has started stays. No effect on executor::serial, or on maps in kernels.
+  // If the system denies it, workers run where it lets them, and the report says so. Default false.
+  // SHARD_PIN=0|1
+  std::optional<bool> pin = {};
 
   // For start_by::spawn: variables that the workers' environment has beside the caller's, or
   // instead. nullopt takes the variable away. For example {{"OMP_WAIT_POLICY", "passive"}}. What

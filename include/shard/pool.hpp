@@ -70,9 +70,9 @@ class pool {
   unsigned workers() const noexcept { return detail::workers_of(*state_); }
 
   // As the functions of the same names. Options of one map come first, if there are any: those that
-  // are set there replace the pool's. workers, threads_per_worker, run_on, start, environment,
-  // working_directory, allow_threads and prefix_output belong to the pool: to set them for one map
-  // is an error. All of these first wait for queued runs, as wait() does.
+  // are set there replace the pool's. workers, threads_per_worker, run_on, start, pin,
+  // environment, working_directory, allow_threads and prefix_output belong to the pool: to set them
+  // for one map is an error. All of these first wait for queued runs, as wait() does.
   template <class Space, class... Rest>
     requires(!std::same_as<std::remove_cvref_t<Space>, options>)
   report map(Space&& space, Rest&&... arguments_then_kernel);

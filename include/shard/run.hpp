@@ -20,6 +20,7 @@
 #include <cstdint>
 #include <iterator>
 #include <memory>
+#include <string>
 #include <type_traits>
 #include <utility>
 #include <vector>
@@ -35,9 +36,10 @@ namespace shard {
 
 // What a worker is at.
 struct worker_status {
-  unsigned worker = 0;  // its number, from 0
-  range indices = {};   // of the chunk that it runs
-  seconds since{};      // how long it has been at it
+  unsigned worker = 0;          // its number, from 0
+  range indices = {};           // of the chunk that it runs
+  seconds since{};              // how long it has been at it
+  std::string processors = {};  // that it keeps to: "0-1,8"; empty: it is not pinned
 };
 
 // In which order run::chunks() tells of chunks.

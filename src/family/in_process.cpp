@@ -6,6 +6,7 @@
 #include <memory>
 #include <optional>
 
+#include "family/place.hpp"
 #include "family/thread_team.hpp"
 #include "memory/granted.hpp"
 
@@ -47,6 +48,7 @@ class in_the_caller final : public in_a_thread {
 };
 
 void own(const crew& all, unsigned slot, board::workplace& where) {
+  const for_a_while at_its_place(all.roster, slot);
   const std::shared_ptr<const board::task> task = all.enter(memory::data_here(all.grants));
   board::policy how = all.policy;
   how.park = false;

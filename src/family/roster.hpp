@@ -12,6 +12,7 @@
 #include <string_view>
 
 #include "family/tail.hpp"
+#include "os/affinity.hpp"
 #include "os/stack_record.hpp"
 #include "os/usage.hpp"
 
@@ -59,6 +60,7 @@ struct alignas(64) member {
   reading output_read;
   reading errors_read;
   std::atomic<std::uint32_t> printed;  // 1: not all that was printed may have been passed on
+  os::processors place;                // where the worker runs, if the roster has places
 };
 
 // What the system, most likely a sandbox, keeps a family from doing. Results are as promised all
@@ -73,7 +75,8 @@ enum lack : std::uint32_t {
   memory_limit_held = 64,  // the limit on a worker's memory
   workers_go_first = 128,  // workers killed before others for want of memory
   supervisor_replaced = 256,  // a supervisor that dies replaced
-  threads_counted = 512       // a caller with other threads refused
+  threads_counted = 512,      // a caller with other threads refused
+  workers_pinned = 1024       // each worker kept to its processors
 };
 
 // Deaths that are borne: of the workers of a run that blame no chunk, of supervisors, and of
@@ -128,6 +131,11 @@ class roster {
     return std::chrono::nanoseconds(shared_->looking.exchange(0, std::memory_order_relaxed));
   }
 
+  // Whether workers are pinned: then each member has a place. Written by the caller, before anybody
+  // works.
+  bool has_places() const noexcept { return shared_->places != 0; }
+  void set_has_places(bool whether) const noexcept { shared_->places = whether ? 1 : 0; }
+
   // How it stands with the family.
   void raise(status bit) const noexcept { shared_->statuses.fetch_or(bit); }
   void lower(status bit) const noexcept { shared_->statuses.fetch_and(~std::uint32_t{bit}); }
@@ -142,6 +150,7 @@ class roster {
     std::atomic<std::uint32_t> takeovers;
     std::atomic<std::uint32_t> lacks;
     std::atomic<std::uint32_t> statuses;
+    std::uint32_t places;
     std::atomic<std::uint64_t> output_lost;
     std::atomic<std::chrono::nanoseconds::rep> forking;
     std::atomic<std::chrono::nanoseconds::rep> looking;

@@ -11,6 +11,7 @@
 
 #include "family/attempt.hpp"
 #include "family/mappings.hpp"
+#include "family/place.hpp"
 #include "family/series.hpp"
 #include "family/worker.hpp"
 #include "os/anonymous.hpp"
@@ -78,6 +79,7 @@ warm_family::warm_family(const order& what)
         return one;
       }) {
   require_to_be_looked_into();
+  if (what_.pin) give_places(runs_.family(), what_.threads_per_worker);
   start(false);
   memory::add_borrower(*this);
 }

@@ -24,6 +24,7 @@ class warm_family final : public memory::borrower {
   struct order {
     unsigned workers = 1;
     unsigned threads_per_worker = 0;  // 0: nobody has said anything
+    bool pin = false;
     bool allow_threads = false;
     bool prefix_output = false;
     std::chrono::nanoseconds spin{};

@@ -9,6 +9,7 @@
 #include <utility>
 
 #include "family/mappings.hpp"
+#include "family/place.hpp"
 #include "family/share.hpp"
 #include "os/process.hpp"
 
@@ -91,6 +92,7 @@ void be_worker(const worker_start& start, const std::function<void(worker&)>& wo
   os::call_itself(name.data());
   if (!os::volunteer_for_memory_kills()) family.go_without(workers_go_first);
   os::restore_descriptor_limit();
+  take_place(family, start.self.slot);  // before it touches memory of its own
   // Not on the stack, which a kernel may spoil: the handlers need it then.
   std::unique_ptr<crash_context> crash;
   last_words& words = family.at(start.self.slot).words;

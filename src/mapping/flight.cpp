@@ -8,6 +8,7 @@
 #include "board/run_memory.hpp"
 #include "family/in_process.hpp"
 #include "family/kept_memory.hpp"
+#include "family/place.hpp"
 #include "family/processes.hpp"
 #include "mapping/checks.hpp"
 #include "mapping/exception_text.hpp"
@@ -108,7 +109,11 @@ flight::flight(const job& what, const options& given, const order& settled,
       board_(ground_.board, size_),
       roster_(ground_.roster),
       crew_(make_crew()),
-      before_(roster_) {}
+      before_(roster_) {
+  const settings& how = order_.how;
+  if (!how.pin || pool_ != nullptr || how.run_on == executor::serial) return;
+  family::give_places(roster_, how.run_on == executor::processes ? how.threads_per_worker : 1);
+}
 
 flight::ground flight::make_ground() {
   if (pool_ != nullptr) {
@@ -145,7 +150,9 @@ flight::~flight() {
   for (unsigned slot = 0; slot < size_.slots; ++slot) board::restore(board_, slot, old_.undo());
   padding_.clear_begun(board_, order_.chunks, completed_);
   const bool is_alone = pool_ == nullptr && order_.how.run_on != executor::processes;
-  if (is_alone) family::give_back(std::move(ground_.own), size_);
+  if (!is_alone) return;
+  if (order_.how.pin) roster_.set_has_places(false);  // for whoever has the memory next
+  family::give_back(std::move(ground_.own), size_);
 }
 
 family::crew flight::make_crew() {
@@ -304,6 +311,7 @@ progress flight::progress_now() const {
 std::vector<worker_status> flight::workers_now() const {
   std::vector<worker_status> all;
   const std::chrono::nanoseconds now = clock::now().time_since_epoch();
+  const bool pinned = roster_.has_places() && (roster_.lacks() & family::workers_pinned) == 0;
   for (unsigned slot = 0; slot < size_.slots; ++slot) {
     const board::slot& at = board_.at(slot);
     const std::uint64_t entry = at.running.load(std::memory_order_acquire);
@@ -311,7 +319,8 @@ std::vector<worker_status> flight::workers_now() const {
     const std::uint64_t chunk = board_.log(slot)[entry - 1].load(std::memory_order_relaxed);
     if (chunk >= size_.chunks) continue;  // it has just ended, and its slot another one
     const std::chrono::nanoseconds since = now - at.began.load(std::memory_order_relaxed);
-    all.push_back({slot, order_.chunks[chunk], since});
+    all.push_back({slot, order_.chunks[chunk], since, {}});
+    if (pinned) all.back().processors = to_string(roster_.at(slot).place);
   }
   return all;
 }

@@ -46,6 +46,7 @@ settings where_it_runs(settings how) noexcept {
   if (!most) return how;
   const bool alone = *most == 1 || how.run_on == executor::serial;
   how.run_on = alone ? executor::serial : executor::threads;
+  how.pin = false;  // they run where their worker does
   how.workers = how.workers == 0 ? *most : std::min(how.workers, *most);
   return how;
 }

@@ -35,6 +35,7 @@ constexpr std::array named_lacks{
                "workers as the first to be killed for want of memory (/proc/self/oom_score_adj)"},
     named_lack{family::supervisor_replaced, "a standby for the supervisor (fork)"},
     named_lack{family::threads_counted, "a look for other threads of the program (/proc/self)"},
+    named_lack{family::workers_pinned, "workers that keep to their processors (sched_setaffinity)"},
 };
 
 std::vector<std::string> names_of(std::uint32_t lacks) {

@@ -73,6 +73,7 @@ void refuse_what_a_pool_settles(const options& one) {
   if (one.threads_per_worker) refuse("threads_per_worker");
   if (one.run_on) refuse("run_on");
   if (one.start) refuse("start");
+  if (one.pin) refuse("pin");
   if (!one.environment.empty()) refuse("environment");
   if (!one.working_directory.empty()) refuse("working_directory");
   if (one.allow_threads) refuse("allow_threads");
@@ -264,6 +265,7 @@ family::warm_family::order pool_state::order_of_family() const {
   const unsigned cpus = os::cpu_budget();
   return {.workers = workers_,
           .threads_per_worker = how_.threads_per_worker,
+          .pin = how_.pin,
           .allow_threads = how_.allow_threads,
           .prefix_output = how_.prefix_output,
           .spin = workers_ <= cpus ? mapping::spin : mapping::none,

@@ -186,6 +186,7 @@ constexpr std::tuple table{
         number<std::size_t>{0, most}},
     run_on,
     row{"SHARD_START", "start", &options::start, &settings::start, name_of_start{}},
+    row{"SHARD_PIN", "pin", &options::pin, &settings::pin, zero_or_one{}},
     row{"SHARD_ALLOW_THREADS", "allow_threads", &options::allow_threads, &settings::allow_threads,
         zero_or_one{}},
     row{"SHARD_PREFIX_OUTPUT", "prefix_output", &options::prefix_output, &settings::prefix_output,

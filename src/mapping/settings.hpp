@@ -34,6 +34,7 @@ struct settings {
   bool prefix_output = false;
   executor run_on = executor::processes;
   start_by start = start_by::fork;
+  bool pin = false;
   replayed replay = {};
   bool check_pool = false;  // runs in a pool are done a second time, by workers started for them
 };

@@ -10,6 +10,7 @@
 #include <linux/filter.h>
 #include <linux/seccomp.h>
 #include <poll.h>
+#include <sched.h>
 #include <signal.h>
 #include <stdio.h>
 #include <sys/mman.h>
@@ -182,12 +183,12 @@ struct told_results {
   results found;
 };
 
-told_results compute(shard::executor where, void (*at_victim)() = nullptr) {
+told_results compute(shard::executor where, void (*at_victim)() = nullptr, bool pin = false) {
   shard::buffer<double> out(indices);
   shard::sum<double> total;
   shard::counter count;
   shard::report run =
-      shard::map({.workers = 2, .grain = 4, .run_on = where}, out, shard::reduce(total),
+      shard::map({.workers = 2, .grain = 4, .run_on = where, .pin = pin}, out, shard::reduce(total),
                  shard::reduce(count), [&](std::size_t i, auto& sum, auto& hits) {
                    if (i == victim && at_victim != nullptr) at_victim();
                    sum += 0.1 * static_cast<double>(i);
@@ -233,11 +234,33 @@ shard::report serial() {
   return what.run;
 }
 
+// On how many processors the calling thread may run; 0: that can't be known.
+int processors_here() {
+  cpu_set_t all;
+  return sched_getaffinity(0, sizeof all, &all) == 0 ? CPU_COUNT(&all) : 0;
+}
+int processors_before = 0;  // there was a filter
+
+// Either both workers have fewer processors than there are, or that is told.
+shard::report pinned(shard::executor where) {
+  page->tally[3] = 0;
+  told_results what = compute(
+      where, [] { page->tally[3] = processors_here(); }, true);
+  must(what.found == expected(), "other results than in one thread");
+  const bool known = processors_before > 1 && page->tally[3] != 0;
+  const bool fewer = page->tally[3] < processors_before;
+  must(!known || fewer || !what.run.counts().without.empty(), "no worker is pinned");
+  return what.run;
+}
+
 shard::report threads() {
   told_results what = compute(shard::executor::threads);
   must(what.found == expected(), "other results than in one thread");
-  return what.run;
+  must(what.run.counts().without.empty(), "it goes without: " + told(what.run));
+  return pinned(shard::executor::threads);
 }
+
+shard::report pin() { return pinned(shard::executor::processes); }
 
 [[gnu::noinline]] int overflow(int depth) {  // NOLINT(misc-no-recursion)
   volatile char room[65'536];
@@ -498,7 +521,7 @@ constexpr std::array scenes{
     scene{"hang", hang},           scene{"takeover", takeover}, scene{"print", print},
     scene{"stop", stop_by_signal}, scene{"cancel", cancel},     scene{"orphan", orphan},
     scene{"lock", lock},           scene{"notice", notice},     scene{"file", file},
-    scene{"memory", memory_limit}, scene{"serial", serial},
+    scene{"memory", memory_limit}, scene{"serial", serial},     scene{"pin", pin},
 };
 static_assert(scenes.size() <= most_scenes);
 
@@ -598,6 +621,7 @@ struct denied_case {
 [[noreturn]] void behind_the_filter(const denied_case& what) {
   what.place->enter();
   expected();
+  processors_before = processors_here();
   const std::string call = what.what.call;
   writing_is_denied = call == "write";
   if (!deny(what.what, what.error)) {
@@ -623,6 +647,7 @@ std::string word_for(const std::string& loss) {
       std::pair{"whole lines", "output"},        std::pair{"had used", "usage"},
       std::pair{"memory_limit", "memory limit"}, std::pair{"first to be killed", "order of kills"},
       std::pair{"standby", "standby"},           std::pair{"other threads", "thread count"},
+      std::pair{"their processors", "pinning"},
   };
   for (const auto& [part, word] : words) {
     if (loss.find(part) != std::string::npos) return word;
@@ -746,9 +771,9 @@ std::vector<denial> denials() {
         CALL(pwrite64, buffers), CALL(writev), CALL(openat, processes),
         CALL(newfstatat, "completes, without orphans; refused: file, lock, notice"),
         CALL(linkat, "completes; refused: file, lock"), CALL(renameat, "completes; refused: file"),
-        CALL(unlinkat), CALL(getdents64), CALL(statfs), CALL(faccessat), CALL(faccessat2),
-        CALL(ioctl), CALL(dup3), CALL(pipe2, processes), CALL(eventfd2), CALL(signalfd4),
-        CALL(ppoll), CALL(clock_nanosleep), CALL(clone, processes),
+        CALL(unlinkat), CALL(getdents64, "completes, without pinning"), CALL(statfs),
+        CALL(faccessat), CALL(faccessat2), CALL(ioctl), CALL(dup3), CALL(pipe2, processes),
+        CALL(eventfd2), CALL(signalfd4), CALL(ppoll), CALL(clock_nanosleep), CALL(clone, processes),
         CALL(clone3, "completes; refused: threads"), CALL(exit_group), CALL(wait4), CALL(waitid),
         denial{"waitid (P_PIDFD)", SYS_waitid, "completes", 0, 3}, CALL(kill, processes),
         CALL(tgkill), CALL(pidfd_open, processes), CALL(pidfd_send_signal), CALL(prctl, processes),
@@ -760,8 +785,9 @@ std::vector<denial> denials() {
         CALL(sigaltstack, "completes, without overflows"),
         CALL(futex, "completes; refused: lock, notice, threads"),
         CALL(set_robust_list, "completes; refused: lock, notice"), CALL(statx),
-        CALL(sched_getaffinity), CALL(prlimit64), CALL(getrusage, "completes, without usage"),
-        CALL(getrandom),
+        CALL(sched_getaffinity, "completes, without pinning"),
+        CALL(sched_setaffinity, "completes, without pinning"), CALL(prlimit64),
+        CALL(getrusage, "completes, without usage"), CALL(getrandom),
 #if defined(__x86_64__)
         CALL(readlink, "completes, without orphans"), CALL(dup2), CALL(poll), CALL(alarm),
 #endif

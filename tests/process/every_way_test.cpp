@@ -1,7 +1,7 @@
 // One suite of maps, run in every way in which shard can carry out a map: in forked and in spawned
-// processes, in threads and inline, each without a pool, in one, queued, and as a run that goes on
-// by itself. The kernels capture nothing, since only such run everywhere. What a map must give is
-// computed here by loops.
+// processes, in threads and inline, pinned and not, each without a pool, in one, queued, and as a
+// run that goes on by itself. The kernels capture nothing, since only such run everywhere. What a
+// map must give is computed here by loops.
 
 #include <gmock/gmock.h>
 #include <gtest/gtest.h>
@@ -38,6 +38,7 @@ struct way {
   called by;
   executor where;
   start_by start;
+  bool pin;
 };
 
 std::ostream& operator<<(std::ostream& to, const way& one) { return to << one.name; }
@@ -47,11 +48,14 @@ std::vector<way> ways() {
     const char* name;
     executor where;
     start_by start;
+    bool pin = false;
   };
   constexpr place places[]{{"Forked", executor::processes, start_by::fork},
                            {"Spawned", executor::processes, start_by::spawn},
                            {"InThreads", executor::threads, start_by::fork},
-                           {"Inline", executor::serial, start_by::fork}};
+                           {"Inline", executor::serial, start_by::fork},
+                           {"Pinned", executor::processes, start_by::fork, true},
+                           {"PinnedInThreads", executor::threads, start_by::fork, true}};
   constexpr std::pair<const char*, called> calls[]{{"", called::map},
                                                    {"InAPool", called::in_a_pool},
                                                    {"Queued", called::queued},
@@ -60,7 +64,7 @@ std::vector<way> ways() {
   std::vector<way> all;
   for (const place& one : places) {
     for (const auto& [name, by] : calls) {
-      all.push_back({std::string(one.name) + name, by, one.where, one.start});
+      all.push_back({std::string(one.name) + name, by, one.where, one.start, one.pin});
     }
   }
   return all;
@@ -70,7 +74,8 @@ std::vector<way> ways() {
 class carrier {
  public:
   carrier(const way& how, unsigned workers)
-      : by_(how.by), options_{.workers = workers, .run_on = how.where, .start = how.start} {
+      : by_(how.by),
+        options_{.workers = workers, .run_on = how.where, .start = how.start, .pin = how.pin} {
     if (by_ != called::map && by_ != called::started) pool_.emplace(options_);
   }
 

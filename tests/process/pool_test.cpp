@@ -1135,6 +1135,7 @@ TEST_F(Pool, RefusesOptionsThatAreThePools) {
   refused({.workers = 3}, "workers");
   refused({.threads_per_worker = 3}, "threads_per_worker");
   refused({.run_on = executor::threads}, "run_on");
+  refused({.pin = true}, "the option pin ");
   refused({.allow_threads = true}, "allow_threads");
   refused({.prefix_output = true}, "prefix_output");
 }

@@ -60,9 +60,9 @@ const std::map<std::string_view, const char*> others{
     {"SHARD_RETRIES", "4"},         {"SHARD_RETRIES_ERROR", "5"},
     {"SHARD_RETRIES_KILL", "7"},    {"SHARD_KEEP_GOING", "1"},
     {"SHARD_MAX_FAILURES", "11"},   {"SHARD_MAX_TIMEOUTS", "12"},
-    {"SHARD_START", "spawn"},       {"SHARD_ALLOW_THREADS", "1"},
-    {"SHARD_PREFIX_OUTPUT", "1"},   {"SHARD_EXECUTOR", "threads"},
-    {"SHARD_REPLAY", "2:613-614"}};
+    {"SHARD_START", "spawn"},       {"SHARD_PIN", "1"},
+    {"SHARD_ALLOW_THREADS", "1"},   {"SHARD_PREFIX_OUTPUT", "1"},
+    {"SHARD_EXECUTOR", "threads"},  {"SHARD_REPLAY", "2:613-614"}};
 
 // Every variable: one that has no value here throws.
 void set_all() {
@@ -84,6 +84,7 @@ void expect_defaults(const settings& decided) {
   EXPECT_FALSE(decided.keep_going);
   EXPECT_EQ(decided.max_failures, 0u);
   EXPECT_EQ(decided.max_timeouts, 256u);
+  EXPECT_FALSE(decided.pin);
   EXPECT_FALSE(decided.allow_threads);
   EXPECT_FALSE(decided.prefix_output);
   EXPECT_EQ(decided.run_on, executor::processes);
@@ -108,6 +109,7 @@ TEST_F(Settings, OfTheEnvironmentWinOverDefaults) {
   EXPECT_TRUE(decided.keep_going);
   EXPECT_EQ(decided.max_failures, 11u);
   EXPECT_EQ(decided.max_timeouts, 12u);
+  EXPECT_TRUE(decided.pin);
   EXPECT_TRUE(decided.allow_threads);
   EXPECT_TRUE(decided.prefix_output);
   EXPECT_EQ(decided.run_on, executor::threads);
@@ -132,6 +134,7 @@ TEST_F(Settings, OfTheCodeWinOverTheEnvironment) {
                                     .max_timeouts = 4,
                                     .run_on = executor::processes,
                                     .start = start_by::fork,
+                                    .pin = false,
                                     .allow_threads = false,
                                     .prefix_output = false});
   EXPECT_EQ(decided.workers, 8u);
@@ -146,6 +149,7 @@ TEST_F(Settings, OfTheCodeWinOverTheEnvironment) {
   EXPECT_FALSE(decided.keep_going);
   EXPECT_EQ(decided.max_failures, 3u);
   EXPECT_EQ(decided.max_timeouts, 4u);
+  EXPECT_FALSE(decided.pin);
   EXPECT_FALSE(decided.allow_threads);
   EXPECT_FALSE(decided.prefix_output);
   EXPECT_EQ(decided.run_on, executor::processes);
@@ -279,6 +283,7 @@ const std::vector<bad> all_bad{bad{"SHARD_WORKERS", "0", "from 1 to 4096"},
                                bad{"SHARD_MAX_FAILURES", "many", "a number from 0"},
                                bad{"SHARD_MAX_TIMEOUTS", "-1", "a number from 0"},
                                bad{"SHARD_KEEP_GOING", "yes", "0 or 1"},
+                               bad{"SHARD_PIN", "spread", "0 or 1"},
                                bad{"SHARD_ALLOW_THREADS", "2", "0 or 1"},
                                bad{"SHARD_PREFIX_OUTPUT", "true", "0 or 1"},
                                bad{"SHARD_EXECUTOR", "Serial", "processes, threads or serial"},
