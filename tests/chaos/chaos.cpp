@@ -88,6 +88,7 @@ struct errand {
   int bins = 10;
   std::set<std::size_t> poison;
   bool crashes = false;  // at the poison; otherwise it throws
+  bool pin = false;
 };
 
 errand any_errand(std::mt19937& random) {
@@ -98,6 +99,7 @@ errand any_errand(std::mt19937& random) {
   made.bins = random() % 4 == 0 ? 50'000 : 10;
   for (auto k = random() % 4; k != 0; --k) made.poison.insert(random() % made.indices);
   made.crashes = random() % 2 == 0;
+  made.pin = random() % 3 == 0;
   return made;
 }
 
@@ -162,7 +164,8 @@ void map_once(std::mt19937& random, totals& into) {
                       .grain = what.grain,
                       .retries = 1,
                       .retries_kill = 10'000,
-                      .keep_going = true},
+                      .keep_going = true,
+                      .pin = what.pin},
                      what.indices, shard::out(out), shard::inout(cells), shard::reduce(sum),
                      shard::reduce(count), shard::reduce(bins),
                      [&](std::size_t i, shard::slice<double> to, shard::slice<std::int64_t> cell,

@@ -177,7 +177,8 @@ class lodging {
                        .retries = 1,
                        .retries_kill = 10'000,
                        .keep_going = true,
-                       .start = one_in(3) ? shard::start_by::spawn : shard::start_by::fork});
+                       .start = one_in(3) ? shard::start_by::spawn : shard::start_by::fork,
+                       .pin = one_in(3)});
   }
 
   void keep();
