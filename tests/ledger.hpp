@@ -39,13 +39,15 @@ struct errand {
   std::function<bool()> outage{};         // asked at each call of the kernel: true, it throws
   bool in_place = false;                  // also adds one to a cell for each index
   std::size_t undo_chunks = 1;            // whose cells the undo memory has room for
+  bool grows = false;                     // accumulators are published as far as they count
 };
 
 // The board of one run and, behind it in the same shared memory, the outputs.
 //
 // Index i writes two words of output, notes where its piece began, adds one to a cell, and adds to
-// the accumulators: i + 1 to word 0, and one to the i-th group of four bits in the words after it.
-// So an accumulator says exactly of which indices it is the reduction. A chunk's ordered partial is
+// the accumulators: i + 1 to word 0, and one to the i-th group of four bits in the words from 2 on.
+// So an accumulator says exactly of which indices it is the reduction. Word 1 says how many of
+// those words count: what is behind them may be anything. A chunk's ordered partial is
 // a number that depends on the order of its indices, and their count.
 class ledger {
  public:
@@ -148,6 +150,11 @@ class ledger {
         return "covers chunk " + std::to_string(chunk) + ", whose partial is wrong";
       }
     }
+    if (!found.empty()) {
+      if (found[1] > found.size() - 2) return "has published a length that can't be";
+      // What is behind it, nobody reads.
+      std::fill(found.begin() + 2 + static_cast<std::ptrdiff_t>(found[1]), found.end(), 0);
+    }
     if (found == expected) return {};
     return "has published accumulators that are not the reduction of the " +
            std::to_string(seen.covered) + " entries that they cover: total " +
@@ -220,7 +227,11 @@ class ledger {
     shard::board::task task = {run_piece, [](const void*, std::byte*) {},    count, first,
                                this,      {undo_bytes, save, restore, this}, true};
 
-    desk(const ledger* given, unsigned at) : of(given), slot(at) {}
+    desk(const ledger* given, unsigned at) : of(given), slot(at) {
+      if (!of->what_.accumulates || !of->what_.grows) return;
+      task.live = live;
+      task.parts = 2;
+    }
     desk(const desk&) = delete;
     desk& operator=(const desk&) = delete;
 
@@ -228,6 +239,11 @@ class ledger {
     static bool run_piece(const void* context, const shard::board::piece& what, std::byte* partial,
                           std::byte* accumulators, shard::board::description* error) noexcept {
       return at(context).of->run(at(context).slot, what, partial, accumulators, error);
+    }
+    static shard::board::live_part live(const void*, const std::byte* accumulators,
+                                        std::size_t part) noexcept {
+      const auto* const words = reinterpret_cast<const std::uint64_t*>(accumulators);
+      return part == 0 ? shard::board::live_part{0, 16} : shard::board::live_part{16, words[1] * 8};
     }
     static std::size_t count(const void* context, std::size_t) {
       return at(context).of->what_.indices;
@@ -253,7 +269,7 @@ class ledger {
     }
   };
 
-  std::size_t words() const { return 1 + (indices() + 15) / 16; }
+  std::size_t words() const { return 2 + (indices() + 15) / 16; }
   std::size_t cells_bytes() const { return what_.indices * sizeof(word); }
   std::size_t outputs_bytes() const {
     const std::size_t bytes = outputs().size() * sizeof(word);
@@ -267,7 +283,9 @@ class ledger {
 
   static void add(std::uint64_t* accumulators, std::uint64_t index) {
     accumulators[0] += index + 1;
-    accumulators[1 + index / 16] += std::uint64_t{1} << (index % 16 * 4);
+    const std::uint64_t group = index / 16;
+    for (; accumulators[1] <= group; ++accumulators[1]) accumulators[2 + accumulators[1]] = 0;
+    accumulators[2 + group] += std::uint64_t{1} << (index % 16 * 4);
   }
   static std::uint64_t fold(std::uint64_t sum, std::size_t index) { return sum * 31 + index + 2; }
 

@@ -170,7 +170,11 @@ bool owner::claim() {
 }
 
 bool owner::little_to_copy() const noexcept {
-  return board_.size().accumulator_bytes <= policy_.little_to_copy_bytes;
+  std::size_t bytes = task_.live == nullptr ? board_.size().accumulator_bytes : 0;
+  for (std::size_t k = 0; k < task_.parts; ++k) {
+    bytes += task_.live(task_.context, accumulators_, k).bytes;
+  }
+  return bytes <= policy_.little_to_copy_bytes;
 }
 
 void owner::run() {
@@ -401,6 +405,16 @@ void owner::publish_quarantine() {
   commit(then);
 }
 
+// Behind what counts, the area keeps what an earlier publication, or one that was not completed,
+// has left there.
+inline void owner::publish_accumulators(std::atomic<std::uint64_t>* to) const {
+  if (task_.live == nullptr) return copy_out(to, accumulators_, board_.size().accumulator_bytes);
+  for (std::size_t k = 0; k < task_.parts; ++k) {
+    const live_part part = task_.live(task_.context, accumulators_, k);
+    copy_out(to + part.offset / 8, accumulators_ + part.offset, part.bytes);
+  }
+}
+
 // Fills the area that is not published, but for its part of a quarantine.
 inline commit_word owner::prepare_commit(bool probing) {
   const commit_word then = commit_word{slot_.commit.load(std::memory_order_relaxed)}.next(probing);
@@ -408,7 +422,7 @@ inline commit_word owner::prepare_commit(bool probing) {
   // sees that the commit word has moved on from this area.
   std::atomic_thread_fence(std::memory_order_release);
   if (board_.size().accumulator_bytes != 0) {
-    copy_out(board_.area(index_, then.area()), accumulators_, board_.size().accumulator_bytes);
+    publish_accumulators(board_.area(index_, then.area()));
   }
   slot_.covered[then.area()].store(next_, std::memory_order_relaxed);
   return then;

@@ -42,6 +42,12 @@ struct undo {
 
 // What a run does with a chunk. Functions and a context instead of virtual calls: the same object
 // serves every process that was forked from its maker.
+// Bytes of the accumulators that count. `offset` is a multiple of 8.
+struct live_part {
+  std::size_t offset = 0;
+  std::size_t bytes = 0;
+};
+
 struct task {
   // Runs the kernel on a piece: its outputs, its ordered partial, and additions to `accumulators`.
   // False if the kernel threw; `error`, unless it is null, then describes the exception,
@@ -65,6 +71,12 @@ struct task {
   // The same as `run`, of a row. Null: chunks are run one by one.
   bool (*run_row)(const void* context, const row& what, std::byte* accumulators,
                   description* error) noexcept = nullptr;
+
+  // What counts of accumulators that say themselves how long they are, in `parts` parts: only that
+  // is published, and whoever reads what is published must not look behind it. Null: all counts.
+  live_part (*live)(const void* context, const std::byte* accumulators,
+                    std::size_t part) noexcept = nullptr;
+  std::size_t parts = 0;
 };
 
 // Brings back the old values of what a slot's entries have changed in place and not committed.
@@ -144,6 +156,7 @@ class owner {
   void put_back(std::uint64_t first, std::uint64_t last);
   void save(std::uint64_t chunk);
   void publish_quarantine();
+  void publish_accumulators(std::atomic<std::uint64_t>* to) const;
   commit_word prepare_commit(bool probing);
   void commit(commit_word then);
   void commit_walk(bool at_once);

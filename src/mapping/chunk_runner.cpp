@@ -94,6 +94,21 @@ chunk_runner::chunk_runner(const detail::job& what, const plan::partition& chunk
     belongings_.push_back(made_.back().get());
   }
   memory_ = {data_.data(), states_here_.get(), belongings_.data()};
+  if (std::ranges::none_of(job_.reductions, &detail::reduction::live_bytes)) return;
+  for (std::size_t k = 0; k < job_.reductions.size(); ++k) {
+    if (!job_.reductions[k].ordered) commutative_.push_back(k);
+  }
+  task_.live = live;
+  task_.parts = commutative_.size();
+}
+
+board::live_part chunk_runner::live(const void* self, const std::byte* accumulators,
+                                    std::size_t part) noexcept {
+  const chunk_runner& its = of(self);
+  const std::size_t which = its.commutative_[part];
+  const detail::reduction& one = its.job_.reductions[which];
+  const std::size_t offset = its.states_.places[which].offset;
+  return {offset, one.live_bytes ? one.live_bytes(accumulators + offset) : one.state_bytes};
 }
 
 const chunk_runner& chunk_runner::of(const void* self) {

@@ -50,6 +50,8 @@ class chunk_runner {
   static const chunk_runner& of(const void* self);
   static bool run_row(const void* self, const board::row& what, std::byte* accumulators,
                       board::description* why) noexcept;
+  static board::live_part live(const void* self, const std::byte* accumulators,
+                               std::size_t part) noexcept;
   range indices_of(const board::piece& what) const noexcept;
   using object = std::unique_ptr<void, void (*)(void*) noexcept>;
 
@@ -60,6 +62,7 @@ class chunk_runner {
   std::vector<std::byte*> data_;
   old_values old_;
   output_padding padding_;
+  std::vector<std::size_t> commutative_;       // reductions
   std::unique_ptr<std::byte*[]> states_here_;  // of the reductions, for the piece in progress
   std::vector<object> made_;                   // what the job's belongings are in this worker, ...
   std::vector<void*> belongings_;              // ... as the kernel's parameters want it

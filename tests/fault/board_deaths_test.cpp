@@ -221,6 +221,26 @@ errand slow_chunks() {
   return {.chunks = 6, .on_chunk = [](std::size_t chunk) { pass(chunk % 2 == 0 ? 0 : 11); }};
 }
 
+// States get longer from chunk to chunk, and are published as far as they count. In the second one
+// they are published after each chunk while they are short.
+errand growing() {
+  errand what = slow_chunks();
+  what.indices = 8;
+  what.grows = true;
+  return what;
+}
+errand growing_with_losses() {
+  return {.chunks = 5,
+          .policy = {.allowed = {.errors = 1, .crashes = 1, .by_index = true},
+                     .keep_going = true,
+                     .park = false,
+                     .little_to_copy_bytes = 24},
+          .indices = 10,
+          .poison = {33},
+          .accidents = {{27, 1}},
+          .grows = true};
+}
+
 errand outputs_only() { return {.chunks = 4, .accumulates = false}; }
 
 errand throwing() {
@@ -295,9 +315,21 @@ errand poisoned_in_place(bool by_index) {
 }
 
 std::vector<errand> all_errands() {
-  return {batches(),    slow_chunks(),           outputs_only(),          throwing(), unforgiving(),
-          deadly(true), deadly(false),           deadly_at_once(),        killing(),  too_long(),
-          in_place(),   poisoned_in_place(true), poisoned_in_place(false)};
+  return {batches(),
+          slow_chunks(),
+          outputs_only(),
+          throwing(),
+          unforgiving(),
+          deadly(true),
+          deadly(false),
+          deadly_at_once(),
+          killing(),
+          too_long(),
+          in_place(),
+          poisoned_in_place(true),
+          poisoned_in_place(false),
+          growing(),
+          growing_with_losses()};
 }
 
 errand for_two(errand what) {

@@ -188,7 +188,11 @@ class reduce_binding {
 
   // What the job knows of it, but for the call's part.
   reduction described() const noexcept {
-    return {.ordered = R::ordered, .in_place = adds_in_place(), .state_bytes = state_bytes_};
+    reduction what{.ordered = R::ordered, .in_place = adds_in_place(), .state_bytes = state_bytes_};
+    if constexpr (requires(const std::byte* state) { R::live_bytes(state); }) {
+      what.live_bytes = [](const std::byte* state) noexcept { return R::live_bytes(state); };
+    }
+    return what;
   }
   // Which of the job's reductions.
   std::size_t place() const noexcept { return reduction_; }

@@ -64,6 +64,8 @@ struct reduction {
   bool in_place = true;  // the kernel adds to the state itself: a throw leaves it spoilt
   std::size_t state_bytes = 0;
   void (*start)(const void* call, std::byte* state) = nullptr;
+  // How many of a state's first bytes count: what is behind them is not looked at. Null: all.
+  std::size_t (*live_bytes)(const std::byte* state) noexcept = nullptr;
 
   void* reducer = nullptr;
   // Merges `count` states, in their order, that lie `stride` bytes apart.
