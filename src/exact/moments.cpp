@@ -1,0 +1,271 @@
+// Results of several sums: fractions of whole numbers, rounded once.
+#include <cstddef>
+
+#include "exact/arithmetic_mode.hpp"
+#include "exact/ieee.hpp"
+#include "exact/kinds.hpp"
+#include "exact/natural.hpp"
+#include "exact/number.hpp"
+#include "exact/products.hpp"
+#include "exact/source.hpp"
+#include "exact/summation.hpp"
+#include "shard/exact.hpp"
+
+namespace shard::exact {
+namespace {
+
+using detail::words_of_products;
+using detail::words_of_sum;
+using mean_variance_words = detail::packed_numbers<2, words_of_sum + words_of_products>;
+using covariance_words = detail::packed_numbers<5, 2 * words_of_sum + 3 * words_of_products>;
+
+// ---- one variable
+
+struct two_sums {
+  number<words_of_sum> x;
+  number<words_of_products> xx;
+};
+
+two_sums read(const mean_variance_words& from) noexcept {
+  reader<mean_variance_words> read(from);
+  two_sums sums;
+  sums.x = read.next<words_of_sum>();
+  sums.xx = read.next<words_of_products>();
+  return sums;
+}
+
+void merge_into(mean_variance_words& to, std::uint8_t kinds, const two_sums& more) noexcept {
+  const two_sums old = read(to);
+  writer<mean_variance_words> write(to);
+  write.next(old.x + more.x);
+  write.next(old.xx + more.xx);
+  to.kinds = kind::both(to.kinds, kinds);
+}
+
+class powers {
+ public:
+  template <class T>
+  [[gnu::noinline]] void add(const numbers<T>& values) noexcept {
+    if constexpr (std::is_same_v<T, double>) {
+      if (values.count < worth_cutting && values.stride == 1) {
+        x_.add_each(values.first, values.count);
+        xx_.add_each(values.first, values.first, values.count);
+        return;
+      }
+    }
+    const default_arithmetic mode;
+    source<T> from(values);
+    each_block(values.count, [&](std::size_t first, std::size_t count) {
+      const double* const block = from.block(first, count);
+      x_.add_block(block, count);
+      xx_.add_block(block, block, count);
+    });
+  }
+  void merge_to(mean_variance_words& to) noexcept {
+    merge_into(to, x_.kinds(), {x_.total(), xx_.total()});
+  }
+
+ private:
+  summation x_;
+  products xx_;
+};
+
+// n Σx² - (Σx)²: n² times the population's variance, and never below zero.
+natural spread(std::uint64_t n, const number<words_of_sum>& x,
+               const number<words_of_products>& xx) noexcept {
+  const natural sum = magnitude_of(x, sum_unit);
+  return (natural_of(n) * magnitude_of(xx, product_unit) - sum * sum).magnitude;
+}
+
+bool is_finite(std::uint8_t kinds) noexcept { return (kinds & kind::not_finite) == 0; }
+
+// ---- two variables
+
+struct five_sums {
+  number<words_of_sum> x;
+  number<words_of_sum> y;
+  number<words_of_products> xx;
+  number<words_of_products> yy;
+  number<words_of_products> xy;
+};
+
+five_sums read(const covariance_words& from) noexcept {
+  reader<covariance_words> read(from);
+  five_sums sums;
+  sums.x = read.next<words_of_sum>();
+  sums.y = read.next<words_of_sum>();
+  sums.xx = read.next<words_of_products>();
+  sums.yy = read.next<words_of_products>();
+  sums.xy = read.next<words_of_products>();
+  return sums;
+}
+
+void merge_into(covariance_words& to, std::uint8_t kinds, const five_sums& more) noexcept {
+  const five_sums old = read(to);
+  writer<covariance_words> write(to);
+  write.next(old.x + more.x);
+  write.next(old.y + more.y);
+  write.next(old.xx + more.xx);
+  write.next(old.yy + more.yy);
+  write.next(old.xy + more.xy);
+  to.kinds = kind::both(to.kinds, kinds);
+}
+
+class joint_powers {
+ public:
+  template <class T>
+  [[gnu::noinline]] void add(const numbers<T>& x, const numbers<T>& y) noexcept {
+    if constexpr (std::is_same_v<T, double>) {
+      if (x.count < worth_cutting && x.stride == 1 && y.stride == 1) {
+        x_.add_each(x.first, x.count);
+        y_.add_each(y.first, x.count);
+        xx_.add_each(x.first, x.first, x.count);
+        yy_.add_each(y.first, y.first, x.count);
+        xy_.add_each(x.first, y.first, x.count);
+        return;
+      }
+    }
+    const default_arithmetic mode;
+    source<T> from_x(x);
+    source<T> from_y(y);
+    each_block(x.count, [&](std::size_t first, std::size_t count) {
+      const double* const in_x = from_x.block(first, count);
+      const double* const in_y = from_y.block(first, count);
+      x_.add_block(in_x, count);
+      y_.add_block(in_y, count);
+      xx_.add_block(in_x, in_x, count);
+      yy_.add_block(in_y, in_y, count);
+      xy_.add_block(in_x, in_y, count);
+    });
+  }
+  void merge_to(covariance_words& to) noexcept {
+    merge_into(to, static_cast<std::uint8_t>(x_.kinds() | y_.kinds()),
+               {x_.total(), y_.total(), xx_.total(), yy_.total(), xy_.total()});
+  }
+
+ private:
+  summation x_;
+  summation y_;
+  products xx_;
+  products yy_;
+  products xy_;
+};
+
+// n Σxy - Σx Σy.
+difference joint_spread(std::uint64_t n, const five_sums& of) noexcept {
+  const natural products_of_sums = magnitude_of(of.x, sum_unit) * magnitude_of(of.y, sum_unit);
+  const natural sum_of_products = natural_of(n) * magnitude_of(of.xy, product_unit);
+  const bool first_negative = of.xy.negative();
+  if (first_negative == (of.x.negative() != of.y.negative())) {
+    difference rest = sum_of_products - products_of_sums;
+    rest.negative = rest.negative != first_negative;
+    return rest;
+  }
+  return {first_negative, sum_of_products + products_of_sums};
+}
+
+}  // namespace
+
+void mean_variance_state::add(numbers<double> values) noexcept {
+  powers found;
+  found.add(values);
+  found.merge_to(held_);
+  count_ += values.count;
+}
+
+void mean_variance_state::add(numbers<float> values) noexcept {
+  powers found;
+  found.add(values);
+  found.merge_to(held_);
+  count_ += values.count;
+}
+
+void mean_variance_state::merge(const mean_variance_state& part) noexcept {
+  merge_into(held_, part.held_.kinds, read(part.held_));
+  count_ += part.count_;
+}
+
+double mean_variance_state::mean() const noexcept {
+  if (count_ == 0) return canonical_nan<double>();
+  if (!is_finite(held_.kinds)) return special<double>(held_.kinds);
+  const auto sum = read(held_).x;
+  if (sum.is_zero()) return zero_sum<double>(held_.kinds);
+  return rounded<double>(sum.negative(), quotient(magnitude_of(sum, sum_unit), natural_of(count_)));
+}
+
+double mean_variance_state::variance() const noexcept {
+  if (count_ < 2 || !is_finite(held_.kinds)) return canonical_nan<double>();
+  const two_sums sums = read(held_);
+  return rounded<double>(false, quotient(spread(count_, sums.x, sums.xx),
+                                         natural_of(count_) * natural_of(count_ - 1)));
+}
+
+double mean_variance_state::deviation() const noexcept {
+  if (count_ < 2 || !is_finite(held_.kinds)) return canonical_nan<double>();
+  const two_sums sums = read(held_);
+  return rounded<double>(false, square_root(quotient(spread(count_, sums.x, sums.xx),
+                                                     natural_of(count_) * natural_of(count_ - 1))));
+}
+
+double mean_variance_state::error() const noexcept {
+  if (count_ < 2 || !is_finite(held_.kinds)) return canonical_nan<double>();
+  const two_sums sums = read(held_);
+  const natural n = natural_of(count_);
+  return rounded<double>(false, square_root(quotient(spread(count_, sums.x, sums.xx),
+                                                     n * n * natural_of(count_ - 1))));
+}
+
+double mean_variance_state::population_variance() const noexcept {
+  if (count_ == 0 || !is_finite(held_.kinds)) return canonical_nan<double>();
+  const two_sums sums = read(held_);
+  const natural n = natural_of(count_);
+  return rounded<double>(false, quotient(spread(count_, sums.x, sums.xx), n * n));
+}
+
+double mean_variance_state::population_deviation() const noexcept {
+  if (count_ == 0 || !is_finite(held_.kinds)) return canonical_nan<double>();
+  const two_sums sums = read(held_);
+  const natural n = natural_of(count_);
+  return rounded<double>(false, square_root(quotient(spread(count_, sums.x, sums.xx), n * n)));
+}
+
+void covariance_state::add(numbers<double> x, numbers<double> y) noexcept {
+  joint_powers found;
+  found.add(x, y);
+  found.merge_to(held_);
+  count_ += x.count;
+}
+
+void covariance_state::add(numbers<float> x, numbers<float> y) noexcept {
+  joint_powers found;
+  found.add(x, y);
+  found.merge_to(held_);
+  count_ += x.count;
+}
+
+void covariance_state::merge(const covariance_state& part) noexcept {
+  merge_into(held_, part.held_.kinds, read(part.held_));
+  count_ += part.count_;
+}
+
+double covariance_state::covariance() const noexcept {
+  if (count_ < 2 || !is_finite(held_.kinds)) return canonical_nan<double>();
+  const difference joint = joint_spread(count_, read(held_));
+  if (joint.magnitude.is_zero()) return 0.0;
+  return rounded<double>(joint.negative,
+                         quotient(joint.magnitude, natural_of(count_) * natural_of(count_ - 1)));
+}
+
+double covariance_state::correlation() const noexcept {
+  if (count_ < 2 || !is_finite(held_.kinds)) return canonical_nan<double>();
+  const five_sums sums = read(held_);
+  const natural in_x = spread(count_, sums.x, sums.xx);
+  const natural in_y = spread(count_, sums.y, sums.yy);
+  if (in_x.is_zero() || in_y.is_zero()) return canonical_nan<double>();
+  const difference joint = joint_spread(count_, sums);
+  if (joint.magnitude.is_zero()) return 0.0;
+  return rounded<double>(joint.negative,
+                         square_root(quotient(joint.magnitude * joint.magnitude, in_x * in_y)));
+}
+
+}  // namespace shard::exact
