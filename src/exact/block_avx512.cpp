@@ -10,14 +10,11 @@ namespace {
 struct lanes {
   using doubles = __m512d;
   using integers = __m512i;
-  using words __attribute__((vector_size(64))) = std::uint64_t;
-  static constexpr bool shifts_lanes = true;
   static constexpr std::size_t width = 8;
 
   static doubles load(const double* from) noexcept { return _mm512_loadu_pd(from); }
   static void store(double* to, doubles v) noexcept { _mm512_storeu_pd(to, v); }
   static void store(std::uint64_t* to, integers v) noexcept { _mm512_storeu_si512(to, v); }
-  static void store(std::uint64_t* to, words v) noexcept { store(to, (integers)v); }
   static doubles all(double x) noexcept { return _mm512_set1_pd(x); }
   static integers sign_free() noexcept { return _mm512_set1_epi64(0x7fffffffffffffff); }
   static integers bits(doubles v) noexcept { return _mm512_castpd_si512(v); }
