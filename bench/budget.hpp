@@ -50,6 +50,7 @@ std::vector<budget> long_array_budgets();
 std::vector<budget> dispatch_budgets();
 std::vector<budget> buffers_budgets();
 std::vector<budget> failures_budgets();
+std::vector<budget> reduction_budgets();
 
 // Runs `work` and returns the wall-clock seconds that it took.
 template <class Work>
