@@ -26,6 +26,10 @@ class deposits {
     carry |= __builtin_add_overflow(to[1], std::uint64_t{low_carry}, to + 1);
     for (to += 2; carry; ++to) carry = ++*to == 0;
   }
+  void add_wide(bool negative, unsigned position, uint128 mantissa) noexcept {
+    add(negative, position, static_cast<std::uint64_t>(mantissa));
+    add(negative, position + 64, static_cast<std::uint64_t>(mantissa >> 64));
+  }
   // The sums of numbers above zero, or of those below.
   std::uint64_t* words(bool negative) noexcept { return words_[negative]; }
 

@@ -1,10 +1,12 @@
 #include <cstddef>
+#include <cstdint>
 
 #include "exact/arithmetic_mode.hpp"
 #include "exact/ieee.hpp"
 #include "exact/kinds.hpp"
 #include "exact/natural.hpp"
 #include "exact/number.hpp"
+#include "exact/one_by_one.hpp"
 #include "exact/products.hpp"
 #include "exact/source.hpp"
 #include "exact/summation.hpp"
@@ -13,7 +15,8 @@
 namespace shard::exact {
 namespace {
 
-using dot_words = detail::packed_numbers<1, detail::words_of_products>;
+using detail::words_of_products;
+using dot_words = detail::packed_numbers<1, words_of_products>;
 
 template <class T>
 [[gnu::noinline]] void add_blocks(products& to, const numbers<T>& x, const numbers<T>& y) noexcept {
@@ -25,14 +28,26 @@ template <class T>
   });
 }
 
-number<detail::words_of_products> read(const dot_words& from) noexcept {
-  return reader<dot_words>(from).next<detail::words_of_products>();
+// False: nothing is added.
+bool add_few(dot_words& to, const numbers<double>& x, const numbers<double>& y) noexcept {
+  rewriter<dot_words> state(to);
+  nearby sum = state.read_nearby();
+  const std::uint8_t kinds = each_product(x.first, y.first, x.count,
+                                          [&](bool negative, unsigned position, uint128 mantissa) {
+                                            sum.add(negative, position, mantissa);
+                                          });
+  if (!sum.fits()) return false;
+  state.write(sum.close<words_of_products>());
+  to.kinds = kind::both(to.kinds, kinds);
+  return true;
 }
 
-void merge_into(dot_words& to, std::uint8_t kinds,
-                const number<detail::words_of_products>& more) noexcept {
-  const auto all = read(to) + more;
-  writer<dot_words>(to).next(all);
+number<words_of_products> read(const dot_words& from) noexcept {
+  return reader<dot_words>(from).next<words_of_products>();
+}
+
+void merge_into(dot_words& to, std::uint8_t kinds, const number<words_of_products>& more) noexcept {
+  rewriter<dot_words>(to).add(more);
   to.kinds = kind::both(to.kinds, kinds);
 }
 
@@ -47,8 +62,10 @@ F value_of(const dot_words& of) noexcept {
 }  // namespace
 
 void dot_state::add(numbers<double> x, numbers<double> y) noexcept {
+  const bool side_by_side = x.stride == 1 && y.stride == 1;
+  if (x.count <= nearby::few && side_by_side && add_few(held_, x, y)) return;
   products found;
-  if (x.count < worth_cutting && x.stride == 1 && y.stride == 1) {
+  if (x.count < worth_cutting && side_by_side) {
     found.add_each(x.first, y.first, x.count);
   } else {
     add_blocks(found, x, y);

@@ -1,11 +1,14 @@
 // Results of several sums: fractions of whole numbers, rounded once.
 #include <cstddef>
+#include <cstdint>
+#include <type_traits>
 
 #include "exact/arithmetic_mode.hpp"
 #include "exact/ieee.hpp"
 #include "exact/kinds.hpp"
 #include "exact/natural.hpp"
 #include "exact/number.hpp"
+#include "exact/one_by_one.hpp"
 #include "exact/products.hpp"
 #include "exact/source.hpp"
 #include "exact/summation.hpp"
@@ -35,11 +38,37 @@ two_sums read(const mean_variance_words& from) noexcept {
 }
 
 void merge_into(mean_variance_words& to, std::uint8_t kinds, const two_sums& more) noexcept {
-  const two_sums old = read(to);
-  writer<mean_variance_words> write(to);
-  write.next(old.x + more.x);
-  write.next(old.xx + more.xx);
+  rewriter<mean_variance_words> state(to);
+  state.add(more.x);
+  state.add(more.xx);
   to.kinds = kind::both(to.kinds, kinds);
+}
+
+// A sum of numbers, or of products, that takes a few more.
+void add_to(nearby& sum, const double* x, std::size_t count, std::uint8_t& kinds) noexcept {
+  kinds |= each_number(x, count, [&](bool negative, unsigned position, std::uint64_t mantissa) {
+    sum.add(negative, position, mantissa);
+  });
+}
+void add_to(nearby& sum, const double* x, const double* y, std::size_t count) noexcept {
+  each_product(x, y, count, [&](bool negative, unsigned position, uint128 mantissa) {
+    sum.add(negative, position, mantissa);
+  });
+}
+
+// False: nothing is added.
+bool add_few(mean_variance_words& to, const numbers<double>& values) noexcept {
+  rewriter<mean_variance_words> state(to);
+  nearby x = state.read_nearby();
+  nearby xx = state.read_nearby();
+  std::uint8_t kinds = 0;
+  add_to(x, values.first, values.count, kinds);
+  add_to(xx, values.first, values.first, values.count);
+  if (!x.fits() || !xx.fits()) return false;
+  state.write(x.close<words_of_sum>());
+  state.write(xx.close<words_of_products>());
+  to.kinds = kind::both(to.kinds, kinds);
+  return true;
 }
 
 class powers {
@@ -101,14 +130,38 @@ five_sums read(const covariance_words& from) noexcept {
 }
 
 void merge_into(covariance_words& to, std::uint8_t kinds, const five_sums& more) noexcept {
-  const five_sums old = read(to);
-  writer<covariance_words> write(to);
-  write.next(old.x + more.x);
-  write.next(old.y + more.y);
-  write.next(old.xx + more.xx);
-  write.next(old.yy + more.yy);
-  write.next(old.xy + more.xy);
+  rewriter<covariance_words> state(to);
+  state.add(more.x);
+  state.add(more.y);
+  state.add(more.xx);
+  state.add(more.yy);
+  state.add(more.xy);
   to.kinds = kind::both(to.kinds, kinds);
+}
+
+// False: nothing is added.
+bool add_few(covariance_words& to, const numbers<double>& in_x,
+             const numbers<double>& in_y) noexcept {
+  rewriter<covariance_words> state(to);
+  nearby x = state.read_nearby();
+  nearby y = state.read_nearby();
+  nearby xx = state.read_nearby();
+  nearby yy = state.read_nearby();
+  nearby xy = state.read_nearby();
+  std::uint8_t kinds = 0;
+  add_to(x, in_x.first, in_x.count, kinds);
+  add_to(y, in_y.first, in_x.count, kinds);
+  add_to(xx, in_x.first, in_x.first, in_x.count);
+  add_to(yy, in_y.first, in_y.first, in_x.count);
+  add_to(xy, in_x.first, in_y.first, in_x.count);
+  if (!x.fits() || !y.fits() || !xx.fits() || !yy.fits() || !xy.fits()) return false;
+  state.write(x.close<words_of_sum>());
+  state.write(y.close<words_of_sum>());
+  state.write(xx.close<words_of_products>());
+  state.write(yy.close<words_of_products>());
+  state.write(xy.close<words_of_products>());
+  to.kinds = kind::both(to.kinds, kinds);
+  return true;
 }
 
 class joint_powers {
@@ -167,10 +220,11 @@ difference joint_spread(std::uint64_t n, const five_sums& of) noexcept {
 }  // namespace
 
 void mean_variance_state::add(numbers<double> values) noexcept {
+  count_ += values.count;
+  if (values.count <= nearby::few && values.stride == 1 && add_few(held_, values)) return;
   powers found;
   found.add(values);
   found.merge_to(held_);
-  count_ += values.count;
 }
 
 void mean_variance_state::add(numbers<float> values) noexcept {
@@ -230,10 +284,12 @@ double mean_variance_state::population_deviation() const noexcept {
 }
 
 void covariance_state::add(numbers<double> x, numbers<double> y) noexcept {
+  count_ += x.count;
+  const bool side_by_side = x.stride == 1 && y.stride == 1;
+  if (x.count <= nearby::few && side_by_side && add_few(held_, x, y)) return;
   joint_powers found;
   found.add(x, y);
   found.merge_to(held_);
-  count_ += x.count;
 }
 
 void covariance_state::add(numbers<float> x, numbers<float> y) noexcept {

@@ -19,17 +19,15 @@ struct number {
 
   bool is_zero() const noexcept { return count == 0; }
   bool negative() const noexcept { return count != 0 && words[count - 1] >> 63 != 0; }
-  // Any word of the endless number.
-  std::uint64_t at(unsigned k) const noexcept {
-    if (k < first) return 0;
-    return k - first < count ? words[k - first] : (negative() ? ~std::uint64_t{0} : 0);
-  }
+  // All words above those that are kept.
+  std::uint64_t sign() const noexcept { return negative() ? ~std::uint64_t{0} : 0; }
 
   // Leaves out words that say nothing: there is one form of each number.
   void trim() noexcept {
-    while (count > 1 && words[count - 1] == (words[count - 2] >> 63 != 0 ? ~std::uint64_t{0} : 0)) {
-      --count;
-    }
+    const auto sign_of = [this](unsigned k) {
+      return words[k] >> 63 != 0 ? ~std::uint64_t{0} : std::uint64_t{0};
+    };
+    while (count > 1 && words[count - 1] == sign_of(count - 2)) --count;
     if (count == 1 && words[0] == 0) count = 0;
     unsigned zeros = 0;
     while (zeros < count && words[zeros] == 0) ++zeros;
@@ -44,22 +42,135 @@ template <std::size_t Words>
 number<Words> operator+(const number<Words>& a, const number<Words>& b) noexcept {
   if (a.is_zero()) return b;
   if (b.is_zero()) return a;
+  if (b.first < a.first) return b + a;
   number<Words> sum;
-  sum.first = std::min(a.first, b.first);
+  sum.first = a.first;
+  const unsigned offset = b.first - a.first;
   // One more, for what the highest words carry.
-  const unsigned end = std::max(a.first + a.count, b.first + b.count) + 1;
-  std::uint64_t carry = 0;
-  for (unsigned k = sum.first; k < end; ++k) {
-    const uint128 both = uint128{a.at(k)} + b.at(k) + carry;
-    sum.words[k - sum.first] = static_cast<std::uint64_t>(both);
-    carry = static_cast<std::uint64_t>(both >> 64);
+  sum.count = std::max(a.count, offset + b.count) + 1;
+  std::copy_n(a.words, a.count, sum.words);
+  std::fill(sum.words + a.count, sum.words + sum.count, a.sign());
+  bool carry = false;
+  for (unsigned k = offset; k < sum.count; ++k) {
+    const std::uint64_t word = k - offset < b.count ? b.words[k - offset] : b.sign();
+    const bool first = __builtin_add_overflow(sum.words[k], word, sum.words + k);
+    carry = first | __builtin_add_overflow(sum.words[k], std::uint64_t{carry}, sum.words + k);
   }
-  sum.count = end - sum.first;
   sum.trim();
   return sum;
 }
 
-// Reads the numbers of a state, or writes them, one after the other.
+// A number of few words, to which numbers of similar size are added. Quick where there are few of
+// them: all else is set up for many.
+class nearby {
+ public:
+  static constexpr std::size_t few = 16;  // more are quicker otherwise
+
+  // `words` are those that `at` counts.
+  nearby(const std::uint64_t* words, unsigned first, unsigned count) noexcept
+      : placed_(count != 0), below_(static_cast<int>(first) - 1), fits_(count <= size - 2) {
+    if (!fits_) return;
+    std::copy_n(words, count, words_ + 1);
+    const bool negative = count != 0 && words[count - 1] >> 63 != 0;
+    std::fill(words_ + 1 + count, words_ + size, negative ? ~std::uint64_t{0} : 0);
+  }
+
+  // Adds ±mantissa 2^position. Once one doesn't fit, close() is not to be called.
+  void add(bool negative, unsigned position, uint128 mantissa) noexcept {
+    const auto word = static_cast<int>(position / 64);
+    if (!placed_) {
+      below_ = word - 1;
+      placed_ = true;
+    }
+    const auto at = static_cast<unsigned>(word - below_);
+    // Three words, and one for the sign.
+    if (at > size - 4) fits_ = false;
+    if (!fits_) return;
+    const unsigned shift = position % 64;
+    const uint128 low = mantissa << shift;
+    const std::uint64_t flip = negative ? ~std::uint64_t{0} : 0;
+    const std::uint64_t added[3] = {
+        static_cast<std::uint64_t>(low) ^ flip, static_cast<std::uint64_t>(low >> 64) ^ flip,
+        static_cast<std::uint64_t>(mantissa >> 1 >> (127 - shift)) ^ flip};
+    std::uint64_t carry = negative ? 1 : 0;
+    for (unsigned k = at; k < size; ++k) {
+      const uint128 sum = uint128{words_[k]} + (k - at < 3 ? added[k - at] : flip) + carry;
+      words_[k] = static_cast<std::uint64_t>(sum);
+      carry = static_cast<std::uint64_t>(sum >> 64);
+    }
+  }
+  bool fits() const noexcept { return fits_; }
+
+  template <std::size_t Words>
+  number<Words> close() const noexcept {
+    number<Words> closed;
+    if (!placed_) return closed;
+    // Without the word below the lowest of all. It is zero then.
+    const unsigned missing = below_ < 0 ? 1 : 0;
+    closed.first = static_cast<unsigned>(below_ + static_cast<int>(missing));
+    closed.count = size - missing;
+    std::copy_n(words_ + missing, closed.count, closed.words);
+    closed.trim();
+    return closed;
+  }
+
+ private:
+  static constexpr unsigned size = 8;
+
+  bool placed_;  // whether it is known where the words are
+  int below_;    // where words_[0] is
+  bool fits_;
+  std::uint64_t words_[size] = {};
+};
+
+// Goes through the numbers of a state: to read them, or to write each anew once it was read.
+template <class Packed>
+class rewriter {
+ public:
+  explicit rewriter(Packed& state) noexcept : state_(state) {
+    std::copy_n(state.words.data(), state.words_used(), old_);
+  }
+
+  template <std::size_t Words>
+  number<Words> read() noexcept {
+    number<Words> found;
+    found.first = state_.places[read_].first;
+    found.count = state_.places[read_].count;
+    std::copy_n(old_ + read_words_, found.count, found.words);
+    read_words_ += found.count;
+    ++read_;
+    return found;
+  }
+  nearby read_nearby() noexcept {
+    const auto place = state_.places[read_++];
+    const std::uint64_t* const words = old_ + read_words_;
+    read_words_ += place.count;
+    return {words, place.first, place.count};
+  }
+
+  template <std::size_t Words>
+  void write(const number<Words>& number) noexcept {
+    state_.places[written_] = {static_cast<std::uint8_t>(number.first),
+                               static_cast<std::uint8_t>(number.count)};
+    std::copy_n(number.words, number.count, state_.words.data() + written_words_);
+    written_words_ += number.count;
+    ++written_;
+  }
+  template <std::size_t Words>
+  void add(const number<Words>& more) noexcept {
+    write(read<Words>() + more);
+  }
+
+ private:
+  Packed& state_;
+  std::uint64_t old_[Packed{}.words.size()];
+  std::size_t read_ = 0;
+  std::size_t read_words_ = 0;
+  std::size_t written_ = 0;
+  std::size_t written_words_ = 0;
+};
+
+// Only reads.
 template <class Packed>
 class reader {
  public:
@@ -78,26 +189,6 @@ class reader {
 
  private:
   const Packed& from_;
-  std::size_t index_ = 0;
-  std::size_t used_ = 0;
-};
-
-template <class Packed>
-class writer {
- public:
-  explicit writer(Packed& to) noexcept : to_(to) {}
-
-  template <std::size_t Words>
-  void next(const number<Words>& written) noexcept {
-    to_.places[index_] = {static_cast<std::uint8_t>(written.first),
-                          static_cast<std::uint8_t>(written.count)};
-    std::copy_n(written.words, written.count, to_.words.data() + used_);
-    used_ += written.count;
-    ++index_;
-  }
-
- private:
-  Packed& to_;
   std::size_t index_ = 0;
   std::size_t used_ = 0;
 };

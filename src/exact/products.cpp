@@ -6,6 +6,7 @@
 #include "exact/instruction_set.hpp"
 #include "exact/kinds.hpp"
 #include "exact/natural.hpp"
+#include "exact/one_by_one.hpp"
 #include "exact/summation.hpp"
 
 namespace shard::exact {
@@ -13,21 +14,6 @@ namespace {
 
 // Doubles count from 2^-1074, products from 2^-2148.
 constexpr unsigned offset_of_doubles = sum_unit - product_unit;
-
-bool is_plain(const parts& of) noexcept { return of.mantissa != 0 && of.field != special_field; }
-
-std::uint8_t kind_of(const parts& a, const parts& b) noexcept {
-  if (is_plain(a) && is_plain(b)) return kind::finite;
-  const bool negative = a.negative != b.negative;
-  const auto is_nan = [](const parts& of) {
-    return of.field == special_field && (of.mantissa & fraction_mask) != 0;
-  };
-  if (is_nan(a) || is_nan(b)) return kind::nan;
-  const bool infinite = a.field == special_field || b.field == special_field;
-  const bool zero = a.mantissa == 0 || b.mantissa == 0;
-  if (infinite) return zero ? kind::nan : kind::infinity(negative);
-  return kind::zero(negative);
-}
 
 }  // namespace
 
@@ -89,18 +75,14 @@ void products::add_doubles(const double* x, std::size_t count) noexcept {
 
 void products::note_kinds(const double* x, const double* y, std::size_t count) noexcept {
   for (std::size_t i = 0; i < count && (kinds_ & kind::finite) == 0; ++i) {
-    kinds_ |= kind_of(parts_of(x[i]), parts_of(y[i]));
+    kinds_ |= kind_of_product(parts_of(x[i]), parts_of(y[i]));
   }
 }
 
 void products::add_each(const double* x, const double* y, std::size_t count) noexcept {
-  for (std::size_t i = 0; i < count; ++i) {
-    const std::uint8_t found = kind_of(parts_of(x[i]), parts_of(y[i]));
-    kinds_ |= found;
-    if (found == kind::finite) {
-      functions().add_products(x + i, y + i, 1, exact_.words(false), exact_.words(true));
-    }
-  }
+  kinds_ |= each_product(x, y, count, [&](bool negative, unsigned position, uint128 mantissa) {
+    exact_.add_wide(negative, position, mantissa);
+  });
 }
 
 number<detail::words_of_products> products::total() noexcept {

@@ -1,10 +1,12 @@
 #include <cstddef>
+#include <cstdint>
 
 #include "exact/arithmetic_mode.hpp"
 #include "exact/ieee.hpp"
 #include "exact/kinds.hpp"
 #include "exact/natural.hpp"
 #include "exact/number.hpp"
+#include "exact/one_by_one.hpp"
 #include "exact/source.hpp"
 #include "exact/summation.hpp"
 #include "shard/exact.hpp"
@@ -12,7 +14,8 @@
 namespace shard::exact {
 namespace {
 
-using sum_words = detail::packed_numbers<1, detail::words_of_sum>;
+using detail::words_of_sum;
+using sum_words = detail::packed_numbers<1, words_of_sum>;
 
 template <class T>
 [[gnu::noinline]] void add_blocks(summation& to, const numbers<T>& values) noexcept {
@@ -23,14 +26,26 @@ template <class T>
   });
 }
 
-number<detail::words_of_sum> read(const sum_words& from) noexcept {
-  return reader<sum_words>(from).next<detail::words_of_sum>();
+// False: nothing is added.
+bool add_few(sum_words& to, const numbers<double>& values) noexcept {
+  rewriter<sum_words> state(to);
+  nearby sum = state.read_nearby();
+  const std::uint8_t kinds = each_number(
+      values.first, values.count, [&](bool negative, unsigned position, std::uint64_t mantissa) {
+        sum.add(negative, position, mantissa);
+      });
+  if (!sum.fits()) return false;
+  state.write(sum.close<words_of_sum>());
+  to.kinds = kind::both(to.kinds, kinds);
+  return true;
 }
 
-void merge_into(sum_words& to, std::uint8_t kinds,
-                const number<detail::words_of_sum>& more) noexcept {
-  const auto all = read(to) + more;
-  writer<sum_words>(to).next(all);
+number<words_of_sum> read(const sum_words& from) noexcept {
+  return reader<sum_words>(from).next<words_of_sum>();
+}
+
+void merge_into(sum_words& to, std::uint8_t kinds, const number<words_of_sum>& more) noexcept {
+  rewriter<sum_words>(to).add(more);
   to.kinds = kind::both(to.kinds, kinds);
 }
 
@@ -45,6 +60,7 @@ F value_of(const sum_words& of) noexcept {
 }  // namespace
 
 void sum_state::add(numbers<double> values) noexcept {
+  if (values.count <= nearby::few && values.stride == 1 && add_few(held_, values)) return;
   summation found;
   if (values.count < worth_cutting && values.stride == 1) {
     found.add_each(values.first, values.count);

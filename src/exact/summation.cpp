@@ -1,11 +1,9 @@
 #include "exact/summation.hpp"
 
-#include <algorithm>
-#include <bit>
-
 #include "exact/ieee.hpp"
 #include "exact/instruction_set.hpp"
 #include "exact/kinds.hpp"
+#include "exact/one_by_one.hpp"
 
 namespace shard::exact {
 namespace {
@@ -55,19 +53,9 @@ void summation::note_kinds(const double* x, std::size_t count) noexcept {
 }
 
 void summation::add_each(const double* x, std::size_t count) noexcept {
-  std::uint8_t kinds = kinds_;
-  for (std::size_t i = 0; i < count; ++i) {
-    const parts of = parts_of(x[i]);
-    if (of.mantissa == 0) {
-      kinds |= kind::zero(of.negative);
-    } else if (of.field != special_field) [[likely]] {
-      kinds |= kind::finite;
-      exact_.add(of.negative, of.position, of.mantissa);
-    } else {
-      kinds |= (of.mantissa & fraction_mask) != 0 ? kind::nan : kind::infinity(of.negative);
-    }
-  }
-  kinds_ = kinds;
+  kinds_ |= each_number(x, count, [&](bool negative, unsigned position, std::uint64_t mantissa) {
+    exact_.add(negative, position, mantissa);
+  });
 }
 
 number<detail::words_of_sum> summation::total() noexcept {
