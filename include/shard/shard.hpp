@@ -19,6 +19,7 @@
 #include "shard/npy.hpp"            // arrays in .npy files
 #include "shard/named.hpp"          // arrays under names that processes share
 #include "shard/slice.hpp"          // what a kernel sees of an array
+#include "shard/exact.hpp"          // sums that are rounded once
 #include "shard/reduce.hpp"         // results that all chunks add to
 #include "shard/ranking.hpp"        // where the smallest and the largest are
 #include "shard/custom_reducer.hpp" // results of your own

@@ -221,6 +221,9 @@ unsigned highest_exponent(const double* x, std::size_t count) {
   typename Lanes::integers b{};
   std::size_t i = 0;
   for (; i + 2 * width <= count; i += 2 * width) {
+    for (std::size_t line = 0; line < 2 * width; line += 8) {
+      __builtin_prefetch(x + i + 2 * block_size + line, 0, 2);
+    }
     a = Lanes::highest(Lanes::magnitude(Lanes::load(x + i)), a);
     b = Lanes::highest(Lanes::magnitude(Lanes::load(x + i + width)), b);
   }
