@@ -59,6 +59,18 @@ struct window {
   }
 };
 
+// Asks for numbers that are read some time later. They need not be there: what is behind the end of
+// an array isn't touched.
+inline constexpr int first_level = 3;  // as the compilers count
+inline constexpr int second_level = 2;
+template <std::size_t Count, int Cache = first_level>
+[[gnu::always_inline]] inline void fetch(const double* x, std::size_t ahead) noexcept {
+  const auto from = reinterpret_cast<std::uintptr_t>(x) + ahead * sizeof(double);
+  for (std::size_t byte = 0; byte < Count * sizeof(double); byte += 64) {
+    __builtin_prefetch(reinterpret_cast<const void*>(from + byte), 0, Cache);
+  }
+}
+
 // Appends the numbers that aren't zero. Returns how many there are then.
 [[gnu::noinline]] inline int append(const double* numbers, std::size_t count, double* left,
                                     int used) {
@@ -87,9 +99,8 @@ template <class Lanes, unsigned Windows>
       for (std::size_t k = 0; k < unit; ++k) last[k] = k < count - i ? from[k] : 0.0;
       from = last;
     }
-    // What the next block reads first: memory has nothing else to do meanwhile.
-    for (std::size_t line = 0; line < unit; line += 8)
-      __builtin_prefetch(x + i + block_size + line);
+    // Of the next block: memory has nothing else to do meanwhile.
+    fetch<unit>(x + i, block_size);
     typename Lanes::doubles a = Lanes::load(from);
     typename Lanes::doubles b = Lanes::load(from + width);
     typename Lanes::doubles c = Lanes::load(from + 2 * width);
@@ -157,10 +168,8 @@ template <class Lanes, unsigned Windows>
       from_x = last_x;
       from_y = last_y;
     }
-    for (std::size_t line = 0; line < unit; line += 8) {
-      __builtin_prefetch(x + i + block_size + line);
-      __builtin_prefetch(y + i + block_size + line);
-    }
+    fetch<unit>(x + i, block_size);
+    fetch<unit>(y + i, block_size);
     const typename Lanes::doubles xa = Lanes::load(from_x);
     const typename Lanes::doubles xb = Lanes::load(from_x + width);
     const typename Lanes::doubles ya = Lanes::load(from_y);
@@ -221,9 +230,7 @@ unsigned highest_exponent(const double* x, std::size_t count) {
   typename Lanes::integers b{};
   std::size_t i = 0;
   for (; i + 2 * width <= count; i += 2 * width) {
-    for (std::size_t line = 0; line < 2 * width; line += 8) {
-      __builtin_prefetch(x + i + 2 * block_size + line, 0, 2);
-    }
+    fetch<2 * width, second_level>(x + i, 2 * block_size);
     a = Lanes::highest(Lanes::magnitude(Lanes::load(x + i)), a);
     b = Lanes::highest(Lanes::magnitude(Lanes::load(x + i + width)), b);
   }
@@ -319,7 +326,7 @@ void add_to_groups(const double* x, std::size_t count, groups& to) {
     constexpr std::size_t width = Lanes::width;
     using words = typename Lanes::words;
     for (; i + width <= count; i += width) {
-      __builtin_prefetch(x + i + block_size);
+      fetch<width>(x + i, block_size);
       const words bits = (words)Lanes::load(x + i);
       const words field = bits >> 52 & 2047;
       const words subnormal = (words)(field == 0);  // all ones, or all zeros

@@ -209,6 +209,26 @@ TEST(ExactSum, HoldsAsManyNumbersAsThereCanBe) {
   EXPECT_EQ(low.value(), -std::ldexp(smallest, 62));
 }
 
+TEST(ExactSum, CarriesThroughAllWords) {
+  for (int words = 1; words <= 32; ++words) {
+    const double sign_bit = std::ldexp(smallest, 64 * words - 1);
+    for (const double sign : {1.0, -1.0}) {
+      sum_state all;
+      all.add(sign * sign_bit);
+      all.add(sign * -smallest);
+      all.add(sign * smallest);
+      all.add(sign * smallest);
+      EXPECT_EQ(all.value(), words == 1 ? sign * (sign_bit + smallest) : sign * sign_bit) << words;
+      all.add(std::vector{sign * -sign_bit, sign * -smallest, sign * -smallest});
+      EXPECT_EQ(all.value(), sign * -smallest) << words;
+      sum_state one;
+      one.add(sign * smallest);
+      all.merge(one);
+      EXPECT_TRUE(all == one_by_one(std::vector{1.0, -1.0})) << words;
+    }
+  }
+}
+
 TEST(ExactSum, IsTheSameForEveryLengthAlignmentAndInstruction) {
   const std::vector<std::vector<double>> all = kinds_of_numbers(5000);
   with_all_instructions([&] {
@@ -243,7 +263,8 @@ TEST(ExactDot, IsTheSameForEveryLengthAlignmentAndInstruction) {
 TEST(ExactSum, HoldsManyNumbersOfOneSizeBesideOthersFarOff) {
   std::vector<double> x(70'000);
   for (std::size_t k = 0; k < x.size(); ++k) {
-    x[k] = std::ldexp(2 - std::numeric_limits<double>::epsilon(), k % 3 == 0 ? 930 : -30);
+    // Exponents whose mantissas are shifted furthest.
+    x[k] = std::ldexp(2 - std::numeric_limits<double>::epsilon(), k % 3 == 0 ? 960 : -32);
   }
   sum_state expected;
   sum_state two;
@@ -327,6 +348,27 @@ TEST(ExactDot, KeepsWhatNoDoubleHolds) {
   EXPECT_EQ(all.root(), largest);
   all.add(-largest, largest);
   EXPECT_EQ(all.root(), smallest);
+}
+
+TEST(ExactDot, HasARootThatIsRoundedOnce) {
+  const double unit = std::ldexp(1.0, -52);
+  for (const double low : {1.0, 1.0 + unit, 1.5, 2 - 2 * unit}) {
+    // The square of what is halfway between two doubles.
+    dot_state tie;
+    tie.add(low, low);
+    tie.add(low, unit);
+    tie.add(unit / 2, unit / 2);
+    const bool even = (bits(low) & 1) == 0;
+    EXPECT_EQ(tie.root(), even ? low : low + unit);
+    for (int exponent = -1000; exponent < -100; exponent += exponent < -200 ? 100 : 1) {
+      dot_state above = tie;
+      above.add(std::ldexp(1.0, exponent), 1.0);
+      EXPECT_EQ(above.root(), low + unit) << exponent;
+      dot_state below = tie;
+      below.add(std::ldexp(1.0, exponent), -1.0);
+      EXPECT_EQ(below.root(), low) << exponent;
+    }
+  }
 }
 
 TEST(ExactDot, HasNoRootBelowZero) {
