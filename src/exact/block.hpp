@@ -58,9 +58,13 @@ struct groups {
   // that it has just written.
   static constexpr std::size_t copies = 2;
 
-  // low[.][k] is worth 2^(32 (k % 64) - 1), high[.][k] 2^32 times that; both in units of 2^-1074.
-  std::uint64_t low[copies][count];
-  std::uint64_t high[copies][count];
+  // The sum of low halves is worth 2^(32 (k % 64) - 1) in group k, that of high halves 2^32 times
+  // that; both in units of 2^-1074.
+  struct group {
+    std::uint64_t low;
+    std::uint64_t high;
+  };
+  alignas(16) group sums[copies][count];
 };
 
 struct block_functions {

@@ -8,7 +8,6 @@ struct lanes {
   using doubles __attribute__((vector_size(16))) = double;
   using integers __attribute__((vector_size(16))) = std::int64_t;
   using short_integers __attribute__((vector_size(16))) = std::int16_t;
-  static constexpr bool shifts_lanes = false;
   static constexpr std::size_t width = 2;
 
   static doubles load(const double* from) noexcept {
@@ -37,7 +36,7 @@ struct lanes {
 }  // namespace
 
 const block_functions baseline_functions{
-    exponents<lanes>, highest_exponent<lanes>, cut<lanes>, add_to_groups<lanes>, nullptr, nullptr,
+    exponents<lanes>, highest_exponent<lanes>, cut<lanes>, add_to_groups, nullptr, nullptr,
     add_products};
 
 }  // namespace shard::exact

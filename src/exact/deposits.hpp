@@ -57,7 +57,7 @@ class deposits {
   std::uint64_t words_[2][Words + 1] = {};
 };
 
-// Groups that are emptied into deposits whenever they are full. They are 2 KiB, and not touched
+// Groups that are emptied into deposits whenever they are full. They are 4 KiB, and not touched
 // before they are used.
 class group_sums {
  public:
@@ -66,10 +66,9 @@ class group_sums {
   void add(const double* x, std::size_t count, deposits<Words>& to, unsigned offset) noexcept {
     if (used_ + count > groups::most_numbers) empty_into(to, offset);
     if (used_ == 0) {
-      std::fill_n(&sums_.low[0][0], groups::copies * groups::count, 0);
-      std::fill_n(&sums_.high[0][0], groups::copies * groups::count, 0);
+      std::fill_n(&groups_.sums[0][0], groups::copies * groups::count, groups::group{0, 0});
     }
-    functions().add_to_groups(x, count, sums_);
+    functions().add_to_groups(x, count, groups_);
     used_ += count;
   }
 
@@ -78,8 +77,8 @@ class group_sums {
     if (used_ == 0) return;
     used_ = 0;
     for (unsigned k = 0; k < groups::count; ++k) {
-      const std::uint64_t low = sums_.low[0][k] + sums_.low[1][k];
-      const std::uint64_t high = sums_.high[0][k] + sums_.high[1][k];
+      const std::uint64_t low = groups_.sums[0][k].low + groups_.sums[1][k].low;
+      const std::uint64_t high = groups_.sums[0][k].high + groups_.sums[1][k].high;
       if ((low | high) == 0) continue;
       constexpr unsigned half = groups::count / 2;
       const bool negative = k >= half;
@@ -96,7 +95,7 @@ class group_sums {
 
  private:
   std::size_t used_ = 0;
-  groups sums_;
+  groups groups_;
 };
 
 }  // namespace shard::exact

@@ -17,16 +17,16 @@ namespace shard::exact {
 namespace {
 
 // What `Lanes` must have, for registers of `width` doubles:
-//   doubles, integers           vectors of the compiler, with its operators
-//   load(p), store(p, v)        without alignment
-//   all(x)                      x in all lanes
-//   bits(v), magnitude(v)       the bits of doubles, with and without sign
-//   highest(v, w), lowest(v, w) of the upper halves of each lane, as integers without sign; the
-//   lower
-//                               halves are anything
-//   any(v)                      whether any bit but the signs is set
-//   words, shifts_lanes         the same as unsigned integers, and whether lanes can be shifted
-//   apart multiply_subtract(x, y, z)  x y - z, rounded once (where has_fused)
+//
+//   doubles, integers      vectors of the compiler, with its operators
+//   load(p), store(p, v)   without alignment
+//   all(x)                 x in all lanes
+//   bits(v), magnitude(v)  the bits of doubles, with and without the sign
+//   highest(v, w)          of the upper halves of each lane, as integers without sign; the lower
+//   lowest(v, w)           halves are anything
+//   any(v)                 whether any bit but the signs is set
+//   multiply_subtract(x, y, z)
+//                          x y - z, rounded once; only for the functions of products
 
 inline double power_of_two(int exponent) noexcept {
   return __builtin_bit_cast(double, static_cast<std::uint64_t>(exponent + 1023) << 52);
@@ -310,44 +310,15 @@ struct scaled_mantissa {
   return {(bits & 0xfffffffffffff) | normal << 52, field + 1 - normal};
 }
 
-[[gnu::always_inline]] inline void add_to_group(std::uint64_t bits, groups& to) noexcept {
-  const scaled_mantissa of = mantissa_of(bits);
-  const std::uint64_t shift = of.field % 32;
-  const std::uint64_t group = bits >> 57;
-  to.low[0][group] += of.mantissa << shift & 0xffffffff;
-  to.high[0][group] += of.mantissa >> (32 - shift);
-}
-
-// Numbers are taken apart in vectors, where each lane can be shifted by bits of its own.
-template <class Lanes>
-void add_to_groups(const double* x, std::size_t count, groups& to) {
-  std::size_t i = 0;
-  if constexpr (Lanes::shifts_lanes) {
-    constexpr std::size_t width = Lanes::width;
-    using words = typename Lanes::words;
-    for (; i + width <= count; i += width) {
-      fetch<width>(x + i, block_size);
-      const words bits = (words)Lanes::load(x + i);
-      const words field = bits >> 52 & 2047;
-      const words subnormal = (words)(field == 0);  // all ones, or all zeros
-      const words mantissa = (bits & 0xfffffffffffff) | (~subnormal & 0x10000000000000);
-      const words shift = (field - subnormal) & 31;
-      std::uint64_t group[width];
-      std::uint64_t low[width];
-      std::uint64_t high[width];
-      Lanes::store(group, bits >> 57);
-      Lanes::store(low, (mantissa << shift) & 0xffffffff);
-      Lanes::store(high, mantissa >> (32 - shift));
-#if defined(__GNUC__) && !defined(__clang__)
-#pragma GCC unroll 8
-#endif
-      for (std::size_t k = 0; k < width; ++k) {
-        to.low[k % groups::copies][group[k]] += low[k];
-        to.high[k % groups::copies][group[k]] += high[k];
-      }
-    }
+inline void add_to_groups(const double* x, std::size_t count, groups& to) {
+  for (std::size_t i = 0; i < count; ++i) {
+    const auto bits = __builtin_bit_cast(std::uint64_t, x[i]);
+    const scaled_mantissa of = mantissa_of(bits);
+    const std::uint64_t shift = of.field % 32;
+    groups::group& sums = to.sums[i % groups::copies][bits >> 57];
+    sums.low += of.mantissa << shift & 0xffffffff;
+    sums.high += of.mantissa >> (32 - shift);
   }
-  for (; i < count; ++i) add_to_group(__builtin_bit_cast(std::uint64_t, x[i]), to);
 }
 
 inline void add_products(const double* x, const double* y, std::size_t count,

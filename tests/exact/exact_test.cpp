@@ -395,6 +395,18 @@ TEST(ExactMeanVariance, SaysWhatFewNumbersGive) {
   EXPECT_EQ(all.error(), 1.0);
 }
 
+TEST(ExactMeanVariance, RoundsATieByWhatIsFarBelow) {
+  const double unit = std::ldexp(1.0, -52);
+  mean_variance_state tie;  // of two, whose mean is halfway between doubles
+  tie.add(1.0);
+  tie.add(1.0 + unit);
+  EXPECT_EQ(tie.mean(), 1.0);
+  // Of three, whose mean is a third of something so small above that.
+  mean_variance_state above;
+  for (const double each : {3.0, 1.5 * unit, smallest}) above.add(each);
+  EXPECT_EQ(above.mean(), 1.0 + unit);
+}
+
 TEST(ExactMeanVariance, IsExactWhereNumbersAreLargeAndAlike) {
   mean_variance_state all;
   for (const double each : {1e15 + 1, 1e15 + 2, 1e15 + 3}) all.add(each);
@@ -420,6 +432,13 @@ TEST(ExactCovariance, FindsAPerfectCorrelation) {
   covariance_state all;
   for (const double each : {0.1, 0.7, 1e100}) all.add(each, -2 * each);
   EXPECT_EQ(all.correlation(), -1.0);
+  EXPECT_LT(all.covariance(), 0.0);
+  // Σxy and Σx Σy of different signs.
+  covariance_state apart;
+  apart.add(-1.0, 3.0);
+  apart.add(3.0, -1.0);
+  EXPECT_EQ(apart.correlation(), -1.0);
+  EXPECT_EQ(apart.covariance(), -8.0);
 }
 
 // The mode of a program that is linked with -ffast-math: subnormal numbers are taken for zeros.
