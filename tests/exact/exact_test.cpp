@@ -60,7 +60,9 @@ std::vector<std::vector<double>> kinds_of_numbers(std::size_t count) {
     kinds[2][k] = std::ldexp(normal(cases.generator()), -static_cast<int>(cases.below(100)));
     kinds[3][k] = k % 7 == 3 ? 1e300 : normal(cases.generator());
     kinds[4][k] = cases.chance(2) ? -0.0 : 0.0;
-    kinds[5][k] = std::ldexp(1.0, -1060) * normal(cases.generator());
+    // Half of them subnormal, and the others where windows end just below the smallest number.
+    kinds[5][k] = k % 2 == 0 ? std::ldexp(normal(cases.generator()), -1060)
+                             : std::ldexp(1.0 + 0x1p-52 * double(cases.below(1ULL << 52)), -992);
     kinds[6][k] = k % 5 == 1 ? -0.0 : std::ldexp(normal(cases.generator()), 1019);
   }
   if (count != 0) kinds[0][count / 2] = smallest;
