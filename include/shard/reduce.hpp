@@ -21,7 +21,10 @@
 #include <type_traits>
 #include <utility>
 
+#include "shard/detail/adding.hpp"
+#include "shard/detail/exact_reducer.hpp"
 #include "shard/detail/narrowing.hpp"
+#include "shard/exact.hpp"
 
 namespace shard {
 
@@ -80,78 +83,6 @@ concept reducer =
 
 namespace detail {
 
-template <class...>
-inline constexpr bool never = false;
-
-// Base of the reducers: turns adding to the reducer itself into an error that says what to do.
-class adds_by_accumulator {
- public:
-  template <class X>
-  void operator+=(const X&) const {
-    refuse<X>();
-  }
-  template <class... X>
-  void operator()(const X&...) const {
-    refuse<X...>();
-  }
-  template <class... X>
-  void add(const X&...) const {
-    refuse<X...>();
-  }
-  template <class X = void>
-  void operator++() const {
-    refuse<X>();
-  }
-  template <class X = void>
-  void operator++(int) const {
-    refuse<X>();
-  }
-
- private:
-  template <class... X>
-  static void refuse() {
-    static_assert(never<X...>,
-                  "shard: add to the accumulator that the kernel receives, not to the reducer");
-  }
-};
-
-// One sentence for each way in which a number that an accumulator is given could lose its value.
-template <class X, class T>
-constexpr bool check_added() {
-  constexpr bool converts = std::is_convertible_v<const X&, T>;
-  static_assert(converts, "shard: what is added to the accumulator doesn't convert to its type");
-  static_assert(!converts || adds_without_loss<X, T>(),
-                "shard: what is added would be narrowed to the accumulator's type; cast it in the "
-                "kernel, or give the reducer a wider type");
-  return converts && adds_without_loss<X, T>();
-}
-template <class X, class T>
-constexpr bool check_offered() {
-  constexpr bool converts = std::is_convertible_v<const X&, T>;
-  static_assert(converts, "shard: what is offered to the accumulator doesn't convert to its type");
-  static_assert(!converts || widens<X, T>(),
-                "shard: what is offered would be narrowed to the accumulator's type; cast it in "
-                "the kernel, or give the reducer a wider type");
-  return converts && widens<X, T>();
-}
-template <class X>
-constexpr bool check_count() {
-  constexpr bool converts = std::is_convertible_v<const X&, std::int64_t>;
-  static_assert(converts, "shard: a count must be an integer");
-  static_assert(!converts || adds_without_loss<X, std::int64_t>(),
-                "shard: this count would be narrowed to the 64-bit integer that counts; cast it in "
-                "the kernel, or add fractions to a shard::sum<double>");
-  return converts && adds_without_loss<X, std::int64_t>();
-}
-template <class X, class T>
-constexpr bool check_initial() {
-  constexpr bool converts = std::is_convertible_v<const X&, T>;
-  static_assert(converts, "shard: the reducer's initial value doesn't convert to its type");
-  static_assert(!converts || adds_without_loss<X, T>(),
-                "shard: the reducer's initial value would be narrowed to its type; cast it");
-  return converts && adds_without_loss<X, T>();
-}
-
 // T's addition, wrapping around for integers (where signed overflow would be undefined).
 template <class T>
 constexpr T wrapping_add(T a, T b) noexcept {
@@ -193,29 +124,44 @@ class extreme;
 
 }  // namespace detail
 
-// The sum of what a map adds, in T's own arithmetic. Integers wrap around. Floating point is added
-// from left to right within a chunk. The sums of the chunks are added in the order of the chunks.
-// So the same plan gives the same bits with any number of workers.
+// The sum of what a map adds.
+//
+// Of floating point, exactly: value() is the true sum, correctly rounded: to the nearest T, halfway
+// cases to even. It is rounded once, at the end. So its bits depend on nothing but the numbers. A
+// NaN, or infinities of both signs, make it NaN. What overflows in between and comes back is no
+// overflow. Of nothing the sum is +0.0; of zeros it is -0.0 only if all of them are. At most 2^63
+// numbers. exact.hpp and docs/exact_sums.md say more.
+//
+// Sums of integers wrap around.
 template <class T>
-class sum : public detail::adds_by_accumulator {
-  static_assert(std::is_arithmetic_v<T> && !std::is_same_v<T, bool>,
-                "shard: sum<T> adds integers or floating point; count bools with shard::counter");
+class sum;
 
+// The sum in T's own arithmetic, rounded after each addition, as a serial loop has it. It is added
+// from left to right within a chunk, and the sums of the chunks are added in the order of the
+// chunks. So only the same plan gives the same bits, with any number of workers. It is cheaper than
+// `sum` where a chunk adds few numbers, and the only one for long double.
+template <std::floating_point T>
+class ordered_sum;
+
+namespace detail {
+
+// A sum in T's own arithmetic.
+template <class T>
+class plain_sum : public adds_by_accumulator {
  public:
   class accumulator;
   static constexpr bool ordered = std::is_floating_point_v<T>;
   static constexpr bool in_place = false;
 
-  sum() = default;
+  plain_sum() = default;
   template <class X>
-    requires(!std::same_as<X, sum>)
-  explicit sum(const X& initial) noexcept {
-    if constexpr (detail::check_initial<X, T>()) value_ = static_cast<T>(initial);
+  explicit plain_sum(const X& initial) noexcept {
+    if constexpr (check_initial<X, T>()) value_ = static_cast<T>(initial);
   }
 
   T value() const noexcept { return value_; }
-  friend bool operator==(const sum& a, const sum& b) noexcept {
-    return detail::same_number(a.value_, b.value_);
+  friend bool operator==(const plain_sum& a, const plain_sum& b) noexcept {
+    return same_number(a.value_, b.value_);
   }
 
   std::size_t state_bytes() const noexcept { return sizeof(T); }
@@ -224,6 +170,48 @@ class sum : public detail::adds_by_accumulator {
 
  private:
   T value_{};
+};
+
+}  // namespace detail
+
+template <std::integral T>
+class sum<T> : public detail::plain_sum<T> {
+  static_assert(!std::is_same_v<T, bool>,
+                "shard: sum<T> adds integers or floating point; count bools with shard::counter");
+
+ public:
+  sum() = default;
+  template <class X>
+    requires(!std::same_as<X, sum>)
+  explicit sum(const X& initial) noexcept : detail::plain_sum<T>(initial) {}
+};
+
+template <std::floating_point T>
+class sum<T> : public detail::exact_reducer<exact::sum_state, T, detail::takes::terms> {
+ public:
+  sum() = default;
+  template <class X>
+    requires(!std::same_as<X, sum>)
+  explicit sum(const X& initial) noexcept {
+    if constexpr (detail::check_initial<X, T>()) this->hold(static_cast<T>(initial));
+  }
+
+  T value() const noexcept {
+    if constexpr (std::is_same_v<T, float>) {
+      return this->held().value_as_float();
+    } else {
+      return this->held().value();
+    }
+  }
+};
+
+template <std::floating_point T>
+class ordered_sum : public detail::plain_sum<T> {
+ public:
+  ordered_sum() = default;
+  template <class X>
+    requires(!std::same_as<X, ordered_sum>)
+  explicit ordered_sum(const X& initial) noexcept : detail::plain_sum<T>(initial) {}
 };
 
 // Counts how often something happened. The count wraps around beyond 63 bits.
@@ -277,14 +265,18 @@ class maximum : public detail::extreme<T, detail::side::highest> {
 template <class T>
 sum(T) -> sum<T>;
 template <class T>
+ordered_sum(T) -> ordered_sum<T>;
+template <class T>
 minimum(T) -> minimum<T>;
 template <class T>
 maximum(T) -> maximum<T>;
 
+namespace detail {
+
 template <class T>
-class sum<T>::accumulator {
+class plain_sum<T>::accumulator {
  public:
-  accumulator(const sum&, const std::byte* state) noexcept {
+  accumulator(const plain_sum&, const std::byte* state) noexcept {
     std::memcpy(&value_, state, sizeof(T));
   }
   accumulator(const accumulator&) = delete;  // take it by reference: auto& total
@@ -293,8 +285,7 @@ class sum<T>::accumulator {
   // Doesn't compile if x would be narrowed. Takes x by value: x may be a field of a packed struct.
   template <class X>
   accumulator& operator+=(X x) noexcept {
-    if constexpr (detail::check_added<X, T>())
-      value_ = detail::wrapping_add(value_, static_cast<T>(x));
+    if constexpr (check_added<X, T>()) value_ = wrapping_add(value_, static_cast<T>(x));
     return *this;
   }
   // Adds the elements one after the other, as a loop over += would.
@@ -307,13 +298,15 @@ class sum<T>::accumulator {
   void store(std::byte* state) const noexcept { std::memcpy(state, &value_, sizeof(T)); }
 
  private:
-  friend sum;
+  friend plain_sum;
 
   template <class X>
   void add_each(std::span<const X> values) noexcept;
 
   T value_;
 };
+
+}  // namespace detail
 
 class counter::accumulator {
  public:
@@ -450,12 +443,10 @@ void extreme<T, Which>::accumulator::store(std::byte* state) const noexcept {
   state[sizeof(T)] = std::byte{best_.found};
 }
 
-}  // namespace detail
-
 template <class T>
 template <class Values>
   requires(!std::is_convertible_v<const Values&, std::span<const T>>)
-void sum<T>::accumulator::add(const Values& values) noexcept {
+void plain_sum<T>::accumulator::add(const Values& values) noexcept {
   constexpr bool contiguous = requires { std::span(std::as_const(values)); };
   static_assert(contiguous,
                 "shard: add() takes contiguous numbers: a span, a view, a vector or an array; add "
@@ -463,21 +454,22 @@ void sum<T>::accumulator::add(const Values& values) noexcept {
   if constexpr (contiguous) {
     const std::span each(std::as_const(values));
     using number = typename decltype(each)::value_type;
-    if constexpr (detail::check_added<number, T>()) add_each<number>(each);
+    if constexpr (check_added<number, T>()) add_each<number>(each);
   }
 }
 
 template <class T>
 template <class X>
-void sum<T>::accumulator::add_each(std::span<const X> values) noexcept {
+void plain_sum<T>::accumulator::add_each(std::span<const X> values) noexcept {
   T total = value_;  // a local: values may be of the same type as value_ and so alias it
-  for (const X x : values) total = detail::wrapping_add(total, static_cast<T>(x));
+  for (const X x : values) total = wrapping_add(total, static_cast<T>(x));
   value_ = total;
 }
 
 template <class T>
-void sum<T>::merge(const accumulator& part) noexcept {
-  value_ = detail::wrapping_add(value_, part.value_);
+void plain_sum<T>::merge(const accumulator& part) noexcept {
+  value_ = wrapping_add(value_, part.value_);
 }
 
+}  // namespace detail
 }  // namespace shard

@@ -21,6 +21,7 @@
 #include "shard/slice.hpp"          // what a kernel sees of an array
 #include "shard/exact.hpp"          // sums that are rounded once
 #include "shard/reduce.hpp"         // results that all chunks add to
+#include "shard/moments.hpp"        // exact products, means and variances
 #include "shard/ranking.hpp"        // where the smallest and the largest are
 #include "shard/custom_reducer.hpp" // results of your own
 #include "shard/axis.hpp"           // bins and their edges

@@ -104,6 +104,8 @@ errand any_errand(std::mt19937& random) {
 }
 
 double value(std::size_t i) { return std::sin(static_cast<double>(i) * 0.7) * 1e3; }
+// Of very different sizes: a state of their sum gets longer from chunk to chunk.
+double wide_value(std::size_t i) { return std::ldexp(value(i), static_cast<int>(i % 1500) - 750); }
 
 struct totals {
   std::size_t maps = 0, broken = 0, deaths = 0, takeovers = 0, isolated = 0, mismatches = 0,
@@ -112,8 +114,8 @@ struct totals {
 
 // What is wrong with a map's results; empty: nothing.
 std::string fault_in(const errand& what, const shard::report& run, const shard::buffer<double>& out,
-                     const shard::buffer<std::int64_t>& cells, double sum, std::int64_t count,
-                     const std::vector<std::int64_t>& bins) {
+                     const shard::buffer<std::int64_t>& cells, double sum, double exact,
+                     std::int64_t count, const std::vector<std::int64_t>& bins) {
   std::vector<bool> done(what.indices);
   for (const shard::range part : run.completed()) {
     for (const std::size_t i : part) done[i] = true;
@@ -121,6 +123,7 @@ std::string fault_in(const errand& what, const shard::report& run, const shard::
   std::vector<std::int64_t> expected_bins(bins.size());
   std::int64_t expected_count = 0;
   double expected_sum = 0;
+  shard::exact::sum_state expected_exact;
   for (std::size_t first = 0; first < what.indices; first += what.grain) {
     double of_chunk = 0;
     bool any = false;
@@ -131,6 +134,7 @@ std::string fault_in(const errand& what, const shard::report& run, const shard::
       if (what.poison.contains(i)) return fmt::format("index {} is done", i);
       if (out[i] != value(i)) return fmt::format("output {} is {}", i, out[i]);
       of_chunk += value(i);
+      expected_exact.add(wide_value(i));
       ++expected_bins[i * bins.size() / what.indices];
       ++expected_count;
       any = true;
@@ -141,6 +145,9 @@ std::string fault_in(const errand& what, const shard::report& run, const shard::
     return fmt::format("count is {}, expected {}", count, expected_count);
   if (std::bit_cast<std::uint64_t>(sum) != std::bit_cast<std::uint64_t>(expected_sum)) {
     return fmt::format("sum is {}, expected {}", sum, expected_sum);
+  }
+  if (std::bit_cast<std::uint64_t>(exact) != std::bit_cast<std::uint64_t>(expected_exact.value())) {
+    return fmt::format("exact sum is {}, expected {}", exact, expected_exact.value());
   }
   if (bins != expected_bins) return "bins differ";
   const bool all = expected_count + static_cast<std::int64_t>(what.poison.size()) ==
@@ -155,7 +162,8 @@ void map_once(std::mt19937& random, totals& into) {
   shard::buffer<double> out(what.indices);
   shard::buffer<std::int64_t> cells(what.indices);
   for (std::size_t i = 0; i < what.indices; ++i) cells[i] = static_cast<std::int64_t>(i);
-  shard::sum<double> sum;
+  shard::ordered_sum<double> sum;
+  shard::sum<double> exact;
   shard::counter count;
   shard::histogram bins{shard::axis::integer(0, what.bins)};
   const auto bin_count = static_cast<std::size_t>(what.bins);
@@ -167,12 +175,13 @@ void map_once(std::mt19937& random, totals& into) {
                       .keep_going = true,
                       .pin = what.pin},
                      what.indices, shard::out(out), shard::inout(cells), shard::reduce(sum),
-                     shard::reduce(count), shard::reduce(bins),
+                     shard::reduce(exact), shard::reduce(count), shard::reduce(bins),
                      [&](std::size_t i, shard::slice<double> to, shard::slice<std::int64_t> cell,
-                         auto& total, auto& hits, auto& bin) {
+                         auto& total, auto& truly, auto& hits, auto& bin) {
                        ++cell[i];
                        ++hits;
                        total += value(i);
+                       truly += wide_value(i);
                        bin(static_cast<int>(i * bin_count / what.indices));
                        if (what.poison.contains(i)) {
                          if (what.crashes) std::abort();
@@ -181,8 +190,8 @@ void map_once(std::mt19937& random, totals& into) {
                        to[i] = value(i);
                      });
   const auto counts = bins.counts();
-  const std::string fault =
-      fault_in(what, run, out, cells, sum.value(), count.value(), {counts.begin(), counts.end()});
+  const std::string fault = fault_in(what, run, out, cells, sum.value(), exact.value(),
+                                     count.value(), {counts.begin(), counts.end()});
   ++into.maps;
   into.deaths += run.counts().deaths;
   into.takeovers += run.counts().takeovers;

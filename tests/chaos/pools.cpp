@@ -81,7 +81,7 @@ struct run {
   orders what;
   std::size_t grain = 1;
   std::shared_ptr<image> from, to, cells;
-  shard::sum<double> sum;
+  shard::ordered_sum<double> sum;
   shard::counter count;
   shard::histogram<shard::axis::integer_axis> bins;
 };

@@ -61,7 +61,7 @@ results run(size of, const Begin& begin, const At& at, std::chrono::milliseconds
   shard::buffer<double> out(indices);
   shard::buffer<std::int64_t> cells(indices);
   for (std::size_t i = 0; i < indices; ++i) cells[i] = static_cast<std::int64_t>(i);
-  shard::sum<double> sum;
+  shard::ordered_sum<double> sum;
   shard::counter count;
   shard::histogram bins{shard::axis::regular(of == size::small ? 4 : 100, 0.0, 12.0)};
   shard::report done =

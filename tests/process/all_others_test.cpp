@@ -131,7 +131,7 @@ results run(const shard::options& how, const fates& of) {
   shard::buffer<double> out(n);
   shard::buffer<std::int64_t> cells(n);
   for (std::size_t i = 0; i < n; ++i) cells[i] = static_cast<std::int64_t>(i);
-  shard::sum<double> sum;
+  shard::ordered_sum<double> sum;
   blurred blur;
   shard::counter count;
   shard::histogram bins(shard::axis::integer(0, 50));
@@ -281,7 +281,7 @@ struct of_ranges {
 // A local sum in less than the reducer's precision: its bits say which ranges the kernel had.
 template <class Fail>
 of_ranges sums_by_range(const shard::options& how, std::size_t n, Fail fail) {
-  shard::sum<double> sum;
+  shard::ordered_sum<double> sum;
   shard::buffer<std::int64_t> cells(n);
   const shard::report run =
       shard::try_map(how, shard::range{0, n}, shard::reduce(sum), shard::inout(cells),

@@ -92,14 +92,14 @@ TEST_F(CheckPool, FindsAnotherResultOfAReducer) {
   shard::pool pool({.workers = two});
   factor = 2;
   shard::counter all;
-  shard::sum<double> sum(10.0);
+  shard::ordered_sum<double> sum(10.0);
   const std::string found = refusal([&] {
-    pool.map(
-        shard::range{0, n}, shard::reduce(all), shard::reduce(sum),
-        [](std::size_t i, shard::counter::accumulator& one, shard::sum<double>::accumulator& to) {
-          ++one;
-          to += times_factor(i);
-        });
+    pool.map(shard::range{0, n}, shard::reduce(all), shard::reduce(sum),
+             [](std::size_t i, shard::counter::accumulator& one,
+                shard::ordered_sum<double>::accumulator& to) {
+               ++one;
+               to += times_factor(i);
+             });
   });
   EXPECT_TRUE(mentions(found, {"reducer 2"}));
   EXPECT_EQ(all.value(), n) << "the second run's don't count";
@@ -153,22 +153,23 @@ TEST_F(CheckPool, ChangesNothingElse) {
     shard::buffer<std::int64_t> counts(4);
     const auto path = in.path() / (start == shard::start_by::fork ? "forked.npy" : "spawned.npy");
     auto file = shard::create<double>(path, n);
-    shard::sum<double> sum;
+    shard::ordered_sum<double> sum;
     shard::minimum<double> least;
     shard::histogram bins(shard::axis::regular(10, 0.0, 1000.0));
     for (int k = 1; k <= 3; ++k) {
-      pool.map(shard::range{0, n}, shard::inout(x), shard::out(partly), shard::shared(counts),
-               shard::reduce(sum), shard::reduce(least), shard::reduce(bins),
-               [](std::size_t i, shard::slice<double> mine, shard::slice<double> sometimes,
-                  shard::shared_view<std::int64_t> all, shard::sum<double>::accumulator& total,
-                  shard::minimum<double>::accumulator& smallest, auto& bin) {
-                 bin(mine[i]);
-                 mine[i] += 1;
-                 if (i % 2 == 0) sometimes[i] = mine[i];
-                 all.fetch_add(i % 4, 1, std::memory_order_relaxed);
-                 total += mine[i];
-                 smallest(mine[i]);
-               });
+      pool.map(
+          shard::range{0, n}, shard::inout(x), shard::out(partly), shard::shared(counts),
+          shard::reduce(sum), shard::reduce(least), shard::reduce(bins),
+          [](std::size_t i, shard::slice<double> mine, shard::slice<double> sometimes,
+             shard::shared_view<std::int64_t> all, shard::ordered_sum<double>::accumulator& total,
+             shard::minimum<double>::accumulator& smallest, auto& bin) {
+            bin(mine[i]);
+            mine[i] += 1;
+            if (i % 2 == 0) sometimes[i] = mine[i];
+            all.fetch_add(i % 4, 1, std::memory_order_relaxed);
+            total += mine[i];
+            smallest(mine[i]);
+          });
       for (std::size_t i = 0; i < n; ++i) ASSERT_EQ(x[i], static_cast<double>(i) + k);
       EXPECT_EQ(partly[1], -1);
       EXPECT_EQ(partly[2], 2.0 + k);

@@ -185,7 +185,7 @@ struct told_results {
 
 told_results compute(shard::executor where, void (*at_victim)() = nullptr, bool pin = false) {
   shard::buffer<double> out(indices);
-  shard::sum<double> total;
+  shard::ordered_sum<double> total;
   shard::counter count;
   shard::report run =
       shard::map({.workers = 2, .grain = 4, .run_on = where, .pin = pin}, out, shard::reduce(total),

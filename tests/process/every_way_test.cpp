@@ -7,6 +7,7 @@
 #include <gtest/gtest.h>
 
 #include <algorithm>
+#include <cmath>
 #include <cstddef>
 #include <cstdint>
 #include <cstdlib>
@@ -240,13 +241,12 @@ TEST_P(EveryWay, ChangesInPlaceWhatItIsGiven) {
 // differ from another one.
 TEST_P(EveryWay, Reduces) {
   const shard::buffer<double> x = numbers();
-  shard::sum<double> reference;
+  shard::ordered_sum<double> reference;
   shard::map({.workers = 1, .run_on = executor::serial}, n, shard::in(x), shard::reduce(reference),
-             [](std::size_t i, shard::view<double> from, shard::sum<double>::accumulator& to) {
-               to += from[i];
-             });
+             [](std::size_t i, shard::view<double> from,
+                shard::ordered_sum<double>::accumulator& to) { to += from[i]; });
   each([&](carrier& map) {
-    shard::sum<double> sum;
+    shard::ordered_sum<double> sum;
     shard::sum<std::int64_t> whole;
     shard::counter even;
     shard::minimum<double> least;
@@ -254,7 +254,7 @@ TEST_P(EveryWay, Reduces) {
     shard::histogram bins{shard::axis::regular(10, 0.0, 0.01)};
     map(n, shard::in(x), shard::reduce(sum), shard::reduce(whole), shard::reduce(even),
         shard::reduce(least), shard::reduce(most), shard::reduce(bins),
-        [](std::size_t i, shard::view<double> from, shard::sum<double>::accumulator& s,
+        [](std::size_t i, shard::view<double> from, shard::ordered_sum<double>::accumulator& s,
            shard::sum<std::int64_t>::accumulator& w, shard::counter::accumulator& e,
            shard::minimum<double>::accumulator& l, shard::maximum<std::size_t>::accumulator& m,
            auto& b) {
@@ -279,6 +279,41 @@ struct padded {
   std::int8_t small;
   double large;
 };
+
+// Numbers of very different sizes, of which only the true sum is the same in every order.
+double uneven(std::size_t i) {
+  return std::ldexp(1.0 / static_cast<double>(i + 1), static_cast<int>(i * 7919 % 600) - 300);
+}
+
+TEST_P(EveryWay, SumsExactlyWithAnyGrain) {
+  std::vector<double> x(n);
+  for (std::size_t i = 0; i < n; ++i) x[i] = i % 3 == 2 ? -uneven(i - 1) : uneven(i);
+  shard::exact::sum_state sum;
+  shard::exact::dot_state dot;
+  shard::exact::mean_variance_state moments;
+  sum.add(x);
+  dot.add(x, x);
+  moments.add(x);
+  each([&](carrier& map) {
+    for (const std::size_t grain : {std::size_t{1}, std::size_t{7}, std::size_t{512}, n}) {
+      SCOPED_TRACE(grain);
+      shard::sum<double> s;
+      shard::dot<double> d;
+      shard::mean_variance<double> m;
+      map(shard::chunks{{0, n}, grain}, shard::reduce(s), shard::reduce(d), shard::reduce(m),
+          [](std::size_t i, auto& to, auto& xx, auto& all) {
+            const double each = i % 3 == 2 ? -uneven(i - 1) : uneven(i);
+            to += each;
+            xx(each, each);
+            all(each);
+          });
+      EXPECT_EQ(s.value(), sum.value());
+      EXPECT_EQ(d.value(), dot.value());
+      EXPECT_EQ(m.variance(), moments.variance());
+      EXPECT_EQ(m.error(), moments.error());
+    }
+  });
+}
 
 // What an appended state is worth depends on the order.
 struct appended {

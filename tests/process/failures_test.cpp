@@ -617,7 +617,7 @@ TEST_F(Failures, OfManyChunksAreNamedOneByOne) {
 }
 
 TEST_F(Failures, OfEveryChunkLeaveNothingDone) {
-  shard::sum<double> total;
+  shard::ordered_sum<double> total;
   const shard::report run = shard::try_map({.workers = 2, .grain = 1, .keep_going = true}, 50,
                                            shard::reduce(total), [](std::size_t, auto& sum) {
                                              sum += 1.0;

@@ -47,7 +47,7 @@ results run(shard::options how, const std::set<std::size_t>& poison,
   shard::buffer<double> out(indices);
   shard::buffer<std::int64_t> cells(indices);
   for (std::size_t i = 0; i < indices; ++i) cells[i] = static_cast<std::int64_t>(i);
-  shard::sum<double> sum;
+  shard::ordered_sum<double> sum;
   shard::counter count;
   shard::report report = shard::try_map(
       how, indices, shard::out(out), shard::inout(cells), shard::reduce(sum), shard::reduce(count),

@@ -48,6 +48,7 @@ struct results {
   std::vector<double> out;
   std::vector<std::int64_t> bins;
   std::uint64_t sum = 0;
+  std::uint64_t exact = 0;
   std::int64_t count = 0;
   bool operator==(const results&) const = default;
 };
@@ -62,18 +63,21 @@ job map_until(const tally& at, int kills, shard::options how) {
   how.grain = grain;
   shard::buffer<double> out(indices);
   shard::histogram bins{shard::axis::regular(100, -1.0, 1.0)};
-  shard::sum<double> total;
+  shard::ordered_sum<double> total;
+  shard::sum<double> exact;
   shard::counter count;
   shard::report run = shard::try_map(
       how, indices, shard::out(out), shard::reduce(bins), shard::reduce(total),
-      shard::reduce(count),
-      [&](shard::range chunk, shard::slice<double> to, auto& bin, auto& sum, auto& hits) {
+      shard::reduce(exact), shard::reduce(count),
+      [&](shard::range chunk, shard::slice<double> to, auto& bin, auto& sum, auto& truly,
+          auto& hits) {
         ++at[started];
         for (const std::size_t i : chunk) {
           const double x = std::sin(static_cast<double>(i) * 0.7);
           to[i] = x * 1e3;
           bin(x);
           sum += x / (1.0 + static_cast<double>(i));
+          truly += std::ldexp(x, static_cast<int>(i % 2000) - 1000);
           ++hits;
           // In the middle of the chunk: half of it is written, and counted.
           const bool gate = chunk.first + grain * 4 >= indices && i == chunk.first + grain / 2;
@@ -86,6 +90,7 @@ job map_until(const tally& at, int kills, shard::options how) {
              return std::vector<std::int64_t>(counts.begin(), counts.end());
            }(),
            std::bit_cast<std::uint64_t>(total.value()),
+           std::bit_cast<std::uint64_t>(exact.value()),
            count.value()},
           std::move(run)};
 }

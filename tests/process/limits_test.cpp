@@ -218,7 +218,7 @@ TEST_F(Limits, OfAddressSpaceGiveARightRunOrAnError) {
     SCOPED_TRACE("room for KiB: " + std::to_string(spare / kib));
     const std::optional<int> status = exit_status_of([&] {
       shard::buffer<int> out(n);
-      shard::sum<double> total;
+      shard::ordered_sum<double> total;
       const rlim_t limit = address_space() + spare;
       const rlimit little{limit, limit};
       setrlimit(RLIMIT_AS, &little);

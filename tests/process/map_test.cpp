@@ -303,7 +303,7 @@ TEST_F(Map, HandsEveryKindOfArgumentToTheKernel) {
     std::iota(x.begin(), x.end(), -20.0);
     shard::buffer<double> squares(500);
     shard::buffer<std::int64_t> parity(2);
-    shard::sum<double> total;
+    shard::ordered_sum<double> total;
     shard::histogram near{shard::axis::regular(40, -20.0, 20.0)};
     const std::vector<double> factors{3.0, 0.5};
     shard::map(how, 500, shard::in(x), shard::out(squares), shard::shared(parity),
@@ -392,7 +392,7 @@ struct reductions {
 };
 
 reductions reduce_all(const shard::options& how) {
-  shard::sum<double> total;
+  shard::ordered_sum<double> total;
   shard::minimum<double> lowest;
   shard::maximum<double> highest;
   shard::counter even;
@@ -931,7 +931,7 @@ TEST_F(Map, AlignsStatesToLines) {
                [](std::size_t, auto& state, auto& count) { count += state.aligned() ? 1 : 0; });
     EXPECT_EQ(states.found, 0);
     EXPECT_EQ(kernels.value(), 100);
-    shard::sum<double> halves;  // beside partials of one word
+    shard::ordered_sum<double> halves;  // beside partials of one word
     shard::map(how, 100, shard::reduce(states), shard::reduce(halves),
                [](std::size_t, auto&, auto& sum) { sum += 0.5; });
     EXPECT_EQ(states.found, 0);

@@ -137,7 +137,7 @@ TEST_F(Pool, GivesWhatAMapGivesInEveryForm) {
       ASSERT_EQ(grid(0, 0), 1.0F);
       // Chunks that are listed, and reductions of each kind.
       const std::vector<shard::range> parts{{0, 10}, {20, 25}, {90, 100}};
-      shard::sum<double> sum;
+      shard::ordered_sum<double> sum;
       shard::counter count;
       shard::maximum<std::uint64_t> most;
       shard::histogram bins(shard::axis::regular(10, 0.0, 100.0));
@@ -173,7 +173,7 @@ TEST_F(Pool, GivesWhatAMapGivesInEveryForm) {
 TEST_F(Pool, GivesTheSameBitsAtAnyNumberOfWorkersAsAMapWithoutOne) {
   const auto x = numbers();
   const auto sum_of = [&](auto&& map) {
-    shard::sum<double> sum;
+    shard::ordered_sum<double> sum;
     map(x, sum);
     return sum.value();
   };

@@ -75,7 +75,7 @@ TEST_F(Replay, RunsNothingButTheIndicesInTheCallingProcess) {
       shard::map(how, first, [](std::size_t) { return 1; });  // as usual
       std::vector<std::size_t> called;
       shard::sum<std::uint64_t> total;
-      shard::sum<double> ordered(0.5);
+      shard::ordered_sum<double> ordered(0.5);
       const shard::report run =
           shard::try_map(how, 1000, shard::out(out), shard::reduce(total), shard::reduce(ordered),
                          [&](std::size_t i, auto to, auto& sum, auto& ordered_sum) {

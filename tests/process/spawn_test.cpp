@@ -65,12 +65,12 @@ TEST_F(Spawn, GivesWhatForksGive) {
   shard::buffer<double> x(10'000), forked(10'000), fresh(10'000);
   std::iota(x.begin(), x.end(), 1.0);
   const auto kernel = [](std::size_t i, shard::view<double> from,
-                         shard::sum<double>::accumulator& all, const double& factor) {
+                         shard::ordered_sum<double>::accumulator& all, const double& factor) {
     all += from[i];
     return factor * from[i];
   };
   for (const unsigned workers : {1u, 2u, 8u}) {
-    shard::sum<double> a, b;
+    shard::ordered_sum<double> a, b;
     shard::map({.workers = workers, .start = start_by::fork}, forked, shard::in(x),
                shard::reduce(a), shard::value(3.0), kernel);
     const shard::report how = shard::map(spawned(workers), fresh, shard::in(x), shard::reduce(b),

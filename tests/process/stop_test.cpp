@@ -48,7 +48,7 @@ constexpr std::size_t indices = 400;
 struct job {
   shard::buffer<std::uint64_t> out{indices};
   shard::sum<std::uint64_t> total{};
-  shard::sum<double> ordered{};
+  shard::ordered_sum<double> ordered{};
 
   template <class During>
   shard::report run(const shard::options& how, During during) {

@@ -292,12 +292,12 @@ TEST(Packing, KeepsWhatIsWrittenInPlaceAndShared) {
 }
 
 TEST(Packing, KeepsReducersButNotWhatTheyHold) {
-  shard::sum<double> total(1000.0);
+  shard::ordered_sum<double> total(1000.0);
   shard::counter count(7);
   shard::minimum<float> least(-1e9f);
   shard::histogram bins(shard::axis::variable({0.0, 1.5, 4.0, 100.0}),
                         shard::axis::category({"a", "b"}));
-  const auto kernel = [](std::size_t i, shard::sum<double>::accumulator& sum,
+  const auto kernel = [](std::size_t i, shard::ordered_sum<double>::accumulator& sum,
                          shard::counter::accumulator& n, shard::minimum<float>::accumulator& low,
                          decltype(bins)::accumulator& hist) {
     sum += static_cast<double>(i) / 3;

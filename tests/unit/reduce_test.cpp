@@ -92,7 +92,7 @@ RC_GTEST_PROP(Sum, OfIntegersIsTheSerialSumWhateverTheChunks, (std::vector<std::
 }
 
 // The oracle adds each chunk from left to right, and then the chunks: what the documentation says.
-RC_GTEST_PROP(Sum, OfDoublesIsTheOrderedSumOfTheChunksToTheLastBit, (std::vector<double> values)) {
+RC_GTEST_PROP(OrderedSum, AddsChunksAndThenTheirSumsToTheLastBit, (std::vector<double> values)) {
   const auto chunks = random_chunks(values);
   double expected = 0;
   for (const auto& chunk : chunks) {
@@ -100,17 +100,71 @@ RC_GTEST_PROP(Sum, OfDoublesIsTheOrderedSumOfTheChunksToTheLastBit, (std::vector
     for (const double x : chunk) partial += x;
     expected += partial;
   }
-  shard::sum<double> total;
+  shard::ordered_sum<double> total;
   reduce_in_chunks(total, chunks, plus);
   RC_ASSERT(bits(total.value()) == bits(expected));
 }
 
-RC_GTEST_PROP(Sum, OfASpanHasTheBitsOfTheLoop, (std::vector<float> values)) {
-  shard::sum<float> looped, whole;
+RC_GTEST_PROP(OrderedSum, OfASpanHasTheBitsOfTheLoop, (std::vector<float> values)) {
+  shard::ordered_sum<float> looped, whole;
   reduce_in_chunks(looped, split(values, {}), plus);
   shard::testing::add_once(whole, [&](auto& total) { total.add(values); });
   RC_ASSERT(std::bit_cast<std::uint32_t>(looped.value()) ==
             std::bit_cast<std::uint32_t>(whole.value()));
+}
+
+TEST(OrderedSum, GoesOnFromItsInitialValue) {
+  shard::ordered_sum total(0.25L);
+  reduce_in_chunks(total, split<long double>({1, 2}, {1}), plus);
+  EXPECT_EQ(total.value(), 3.25L);
+}
+
+// exact_test.cpp compares these functions with MPFR. Here: that chunks, and ways to add, make no
+// difference.
+RC_GTEST_PROP(Sum, OfDoublesHasTheSameBitsWhateverTheChunks, (std::vector<double> values)) {
+  shard::sum<double> total, whole;
+  reduce_in_chunks(total, random_chunks(values), plus);
+  shard::testing::add_once(whole, [&](auto& to) { to.add(values); });
+  const double expected = shard::exact::sum(values);
+  RC_ASSERT(bits(total.value()) == bits(expected));
+  RC_ASSERT(bits(whole.value()) == bits(expected));
+  RC_ASSERT(total == whole);
+}
+
+TEST(Sum, OfDoublesIsRoundedOnce) {
+  const std::vector<double> values{1, 1e100, 1, -1e100};
+  shard::sum<double> total(0.5);
+  reduce_in_chunks(total, split(values, {1, 2, 3}), plus);
+  EXPECT_EQ(total.value(), 2.5);
+}
+
+TEST(Sum, OfFloatsIsRoundedToAFloat) {
+  shard::sum<float> total;
+  reduce_in_chunks(total, split<float>({16777216, 1, 1}, {1, 2}), plus);
+  EXPECT_EQ(total.value(), 16777218.0f);
+}
+
+TEST(Sum, OfDoublesTakesNumbersOfOtherTypes) {
+  shard::sum<double> total;
+  const std::vector<float> floats{0.5f, 0.25f};
+  const std::vector<int> whole{1, 2, 3};
+  shard::testing::add_once(total, [&](auto& to) {
+    to.add(floats);
+    to.add(whole);
+    to += 1;
+  });
+  EXPECT_EQ(total.value(), 7.75);
+}
+
+// Ordinary numbers take little of a state.
+TEST(Sum, OfDoublesPublishesWhatCounts) {
+  shard::sum<double> total;
+  shard::testing::state on(total);
+  shard::testing::add_to(total, on, [](auto& to) { to += 1.5, to += 1e6; });
+  EXPECT_LE(shard::sum<double>::live_bytes(on.data()), 64U);
+  EXPECT_GT(total.state_bytes(), 256U);
+  shard::testing::add_to(total, on, [](auto& to) { to += 1e300, to += 1e-300; });
+  EXPECT_GT(shard::sum<double>::live_bytes(on.data()), 200U);
 }
 
 TEST(Sum, GoesOnFromItsInitialValueAndFromAnEarlierMap) {
