@@ -26,6 +26,7 @@
 #include "shard/custom_reducer.hpp" // results of your own
 #include "shard/axis.hpp"           // bins and their edges
 #include "shard/histogram.hpp"      // counts in bins
+#include "shard/random.hpp"         // random numbers, a stream for each index
 #include "shard/options.hpp"        // how a map is run
 #include "shard/stop.hpp"           // Ctrl-C stops a map, not the program
 #include "shard/report.hpp"         // what a map did
