@@ -48,11 +48,11 @@ class random_stream {
   double uniform() noexcept;
 
   // Mean 0, variance 1. Takes one word: the inverse of the distribution function, within 4e-15, at
-  // one of 2^64 points that are symmetric to 0. Never 0, and never beyond 9.155 on either side.
+  // one of 2^64 points that are symmetric to 0. Never 0, and never beyond 9.1553 on either side.
   double normal() noexcept;
 
   // Mean 1: the time between arrivals that come at a rate of 1. Takes one word, of which it is
-  // -log((2 word + 1) / 2^65), within 1e-14. Greater than 0, and at most 45.06.
+  // -log((2 word + 1) / 2^65), within 2^-51 of itself and 2^-59. Greater than 0, and at most 45.06.
   double exponential() noexcept;
 
   // One of 0, 1, …, n - 1, each as probable as another. Takes one word; another one with
@@ -77,8 +77,8 @@ class random_stream {
   void fill_uniform(std::span<double> to) noexcept;
   void fill_normal(std::span<double> to) noexcept;
 
-  // Brings the elements into a random order, each order as probable as another up to the 2^129
-  // streams that there are. Takes one below() for each element but the first one.
+  // Brings the elements into a random order, each as probable as another. Takes one below() for
+  // each element but the first one.
   template <std::ranges::random_access_range R>
     requires std::permutable<std::ranges::iterator_t<R>> && std::ranges::sized_range<R>
   void shuffle(R&& elements);

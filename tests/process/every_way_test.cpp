@@ -204,6 +204,24 @@ TEST_P(EveryWay, GivesGrids) {
   });
 }
 
+TEST_P(EveryWay, DrawsTheNumbersOfEachIndex) {
+  std::vector<double> sums;
+  for (std::size_t i = 0; i < n; ++i) {
+    shard::random_stream random(42, i);
+    const double z = random.normal();
+    sums.push_back(z + random.exponential());
+  }
+  each([&](carrier& map) {
+    shard::buffer<double> to(n);
+    map(to, [](std::size_t i) {
+      shard::random_stream random(42, i);
+      const double z = random.normal();
+      return z + random.exponential();
+    });
+    EXPECT_EQ(elements(to), sums);
+  });
+}
+
 TEST_P(EveryWay, GivesWhatChunksWrite) {
   std::vector<std::int64_t> expected(n);
   for (std::size_t i = 0; i < n; ++i) expected[i] = static_cast<std::int64_t>(i) - 7;
