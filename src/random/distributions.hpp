@@ -57,8 +57,8 @@ inline double minus_log_beside(double f) noexcept {
 // The natural logarithm. Requires: x is positive, finite and not subnormal.
 inline double logarithm(double x) noexcept {
   const auto bits = std::bit_cast<std::uint64_t>(x);
-  const int exponent = static_cast<int>(bits >> 52) - 1023;
-  const double mantissa = std::bit_cast<double>(bits << 12 >> 12 | bits_of_one);
+  const auto exponent = static_cast<int>(bits >> 52) - 1023;
+  const auto mantissa = std::bit_cast<double>(bits << 12 >> 12 | bits_of_one);
   return (exponent + 1) * ln2 - minus_log_beside(2 - mantissa);
 }
 

@@ -38,6 +38,8 @@ constexpr std::uint32_t step_0 = PHILOX_W32_0;
 constexpr std::uint32_t step_1 = PHILOX_W32_1;
 constexpr int rounds = 10;
 
+constexpr std::uint64_t sign_bit = std::uint64_t{1} << 63;
+
 // Each lane of 64 bits has one 32-bit word of the state of one block, in its lower half. The upper
 // half may be anything: multiplications ignore it. Two groups of blocks go side by side, since one
 // would wait for its own multiplications.
@@ -55,9 +57,9 @@ SHARD_AVX2 void make_words_avx2(std::uint64_t* to, std::size_t count, const sour
     __m256i x2[2];
     __m256i x3[2];
     for (std::size_t g = 0; g < 2; ++g) {
-      x0[g] =
-          _mm256_add_epi64(_mm256_set1_epi64x(static_cast<long long>(from.number + b + g * lanes)),
-                           _mm256_setr_epi64x(0, 1, 2, 3));
+      const std::uint64_t number = from.number + b + g * lanes;
+      x0[g] = _mm256_add_epi64(_mm256_set1_epi64x(static_cast<long long>(number)),
+                               _mm256_setr_epi64x(0, 1, 2, 3));
       x1[g] = _mm256_srli_epi64(x0[g], 32);
       x2[g] = index;
       x3[g] = _mm256_srli_epi64(index, 32);
@@ -135,7 +137,7 @@ SHARD_AVX2 inline void coefficients(const row* const (&rows)[4], __m256d (&c)[8]
 SHARD_AVX2 void normal_avx2(double* to, const std::uint64_t* from, std::size_t count) noexcept {
   const __m256i one = _mm256_set1_epi64x(1);
   const __m256i all = _mm256_set1_epi64x(-1);
-  const __m256i sign = _mm256_set1_epi64x(static_cast<long long>(std::uint64_t{1} << 63));
+  const __m256i sign = _mm256_set1_epi64x(static_cast<long long>(sign_bit));
   for (std::size_t i = 0; i < count; i += 4) {
     const auto word = _mm256_loadu_si256(reinterpret_cast<const __m256i*>(&from[i]));
     const __m256i odd = _mm256_or_si256(_mm256_slli_epi64(word, 1), one);
@@ -195,9 +197,9 @@ SHARD_AVX512 void make_words_avx512(std::uint64_t* to, std::size_t count,
     __m512i x2[2];
     __m512i x3[2];
     for (std::size_t g = 0; g < 2; ++g) {
-      x0[g] =
-          _mm512_add_epi64(_mm512_set1_epi64(static_cast<long long>(from.number + b + g * lanes)),
-                           _mm512_setr_epi64(0, 1, 2, 3, 4, 5, 6, 7));
+      const std::uint64_t number = from.number + b + g * lanes;
+      x0[g] = _mm512_add_epi64(_mm512_set1_epi64(static_cast<long long>(number)),
+                               _mm512_setr_epi64(0, 1, 2, 3, 4, 5, 6, 7));
       x1[g] = _mm512_srli_epi64(x0[g], 32);
       x2[g] = index;
       x3[g] = _mm512_srli_epi64(index, 32);
@@ -267,7 +269,7 @@ SHARD_AVX512 inline void coefficients(const row* const (&rows)[8], __m512d (&c)[
 SHARD_AVX512 void normal_avx512(double* to, const std::uint64_t* from, std::size_t count) noexcept {
   const __m512i one = _mm512_set1_epi64(1);
   const __m512i all = _mm512_set1_epi64(-1);
-  const __m512i sign = _mm512_set1_epi64(static_cast<long long>(std::uint64_t{1} << 63));
+  const __m512i sign = _mm512_set1_epi64(static_cast<long long>(sign_bit));
   for (std::size_t i = 0; i < count; i += 8) {
     const __m512i word = _mm512_loadu_si512(&from[i]);
     const __m512i odd = _mm512_or_si512(_mm512_slli_epi64(word, 1), one);

@@ -526,24 +526,27 @@ TEST(Distributions, OfPoissonNumbersAreTheirLaws) {
 }
 
 TEST(Distributions, OfBinomialNumbersAreTheirLaws) {
-  for (const auto& [n, p] : std::vector<std::pair<std::uint64_t, double>>{{1, 0.5},
-                                                                          {7, 0.3},
-                                                                          {19, 0.5},
-                                                                          {20, 0.5},
-                                                                          {21, 0.5},
-                                                                          {50, 0.9},
-                                                                          {100, 0.1},
-                                                                          {100, 0.101},
-                                                                          {1000, 0.001},
-                                                                          {1000, 0.35},
-                                                                          {1'000'000, 1e-6},
-                                                                          {1'000'000, 0.25},
-                                                                          {1'000'000, 0.9999}}) {
-    const auto draws = draws_of(200'000, 7, [=](random_stream& r) { return r.binomial(n, p); });
-    EXPECT_GT(
-        chi_squared(draws, boost::math::binomial_distribution<double>(static_cast<double>(n), p)),
-        least_probability)
-        << n << " with " << p;
+  struct attempts {
+    std::uint64_t n;
+    double p;
+  };
+  for (const attempts& of : std::vector<attempts>{{1, 0.5},
+                                                  {7, 0.3},
+                                                  {19, 0.5},
+                                                  {20, 0.5},
+                                                  {21, 0.5},
+                                                  {50, 0.9},
+                                                  {100, 0.1},
+                                                  {100, 0.101},
+                                                  {1000, 0.001},
+                                                  {1000, 0.35},
+                                                  {1'000'000, 1e-6},
+                                                  {1'000'000, 0.25},
+                                                  {1'000'000, 0.9999}}) {
+    const auto draws =
+        draws_of(200'000, 7, [&](random_stream& r) { return r.binomial(of.n, of.p); });
+    const boost::math::binomial_distribution<double> law(static_cast<double>(of.n), of.p);
+    EXPECT_GT(chi_squared(draws, law), least_probability) << of.n << " with " << of.p;
   }
 }
 
