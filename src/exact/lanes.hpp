@@ -67,6 +67,7 @@ template <std::size_t Count, int Cache = first_level>
 [[gnu::always_inline]] inline void fetch(const double* x, std::size_t ahead) noexcept {
   const auto from = reinterpret_cast<std::uintptr_t>(x) + ahead * sizeof(double);
   for (std::size_t byte = 0; byte < Count * sizeof(double); byte += 64) {
+    // NOLINTNEXTLINE(performance-no-int-to-ptr): a pointer must not go so far
     __builtin_prefetch(reinterpret_cast<const void*>(from + byte), 0, Cache);
   }
 }
