@@ -30,14 +30,13 @@ template <class T>
 
 // False: nothing is added.
 bool add_few(dot_words& to, const numbers<double>& x, const numbers<double>& y) noexcept {
-  rewriter<dot_words> state(to);
-  nearby sum = state.read_nearby();
+  nearby sum = reader<dot_words>(to).next_nearby();
   const std::uint8_t kinds = each_product(x.first, y.first, x.count,
                                           [&](bool negative, unsigned position, uint128 mantissa) {
                                             sum.add(negative, position, mantissa);
                                           });
   if (!sum.fits()) return false;
-  state.write(sum.close<words_of_products>());
+  writer<dot_words>(to).next(sum.close<words_of_products>());
   to.kinds = kind::both(to.kinds, kinds);
   return true;
 }
@@ -47,7 +46,7 @@ number<words_of_products> read(const dot_words& from) noexcept {
 }
 
 void merge_into(dot_words& to, std::uint8_t kinds, const number<words_of_products>& more) noexcept {
-  rewriter<dot_words>(to).add(more);
+  writer<dot_words>(to).next(read(to) + more);
   to.kinds = kind::both(to.kinds, kinds);
 }
 

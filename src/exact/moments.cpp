@@ -38,9 +38,10 @@ two_sums read(const mean_variance_words& from) noexcept {
 }
 
 void merge_into(mean_variance_words& to, std::uint8_t kinds, const two_sums& more) noexcept {
-  rewriter<mean_variance_words> state(to);
-  state.add(more.x);
-  state.add(more.xx);
+  const two_sums before = read(to);
+  writer<mean_variance_words> after(to);
+  after.next(before.x + more.x);
+  after.next(before.xx + more.xx);
   to.kinds = kind::both(to.kinds, kinds);
 }
 
@@ -58,15 +59,16 @@ void add_to(nearby& sum, const double* x, const double* y, std::size_t count) no
 
 // False: nothing is added.
 bool add_few(mean_variance_words& to, const numbers<double>& values) noexcept {
-  rewriter<mean_variance_words> state(to);
-  nearby x = state.read_nearby();
-  nearby xx = state.read_nearby();
+  reader<mean_variance_words> before(to);
+  nearby x = before.next_nearby();
+  nearby xx = before.next_nearby();
   std::uint8_t kinds = 0;
   add_to(x, values.first, values.count, kinds);
   add_to(xx, values.first, values.first, values.count);
   if (!x.fits() || !xx.fits()) return false;
-  state.write(x.close<words_of_sum>());
-  state.write(xx.close<words_of_products>());
+  writer<mean_variance_words> after(to);
+  after.next(x.close<words_of_sum>());
+  after.next(xx.close<words_of_products>());
   to.kinds = kind::both(to.kinds, kinds);
   return true;
 }
@@ -130,24 +132,25 @@ five_sums read(const covariance_words& from) noexcept {
 }
 
 void merge_into(covariance_words& to, std::uint8_t kinds, const five_sums& more) noexcept {
-  rewriter<covariance_words> state(to);
-  state.add(more.x);
-  state.add(more.y);
-  state.add(more.xx);
-  state.add(more.yy);
-  state.add(more.xy);
+  const five_sums before = read(to);
+  writer<covariance_words> after(to);
+  after.next(before.x + more.x);
+  after.next(before.y + more.y);
+  after.next(before.xx + more.xx);
+  after.next(before.yy + more.yy);
+  after.next(before.xy + more.xy);
   to.kinds = kind::both(to.kinds, kinds);
 }
 
 // False: nothing is added.
 bool add_few(covariance_words& to, const numbers<double>& in_x,
              const numbers<double>& in_y) noexcept {
-  rewriter<covariance_words> state(to);
-  nearby x = state.read_nearby();
-  nearby y = state.read_nearby();
-  nearby xx = state.read_nearby();
-  nearby yy = state.read_nearby();
-  nearby xy = state.read_nearby();
+  reader<covariance_words> before(to);
+  nearby x = before.next_nearby();
+  nearby y = before.next_nearby();
+  nearby xx = before.next_nearby();
+  nearby yy = before.next_nearby();
+  nearby xy = before.next_nearby();
   std::uint8_t kinds = 0;
   add_to(x, in_x.first, in_x.count, kinds);
   add_to(y, in_y.first, in_x.count, kinds);
@@ -155,11 +158,12 @@ bool add_few(covariance_words& to, const numbers<double>& in_x,
   add_to(yy, in_y.first, in_y.first, in_x.count);
   add_to(xy, in_x.first, in_y.first, in_x.count);
   if (!x.fits() || !y.fits() || !xx.fits() || !yy.fits() || !xy.fits()) return false;
-  state.write(x.close<words_of_sum>());
-  state.write(y.close<words_of_sum>());
-  state.write(xx.close<words_of_products>());
-  state.write(yy.close<words_of_products>());
-  state.write(xy.close<words_of_products>());
+  writer<covariance_words> after(to);
+  after.next(x.close<words_of_sum>());
+  after.next(y.close<words_of_sum>());
+  after.next(xx.close<words_of_products>());
+  after.next(yy.close<words_of_products>());
+  after.next(xy.close<words_of_products>());
   to.kinds = kind::both(to.kinds, kinds);
   return true;
 }

@@ -70,9 +70,9 @@ class nearby {
   nearby(const std::uint64_t* words, unsigned first, unsigned count) noexcept
       : placed_(count != 0), below_(static_cast<int>(first) - 1), fits_(count <= size - 2) {
     if (!fits_) return;
-    std::copy_n(words, count, words_ + 1);
     const bool negative = count != 0 && words[count - 1] >> 63 != 0;
-    std::fill(words_ + 1 + count, words_ + size, negative ? ~std::uint64_t{0} : 0);
+    const std::uint64_t sign = negative ? ~std::uint64_t{0} : 0;
+    for (unsigned k = 0; k < size - 1; ++k) words_[k + 1] = k < count ? words[k] : sign;
   }
 
   // Adds ±mantissa 2^position. Once one doesn't fit, close() is not to be called.
@@ -92,12 +92,16 @@ class nearby {
     const std::uint64_t added[3] = {
         static_cast<std::uint64_t>(low) ^ flip, static_cast<std::uint64_t>(low >> 64) ^ flip,
         static_cast<std::uint64_t>(mantissa >> 1 >> (127 - shift)) ^ flip};
-    std::uint64_t carry = negative ? 1 : 0;
-    for (unsigned k = at; k < size; ++k) {
-      const uint128 sum = uint128{words_[k]} + (k - at < 3 ? added[k - at] : flip) + carry;
+    const std::uint64_t none = negative ? 1 : 0;
+    std::uint64_t carry = none;
+    const auto add_word = [&](unsigned k, std::uint64_t piece) {
+      const uint128 sum = uint128{words_[k]} + piece + carry;
       words_[k] = static_cast<std::uint64_t>(sum);
       carry = static_cast<std::uint64_t>(sum >> 64);
-    }
+    };
+    for (unsigned k = 0; k < 3; ++k) add_word(at + k, added[k]);
+    // To add ~0 and a carry changes nothing, and carries on.
+    for (unsigned k = at + 3; k < size && carry != none; ++k) add_word(k, flip);
   }
   bool fits() const noexcept { return fits_; }
 
@@ -123,54 +127,28 @@ class nearby {
   std::uint64_t words_[size] = {};
 };
 
-// Goes through the numbers of a state: to read them, or to write each anew once it was read.
+// Writes the numbers of a state, one after the other.
 template <class Packed>
-class rewriter {
+class writer {
  public:
-  explicit rewriter(Packed& state) noexcept : state_(state) {
-    std::copy_n(state.words.data(), state.words_used(), old_);
-  }
+  explicit writer(Packed& to) noexcept : to_(to) {}
 
   template <std::size_t Words>
-  number<Words> read() noexcept {
-    number<Words> found;
-    found.first = state_.places[read_].first;
-    found.count = state_.places[read_].count;
-    std::copy_n(old_ + read_words_, found.count, found.words);
-    read_words_ += found.count;
-    ++read_;
-    return found;
-  }
-  nearby read_nearby() noexcept {
-    const auto place = state_.places[read_++];
-    const std::uint64_t* const words = old_ + read_words_;
-    read_words_ += place.count;
-    return {words, place.first, place.count};
-  }
-
-  template <std::size_t Words>
-  void write(const number<Words>& number) noexcept {
-    state_.places[written_] = {static_cast<std::uint8_t>(number.first),
-                               static_cast<std::uint8_t>(number.count)};
-    std::copy_n(number.words, number.count, state_.words.data() + written_words_);
-    written_words_ += number.count;
-    ++written_;
-  }
-  template <std::size_t Words>
-  void add(const number<Words>& more) noexcept {
-    write(read<Words>() + more);
+  void next(const number<Words>& written) noexcept {
+    to_.places[index_] = {static_cast<std::uint8_t>(written.first),
+                          static_cast<std::uint8_t>(written.count)};
+    for (unsigned k = 0; k < written.count; ++k) to_.words[used_ + k] = written.words[k];
+    used_ += written.count;
+    ++index_;
   }
 
  private:
-  Packed& state_;
-  std::uint64_t old_[Packed{}.words.size()];
-  std::size_t read_ = 0;
-  std::size_t read_words_ = 0;
-  std::size_t written_ = 0;
-  std::size_t written_words_ = 0;
+  Packed& to_;
+  std::size_t index_ = 0;
+  std::size_t used_ = 0;
 };
 
-// Only reads.
+// Reads them. What was read is a copy.
 template <class Packed>
 class reader {
  public:
@@ -185,6 +163,12 @@ class reader {
     used_ += read.count;
     ++index_;
     return read;
+  }
+  nearby next_nearby() noexcept {
+    const auto place = from_.places[index_++];
+    const std::uint64_t* const words = from_.words.data() + used_;
+    used_ += place.count;
+    return {words, place.first, place.count};
   }
 
  private:

@@ -28,14 +28,13 @@ template <class T>
 
 // False: nothing is added.
 bool add_few(sum_words& to, const numbers<double>& values) noexcept {
-  rewriter<sum_words> state(to);
-  nearby sum = state.read_nearby();
+  nearby sum = reader<sum_words>(to).next_nearby();
   const std::uint8_t kinds = each_number(
       values.first, values.count, [&](bool negative, unsigned position, std::uint64_t mantissa) {
         sum.add(negative, position, mantissa);
       });
   if (!sum.fits()) return false;
-  state.write(sum.close<words_of_sum>());
+  writer<sum_words>(to).next(sum.close<words_of_sum>());
   to.kinds = kind::both(to.kinds, kinds);
   return true;
 }
@@ -45,7 +44,7 @@ number<words_of_sum> read(const sum_words& from) noexcept {
 }
 
 void merge_into(sum_words& to, std::uint8_t kinds, const number<words_of_sum>& more) noexcept {
-  rewriter<sum_words>(to).add(more);
+  writer<sum_words>(to).next(read(to) + more);
   to.kinds = kind::both(to.kinds, kinds);
 }
 
