@@ -335,7 +335,9 @@ TEST(FilledSpans, ContinueAndLeaveTheStreamAsSingleNumbersDo) {
     filled.fill_uniform(part);
     for (const double x : part) ASSERT_EQ(x, drawn.uniform());
     ASSERT_TRUE(filled == drawn);
-    if (n % 3 == 0) ASSERT_EQ(filled(), drawn());
+    if (n % 3 == 0) {
+      ASSERT_EQ(filled(), drawn());
+    }
   }
 }
 
