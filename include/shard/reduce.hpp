@@ -132,7 +132,7 @@ class extreme;
 // overflow. Of nothing the sum is +0.0; of zeros it is -0.0 only if all of them are. At most 2^63
 // numbers. exact.hpp and docs/exact_sums.md say more.
 //
-// Sums of integers wrap around.
+// Sums of integers wrap around; checked_sum tells of it.
 template <class T>
 class sum;
 
@@ -144,6 +144,10 @@ template <std::floating_point T>
 class ordered_sum;
 
 namespace detail {
+
+__extension__ using int128 = __int128;
+
+[[noreturn]] void refuse_overflow(std::size_t bits, bool is_signed);
 
 // A sum in T's own arithmetic.
 template <class T>
@@ -214,6 +218,42 @@ class ordered_sum : public detail::plain_sum<T> {
   explicit ordered_sum(const X& initial) noexcept : detail::plain_sum<T>(initial) {}
 };
 
+// The sum of integers that says whether T can hold it. What overflows in between and comes back is
+// no overflow: states have 128 bits, enough for 2^63 numbers.
+template <std::integral T>
+class checked_sum : public detail::adds_by_accumulator {
+  static_assert(!std::is_same_v<T, bool>, "shard: count bools with shard::counter");
+
+ public:
+  class accumulator;
+  static constexpr bool ordered = false;
+  static constexpr bool in_place = false;
+
+  checked_sum() = default;
+  template <class X>
+    requires(!std::same_as<X, checked_sum>)
+  explicit checked_sum(const X& initial) noexcept {
+    if constexpr (detail::check_initial<X, T>()) value_ = static_cast<T>(initial);
+  }
+
+  bool overflows() const noexcept { return value_ != static_cast<T>(value_); }
+  // Throws shard::error if it overflows.
+  T value() const {
+    if (overflows()) detail::refuse_overflow(sizeof(T) * 8, std::is_signed_v<T>);
+    return static_cast<T>(value_);
+  }
+  friend bool operator==(const checked_sum& a, const checked_sum& b) noexcept {
+    return a.value_ == b.value_;
+  }
+
+  std::size_t state_bytes() const noexcept { return sizeof value_; }
+  void start(std::byte*) const noexcept {}
+  void merge(const accumulator& part) noexcept;
+
+ private:
+  detail::int128 value_ = 0;
+};
+
 // Counts how often something happened. The count wraps around beyond 63 bits.
 class counter : public detail::adds_by_accumulator {
  public:
@@ -265,6 +305,8 @@ class maximum : public detail::extreme<T, detail::side::highest> {
 template <class T>
 sum(T) -> sum<T>;
 template <class T>
+checked_sum(T) -> checked_sum<T>;
+template <class T>
 ordered_sum(T) -> ordered_sum<T>;
 template <class T>
 minimum(T) -> minimum<T>;
@@ -307,6 +349,34 @@ class plain_sum<T>::accumulator {
 };
 
 }  // namespace detail
+
+template <std::integral T>
+class checked_sum<T>::accumulator {
+ public:
+  accumulator(const checked_sum&, const std::byte* state) noexcept {
+    std::memcpy(&value_, state, sizeof value_);
+  }
+  accumulator(const accumulator&) = delete;  // take it by reference: auto& total
+  accumulator& operator=(const accumulator&) = delete;
+
+  // Doesn't compile if x would be narrowed.
+  template <class X>
+  accumulator& operator+=(X x) noexcept {
+    if constexpr (detail::check_offered<X, T>()) value_ += static_cast<T>(x);
+    return *this;
+  }
+  void add(std::span<const T> values) noexcept {
+    detail::int128 total = 0;
+    for (const T x : values) total += x;
+    value_ += total;
+  }
+
+  void store(std::byte* state) const noexcept { std::memcpy(state, &value_, sizeof value_); }
+
+ private:
+  friend checked_sum;
+  detail::int128 value_;
+};
 
 class counter::accumulator {
  public:
@@ -472,4 +542,10 @@ void plain_sum<T>::merge(const accumulator& part) noexcept {
 }
 
 }  // namespace detail
+
+template <std::integral T>
+void checked_sum<T>::merge(const accumulator& part) noexcept {
+  value_ += part.value_;
+}
+
 }  // namespace shard

@@ -13,6 +13,13 @@ void refuse_no_value(bool lowest) {
                                                      ": found no value, expected at least one");
 }
 
+void refuse_overflow(std::size_t bits, bool is_signed) {
+  throw error(std::errc::value_too_large,
+              "cannot read the sum: found one that is too large, expected one that fits into " +
+                  std::string(is_signed ? "a signed" : "an unsigned") + " integer of " +
+                  std::to_string(bits) + " bits; take a wider type");
+}
+
 void refuse_top_of_none() {
   throw error(std::errc::invalid_argument, "cannot make a top_k: found k = 0, expected at least 1");
 }

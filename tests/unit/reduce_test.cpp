@@ -14,6 +14,7 @@
 #include <numeric>
 #include <vector>
 
+#include "refusal.hpp"
 #include "shard/error.hpp"
 #include "unit/states.hpp"
 
@@ -197,6 +198,30 @@ TEST(Sum, OfIntegersWrapsAroundInEveryWidth) {
   shard::sum<std::int64_t> wide(wide_limits::min());
   reduce_in_chunks(wide, split<std::int64_t>({-1}, {}), plus);
   EXPECT_EQ(wide.value(), wide_limits::max());
+}
+
+RC_GTEST_PROP(CheckedSum, IsTheTrueSumOrTellsOfIt, (std::vector<std::int64_t> values)) {
+  shard::checked_sum<std::int64_t> total, whole;
+  reduce_in_chunks(total, random_chunks(values), plus);
+  shard::testing::add_once(whole, [&](auto& to) { to.add(values); });
+  shard::detail::int128 expected = 0;
+  for (const std::int64_t x : values) expected += x;
+  RC_ASSERT(total == whole);
+  RC_ASSERT(total.overflows() == (expected != static_cast<std::int64_t>(expected)));
+  if (!total.overflows()) RC_ASSERT(total.value() == expected);
+}
+
+TEST(CheckedSum, ComesBackFromAnOverflow) {
+  shard::checked_sum<std::uint8_t> byte(std::uint8_t{200});
+  reduce_in_chunks(byte, split<std::uint8_t>({55, 1}, {1}), plus);
+  EXPECT_TRUE(byte.overflows());
+  EXPECT_TRUE(shard_test::mentions(shard_test::refusal([&] { byte.value(); }),
+                                   {"too large", "an unsigned integer of 8 bits"}));
+  shard::checked_sum<std::int8_t> narrow;
+  reduce_in_chunks(narrow, split<std::int8_t>({127, 1, -1, -128, -128}, {1, 3}), plus);
+  EXPECT_TRUE(narrow.overflows());
+  reduce_in_chunks(narrow, split<std::int8_t>({1}, {}), plus);
+  EXPECT_EQ(narrow.value(), -128);
 }
 
 TEST(Sum, KeepsInfinitiesAndNaNs) {
