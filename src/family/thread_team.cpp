@@ -198,8 +198,10 @@ std::unique_ptr<thread_team> keeper::take(unsigned threads, std::size_t stack_by
   {
     const std::lock_guard lock(mutex_);
     forget_a_parents();
+    const auto allowed = os::own_processors();
     const auto fits = [&](const std::unique_ptr<thread_team>& one) {
-      return one->threads() >= threads && one->stack_bytes() >= stack_bytes;
+      return one->threads() >= threads && one->stack_bytes() >= stack_bytes &&
+             one->allowed() == allowed;
     };
     auto at = std::ranges::find_if(idle_, fits);
     if (at == idle_.end()) at = idle_.begin();

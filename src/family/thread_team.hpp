@@ -15,6 +15,7 @@
 #include <memory>
 #include <optional>
 
+#include "os/affinity.hpp"
 #include "os/thread.hpp"
 
 namespace shard::family {
@@ -33,6 +34,8 @@ class thread_team {
 
   unsigned threads() const noexcept { return static_cast<unsigned>(threads_.size()); }
   std::size_t stack_bytes() const noexcept { return stack_bytes_; }
+  // Where its threads may run: where the thread that started them might.
+  const std::optional<os::processors>& allowed() const noexcept { return allowed_; }
 
   // ---- A run: begin it, perhaps take part, and wait for its end.
 
@@ -56,6 +59,7 @@ class thread_team {
   bool look_for_a_while(Condition met) const noexcept;
 
   std::size_t stack_bytes_;
+  std::optional<os::processors> allowed_ = os::own_processors();
   std::chrono::nanoseconds spin_;
 
   // Of a run: slots to take, above; and below how many are at work. One word, so that nobody can
@@ -71,9 +75,9 @@ class thread_team {
   std::deque<os::thread> threads_;
 };
 
-// Those that other runs have left, if they are enough and their stacks are no smaller than the
-// caller's; else new ones. Threads stay when a run is over, asleep: to start them takes longer than
-// many a run.
+// Those that other runs have left, if they are enough, their stacks are no smaller than the
+// caller's, and they may run where the caller may; else new ones. Threads stay when a run is over,
+// asleep: to start them takes longer than many a run.
 class threads_for_a_run {
  public:
   explicit threads_for_a_run(unsigned threads);

@@ -33,6 +33,7 @@
 #include <vector>
 
 #include "asleep.hpp"
+#include "os/affinity.hpp"
 #include "os/cpu.hpp"
 #include "process/leftovers.hpp"
 #include "refusal.hpp"
@@ -266,6 +267,31 @@ TEST_F(Caller, KeepsItsThreadsBetweenMapsUntilItForks) {
   EXPECT_TRUE(maps_well());
   EXPECT_EQ(shard::os::other_threads(), 0u);
   EXPECT_EQ(threads_of_a_map(4).size(), 4u);
+}
+
+TEST_F(Caller, KeepsItsThreadsWhereItMayRunItself) {
+  const auto before = shard::os::own_processors();
+  ASSERT_TRUE(before);
+  if (before->size() < 2) GTEST_SKIP() << "needs two processors";
+  const auto places = [] {
+    std::barrier together(4);
+    shard::buffer<unsigned> found(4);
+    shard::map({.workers = 4, .grain = 1, .run_on = shard::executor::threads}, found,
+               [&](std::size_t) {
+                 together.arrive_and_wait();
+                 return shard::os::own_processors()->size();
+               });
+    return std::vector<unsigned>(found.begin(), found.end());
+  };
+  EXPECT_EQ(places(), std::vector<unsigned>(4, before->size()));
+  shard::os::processors one;
+  unsigned number = 0;
+  while (!before->contains(number)) ++number;
+  one.insert(number);
+  ASSERT_TRUE(shard::os::keep_to(one));
+  EXPECT_EQ(places(), std::vector<unsigned>(4, 1));
+  ASSERT_TRUE(shard::os::keep_to(*before));
+  EXPECT_EQ(places(), std::vector<unsigned>(4, before->size()));
 }
 
 // They wait for the next map with all signals blocked: none is theirs.
