@@ -152,7 +152,11 @@ class ledger {
     }
     if (!found.empty()) {
       if (found[1] > found.size() - 2) return "has published a length that can't be";
-      // What is behind it, nobody reads.
+      if (std::count(found.begin() + 2 + static_cast<std::ptrdiff_t>(found[1]), found.end(),
+                     never_published) != 0) {
+        return "has published what does not count";
+      }
+      // What else is behind it, nobody reads.
       std::fill(found.begin() + 2 + static_cast<std::ptrdiff_t>(found[1]), found.end(), 0);
     }
     if (found == expected) return {};
@@ -269,6 +273,8 @@ class ledger {
     }
   };
 
+  static constexpr std::uint64_t never_published = ~std::uint64_t{0};
+
   std::size_t words() const { return 2 + (indices() + 15) / 16; }
   std::size_t cells_bytes() const { return what_.indices * sizeof(word); }
   std::size_t outputs_bytes() const {
@@ -309,6 +315,7 @@ class ledger {
       begin_of(i).store(chunk * what_.indices + what.first + 1, relaxed);
       ordered[0].store(fold(ordered[0].load(relaxed), i), relaxed);
       if (what_.accumulates) add(sums, i);
+      if (what_.grows && 2 + sums[1] < words()) sums[2 + sums[1]] = never_published;
       if (what_.in_place) change(i);
       if (what_.on_chunk && k == what.first) what_.on_chunk(chunk);
       if (dies_at(i)) die(slot, i);

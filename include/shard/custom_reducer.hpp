@@ -10,7 +10,6 @@
 // For what needs more, write a class: see reducer in reduce.hpp.
 #pragma once
 
-#include <concepts>
 #include <cstddef>
 #include <cstring>
 #include <functional>
@@ -28,11 +27,11 @@ enum class merging { in_order, in_any_order };
 inline constexpr std::integral_constant<merging, merging::in_any_order> commutative{};
 
 // add(state, x…) adds what a kernel gives: seen(x…). merge(state, part) adds another state, which
-// was made in the same way. The first argument is the state of "nothing added": to merge it must
-// change nothing. A kernel that throws loses nothing but its own index, if add doesn't throw.
+// was made in the same way. The argument `nothing` is the state of "nothing added": to merge it
+// must change nothing. A kernel that throws loses nothing but its own index, if add doesn't throw.
 //
-// A state is bytes (trivially copyable, and without pointers). In a pool, and where workers are
-// spawned, add and merge capture nothing.
+// A state is bytes (trivially copyable, default-constructible, and without pointers). In a pool,
+// and where workers are spawned, add and merge capture nothing.
 //
 // shard merges a state for each chunk, in the order of the chunks. The result has the same bits for
 // the same plan, with any number of workers. With `commutative` as another first argument, shard
@@ -43,6 +42,8 @@ class custom_reducer : public detail::adds_by_accumulator {
   static_assert(std::is_trivially_copyable_v<State>,
                 "shard: the state of a custom_reducer is copied as bytes, from process to process: "
                 "it must be trivially copyable, and must not have pointers");
+  static_assert(std::is_default_constructible_v<State> && !detail::refers<State>,
+                "shard: the state of a custom_reducer is default-constructible, and no pointer");
   static_assert(std::is_invocable_v<const Merge&, State&, const State&>,
                 "shard: merge of a custom_reducer is called as merge(State&, const State&)");
   static_assert(alignof(State) <= 64, "shard: states are aligned to 64 bytes");
@@ -58,11 +59,6 @@ class custom_reducer : public detail::adds_by_accumulator {
       : custom_reducer(nothing, std::move(add), std::move(merge)) {}
 
   const State& value() const noexcept { return value_; }
-  friend bool operator==(const custom_reducer& a, const custom_reducer& b)
-    requires std::equality_comparable<State>
-  {
-    return a.value_ == b.value_;
-  }
 
   std::size_t state_bytes() const noexcept { return sizeof(State); }
   void start(std::byte* state) const noexcept { std::memcpy(state, &nothing_, sizeof(State)); }

@@ -53,6 +53,7 @@ class histogram : public detail::adds_by_accumulator {
 
  public:
   class accumulator;
+  using compares_bits = void;
   static constexpr bool ordered = false;
   static constexpr std::size_t rank = sizeof...(Axes);
 

@@ -13,6 +13,7 @@
 
 #include <algorithm>
 #include <array>
+#include <bit>
 #include <cstddef>
 #include <cstdint>
 #include <cstring>
@@ -46,10 +47,18 @@ bool ranks_before(const ranked<T>& a, const ranked<T>& b) noexcept {
   return !before<First>(b.value, a.value) && a.index < b.index;
 }
 
+// By the bits: a program that is compiled with -ffast-math knows no NaNs.
 template <class T>
 bool is_number(T x) noexcept {
-  if constexpr (std::is_floating_point_v<T>) return !std::isnan(x);
-  return true;
+  if constexpr (std::is_same_v<T, double>) {
+    return (std::bit_cast<std::uint64_t>(x) & ~(std::uint64_t{1} << 63)) <= 0x7ff0'0000'0000'0000;
+  } else if constexpr (std::is_same_v<T, float>) {
+    return (std::bit_cast<std::uint32_t>(x) & ~(std::uint32_t{1} << 31)) <= 0x7f80'0000;
+  } else if constexpr (std::is_floating_point_v<T>) {
+    return !std::isnan(x);
+  } else {
+    return true;
+  }
 }
 
 // What argmin and argmax have in common.
@@ -59,6 +68,7 @@ class extreme_place : public adds_by_accumulator {
 
  public:
   class accumulator;
+  using compares_bits = void;
   static constexpr bool ordered = false;
   static constexpr bool in_place = false;
 
@@ -156,6 +166,7 @@ class top_k : public detail::adds_by_accumulator {
 
  public:
   class accumulator;
+  using compares_bits = void;
   static constexpr bool ordered = false;
 
   // Throws shard::error if k is 0, or more than fits into memory.
@@ -244,6 +255,7 @@ class top_k<T>::accumulator {
 
 template <class T>
 void top_k<T>::accumulator::keep(const ranked<T>& x) noexcept {
+  if (!detail::is_number(x.value)) return;
   if (header_->drops != 0 && !better(x, candidates_[k_ - 1])) return;
   candidates_[header_->count++] = x;
   if (header_->count < 2 * k_) return;

@@ -68,8 +68,8 @@ concept widens_to = detail::widens<From, To>();
 //                       returned.
 //   merge(accumulator)  adds what an accumulator holds to the result. shard calls merge() in the
 //                       caller, once for each state.
-//   operator==          optional: whether two reducers hold the same result. SHARD_CHECK_POOL
-//                       compares only reducers that have it, and that can be copied.
+//   compares_bits       a type, optional: R can be copied, and its operator== says whether two
+//                       reducers hold the same bits. SHARD_CHECK_POOL compares only such reducers.
 template <class R>
 concept reducer =
     requires(R& result, const R& r, std::byte* state, const typename R::accumulator& part) {
@@ -154,6 +154,7 @@ template <class T>
 class plain_sum : public adds_by_accumulator {
  public:
   class accumulator;
+  using compares_bits = void;
   static constexpr bool ordered = std::is_floating_point_v<T>;
   static constexpr bool in_place = false;
 
@@ -226,6 +227,7 @@ class checked_sum : public detail::adds_by_accumulator {
 
  public:
   class accumulator;
+  using compares_bits = void;
   static constexpr bool ordered = false;
   static constexpr bool in_place = false;
 
@@ -258,6 +260,7 @@ class checked_sum : public detail::adds_by_accumulator {
 class counter : public detail::adds_by_accumulator {
  public:
   class accumulator;
+  using compares_bits = void;
   static constexpr bool ordered = false;
   static constexpr bool in_place = false;
 
@@ -411,6 +414,7 @@ class extreme : public adds_by_accumulator {
 
  public:
   class accumulator;
+  using compares_bits = void;
   static constexpr bool ordered = false;
   static constexpr bool in_place = false;
 

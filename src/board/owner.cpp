@@ -169,8 +169,9 @@ bool owner::claim() {
   return count != 0;
 }
 
-bool owner::little_to_copy() const noexcept {
-  std::size_t bytes = task_.live == nullptr ? board_.size().accumulator_bytes : 0;
+// beside: what is copied with them.
+bool owner::little_to_copy(std::size_t beside) const noexcept {
+  std::size_t bytes = beside + (task_.live == nullptr ? board_.size().accumulator_bytes : 0);
   for (std::size_t k = 0; k < task_.parts; ++k) {
     bytes += task_.live(task_.context, accumulators_, k).bytes;
   }
@@ -370,8 +371,7 @@ void owner::publish_if_due(clock::time_point now) {
 // Between two units of a walk: as is due, or at once.
 void owner::commit_walk(bool at_once) {
   if (probing_.probed == probed_published_) return;
-  const std::size_t bytes = board_.size().accumulator_bytes + board_.size().partial_bytes;
-  if (at_once || bytes <= policy_.little_to_copy_bytes) return publish_quarantine();
+  if (at_once || little_to_copy(board_.size().partial_bytes)) return publish_quarantine();
   const clock::time_point now = clock::now();
   if (now < publish_due_) return;
   publish_quarantine();

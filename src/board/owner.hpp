@@ -40,14 +40,14 @@ struct undo {
   const void* context;
 };
 
-// What a run does with a chunk. Functions and a context instead of virtual calls: the same object
-// serves every process that was forked from its maker.
 // Bytes of the accumulators that count. `offset` is a multiple of 8.
 struct live_part {
   std::size_t offset = 0;
   std::size_t bytes = 0;
 };
 
+// What a run does with a chunk. Functions and a context instead of virtual calls: the same object
+// serves every process that was forked from its maker.
 struct task {
   // Runs the kernel on a piece: its outputs, its ordered partial, and additions to `accumulators`.
   // False if the kernel threw; `error`, unless it is null, then describes the exception,
@@ -169,7 +169,7 @@ class owner {
   std::uint64_t length() const noexcept;
   bool stopped() const noexcept { return (board_.controls() & stopping) != 0; }
   bool ended() const noexcept { return (board_.controls() & exhausted) != 0; }
-  bool little_to_copy() const noexcept;
+  bool little_to_copy(std::size_t beside = 0) const noexcept;
   std::uint64_t longest() const noexcept;
 
   // In quarantine.cpp: what run_entry() does with an entry whose units fail, or whose rest is given

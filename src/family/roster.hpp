@@ -85,10 +85,11 @@ constexpr unsigned deaths_borne = 100;
 
 // How it stands with a family; bits of a word.
 enum status : std::uint32_t {
-  finished = 1,   // no worker is left: results may be read
-  dismissed = 2,  // the caller needs it no more
-  refused = 4,    // the system denies what a supervisor needs: nothing was begun
-  arrived = 8     // the program that was started for it has become its supervisor
+  finished = 1,    // no worker is left: results may be read
+  dismissed = 2,   // the caller needs it no more
+  refused = 4,     // the system denies what a supervisor needs: nothing was begun
+  arrived = 8,     // the program that was started for it has become its supervisor
+  passing_on = 16  // what workers have printed waits for whoever reads it
 };
 
 class roster {

@@ -38,7 +38,7 @@ class spawning {
 
   // Once nobody is left: says on the roster why the program has not become a supervisor, if there
   // is a reason that would be the same the next time. `last`: there will be no next time. given_up:
-  // the caller has killed it.
+  // nobody wanted it any more.
   void tell_why_it_has_not_begun(const os::ending& how, bool last, bool given_up) const;
 
  private:

@@ -46,6 +46,7 @@ class supervisor {
   void fill_seat(unsigned slot);
   void watch();
   void look_at(unsigned slot);
+  void tell_of_output() const;
   void pass_on_the_rest();
 
   const supervision& given_;
@@ -102,6 +103,7 @@ void supervisor::watch() {
     os::leave(0);
   }
   relay_.serve(all);
+  tell_of_output();
   agenda_->serve(all);
   staff_.reap_standby(all);
   for (unsigned slot = 0; slot < staff_.seats(); ++slot) {
@@ -114,6 +116,13 @@ void supervisor::look_at(unsigned slot) {
   if (const auto dead = staff_.reap(slot)) agenda_->worker_ended(slot, *dead);
 }
 
+// The caller doesn't end the family before its output has come out.
+void supervisor::tell_of_output() const {
+  const bool holds_any = relay_.holds_any();
+  if (given_.family.is(passing_on) == holds_any) return;
+  holds_any ? given_.family.raise(passing_on) : given_.family.lower(passing_on);
+}
+
 // Every worker has ended. What they printed is passed on before the caller goes on.
 void supervisor::pass_on_the_rest() {
   while (relay_.holds_any()) {
@@ -123,6 +132,7 @@ void supervisor::pass_on_the_rest() {
     all.wait();
     if (all.ready(caller)) return;
     relay_.serve(all);
+    tell_of_output();
   }
 }
 

@@ -160,12 +160,6 @@ void warm_family::look_for_the_end(door::run number) const noexcept {
   if (looked.count() != 0) family().add_looking(looked);
 }
 
-namespace {
-bool is_asked_to_stop(const crew& all) noexcept {
-  return (all.board.controls() & board::stopping) != 0;
-}
-}  // namespace
-
 bool warm_family::wait(door::run number, const crew& all, const on_tick& listen,
                        std::optional<clock::time_point> until) {
   if (door_.over() < number && may_look(number, door_.wanted(number))) look_for_the_end(number);
@@ -174,22 +168,36 @@ bool warm_family::wait(door::run number, const crew& all, const on_tick& listen,
     while (door_.over() < number && !ended_) {
       if (until && clock::now() >= *until) return false;
       const std::optional<clock::time_point> due = call_for_help();
-      const bool is_in_vain = is_coming() && is_asked_to_stop(all);
-      if (is_in_vain || !sleep(&all, listen, due ? std::min(until.value_or(*due), *due) : until)) {
-        cancel(number);
-      }
+      heed_signals(all);
+      if (nobody_comes_for_anything()) stop_waiting_for_it();
+      if (!sleep(&all, listen, due ? std::min(until.value_or(*due), *due) : until)) cancel(number);
     }
   }
   door_.await(0);  // also where it was over before
-  if (!is_asked_to_stop(all)) runs_.learn_from(number);
+  if ((all.board.controls() & board::stopping) == 0) runs_.learn_from(number);
   return true;
 }
 
-// Whether nobody is there yet who could heed a request: a program that was started may take its
-// time before it gets to shard::init.
-bool warm_family::is_coming() const noexcept { return what_.program && !family().is(arrived); }
+// Whether all runs are to stop, and nobody is there yet who could see to it: a program that was
+// started may take its time before it gets to shard::init. As long as any run is wanted, the
+// program is, too.
+bool warm_family::nobody_comes_for_anything() noexcept {
+  if (!what_.program || family().is(arrived)) return false;
+  for (door::run number = door_.over() + 1; number <= door_.submitted(); ++number) {
+    const assignment& one = runs_.of(number);
+    const bool is_to_stop = (runs_.board_of(one).controls() & board::stopping) != 0;
+    // One that follows won't begin, if the one before it has stopped.
+    if (!is_to_stop && (number == door_.over() + 1 || !one.follows)) return false;
+  }
+  return true;
+}
 
-void warm_family::hear_of_a_request() const noexcept { os::count_event(runs_.event().get()); }
+void warm_family::stop_waiting_for_it() noexcept {
+  if (!given_up_) launch_->kill_supervisor();
+  given_up_ = true;
+}
+
+void warm_family::tell_of_a_request() const noexcept { os::count_event(runs_.event().get()); }
 
 // Whoever is awake for the run whose turn it is may be stopped, or have more to do than was
 // thought. When that is due; nothing: all have been called, or were from the beginning.
@@ -232,10 +240,9 @@ bool warm_family::sleep(const crew* all, const on_tick& listen,
 // Nobody is left.
 void warm_family::hear_of_the_end() {
   const os::ending how = launch_->bury();
-  const bool is_last = births_ == most_births;
-  if (spawned_) spawned_->tell_why_it_has_not_begun(how, is_last, is_last && killed_ == births_);
+  if (spawned_) spawned_->tell_why_it_has_not_begun(how, births_ == most_births, given_up_);
   try {
-    if (births_ < most_births && died_at_birth(runs_.family())) return start(true);
+    if (!given_up_ && births_ < most_births && died_at_birth(runs_.family())) return start(true);
   } catch (...) {
     be_ended();
     throw;
@@ -259,7 +266,9 @@ void warm_family::cancel(door::run number) noexcept {
   door_.call_all();  // it may have been meant for one, who is stopped
   const awaiting its_end(door_, number);
   clock::time_point end_of_patience = clock::now() + patience_with_a_cancel;
+  int killed = 0;  // the last birth that was
   while (door_.over() < number && !ended_) {
+    if (nobody_comes_for_anything()) stop_waiting_for_it();
     os::watched any[]{{runs_.event().get()}, {launch_->end().get()}};
     os::wait_ready(any, patience_with_a_cancel);
     if (any[0].ready) os::take_events(runs_.event());
@@ -273,9 +282,9 @@ void warm_family::cancel(door::run number) noexcept {
       end_of_patience = clock::now() + patience_with_a_cancel;
       runs_.call_supervisor();
     }
-    if (ended_ || killed_ == births_ || clock::now() < end_of_patience) continue;
+    if (ended_ || killed == births_ || clock::now() < end_of_patience) continue;
     launch_->kill_supervisor();  // it may be stopped, or not have come as far as shard::init
-    killed_ = births_;           // one that is started again may not come so far, either
+    killed = births_;            // one that is started again may not come so far, either
     end_of_patience = clock::now() + patience_with_a_cancel;
   }
 }
@@ -326,6 +335,8 @@ void warm_family::finish() {
   runs_.end();
   os::watched all{launch_->end().get()};
   os::wait_ready({&all, 1}, patience_with_the_end);
+  // Until somebody has read what was printed, or for 10 s has not: see relay.hpp.
+  while (!all.ready && family().is(passing_on)) os::wait_ready({&all, 1}, patience_with_the_end);
   if (!all.ready) launch_->call_off(patience_with_the_end);
   launch_->bury();
 }

@@ -50,8 +50,8 @@ class warm_family final : public memory::borrower {
   // one; it may throw. all: of that run, for signals. False: the time is over.
   bool wait(door::run number, const crew& all, const on_tick& listen,
             std::optional<std::chrono::steady_clock::time_point> until = {});
-  // A request to stop is on a board: whoever waits looks at it. Any thread may call it.
-  void hear_of_a_request() const noexcept;
+  // That a request to stop is on a board: whoever waits looks at it. Any thread may call it.
+  void tell_of_a_request() const noexcept;
   // The family ends the run at once: kills who works on it.
   void cancel(door::run number) noexcept;
 
@@ -73,7 +73,8 @@ class warm_family final : public memory::borrower {
  private:
   void start(bool again);
   launch::birth birth_of(bool again);
-  bool is_coming() const noexcept;
+  bool nobody_comes_for_anything() noexcept;
+  void stop_waiting_for_it() noexcept;
   bool looks_pay_off() noexcept;
   bool may_look(door::run number, unsigned workers) const noexcept;
   void look_for_the_end(door::run number) const noexcept;
@@ -93,7 +94,7 @@ class warm_family final : public memory::borrower {
   std::optional<spawning> spawned_;  // the last one
   std::optional<launch> launch_;
   int births_ = 0;
-  int killed_ = 0;  // the last of them that the caller has killed
+  bool given_up_ = false;  // the program that was to be the supervisor
   // In the family's processes: where the caller had buffers.
   std::vector<memory::live_segment> inherited_;
   std::vector<mapped> forsaken_;

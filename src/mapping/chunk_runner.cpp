@@ -108,7 +108,8 @@ board::live_part chunk_runner::live(const void* self, const std::byte* accumulat
   const std::size_t which = its.commutative_[part];
   const detail::reduction& one = its.job_.reductions[which];
   const std::size_t offset = its.states_.places[which].offset;
-  return {offset, one.live_bytes ? one.live_bytes(accumulators + offset) : one.state_bytes};
+  if (one.live_bytes == nullptr) return {offset, one.state_bytes};
+  return {offset, std::min(one.live_bytes(accumulators + offset), one.state_bytes)};
 }
 
 const chunk_runner& chunk_runner::of(const void* self) {

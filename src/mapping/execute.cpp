@@ -127,7 +127,7 @@ std::shared_ptr<detail::pool_state> pool_to_spawn(const job& what, const options
   const std::size_t chunks = partition_of(what, given, decided.grain).chunks();
   options how = given;
   how.workers = static_cast<unsigned>(std::clamp<std::size_t>(chunks, 1, workers_of(decided)));
-  return detail::make_pool(how);
+  return detail::make_pool_for_one_map(how);
 }
 
 }  // namespace shard::mapping

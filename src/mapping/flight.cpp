@@ -145,6 +145,7 @@ flight::ground flight::make_ground() {
 }
 
 flight::~flight() {
+  at_request_.reset();  // a late one must not come to the memory's next user
   processes_.reset();  // whoever works still writes
   if (pool_ != nullptr && number_ != 0) pool_->cancel(number_);
   for (unsigned slot = 0; slot < size_.slots; ++slot) board::restore(board_, slot, old_.undo());
@@ -193,7 +194,7 @@ std::shared_ptr<const board::task> flight::enter(std::vector<std::byte*> data) c
 void flight::begin(bool follows, bool awaited) {
   at_request_.emplace(given_.stop, [this] {
     family::stop_on_request(board_);
-    if (pool_ != nullptr) pool_->hear_of_a_request();
+    if (pool_ != nullptr) pool_->tell_of_a_request();
   });
   family::heed_signals(crew_);
   follows_ = follows;

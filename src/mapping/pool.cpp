@@ -184,7 +184,8 @@ class pool_state {
     std::unique_lock<std::mutex> held_;
   };
 
-  explicit pool_state(const options& how);
+  enum class purpose { many_maps, one_map };
+  explicit pool_state(const options& how, purpose what_for = purpose::many_maps);
   pool_state(const pool_state&) = delete;
   pool_state& operator=(const pool_state&) = delete;
   ~pool_state();
@@ -202,6 +203,10 @@ class pool_state {
 
  private:
   bool has_processes() const noexcept { return how_.run_on == executor::processes; }
+  // The workers of a pool for one map are new anyway.
+  bool checks(const mapping::settings& how) const noexcept {
+    return how.check_pool && what_for_ == purpose::many_maps;
+  }
   family::warm_family::order order_of_family() const;
   family::warm_family& family();
   // Runs that were handed over before are over then: each is done twice, and sees what they have
@@ -220,6 +225,7 @@ class pool_state {
   options given_;
   mapping::settings how_;
   std::atomic<unsigned> workers_;
+  purpose what_for_;
   int owner_ = os::process_id();
   mutable std::mutex busy_;
   mutable std::atomic<std::thread::id> holder_{};
@@ -230,7 +236,8 @@ class pool_state {
   std::exception_ptr failure_;  // of the first queued run that has one
 };
 
-pool_state::pool_state(const options& how) : given_(how), how_(mapping::resolve(how)), workers_(0) {
+pool_state::pool_state(const options& how, purpose what_for)
+    : given_(how), how_(mapping::resolve(how)), workers_(0), what_for_(what_for) {
   mapping::tell_unknown_variables();
   resize(how_.workers);
 }
@@ -275,7 +282,7 @@ family::warm_family::order pool_state::order_of_family() const {
 }
 
 std::optional<family::warm_family::order> pool_state::second_family(const mapping::settings& how) {
-  if (!how.check_pool || !has_processes()) return std::nullopt;
+  if (!checks(how) || !has_processes()) return std::nullopt;
   conclude_started();
   return order_of_family();
 }
@@ -317,7 +324,7 @@ void pool_state::queue(job&& what, const options* how) {
   const mapping::settings decided = own ? mapping::resolve(*own) : how_;
   if (failure_) return skip();
   // A replay is for debuggers: no detours.
-  if (!has_processes() || decided.replay.map != 0 || decided.check_pool) {
+  if (!has_processes() || decided.replay.map != 0 || checks(decided)) {
     try {
       report result = carry_out(what, own ? *own : given_, decided);
       if (!result.complete()) throw map_error(std::move(result));
@@ -464,6 +471,9 @@ void drop(pool_state* one) {
 }  // namespace
 
 std::shared_ptr<pool_state> make_pool(const options& how) { return {new pool_state(how), drop}; }
+std::shared_ptr<pool_state> make_pool_for_one_map(const options& how) {
+  return {new pool_state(how, pool_state::purpose::one_map), drop};
+}
 unsigned workers_of(const pool_state& of) noexcept { return of.workers(); }
 void resize(pool_state& which, unsigned workers) { which.resize(workers); }
 void refresh(pool_state& which) { which.refresh(); }

@@ -1,8 +1,10 @@
 #include "mapping/second_run.hpp"
 
 #include <cstring>
+#include <string_view>
 #include <utility>
 
+#include "memory/attempt.hpp"
 #include "memory/segment.hpp"
 #include "shard/error.hpp"
 
@@ -56,7 +58,7 @@ options without_listeners(options given) {
 }
 
 std::string differing(const std::string& what) {
-  return what + " that workers which were started for it don't give";
+  return "that " + what + " is another in workers that were started for it";
 }
 
 void merge_nothing(void*, std::byte*, std::size_t, std::size_t) {}
@@ -66,27 +68,37 @@ void merge_nothing(void*, std::byte*, std::size_t, std::size_t) {}
 second_run::second_run(const detail::job& what, options given, const order& settled,
                        const family::warm_family::order& fresh)
     : job_(what), order_(settled) {
-  detail::job with = what;
+  const std::string purpose =
+      "check map " + std::to_string(settled.number) + " of this pool, as SHARD_CHECK_POOL wants";
+  try {
+    memory::attempt(purpose, "room for two copies of what the map writes to",
+                    [&] { do_it(without_listeners(std::move(given)), fresh); });
+  } catch (const error& e) {
+    const std::string_view why = e.what();
+    if (why.starts_with("cannot " + purpose)) throw;
+    throw error(e.code(), "cannot " + purpose + ": found that workers can't be started for it (" +
+                              std::string(why) + "), expected them to start");
+  }
+}
+
+void second_run::do_it(const options& given, const family::warm_family::order& fresh) {
+  detail::job with = job_;
   for (detail::reduction& one : with.reductions) {
     reducers_.push_back(one.copy != nullptr ? one.copy(one.reducer) : nullptr);
     one.reducer = reducers_.back().get();
     if (one.reducer == nullptr) one.merge = merge_nothing;
   }
-  const kept_buffers before(what.grants);
-  carry_out(with, without_listeners(std::move(given)), fresh);
-  for (const detail::grant& one : what.grants) {
-    outputs_.push_back(one.partitioned ? kept_buffers::copy_of(one) : os::anonymous_memory());
-  }
-}
-
-void second_run::carry_out(const detail::job& with, const options& given,
-                           const family::warm_family::order& fresh) {
+  const kept_buffers before(job_.grants);
   family::warm_family workers(fresh);
   flight run(with, given, order_, &workers);
   run.begin(false, true);
   const report told = run.join();
+  workers.wait_for_output();
   complete_ = told.complete();
   if (!complete_) trouble_ = map_error(told).what();
+  for (const detail::grant& one : job_.grants) {
+    outputs_.push_back(one.partitioned ? kept_buffers::copy_of(one) : os::anonymous_memory());
+  }
 }
 
 std::string second_run::unequal_output() const {
@@ -99,8 +111,8 @@ std::string second_run::unequal_output() const {
     for (std::size_t row = 0; row < one.rows; ++row) {
       const std::size_t at = row * one.row_bytes;
       if (std::memcmp(ours + at, theirs + at, one.row_bytes) == 0) continue;
-      return differing("a row " + std::to_string(row) + " of buffer " + std::to_string(k + 1) +
-                       " (" + one.owner->name() + ")");
+      return differing("row " + std::to_string(row) + " of buffer " + std::to_string(k + 1) + " (" +
+                       one.owner->name() + ")");
     }
   }
   return {};
@@ -110,7 +122,7 @@ std::string second_run::unequal_reducer() const {
   for (std::size_t k = 0; k < reducers_.size(); ++k) {
     const detail::reduction& one = job_.reductions[k];
     if (reducers_[k] == nullptr || one.equal(one.reducer, reducers_[k].get())) continue;
-    return differing("a result of reducer " + std::to_string(k + 1));
+    return differing("the result of reducer " + std::to_string(k + 1));
   }
   return {};
 }

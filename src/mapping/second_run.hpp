@@ -29,8 +29,7 @@ class second_run {
   void compare(const report& of_pool) const;
 
  private:
-  void carry_out(const detail::job& with, const options& given,
-                 const family::warm_family::order& fresh);
+  void do_it(const options& given, const family::warm_family::order& fresh);
   std::string unequal_output() const;
   std::string unequal_reducer() const;
 

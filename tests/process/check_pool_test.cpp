@@ -12,6 +12,7 @@
 #include <numeric>
 #include <stdexcept>
 #include <string>
+#include <thread>
 #include <utility>
 #include <vector>
 
@@ -54,8 +55,8 @@ TEST_F(CheckPool, FindsAKernelThatReadsWhatTheProgramHasChanged) {
   pool.map(x, times_factor);
   factor = 3;
   EXPECT_TRUE(mentions(refusal([&] { pool.map(x, times_factor); }),
-                       {"cannot vouch for map", "row 0 of buffer 1 (memory)", "pool::refresh",
-                        "expected the same"}));
+                       {"cannot vouch for map", "found that row 0 of buffer 1 (memory) is another",
+                        "pool::refresh", "expected the same"}));
   EXPECT_EQ(x[1], 2) << "the results are the pool's";
   pool.refresh();
   pool.map(x, times_factor);
@@ -221,6 +222,27 @@ TEST_F(CheckPool, GivesAMapOneNumber) {
   shard::buffer<double> x(n);
   const std::size_t first = pool.map(x, times_factor).counts().map;
   EXPECT_EQ(pool.map(x, times_factor).counts().map, first + 1);
+}
+
+TEST_F(CheckPool, SaysWhyItCannotBeDone) {
+  shard::pool pool({.workers = two});
+  std::atomic<bool> over = false;
+  std::thread other([&] {
+    while (!over) std::this_thread::yield();
+  });
+  shard::buffer<double> x(n);
+  EXPECT_TRUE(mentions(refusal([&] { pool.map(x, times_factor); }),
+                       {"cannot check map", "SHARD_CHECK_POOL", "other thread"}));
+  over = true;
+  other.join();
+  pool.map(x, times_factor);
+}
+
+TEST_F(CheckPool, LooksAtNothingWithoutAPool) {
+  shard::buffer<std::int64_t> all(1);
+  shard::map({.workers = two, .start = shard::start_by::spawn}, n, shard::shared(all),
+             [](std::size_t, shard::shared_view<std::int64_t> to) { to.fetch_add(0, 1); });
+  EXPECT_EQ(all[0], static_cast<std::int64_t>(n));
 }
 
 TEST_F(CheckPool, LooksAtNothingInThreads) {

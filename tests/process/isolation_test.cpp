@@ -230,4 +230,29 @@ TEST_F(Isolation, OfATileIsTheTile) {
   }
 }
 
+// How often a kernel is called where twenty of 2000 chunks crash.
+template <class Reducer>
+std::int64_t calls_with(Reducer& sum) {
+  constexpr std::size_t n = 2000;
+  shard::buffer<std::int64_t> calls(1);
+  const shard::report run = shard::try_map(
+      {.workers = 1, .grain = 1, .keep_going = true}, n, shard::shared(calls), shard::reduce(sum),
+      [](shard::range chunk, shard::shared_view<std::int64_t> count, auto& to) {
+        count.fetch_add(0, 1);
+        to += 1;
+        if (chunk.first % 100 == 50) std::abort();
+      });
+  EXPECT_EQ(run.missing().size(), 20U);
+  return calls[0];
+}
+
+// A state that has more room than it needs is published as often as a short one.
+TEST_F(Isolation, RunsNoMoreAgainForExactSums) {
+  shard::sum<double> exact;
+  shard::sum<std::int64_t> whole;
+  EXPECT_EQ(calls_with(exact), calls_with(whole));
+  EXPECT_EQ(exact.value(), 1980);
+  EXPECT_EQ(whole.value(), 1980);
+}
+
 }  // namespace

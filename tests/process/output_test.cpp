@@ -407,6 +407,32 @@ TEST_F(Output, ThatIsReadSlowlyIsAllThere) {
   EXPECT_TRUE(reader.succeeded());
 }
 
+// A pool that ends waits for the reader, as a run without one does.
+TEST_F(Output, OfAPoolThatIsReadLateIsAllThere) {
+  constexpr std::size_t count = 500;
+  watched_stream output(STDOUT_FILENO);
+  const tally at;
+  bystander reader([&] {
+    close(STDOUT_FILENO);
+    if (!eventually([&] { return at[0] == 1; })) return false;
+    usleep(200'000);  // longer than it takes to end a pool
+    std::size_t bytes = 0;
+    std::array<char, 1000> some{};
+    for (ssize_t n = 0; bytes < count * 1000; bytes += static_cast<std::size_t>(n)) {
+      n = read(output.ends[0], some.data(), some.size());
+      if (n <= 0) return false;
+    }
+    return true;
+  });
+  {
+    shard::pool pool({.workers = 2});
+    pool.for_each({.grain = 1}, count, [](std::size_t) { puts(std::string(999, 'x').c_str()); });
+    ++at[0];
+  }
+  output.stream.restore();
+  EXPECT_TRUE(reader.succeeded());
+}
+
 TEST_F(Output, OfAChildThatNeverStopsDoesNotHoldTheRun) {
   printed output(STDOUT_FILENO);
   const shard::report run = shard::for_each({.workers = 2, .grain = 1}, 4, [](std::size_t i) {

@@ -437,9 +437,12 @@ TEST_F(Spawn, GivesUpARunForWhichNobodyComes) {
 }
 
 TEST_F(Spawn, StopsARunForWhichNobodyComes) {
-  EXPECT_EQ(run("spawning_by_default", "stop").text,
-            "0 completed; the run was called off before the program that was started as a "
-            "supervisor called shard::init\n");
+  for (const char* const how : {"by_token", "by_signal", "queued", "started"}) {
+    SCOPED_TRACE(how);
+    EXPECT_EQ(run("spawning_by_default", "stop", how).text,
+              "0 completed; the run was called off before the program that was started as a "
+              "supervisor called shard::init\n");
+  }
 }
 
 TEST_F(Spawn, TakesNoLetterForItsOwnThatItHasWritten) {

@@ -71,19 +71,41 @@ void give_up() {
   }
 }
 
-// A thread of the caller asks to stop a run for which nobody ever comes.
-void stop_what_nobody_does() {
+// Runs for which nobody ever comes are asked to stop: by a thread of the caller, or by a signal.
+void stop_what_nobody_does(const std::string& how) {
+  shard::stop_on_signals signals;
   shard::pool workers(spawned({{hangs, "1"}}));
   shard::buffer<int> squares(100);
   std::stop_source stop;
+  const shard::options stoppable{.stop = stop.get_token()};
+  const auto kernel = [](std::size_t i) { return static_cast<int>(i * i); };
   std::thread asking([&] {
     std::this_thread::sleep_for(std::chrono::milliseconds(50));  // so that it mostly waits then
-    stop.request_stop();
+    if (how == "by_signal") {
+      ::kill(::getpid(), SIGINT);
+    } else {
+      stop.request_stop();
+    }
   });
-  const shard::report how = workers.try_map({.stop = stop.get_token()}, squares,
-                                            [](std::size_t i) { return static_cast<int>(i * i); });
+  shard::report found;
+  if (how == "queued") {
+    workers.queue(stoppable, squares, kernel);
+    workers.queue(squares, kernel);
+    try {
+      workers.wait();
+    } catch (const shard::map_error& stopped) {
+      found = stopped.result();
+    }
+  } else if (how == "started") {
+    shard::run first = workers.start(stoppable, squares, kernel);
+    shard::run second = workers.start(stoppable, squares, kernel);
+    while (!second.wait_for(shard::seconds(0.01))) continue;
+    found = second.wait();
+  } else {
+    found = workers.try_map(stoppable, squares, kernel);
+  }
   asking.join();
-  std::printf("%zu completed; %s\n", how.completed().size(), how.trouble().c_str());
+  std::printf("%zu completed; %s\n", found.completed().size(), found.trouble().c_str());
 }
 
 // A function of a library that another file may have replaced meanwhile.
@@ -121,7 +143,7 @@ int run(const std::string& what, int argc, char** argv) {
   } else if (what == "give_up") {
     give_up();
   } else if (what == "stop") {
-    stop_what_nobody_does();
+    stop_what_nobody_does(argv[2]);
   } else if (what == "library") {
     map_by_library(argv[2], argc > 3 ? argv[3] : "");
   }

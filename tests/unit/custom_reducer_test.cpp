@@ -77,12 +77,4 @@ TEST(CustomReducer, TakesAsManyValuesAsItsFunction) {
   EXPECT_EQ(dot.value(), 26);
 }
 
-TEST(CustomReducer, IsEqualIfItsStateIs) {
-  shard::custom_reducer one(hash(), add, append);
-  shard::custom_reducer other(one);
-  EXPECT_TRUE(one == other);
-  shard::testing::add_once(one, [](auto& to) { to(std::uint64_t{1}); });
-  EXPECT_FALSE(one == other);
-}
-
 }  // namespace

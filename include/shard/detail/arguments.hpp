@@ -262,7 +262,7 @@ class reduce_argument {
     reduction& described = to.reductions.emplace_back(made.described());
     described.reducer = reducer_;
     described.merge = merge;
-    if constexpr (std::copy_constructible<R> && std::equality_comparable<R>) {
+    if constexpr (requires { typename R::compares_bits; }) {
       described.copy = copy;
       described.equal = equal;
     }

@@ -25,6 +25,7 @@ class exact_reducer : public adds_by_accumulator {
 
  public:
   class accumulator;
+  using compares_bits = void;
   static constexpr bool ordered = false;
   static constexpr bool in_place = false;
 

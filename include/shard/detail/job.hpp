@@ -130,6 +130,8 @@ report execute(const job& job, const options& options);
 // What a pool is.
 class pool_state;
 std::shared_ptr<pool_state> make_pool(const options& how);
+// For one map, which needs a pool only because its workers are spawned.
+std::shared_ptr<pool_state> make_pool_for_one_map(const options& how);
 unsigned workers_of(const pool_state& of) noexcept;
 void resize(pool_state& which, unsigned workers);
 void refresh(pool_state& which);
