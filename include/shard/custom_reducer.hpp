@@ -1,11 +1,12 @@
 // A reducer of your own, made of a state and two functions.
 //
-//   struct span_of_times { double first = HUGE_VAL, last = -HUGE_VAL; };
+//   struct first_and_last { double first = HUGE_VAL, last = -HUGE_VAL; };
 //   shard::custom_reducer seen{
-//       span_of_times(),
-//       [](span_of_times& all, double t) { all.first = std::min(all.first, t); … },
-//       [](span_of_times& all, const span_of_times& part) { … }};
-//   shard::map(times, shard::reduce(seen), [](double t, auto& seen) { seen(t); });
+//       first_and_last(),
+//       [](first_and_last& all, double t) { all.first = std::min(all.first, t); … },
+//       [](first_and_last& all, const first_and_last& part) { … }};
+//   shard::map(n, shard::in(times), shard::reduce(seen),
+//              [](std::size_t i, auto t, auto& seen) { seen(t[i]); });
 //
 // For what needs more, write a class: see reducer in reduce.hpp.
 #pragma once
@@ -50,6 +51,7 @@ class custom_reducer : public detail::adds_by_accumulator {
 
  public:
   class accumulator;
+  using packs_what_it_holds = void;
   static constexpr bool ordered = Order == merging::in_order;
   static constexpr bool in_place = sizeof(State) > 256;  // smaller ones are copied for each call
 
@@ -66,18 +68,20 @@ class custom_reducer : public detail::adds_by_accumulator {
 
   // All but the result. Not for users.
   void pack(detail::packer& to) const
-    requires(detail::packable<State> && detail::packable<Add> && detail::packable<Merge>)
+    requires(detail::packable<State> && detail::packable_function<Add> &&
+             detail::packable_function<Merge>)
   {
     to.put(nothing_);
-    to.put(add_);
-    to.put(merge_);
+    detail::pack_function(add_, to);
+    detail::pack_function(merge_, to);
   }
   static custom_reducer unpack(detail::unpacker& from)
-    requires(detail::packable<State> && detail::packable<Add> && detail::packable<Merge>)
+    requires(detail::packable<State> && detail::packable_function<Add> &&
+             detail::packable_function<Merge>)
   {
     const State nothing = from.get<State>();
-    Add add = from.get<Add>();
-    return custom_reducer(nothing, std::move(add), from.get<Merge>());
+    Add add = detail::unpack_function<Add>(from);
+    return custom_reducer(nothing, std::move(add), detail::unpack_function<Merge>(from));
   }
 
  private:

@@ -8,7 +8,8 @@
 //
 // All are commutative: each worker has one state. No order of merging can change a bit, since the
 // order of what is offered is total: by value, then by index. NaNs are ignored. -0.0 counts as
-// smaller than +0.0.
+// smaller than +0.0. (Not so in a program that is compiled with -ffast-math, for which zeros, and all
+// subnormal numbers, are equal.)
 #pragma once
 
 #include <algorithm>

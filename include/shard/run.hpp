@@ -85,7 +85,7 @@ class run {
   // and ends with the run.
   chunk_stream chunks(chunk_order order = chunk_order::as_they_come);
 
-  // A copy of a reducer of this run, with what whole chunks have added so far. Workers publish what
+  // A copy of a reducer of this run, with what completed() has added so far. Workers publish what
   // they have added every 10 ms, or more seldom where it is large.
   template <reducer R>
   R snapshot(const R& of) const {

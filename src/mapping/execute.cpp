@@ -105,9 +105,8 @@ report carry_out(const job& what, const options& given, const settings& decided,
     result = run.join();
   }
   if (pool != nullptr) pool->wait_for_output();
-  result = finished(what, settled.chunks, std::move(result));
-  if (expected) expected->compare(result);
-  return result;
+  if (expected) expected->compare(result);  // before files get their names
+  return finished(what, settled.chunks, std::move(result));
 }
 
 std::shared_ptr<detail::pool_state> pool_to_spawn(const job& what, const options& given,

@@ -146,7 +146,7 @@ flight::ground flight::make_ground() {
 
 flight::~flight() {
   at_request_.reset();  // a late one must not come to the memory's next user
-  processes_.reset();  // whoever works still writes
+  processes_.reset();   // whoever works still writes
   if (pool_ != nullptr && number_ != 0) pool_->cancel(number_);
   for (unsigned slot = 0; slot < size_.slots; ++slot) board::restore(board_, slot, old_.undo());
   padding_.clear_begun(board_, order_.chunks, completed_);

@@ -60,8 +60,8 @@ const report& run_state::conclude() {
   last_ = flight_->progress_now();
   flight_.reset();
   told_ = result;  // also if its files can't get their names
+  if (const auto expected = std::move(expected_)) expected->compare(told_);  // before that
   told_ = mapping::finished(what_, settled_.chunks, std::move(result));
-  if (const auto expected = std::move(expected_)) expected->compare(told_);
   return told_;
 }
 

@@ -120,6 +120,15 @@ TEST_F(CheckPool, FindsAKernelThatFailsInNewWorkersOnly) {
   EXPECT_TRUE(mentions(found, {"all of it done", "too much"}));
 }
 
+TEST_F(CheckPool, GivesNoNameToAFileThatItDoesNotVouchFor) {
+  const folder in;
+  shard::pool pool({.workers = two});
+  factor = 2;
+  auto file = shard::create<double>(in.path() / "x.npy", n);
+  EXPECT_TRUE(mentions(refusal([&] { pool.map(file, times_factor); }), {"cannot vouch for map"}));
+  EXPECT_FALSE(std::filesystem::exists(in.path() / "x.npy"));
+}
+
 TEST_F(CheckPool, LeavesToTheReportWhatFailsInThePool) {
   shard::pool pool({.workers = two});
   shard::buffer<double> x(n);

@@ -70,6 +70,18 @@ RC_GTEST_PROP(CustomReducer, MayHaveOneStateForAWorker,
   RC_ASSERT(found.value().of == expected.of);
 }
 
+// Elsewhere there is nothing that they could refer to.
+TEST(CustomReducer, CrossesToOtherProcessesOnlyWithoutCaptures) {
+  int weight = 3;
+  const auto weighted = [&weight](int& to, int x) { to += weight * x; };
+  const auto plain = [](int& to, int x) { to += x; };
+  const auto merge = [](int& to, const int& part) { to += part; };
+  using captures = decltype(shard::custom_reducer(0, weighted, merge));
+  using captures_nothing = decltype(shard::custom_reducer(0, plain, merge));
+  EXPECT_FALSE(shard::detail::packable<captures>);
+  EXPECT_TRUE(shard::detail::packable<captures_nothing>);
+}
+
 TEST(CustomReducer, TakesAsManyValuesAsItsFunction) {
   shard::custom_reducer dot(
       0, [](int& to, int x, int y) { to += x * y; }, [](int& to, const int& part) { to += part; });
