@@ -377,13 +377,14 @@ TEST_F(Spawn, RefusesAProgramWithoutABuildId) {
 // With every limit below the one that is enough.
 TEST_F(Spawn, TellsWhichLimitOfDescriptorsIsTooLow) {
   outcome found;
-  int limit = 4;  // with fewer, no program can be loaded
+  int limit = 4;
   for (; limit < 256 && found.text != "9801\n"; ++limit) {
     SCOPED_TRACE(limit);
     found = run_at(
         "/bin/sh", "-c",
         "ulimit -n " + std::to_string(limit) + "; exec " + path_of("spawning_by_default") + " map");
-    if (found.status != 0) {
+    constexpr int cannot_be_loaded = 127;
+    if (found.status != 0 && found.status != cannot_be_loaded) {
       ASSERT_THAT(found.text, testing::EndsWith("(ulimit -n)\n"));
     }
   }

@@ -61,8 +61,9 @@ const std::map<std::string_view, const char*> others{
     {"SHARD_RETRIES_KILL", "7"},    {"SHARD_KEEP_GOING", "1"},
     {"SHARD_MAX_FAILURES", "11"},   {"SHARD_MAX_TIMEOUTS", "12"},
     {"SHARD_START", "spawn"},       {"SHARD_PIN", "1"},
-    {"SHARD_ALLOW_THREADS", "1"},   {"SHARD_PREFIX_OUTPUT", "1"},
-    {"SHARD_EXECUTOR", "threads"},  {"SHARD_REPLAY", "2:613-614"}};
+    {"SHARD_CHECK_POOL", "1"},      {"SHARD_ALLOW_THREADS", "1"},
+    {"SHARD_PREFIX_OUTPUT", "1"},   {"SHARD_EXECUTOR", "threads"},
+    {"SHARD_REPLAY", "2:613-614"}};
 
 // Every variable: one that has no value here throws.
 void set_all() {
@@ -85,6 +86,7 @@ void expect_defaults(const settings& decided) {
   EXPECT_EQ(decided.max_failures, 0u);
   EXPECT_EQ(decided.max_timeouts, 256u);
   EXPECT_FALSE(decided.pin);
+  EXPECT_FALSE(decided.check_pool);
   EXPECT_FALSE(decided.allow_threads);
   EXPECT_FALSE(decided.prefix_output);
   EXPECT_EQ(decided.run_on, executor::processes);
@@ -107,6 +109,7 @@ TEST_F(Settings, OfTheEnvironmentWinOverDefaults) {
   EXPECT_EQ(decided.retries_error, 5u);
   EXPECT_EQ(decided.retries_kill, 7u);
   EXPECT_TRUE(decided.keep_going);
+  EXPECT_TRUE(decided.check_pool);
   EXPECT_EQ(decided.max_failures, 11u);
   EXPECT_EQ(decided.max_timeouts, 12u);
   EXPECT_TRUE(decided.pin);
@@ -284,6 +287,7 @@ const std::vector<bad> all_bad{bad{"SHARD_WORKERS", "0", "from 1 to 4096"},
                                bad{"SHARD_MAX_TIMEOUTS", "-1", "a number from 0"},
                                bad{"SHARD_KEEP_GOING", "yes", "0 or 1"},
                                bad{"SHARD_PIN", "spread", "0 or 1"},
+                               bad{"SHARD_CHECK_POOL", "yes", "0 or 1"},
                                bad{"SHARD_ALLOW_THREADS", "2", "0 or 1"},
                                bad{"SHARD_PREFIX_OUTPUT", "true", "0 or 1"},
                                bad{"SHARD_EXECUTOR", "Serial", "processes, threads or serial"},
