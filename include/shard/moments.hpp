@@ -2,8 +2,7 @@
 //
 //   shard::mean_variance<float> delay;
 //   shard::map(shard::range{0, n}, shard::in(minutes), shard::reduce(delay),
-//              [](shard::range chunk, auto minutes, auto& delay) { delay.add(minutes.span(chunk));
-//              });
+//              [](shard::range chunk, auto x, auto& delay) { delay.add(x.span(chunk)); });
 //   std::cout << delay.mean() << " ± " << delay.error();
 //
 // A state holds true sums (see exact.hpp), and each result is rounded once. So its bits depend on

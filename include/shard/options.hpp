@@ -153,10 +153,10 @@ struct options {
   // and caches, and the cores of one worker are close together. If there are fewer cores than that,
   // each worker has its share of the processors to itself. If there are more workers than
   // processors, each keeps to all processors of one NUMA node. A worker that replaces another has
-  // its place. On executor::threads the caller's thread is back where it was when the map is over;
-  // a thread that a kernel has started stays. No effect on executor::serial, or on maps in kernels.
-  // If the system denies it, workers run where it lets them, and the report says so. Default false.
-  // SHARD_PIN=0|1
+  // its place. On executor::threads, when the map is over, the caller's thread may run where it
+  // might before. A thread that a kernel has started keeps to the worker's place. No effect on
+  // executor::serial, or on maps in kernels. If the system denies it, workers run where it lets
+  // them, and the report says so. Default false. SHARD_PIN=0|1
   std::optional<bool> pin = {};
 
   // For start_by::spawn: variables that the workers' environment has beside the caller's, or

@@ -26,8 +26,8 @@ class random_stream {
  public:
   using result_type = std::uint64_t;
 
-  // Streams of different seeds or indices are independent of each other: equal ones have the same
-  // numbers. Give each map of a program a seed of its own.
+  // Streams of the same seed and index have the same numbers. All others are independent of each
+  // other. Give each map of a program a seed of its own.
   constexpr random_stream(std::uint64_t seed, std::uint64_t index) noexcept
       : seed_(seed), index_(index) {}
 
@@ -52,7 +52,8 @@ class random_stream {
   double normal() noexcept;
 
   // Mean 1: the time between arrivals that come at a rate of 1. Takes one word, of which it is
-  // -log((2 word + 1) / 2^65), within 2^-51 of itself and 2^-59. Greater than 0, and at most 45.06.
+  // -log((2 word + 1) / 2^65), with an error of at most 2^-51 times that, plus 2^-59. Greater than
+  // 0, and at most 45.06.
   double exponential() noexcept;
 
   // One of 0, 1, …, n - 1, each as probable as another. Takes one word; another one with

@@ -2,14 +2,13 @@
 //
 //   shard::top_k<float> best(20);
 //   shard::map(shard::range{0, n}, shard::in(x), shard::reduce(best),
-//              [](shard::range chunk, auto x, auto& best) { best.add(x.span(chunk), chunk.first);
-//              });
+//              [](shard::range all, auto x, auto& best) { best.add(x.span(all), all.first); });
 //   for (auto [value, index] : best.entries()) …
 //
 // All are commutative: each worker has one state. No order of merging can change a bit, since the
 // order of what is offered is total: by value, then by index. NaNs are ignored. -0.0 counts as
-// smaller than +0.0. (Not so in a program that is compiled with -ffast-math, for which zeros, and all
-// subnormal numbers, are equal.)
+// smaller than +0.0. For a program that is compiled with -ffast-math, all zeros and subnormal
+// numbers are equal.
 #pragma once
 
 #include <algorithm>

@@ -53,10 +53,10 @@ concept widens_to = detail::widens<From, To>();
 //                       so it must not have pointers. A state is aligned to 64 bytes. An ordered
 //                       state of less than 64 bytes is aligned to the power of two that is not
 //                       below its size.
-//   live_bytes(state)   static, optional: how many of a state's first bytes count, where a state
-//   has
-//                       more room than it mostly needs. What is behind them may be anything. Of a
-//                       zero-filled state it must be right, too. Then shard copies no more.
+//   live_bytes(state)   static, optional, for states that have more room than they mostly need: how
+//                       many of a state's first bytes count. What is behind them may be
+//                       anything. Of a zero-filled state it must be right, too. Then shard copies
+//                       no more.
 //   start(state)        makes a zero-filled state the state of "nothing added". If zeros already
 //                       say so, start() does nothing, and no page of the state is touched.
 //   accumulator(r, state)

@@ -152,7 +152,7 @@ topology::handle topology::load(const char* description) {
 
 topology::topology(const std::string& description) : loaded_(load(description.c_str())) {}
 
-// Never destroyed. Without a lock, which a child that another thread forks could find held.
+// Never destroyed. Without a lock of our own: a child that another thread forks could find it held.
 const topology* topology::of_this_machine() noexcept try {
   static std::atomic<const topology*> found{nullptr};
   const topology* here = found.load(std::memory_order_acquire);
