@@ -179,13 +179,8 @@ os::process spawning::operator()(const launch::gifts& to) const {
                             .descriptors = numbers});
 }
 
-void spawning::tell_why_it_has_not_begun(const os::ending& how, bool last, bool given_up) const {
+void spawning::tell_why_it_has_not_begun(const os::ending& how, bool last) const {
   const roster& family = runs_.family();
-  if (!family.is(arrived) && given_up) {
-    return family.tell_trouble(
-        "the run was called off before the program that was started as a supervisor called "
-        "shard::init");
-  }
   if (family.is(arrived) || how.signal == SIGKILL || !family.trouble().empty()) return;
   std::array<char, answer_bytes> answer{};
   const std::size_t said = os::read_some(

@@ -37,9 +37,8 @@ class spawning {
   os::process operator()(const launch::gifts& to) const;
 
   // Once nobody is left: says on the roster why the program has not become a supervisor, if there
-  // is a reason that would be the same the next time. `last`: there will be no next time. given_up:
-  // nobody wanted it any more.
-  void tell_why_it_has_not_begun(const os::ending& how, bool last, bool given_up) const;
+  // is a reason that would be the same the next time. `last`: there will be no next time.
+  void tell_why_it_has_not_begun(const os::ending& how, bool last) const;
 
  private:
   const run_queue& runs_;

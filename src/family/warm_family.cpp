@@ -240,9 +240,10 @@ bool warm_family::sleep(const crew* all, const on_tick& listen,
 // Nobody is left.
 void warm_family::hear_of_the_end() {
   const os::ending how = launch_->bury();
-  if (spawned_) spawned_->tell_why_it_has_not_begun(how, births_ == most_births, given_up_);
+  if (given_up_) return be_ended();  // the report says who has stopped the runs
+  if (spawned_) spawned_->tell_why_it_has_not_begun(how, births_ == most_births);
   try {
-    if (!given_up_ && births_ < most_births && died_at_birth(runs_.family())) return start(true);
+    if (births_ < most_births && died_at_birth(runs_.family())) return start(true);
   } catch (...) {
     be_ended();
     throw;
