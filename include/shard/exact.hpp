@@ -1,8 +1,9 @@
 // Exact sums: the correctly rounded result of what was added, in any order.
 //
-// A state holds the true sum as a whole number, so nothing is rounded before value(). The bits of a
-// result therefore don't depend on the order of adding or merging, on the compiler and its flags
-// (-ffast-math), on the processor, or on the rounding mode and flush-to-zero mode of the thread.
+// A state holds the true sum as a whole number, so nothing is rounded before value(). So the bits
+// of a result don't depend on the order of adding or merging. They don't depend on the processor,
+// or on the compiler and its flags (-ffast-math). Nor do they depend on the modes of the thread
+// (rounding, flush-to-zero).
 //
 //   shard::exact::sum_state total;
 //   total.add(values);  // a vector, a span, a view, a strided part of an array
