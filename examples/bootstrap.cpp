@@ -3,7 +3,8 @@
 // 1979). Each resample has random numbers of its own, so the intervals are the same with any number
 // of workers and after any crash.
 //
-// Usage: bootstrap FOLDER (with origin.npy and delay.npy). Expected, of examples/data/flights:
+// Usage: bootstrap FOLDER [RESAMPLES] (a folder with origin.npy and delay.npy; 2000 resamples
+// unless told otherwise). Expected, of examples/data/flights:
 //   ORD   11015 flights, mean delay   5.44 min, 95%: [  4.85,   6.04]
 // and so on, for the five largest airports.
 #include <algorithm>
@@ -30,7 +31,7 @@ int main(int argc, char** argv) {
   std::ranges::stable_sort(airports, std::greater(),
                            [](const auto& airport) { return airport.second.size(); });
 
-  constexpr std::size_t resamples = 2000;
+  const std::size_t resamples = argc > 2 ? std::stoul(argv[2]) : 2000;
   shard::buffer<double, 2> means(airports.size(), resamples);
   shard::map(means, [&](std::size_t airport, std::size_t resample) {
     const minutes& flights = airports[airport].second;
