@@ -108,13 +108,16 @@ struct options {
   // overwrites. 0 (default): no limit. In processes only. SHARD_MEMORY_LIMIT_BYTES
   std::optional<std::size_t> memory_limit_bytes = {};
 
-  // How often shard runs an index again after its worker died in it (default 1; at most 200), and
-  // after its kernel threw (default 0; at most 100). Then shard gives up the index. Only tries of
-  // the index alone count: before them comes the try of its whole chunk. If the kernel is called
-  // for ranges, shard first runs the whole chunk again so often. Then shard searches for the
-  // indices that fail, and gives up an index that died alone twice (once, if retries is 0).
-  // SHARD_RETRIES, SHARD_RETRIES_ERROR
+  // How often shard runs an index again after its worker died in it (default 1; at most 200). Then
+  // shard gives up the index. Only tries of the index alone count: before them comes the try of its
+  // whole chunk. If the kernel is called for ranges, shard first runs the whole chunk again so
+  // often. Then shard searches for the indices that fail, and gives up an index that died alone
+  // twice (once, if retries is 0). SHARD_RETRIES
   std::optional<unsigned> retries = {};
+
+  // How often shard runs a chunk again after its kernel threw (default 0; at most 100). All indices
+  // of the chunk share these tries. Once they are used up, shard gives up an index that throws
+  // alone. SHARD_RETRIES_ERROR
   std::optional<unsigned> retries_error = {};
 
   // How often a chunk is run again after SIGKILL ended its worker (default 100; at most 10000).
