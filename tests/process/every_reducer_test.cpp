@@ -1,0 +1,174 @@
+// Every reducer in one map: the same bits with any number of workers and any grain, in every
+// executor, and after workers were killed.
+
+#include <gtest/gtest.h>
+#include <signal.h>
+
+#include <algorithm>
+#include <cmath>
+#include <cstddef>
+#include <cstdint>
+#include <ostream>
+#include <string>
+#include <vector>
+
+#include "process/leftovers.hpp"
+#include "shard/shard.hpp"
+
+namespace {
+
+using shard::executor;
+using shard::start_by;
+
+constexpr std::size_t n = 600;
+
+struct place {
+  const char* name;
+  executor where;
+  start_by start;
+  bool in_a_pool;
+};
+std::ostream& operator<<(std::ostream& to, const place& one) { return to << one.name; }
+
+// Numbers of any size, some of them equal, and their sum cancels.
+double number(std::size_t i) {
+  shard::random_stream random(7, i);
+  const auto exponent = static_cast<int>(random.below(200)) - 100;
+  return i % 10 == 3 ? 1.0 : std::ldexp(random.normal(), exponent);
+}
+
+// A number for the indices in their order, whatever pieces they are merged from (Karp and Rabin,
+// "Efficient randomized pattern-matching algorithms", 1987).
+struct fingerprint {
+  std::uint64_t value = 0;
+  std::uint64_t power = 1;  // of the base: one for each index
+  friend bool operator==(const fingerprint&, const fingerprint&) = default;
+};
+constexpr auto extend = [](fingerprint& to, std::size_t i) {
+  constexpr std::uint64_t base = 0x9E3779B97F4A7C15u;
+  to = {to.value * base + i + 1, to.power * base};
+};
+constexpr auto join = [](fingerprint& to, const fingerprint& part) {
+  to = {to.value * part.power + part.value, to.power * part.power};
+};
+
+struct results {
+  shard::sum<double> sum;
+  shard::sum<float> float_sum;
+  shard::sum<std::int64_t> integer_sum;
+  shard::checked_sum<std::uint32_t> checked_sum;
+  shard::ordered_sum<double> ordered_sum;
+  shard::counter counter;
+  shard::minimum<double> minimum;
+  shard::maximum<double> maximum;
+  shard::dot<double> dot;
+  shard::norm2<double> norm;
+  shard::mean_variance<double> moments;
+  shard::covariance<double> covariance;
+  shard::argmin<double> argmin;
+  shard::argmax<double> argmax;
+  shard::top_k<double> top{20};
+  shard::quantiles<double> quantiles;
+  shard::histogram<shard::axis::regular_axis> bins{shard::axis::regular(50, -3.0, 3.0)};
+  shard::custom_reducer<fingerprint, decltype(extend), decltype(join)> order{fingerprint(), extend,
+                                                                             join};
+
+  // Whether all but the ordered one, which depends on the grain, have the same bits.
+  friend bool operator==(const results& a, const results& b) {
+    return a.sum == b.sum && a.float_sum == b.float_sum && a.integer_sum == b.integer_sum &&
+           a.checked_sum == b.checked_sum && a.counter == b.counter && a.minimum == b.minimum &&
+           a.maximum == b.maximum && a.dot == b.dot && a.norm == b.norm && a.moments == b.moments &&
+           a.covariance == b.covariance && a.argmin == b.argmin && a.argmax == b.argmax &&
+           a.top == b.top && a.quantiles == b.quantiles && a.bins == b.bins &&
+           a.order.value() == b.order.value();
+  }
+};
+
+// How often an index was begun; whoever begins one of some of them first is killed.
+constexpr auto kernel = [](std::size_t i, shard::shared_view<std::int32_t> begun, bool kills,
+                           auto& sum, auto& float_sum, auto& integer_sum, auto& checked_sum,
+                           auto& ordered_sum, auto& counter, auto& minimum, auto& maximum,
+                           auto& dot, auto& norm, auto& moments, auto& covariance, auto& argmin,
+                           auto& argmax, auto& top, auto& quantiles, auto& bins, auto& order) {
+  const double x = number(i);
+  sum += x;
+  float_sum += static_cast<float>(x);
+  integer_sum += static_cast<std::int64_t>(i) - 300;
+  checked_sum += static_cast<std::uint32_t>(i);
+  ordered_sum += x;
+  ++counter;
+  // In the middle of what the index adds.
+  if (kills && i % 100 == 50 && begun.fetch_add(i, 1) == 0) ::raise(SIGKILL);
+  minimum(x);
+  maximum(x);
+  dot(x, number(n - 1 - i));
+  norm(x);
+  moments(x);
+  covariance(x, number(n - 1 - i));
+  argmin(x, i);
+  argmax(x, i);
+  top(x, i);
+  quantiles(x);
+  bins(x);
+  order(i);
+};
+
+class EveryReducer : public shard_test::leaves_nothing, public testing::WithParamInterface<place> {
+ protected:
+  static results in_one_chunk() { return run_with({.grain = n, .run_on = executor::serial}, {}); }
+
+  static results run_with(shard::options how, const place& at, bool kills = false) {
+    results all;
+    shard::buffer<std::int32_t> begun(n);
+    const auto map = [&](auto&&... what) {
+      if (at.in_a_pool) {
+        shard::pool pool({.workers = how.workers, .run_on = how.run_on, .start = how.start});
+        pool.map(shard::options{.grain = how.grain}, what...);
+      } else {
+        shard::map(how, what...);
+      }
+    };
+    map(n, shard::shared(begun), shard::value(kills), shard::reduce(all.sum),
+        shard::reduce(all.float_sum), shard::reduce(all.integer_sum),
+        shard::reduce(all.checked_sum), shard::reduce(all.ordered_sum), shard::reduce(all.counter),
+        shard::reduce(all.minimum), shard::reduce(all.maximum), shard::reduce(all.dot),
+        shard::reduce(all.norm), shard::reduce(all.moments), shard::reduce(all.covariance),
+        shard::reduce(all.argmin), shard::reduce(all.argmax), shard::reduce(all.top),
+        shard::reduce(all.quantiles), shard::reduce(all.bins), shard::reduce(all.order), kernel);
+    if (kills) EXPECT_GE(begun[50], 2) << "nobody was killed";
+    return all;
+  }
+};
+
+INSTANTIATE_TEST_SUITE_P(
+    , EveryReducer,
+    testing::Values(place{"Forked", executor::processes, start_by::fork, false},
+                    place{"InAPool", executor::processes, start_by::fork, true},
+                    place{"Spawned", executor::processes, start_by::spawn, false},
+                    place{"InThreads", executor::threads, start_by::fork, false},
+                    place{"Inline", executor::serial, start_by::fork, false}),
+    [](const auto& of) { return of.param.name; });
+
+TEST_P(EveryReducer, HasTheSameBitsWithAnyWorkersAndGrainsAndAfterKills) {
+  const place& at = GetParam();
+  const results expected = in_one_chunk();
+  const bool may_kill = at.where == executor::processes;
+  for (const std::size_t grain : {std::size_t{1}, std::size_t{7}, std::size_t{0}, n}) {
+    const double in_order =
+        run_with({.grain = grain, .run_on = executor::serial}, {}).ordered_sum.value();
+    for (const unsigned workers : {1u, 2u, 3u, 8u}) {
+      if (at.where == executor::serial && workers > 1) continue;
+      for (const bool kills : {false, true}) {
+        if (kills && !may_kill) continue;
+        SCOPED_TRACE(std::to_string(workers) + " workers, grain " + std::to_string(grain) +
+                     (kills ? ", with kills" : ""));
+        const results found = run_with(
+            {.workers = workers, .grain = grain, .run_on = at.where, .start = at.start}, at, kills);
+        EXPECT_EQ(found, expected);
+        EXPECT_EQ(found.ordered_sum.value(), in_order);
+      }
+    }
+  }
+}
+
+}  // namespace
