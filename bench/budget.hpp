@@ -52,6 +52,7 @@ std::vector<budget> buffers_budgets();
 std::vector<budget> failures_budgets();
 std::vector<budget> reduction_budgets();
 std::vector<budget> random_budgets();
+std::vector<budget> selection_budgets();
 
 // Runs `work` and returns the wall-clock seconds that it took.
 template <class Work>
