@@ -6,51 +6,28 @@
 //   shard::save("by_hour.npy", hours.counts());
 #pragma once
 
-#include <algorithm>
-#include <array>
-#include <boost/histogram/axis/category.hpp>
-#include <boost/histogram/axis/integer.hpp>
-#include <boost/histogram/axis/option.hpp>
-#include <boost/histogram/axis/traits.hpp>
-#include <boost/histogram/axis/variable.hpp>
 #include <boost/histogram/indexed.hpp>
 #include <boost/histogram/make_histogram.hpp>
 #include <boost/histogram/storage_adaptor.hpp>
-#include <cmath>
 #include <concepts>
 #include <cstddef>
 #include <cstdint>
-#include <functional>
-#include <limits>
-#include <span>
-#include <string_view>
-#include <tuple>
-#include <type_traits>
 #include <utility>
 #include <vector>
 
 #include "shard/axis.hpp"
 #include "shard/buffer.hpp"
-#include "shard/detail/narrowing.hpp"
+#include "shard/detail/grid.hpp"
 #include "shard/detail/packing.hpp"
 #include "shard/reduce.hpp"
 
 namespace shard {
-
-namespace detail {
-
-template <class Axis>
-class lookup;
-
-}  // namespace detail
 
 // Counts in bins. A value beyond an axis goes to the underflow or overflow bin of the axis. If the
 // axis has no such bin, the histogram leaves the value out. Bins are 64-bit integers and wrap
 // around.
 template <class... Axes>
 class histogram : public detail::adds_by_accumulator {
-  static_assert(sizeof...(Axes) > 0, "shard: a histogram needs at least one axis");
-
  public:
   class accumulator;
   using compares_bits = void;
@@ -62,14 +39,16 @@ class histogram : public detail::adds_by_accumulator {
   // One bin, by its index on each axis. If an axis has an underflow bin, its index is -1. If an
   // axis has an overflow bin, its index is the axis' size. Throws shard::error for a bin that
   // doesn't exist.
-  std::int64_t at(std::integral auto... bins) const;
+  std::int64_t at(std::integral auto... bins) const { return bins_[grid_.place(bins...)]; }
 
   // All bins but underflow and overflow, in the shape of the axes.
-  buffer<const std::int64_t, rank> counts() const;
+  buffer<const std::int64_t, rank> counts() const {
+    return grid_.template inner<std::int64_t>([&](std::size_t place) { return bins_[place]; });
+  }
 
   // Whether both have equal axes and equal counts.
   friend bool operator==(const histogram& a, const histogram& b) {
-    return a.lookups_ == b.lookups_ && a.bins_ == b.bins_;
+    return a.grid_ == b.grid_ && a.bins_ == b.bins_;
   }
 
   // The same histogram, underflow and overflow included, for Boost's algorithms.
@@ -77,7 +56,7 @@ class histogram : public detail::adds_by_accumulator {
 
   template <std::size_t I = 0>
   const auto& axis() const noexcept {
-    return std::get<I>(lookups_).axis();
+    return grid_.template axis<I>();
   }
 
   std::size_t state_bytes() const noexcept { return bins_.size() * sizeof(std::int64_t); }
@@ -87,200 +66,28 @@ class histogram : public detail::adds_by_accumulator {
 
   // The axes alone: all that an accumulator needs. Not for users.
   void pack(detail::packer& to) const
-    requires(detail::packable<Axes> && ...);
+    requires(detail::packable<Axes> && ...)
+  {
+    grid_.pack(to);
+  }
   static histogram unpack(detail::unpacker& from)
-    requires(detail::packable<Axes> && ...);
-
- private:
-  explicit histogram(std::tuple<detail::lookup<Axes>...> lookups) : lookups_(std::move(lookups)) {}
-
-  template <std::size_t I>
-  void copy_counts(std::size_t position, std::int64_t*& to) const;
-  template <std::size_t... I>
-  std::size_t checked_position(std::index_sequence<I...>, std::array<std::int64_t, rank> at) const;
-
-  std::tuple<detail::lookup<Axes>...> lookups_;
-  std::vector<std::int64_t> bins_;  // row-major over extents that include underflow and overflow
-};
-
-namespace detail {
-
-[[noreturn]] void refuse_bin(std::size_t dimension, std::int64_t found, int first, int last);
-[[noreturn]] void refuse_repeated_category(std::int64_t index);
-[[noreturn]] void refuse_edges();
-std::size_t count_bins(std::span<const std::size_t> extents);  // throws if no memory can hold them
-
-// What all lookups know: the axis and the bins that it adds around its own.
-template <class Axis>
-class lookup_base {
-  static_assert(!(Axis::options() & boost_axis::option::growth_t::value),
-                "shard: the axes of a histogram can't grow");
-
- public:
-  static constexpr bool has_underflow = Axis::options() & boost_axis::option::underflow_t::value;
-  static constexpr bool has_overflow = Axis::options() & boost_axis::option::overflow_t::value;
-
-  explicit lookup_base(Axis axis) : axis_(std::move(axis)) {}
-
-  const Axis& axis() const noexcept { return axis_; }
-  friend bool operator==(const lookup_base& a, const lookup_base& b) { return a.axis_ == b.axis_; }
-  int first() const noexcept { return has_underflow ? -1 : 0; }
-  int last() const noexcept { return has_overflow ? axis_.size() : axis_.size() - 1; }
-  std::size_t extent() const noexcept { return static_cast<std::size_t>(last() - first()) + 1; }
-
-  bool has(int index) const noexcept {
-    return (has_underflow || index >= 0) && (has_overflow || index < axis_.size());
+    requires(detail::packable<Axes> && ...)
+  {
+    return histogram(detail::grid<Axes...>::unpack(from));
   }
 
  private:
-  Axis axis_;
+  explicit histogram(detail::grid<Axes...> grid) : grid_(std::move(grid)) {}
+
+  detail::grid<Axes...> grid_;
+  std::vector<std::int64_t> bins_;
 };
-
-// The largest value of To that is not above x; a NaN for a NaN. Where edges are values of To, it is
-// in the same bin as x, which a value rounded to nearest need not be.
-template <std::floating_point To, class X>
-To rounded_down(X x) noexcept {
-  const To nearest = static_cast<To>(x);
-  constexpr To below = -std::numeric_limits<To>::infinity();
-  if constexpr (widens<X, To>()) {
-    return nearest;
-  } else if constexpr (std::is_floating_point_v<X>) {
-    return static_cast<X>(nearest) > x ? std::nextafter(nearest, below) : nearest;
-  } else {
-    // An integer of too many bits. All that are nearest to 2^63 or 2^64 are below it.
-    constexpr To beyond = static_cast<To>(std::numeric_limits<X>::max() / 2 + 1) * 2;
-    return nearest >= beyond || static_cast<X>(nearest) > x ? std::nextafter(nearest, below)
-                                                            : nearest;
-  }
-}
-
-// lookup(x) is the index of the bin of x: -1 below the axis, size() above the axis.
-// This template is for Boost's axes over floating point. Their formula for the index disagrees with
-// the edges that they report. The formula gives a guess, and a table of the edges corrects the
-// guess.
-template <class Axis>
-class lookup : public lookup_base<Axis> {
-  using value_type = boost_axis::traits::value_type<Axis>;
-  static_assert(
-      std::is_floating_point_v<value_type>,
-      "shard: make axes with shard::axis::regular, circular, integer, variable or category");
-  static_assert(!(Axis::options() & boost_axis::option::circular_t::value),
-                "shard: make circular axes with shard::axis::circular");
-
- public:
-  explicit lookup(Axis axis);
-
-  template <class X>
-  int operator()(const X& x) const noexcept;
-
- private:
-  std::vector<value_type> edges_;
-};
-
-template <class Axis>
-lookup<Axis>::lookup(Axis axis) : lookup_base<Axis>(std::move(axis)) {
-  for (int k = 0; k <= this->axis().size(); ++k) edges_.push_back(this->axis().value(k));
-  for (std::size_t k = 1; k < edges_.size(); ++k)
-    if (!(edges_[k - 1] <= edges_[k])) refuse_edges();
-}
-
-template <class Axis>
-template <class X>
-int lookup<Axis>::operator()(const X& given) const noexcept {
-  static_assert(std::is_arithmetic_v<X>, "shard: this axis of the histogram takes numbers");
-  const auto x = rounded_down<value_type>(given);
-  const int size = this->axis().size();
-  if (!(x < edges_.back())) return size;
-  int k = std::clamp(this->axis().index(x), -1, size - 1);
-  const auto edge = [&](int i) { return edges_[static_cast<std::size_t>(i)]; };
-  while (k >= 0 && x < edge(k)) --k;
-  while (edge(k + 1) <= x) ++k;  // ends: x is below the last edge
-  return k;
-}
-
-// The axes over floating point that keep to their edges by themselves.
-template <class Axis>
-class lookup_by_axis : public lookup_base<Axis> {
- public:
-  using lookup_base<Axis>::lookup_base;
-
-  template <class X>
-  int operator()(const X& x) const noexcept {
-    static_assert(std::is_arithmetic_v<X>, "shard: this axis of the histogram takes numbers");
-    return this->axis().index(rounded_down<boost_axis::traits::value_type<Axis>>(x));
-  }
-};
-
-template <>
-class lookup<axis::regular_axis> : public lookup_by_axis<axis::regular_axis> {
-  using lookup_by_axis::lookup_by_axis;
-};
-template <>
-class lookup<axis::circular_axis> : public lookup_by_axis<axis::circular_axis> {
-  using lookup_by_axis::lookup_by_axis;
-};
-template <>
-class lookup<axis::variable_axis> : public lookup_by_axis<axis::variable_axis> {
-  using lookup_by_axis::lookup_by_axis;
-};
-
-// Boost would narrow the value to int, and subtract before it compares.
-template <class Metadata>
-class lookup<boost_axis::integer<int, Metadata>>
-    : public lookup_base<boost_axis::integer<int, Metadata>> {
- public:
-  using lookup_base<boost_axis::integer<int, Metadata>>::lookup_base;
-
-  template <class X>
-  int operator()(const X& x) const noexcept {
-    static_assert(std::is_integral_v<X>,
-                  "shard: this axis of the histogram takes integers; "
-                  "shard::axis::regular takes floating point");
-    const int low = this->axis().value(0);
-    const int bins = this->axis().size();
-    if (std::cmp_less(+x, low)) return -1;
-    // Not below low, so the difference needs no sign, and is right whatever wrapped around.
-    const auto offset = static_cast<std::uint64_t>(x) - static_cast<std::uint64_t>(low);
-    return offset < static_cast<std::uint64_t>(bins) ? static_cast<int>(offset) : bins;
-  }
-};
-
-// Boost would compare the value with every category, each converted to the axis' own type. This is
-// a hash table of the categories' indices, open and at most half full.
-template <class T, class Metadata>
-class lookup<boost_axis::category<T, Metadata>>
-    : public lookup_base<boost_axis::category<T, Metadata>> {
-  using axis_type = boost_axis::category<T, Metadata>;
-
- public:
-  explicit lookup(axis_type axis);
-
-  template <class X>
-  int operator()(const X& x) const noexcept;
-
- private:
-  static constexpr int nobody = -1;
-
-  template <class X>
-  static std::size_t hash(const X& x) noexcept;
-  template <class X>
-  std::size_t slot_of(const X& x) const noexcept;
-
-  std::vector<int> slots_;  // a power of two; the index of a category, or nobody
-};
-
-// Accumulators carry their own copy of a small axis, so that the compiler can keep it in registers;
-// one with memory behind it stays in the reducer, which outlives them.
-template <class Axis>
-using lookup_handle = std::conditional_t<std::is_trivially_destructible_v<lookup<Axis>>,
-                                         lookup<Axis>, std::reference_wrapper<const lookup<Axis>>>;
-
-}  // namespace detail
 
 template <class... Axes>
 class histogram<Axes...>::accumulator {
  public:
-  accumulator(const histogram& of, std::byte* state);
+  accumulator(const histogram& of, std::byte* state)
+      : finder_(of.grid_), bins_(reinterpret_cast<std::int64_t*>(state)) {}
   accumulator(const accumulator&) = delete;  // take it by reference: auto& bins
   accumulator& operator=(const accumulator&) = delete;
 
@@ -299,66 +106,25 @@ class histogram<Axes...>::accumulator {
  private:
   friend histogram;
 
-  // Moves position along axis I to the bin of x. False: there is none.
-  template <std::size_t I, class X>
-  bool step(std::size_t& position, const X& x) const noexcept;
-
-  std::tuple<detail::lookup_handle<Axes>...> lookups_;
+  typename detail::grid<Axes...>::finder finder_;
   std::int64_t* bins_;
 };
 
 template <class... Axes>
-histogram<Axes...>::accumulator::accumulator(const histogram& of, std::byte* state)
-    : lookups_(of.lookups_), bins_(reinterpret_cast<std::int64_t*>(state)) {}
-
-template <class... Axes>
 template <class N, class... X>
 void histogram<Axes...>::accumulator::add(const N& count, const X&... x) noexcept {
-  static_assert(sizeof...(X) == rank, "shard: give one value for each axis of the histogram");
-  if constexpr (sizeof...(X) == rank && detail::check_count<N>()) {
-    [&]<std::size_t... I>(std::index_sequence<I...>) {
-      std::size_t position = 0;
-      if ((step<I>(position, x) && ...)) {
-        std::int64_t& bin = bins_[position];
-        bin = detail::wrapping_add(bin, static_cast<std::int64_t>(count));
-      }
-    }(std::make_index_sequence<rank>());
+  if constexpr (detail::check_count<N>()) {
+    std::size_t place;
+    if (finder_.find(place, x...)) {
+      std::int64_t& bin = bins_[place];
+      bin = detail::wrapping_add(bin, static_cast<std::int64_t>(count));
+    }
   }
 }
 
 template <class... Axes>
-template <std::size_t I, class X>
-bool histogram<Axes...>::accumulator::step(std::size_t& position, const X& x) const noexcept {
-  const auto& along =
-      static_cast<const detail::lookup<std::tuple_element_t<I, std::tuple<Axes...>>>&>(
-          std::get<I>(lookups_));
-  const int index = along(x);
-  position = position * along.extent() + static_cast<std::size_t>(index - along.first());
-  return along.has(index);
-}
-
-template <class... Axes>
-histogram<Axes...>::histogram(Axes... axes) : lookups_(std::move(axes)...) {
-  std::apply(
-      [this](const auto&... along) {
-        bins_.resize(detail::count_bins(std::array<std::size_t, rank>{along.extent()...}));
-      },
-      lookups_);
-}
-
-template <class... Axes>
-void histogram<Axes...>::pack(detail::packer& to) const
-  requires(detail::packable<Axes> && ...)
-{
-  std::apply([&](const auto&... along) { (to.put(along.axis()), ...); }, lookups_);
-}
-
-template <class... Axes>
-histogram<Axes...> histogram<Axes...>::unpack(detail::unpacker& from)
-  requires(detail::packable<Axes> && ...)
-{
-  // Braces: in their order.
-  return histogram(std::tuple<detail::lookup<Axes>...>{detail::lookup<Axes>(from.get<Axes>())...});
+histogram<Axes...>::histogram(Axes... axes) : grid_(std::move(axes)...) {
+  bins_.resize(grid_.checked_size(sizeof(std::int64_t)));
 }
 
 template <class... Axes>
@@ -368,130 +134,14 @@ void histogram<Axes...>::merge(const accumulator& part) noexcept {
 }
 
 template <class... Axes>
-std::int64_t histogram<Axes...>::at(std::integral auto... bins) const {
-  static_assert(sizeof...(bins) == rank, "shard: give one index for each axis of the histogram");
-  // An index too large for the type is too large for the axis.
-  constexpr std::int64_t beyond = std::numeric_limits<std::int64_t>::max();
-  const std::array<std::int64_t, rank> at{
-      (std::in_range<std::int64_t>(+bins) ? static_cast<std::int64_t>(bins) : beyond)...};
-  return bins_[checked_position(std::make_index_sequence<rank>(), at)];
-}
-
-template <class... Axes>
-template <std::size_t... I>
-std::size_t histogram<Axes...>::checked_position(std::index_sequence<I...>,
-                                                 std::array<std::int64_t, rank> at) const {
-  std::size_t position = 0;
-  const auto step = [&](std::size_t dimension, const auto& along, std::int64_t index) {
-    if (index < along.first() || index > along.last())
-      detail::refuse_bin(dimension, index, along.first(), along.last());
-    position = position * along.extent() + static_cast<std::size_t>(index - along.first());
-  };
-  (step(I, std::get<I>(lookups_), at[I]), ...);
-  return position;
-}
-
-template <class... Axes>
-buffer<const std::int64_t, histogram<Axes...>::rank> histogram<Axes...>::counts() const {
-  auto result = std::apply(
-      [](const auto&... along) {
-        return buffer<std::int64_t, rank>(static_cast<std::size_t>(along.axis().size())...);
-      },
-      lookups_);
-  std::int64_t* to = result.span().data();
-  copy_counts<0>(0, to);
-  return result;
-}
-
-template <class... Axes>
-template <std::size_t I>
-void histogram<Axes...>::copy_counts(std::size_t position, std::int64_t*& to) const {
-  const auto& along = std::get<I>(lookups_);
-  for (int index = 0; index < along.axis().size(); ++index) {
-    const std::size_t next =
-        position * along.extent() + static_cast<std::size_t>(index - along.first());
-    if constexpr (I + 1 < rank) {
-      copy_counts<I + 1>(next, to);
-    } else {
-      *to++ = bins_[next];
-    }
-  }
-}
-
-template <class... Axes>
 auto histogram<Axes...>::to_boost() const {
   return [this]<std::size_t... I>(std::index_sequence<I...>) {
     auto result = boost::histogram::make_histogram_with(
-        boost::histogram::dense_storage<std::int64_t>(), std::get<I>(lookups_).axis()...);
+        boost::histogram::dense_storage<std::int64_t>(), this->template axis<I>()...);
     for (auto&& cell : boost::histogram::indexed(result, boost::histogram::coverage::all))
       *cell = at(cell.index(I)...);
     return result;
   }(std::make_index_sequence<rank>());
 }
-
-namespace detail {
-
-template <class T, class Metadata>
-lookup<boost_axis::category<T, Metadata>>::lookup(axis_type axis)
-    : lookup_base<axis_type>(std::move(axis)) {
-  std::size_t slots = 2;
-  while (slots < 2 * static_cast<std::size_t>(this->axis().size())) slots *= 2;
-  slots_.assign(slots, nobody);
-  for (int index = 0; index < this->axis().size(); ++index) {
-    const std::size_t slot = slot_of(this->axis().value(index));
-    if (slots_[slot] != nobody) refuse_repeated_category(index);
-    slots_[slot] = index;
-  }
-}
-
-template <class T, class Metadata>
-template <class X>
-int lookup<boost_axis::category<T, Metadata>>::operator()(const X& x) const noexcept {
-  if constexpr (string_like<T>) {
-    static_assert(string_like<X>, "shard: this axis of the histogram takes text");
-  } else {
-    static_assert(std::is_integral_v<X> == std::is_integral_v<T> &&
-                      (std::is_integral_v<X> || std::is_same_v<X, T>),
-                  "shard: this axis of the histogram takes values of its categories' type");
-  }
-  const int index = slots_[slot_of(x)];
-  return index == nobody ? this->axis().size() : index;
-}
-
-// The same for all types that can be equal: every integer as 64 bits, all text as characters.
-template <class T, class Metadata>
-template <class X>
-std::size_t lookup<boost_axis::category<T, Metadata>>::hash(const X& x) noexcept {
-  if constexpr (string_like<X>) {
-    return std::hash<std::string_view>()(x);
-  } else {
-    const std::uint64_t mixed = static_cast<std::uint64_t>(x) * 0x9E3779B97F4A7C15u;
-    return static_cast<std::size_t>(mixed ^ mixed >> 32);
-  }
-}
-
-template <class A, class B>
-bool same_category(const A& a, const B& b) noexcept {
-  if constexpr (string_like<A>) {
-    return std::string_view(a) == std::string_view(b);
-  } else if constexpr (std::is_integral_v<A>) {
-    return std::cmp_equal(+a, +b);
-  } else {
-    return a == b;
-  }
-}
-
-// Where the category x is, or the empty slot where it would be.
-template <class T, class Metadata>
-template <class X>
-std::size_t lookup<boost_axis::category<T, Metadata>>::slot_of(const X& x) const noexcept {
-  const std::size_t mask = slots_.size() - 1;
-  std::size_t slot = hash(x) & mask;
-  while (slots_[slot] != nobody && !same_category(this->axis().value(slots_[slot]), x))
-    slot = (slot + 1) & mask;
-  return slot;
-}
-
-}  // namespace detail
 
 }  // namespace shard

@@ -1,5 +1,6 @@
 #include "shard/histogram.hpp"
 
+#include <algorithm>
 #include <limits>
 #include <new>
 #include <string>
@@ -37,8 +38,7 @@ void refuse_bin(std::size_t dimension, std::int64_t found, int first, int last) 
 namespace {
 
 // Tries it: that asks the system for all that may limit it, and touches nothing.
-void refuse_if_there_is_no_room(const std::string& shape, std::size_t bins) {
-  const std::size_t bytes = bins * sizeof(std::int64_t);
+void refuse_if_there_is_no_room(const std::string& shape, std::size_t bytes) {
   void* const room = ::operator new(bytes, std::nothrow);
   ::operator delete(room);
   if (room != nullptr) return;
@@ -49,8 +49,9 @@ void refuse_if_there_is_no_room(const std::string& shape, std::size_t bins) {
 
 }  // namespace
 
-std::size_t count_bins(std::span<const std::size_t> extents) {
-  constexpr std::size_t most = std::numeric_limits<std::ptrdiff_t>::max() / sizeof(std::int64_t);
+std::size_t count_bins(std::span<const std::size_t> extents, std::size_t bytes_of_each,
+                       std::size_t most) {
+  most = std::min(most, std::numeric_limits<std::ptrdiff_t>::max() / bytes_of_each);
   std::size_t bins = 1;
   std::string shape;
   for (const std::size_t extent : extents) {
@@ -62,7 +63,7 @@ std::size_t count_bins(std::span<const std::size_t> extents) {
                                                   " bins, expected at most " +
                                                   std::to_string(most));
   }
-  refuse_if_there_is_no_room(shape, bins);
+  refuse_if_there_is_no_room(shape, bins * bytes_of_each);
   return bins;
 }
 
