@@ -37,7 +37,8 @@ std::int64_t last_edge_reached(const Axis& along, double x, std::int64_t first, 
   return first;
 }
 
-inline int expected_bin(const axis::regular_axis& along, double x) {
+template <class Axis>
+int expected_bin(const Axis& along, double x) {
   if (x < along.value(0)) return -1;
   if (!(x < along.value(along.size()))) return along.size();
   return static_cast<int>(last_edge_reached(along, x, 0, along.size()));
@@ -68,17 +69,51 @@ std::vector<double> hardest_values(const Axis& along, std::mt19937_64& random, i
   return values;
 }
 
-inline std::vector<double> unusual_values() {
-  return {not_a_number, infinity, -infinity,    0.0,    -0.0,    5e-324, -5e-324, 1e308, -1e308,
-          0x1p63,       -0x1p63,  2147483648.0, 1e-300, -1e-300, 0x1p31, -0x1p31, 4e9,   -1.0};
-}
-
 // A double of any bits that is finite.
 inline double any_double(std::mt19937_64& random) {
   for (;;) {
     const auto x = std::bit_cast<double>(random());
     if (std::isfinite(x)) return x;
   }
+}
+
+// Bounds above zero: of decimal numbers, of any two doubles, of subnormal ones, and as close
+// together as a few neighbouring doubles.
+inline shape any_logarithmic_shape(std::mt19937_64& random) {
+  for (;;) {
+    const std::int64_t most = std::int64_t{1} << random() % 18;
+    shape made{1 + static_cast<std::int64_t>(random() % static_cast<std::uint64_t>(most)), 0, 0};
+    const auto any = [&] { return std::abs(any_double(random)); };
+    switch (random() % 5) {
+      case 0:
+        made.low = static_cast<double>(1 + random() % 1000) / 100;
+        made.high = made.low * static_cast<double>(2 + random() % 1000);
+        break;
+      case 1:
+        made.low = any();
+        made.high = any();
+        break;
+      case 2:
+        made.low = 5e-324 * static_cast<double>(1 + random() % 1000);
+        made.high = any();
+        break;
+      case 3:
+        made.low = made.high = any();
+        for (std::uint64_t i = 0; i <= random() % 50; ++i)
+          made.high = std::nextafter(made.high, infinity);
+        break;
+      default:
+        made.low = std::ldexp(1.0, static_cast<int>(random() % 100) - 50);
+        made.high = std::ldexp(made.low, 1 + static_cast<int>(random() % 100));
+        break;
+    }
+    if (made.low > 0 && made.fits_an_axis()) return made;
+  }
+}
+
+inline std::vector<double> unusual_values() {
+  return {not_a_number, infinity, -infinity,    0.0,    -0.0,    5e-324, -5e-324, 1e308, -1e308,
+          0x1p63,       -0x1p63,  2147483648.0, 1e-300, -1e-300, 0x1p31, -0x1p31, 4e9,   -1.0};
 }
 
 // Axes of whole numbers, of decimal fractions, far from zero for their width, subnormal, of all

@@ -7,6 +7,7 @@
 //   minutes.index(180.0);    // 120: the overflow bin
 #pragma once
 
+#include <bit>
 #include <boost/histogram/axis/category.hpp>
 #include <boost/histogram/axis/integer.hpp>
 #include <boost/histogram/axis/interval_view.hpp>
@@ -123,6 +124,47 @@ class equal_bins {
   int size_ = 0;
 };
 
+// Bins over [low, high) that are equally wide in the logarithm. The edges are calculated once, in
+// whole numbers (src/mapping/logarithmic.cpp says how), and a value is found by comparing it with
+// them.
+class logarithmic_bins {
+ public:
+  logarithmic_bins(std::int64_t bins, double low, double high);
+
+  int size() const noexcept { return static_cast<int>(edges_.size()) - 1; }
+  double low() const noexcept { return edges_.front(); }
+  double high() const noexcept { return edges_.back(); }
+  double edge(int k) const noexcept { return edges_[static_cast<std::size_t>(k)]; }
+  // Edges for fractions of k, too. Requires: 0 <= k <= size().
+  double between_edges(double k) const noexcept;
+
+  // The bin of x. Requires: low() <= x < high().
+  int inner_bin(double x) const noexcept {
+    const std::size_t stretch = (bits(x) - bits(low())) >> shift_;
+    int first = firsts_[stretch];
+    int last = firsts_[stretch + 1];  // [first, last] holds the bin
+    while (first < last) {
+      const int middle = last - (last - first) / 2;
+      if (edge(middle) <= x) {
+        first = middle;
+      } else {
+        last = middle - 1;
+      }
+    }
+    return first;
+  }
+
+ private:
+  // Of numbers above zero: ascends as they do, and evenly between powers of two. So stretches of
+  // equally many such words hold about as many edges each.
+  static std::uint64_t bits(double x) noexcept { return std::bit_cast<std::uint64_t>(x); }
+
+  std::vector<double> edges_;
+  std::vector<int>
+      firsts_;  // the bin of the first number of each stretch; at the end, the last bin
+  int shift_ = 0;
+};
+
 double regular_edge(const equal_bins& bins, double k) noexcept;
 double circular_edge(const equal_bins& bins, double k) noexcept;
 int circular_bin(const equal_bins& bins, double x) noexcept;
@@ -229,6 +271,56 @@ class circular_axis : public boost::histogram::axis::iterator_mixin<circular_axi
   detail::equal_bins bins_;
 };
 
+// Bins over [low, high) whose edges have equal ratios, with an underflow and an overflow bin. An
+// axis of Boost.Histogram, for its algorithms. It has memory for its edges.
+class logarithmic_axis : public boost::histogram::axis::iterator_mixin<logarithmic_axis> {
+ public:
+  // Throws shard::error for fewer than one bin, and for bounds that are not finite, above zero and
+  // ascending.
+  logarithmic_axis(std::int64_t bins, double low, double high) : bins_(bins, low, high) {}
+  // For boost::histogram::algorithm::reduce.
+  logarithmic_axis(const logarithmic_axis& from, int first, int last, unsigned merge)
+      : logarithmic_axis((last - first) / static_cast<int>(merge), from.value(first),
+                         from.value(last)) {}
+
+  // The bin of x: -1 below the axis, size() above it and for NaN.
+  int index(double x) const noexcept {
+    if (x < bins_.low()) return -1;
+    return x < bins_.high() ? bins_.inner_bin(x) : size();
+  }
+  // Edge k; between edges for fractions. Infinite below 0 and above size().
+  double value(double k) const noexcept;
+
+  auto bin(int k) const noexcept {
+    return boost::histogram::axis::interval_view<logarithmic_axis>(*this, k);
+  }
+  int size() const noexcept { return bins_.size(); }
+
+  static constexpr unsigned options() noexcept {
+    return decltype(boost::histogram::axis::option::underflow |
+                    boost::histogram::axis::option::overflow)::value;
+  }
+  bool operator==(const logarithmic_axis& other) const noexcept {
+    return size() == other.size() && bins_.low() == other.bins_.low() &&
+           bins_.high() == other.bins_.high();
+  }
+
+  // What makes it. Not for users.
+  void pack(detail::packer& to) const {
+    to.put(size());
+    to.put(bins_.low());
+    to.put(bins_.high());
+  }
+  static logarithmic_axis unpack(detail::unpacker& from) {
+    const auto bins = from.get<int>();
+    const auto low = from.get<double>();
+    return {bins, low, from.get<double>()};
+  }
+
+ private:
+  detail::logarithmic_bins bins_;
+};
+
 // Boost's own axes.
 using integer_axis = boost::histogram::axis::integer<int, detail::no_metadata>;
 using variable_axis = boost::histogram::axis::variable<double, detail::no_metadata>;
@@ -242,6 +334,13 @@ using category_axis =
 // Bins of equal width over [low, high). Edge k is low + k * ((high - low) / bins) in double, as in
 // numpy.linspace(low, high, bins + 1). Underflow below; overflow from high on, and NaN.
 regular_axis regular(std::int64_t bins, double low, double high);
+
+// Bins over [low, high) that are equally wide in the logarithm. Edge k is
+// low * (high / low)^(k / bins), off by at most 0.51 units in the last place: calculated in whole
+// numbers, so that it has the same bits everywhere. Where that is a double, it is the edge: those
+// of logarithmic(6, 1, 1e6) are the powers of ten. Underflow below, with zero and all that is
+// negative; overflow from high on, and NaN. The axis takes 12 to 16 bytes for each bin.
+logarithmic_axis logarithmic(std::int64_t bins, double low, double high);
 
 // Bins of equal width over [low, high), which repeats: high falls into the first bin again.
 // Overflow holds what is not finite.

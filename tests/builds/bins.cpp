@@ -43,6 +43,13 @@ int main() {
     }
     for (const double x : testing::unusual_values()) place(line, x, testing::expected_bin(line, x));
   }
+  for (int i = 0; i < 200; ++i) {
+    const testing::shape made = testing::any_logarithmic_shape(random);
+    const auto line = shard::axis::logarithmic(made.bins, made.low, made.high);
+    for (const double x : testing::hardest_values(line, random, 0, line.size()))
+      place(line, x, testing::expected_bin(line, x));
+    for (const double x : testing::unusual_values()) place(line, x, testing::expected_bin(line, x));
+  }
   const auto hours = shard::axis::circular(240, 0.1, 24.1);
   for (const double x : testing::hardest_values(hours, random, -720, 720))
     place(hours, x, testing::expected_bin(hours, x, 5));

@@ -18,6 +18,7 @@
 namespace {
 
 namespace axis = shard::axis;
+using shard::testing::any_logarithmic_shape;
 using shard::testing::any_shape;
 using shard::testing::expected_bin;
 using shard::testing::hardest_values;
@@ -45,6 +46,30 @@ RC_GTEST_PROP(RegularAxis, HasAscendingEdgesBetweenItsBounds, (std::uint64_t see
   RC_ASSERT(along.value(0) == made.low);
   RC_ASSERT(along.value(along.size()) == made.high);
   for (int k = 0; k < along.size(); ++k) RC_ASSERT(along.value(k) <= along.value(k + 1));
+}
+
+RC_GTEST_PROP(LogarithmicAxis, FindsWhatASearchInItsEdgesFinds, (std::uint64_t seed)) {
+  std::mt19937_64 random(seed);
+  for (int i = 0; i < 5; ++i) {
+    const shape made = any_logarithmic_shape(random);
+    const auto along = axis::logarithmic(made.bins, made.low, made.high);
+    RC_LOG() << made.bins << " bins from " << made.low << " to " << made.high << "\n";
+    for (const double x : hardest_values(along, random, 0, along.size()))
+      RC_ASSERT(along.index(x) == expected_bin(along, x));
+    for (const double x : unusual_values()) RC_ASSERT(along.index(x) == expected_bin(along, x));
+  }
+}
+
+RC_GTEST_PROP(LogarithmicAxis, HasAscendingEdgesBetweenItsBounds, (std::uint64_t seed)) {
+  std::mt19937_64 random(seed);
+  const shape made = any_logarithmic_shape(random);
+  const auto along = axis::logarithmic(made.bins, made.low, made.high);
+  RC_ASSERT(along.value(0) == made.low);
+  RC_ASSERT(along.value(along.size()) == made.high);
+  for (int k = 0; k < along.size(); ++k) {
+    RC_ASSERT(along.value(k) <= along.value(k + 0.5));
+    RC_ASSERT(along.value(k + 0.5) <= along.value(k + 1));
+  }
 }
 
 RC_GTEST_PROP(CircularAxis, FindsWhatASearchInItsEdgesFinds, (std::uint64_t seed)) {
@@ -91,6 +116,45 @@ TEST(RegularAxis, ReportsItsEdges) {
   EXPECT_EQ(along.bin(-1).lower(), -infinity);
   EXPECT_EQ(along.bin(10).upper(), infinity);
   EXPECT_EQ(axis::regular(4, 0, 4).bin(2).center(), 2.5);
+}
+
+// Also where the C library's pow is an ulp off.
+TEST(LogarithmicAxis, HasTheEdgesThatAreDoubles) {
+  const auto decades = axis::logarithmic(22, 1, 1e22);
+  double power = 1;
+  for (int k = 0; k <= 22; ++k, power *= 10) EXPECT_EQ(decades.value(k), power) << k;
+  const auto octaves = axis::logarithmic(2097, 5e-324, 0x1p1023);
+  for (int k = 0; k <= 2097; ++k) EXPECT_EQ(octaves.value(k), std::ldexp(1.0, k - 1074)) << k;
+}
+
+TEST(LogarithmicAxis, ReportsItsEdges) {
+  const auto along = axis::logarithmic(3, 0.5, 4.0);
+  EXPECT_EQ(along.bin(1).lower(), 1.0);
+  EXPECT_EQ(along.bin(1).upper(), 2.0);
+  EXPECT_EQ(along.bin(-1).lower(), -infinity);
+  EXPECT_EQ(along.bin(3).upper(), infinity);
+  EXPECT_EQ(along.bin(1).center(), std::sqrt(2.0));
+  EXPECT_EQ(along.index(0.0), -1);
+  EXPECT_EQ(along.index(-infinity), -1);
+  EXPECT_EQ(along.index(4.0), 3);
+  EXPECT_EQ(axis::logarithmic_axis(axis::logarithmic(12, 1, 4096), 2, 8, 2),
+            axis::logarithmic(3, 4, 256));
+}
+
+// low * (high / low)^(k / bins) in long double, whose own error is small for such ratios.
+TEST(LogarithmicAxis, HasEdgesNextToTheTrueOnes) {
+  for (const shape& made : {shape{10, 1, 2}, {37, 0.3, 7.9e5}, {1000, 1e-3, 1e3}}) {
+    const auto along = axis::logarithmic(made.bins, made.low, made.high);
+    for (int k = 0; k <= along.size(); ++k) {
+      const auto low = static_cast<long double>(made.low);
+      const long double edge =
+          low * std::pow(static_cast<long double>(made.high) / low,
+                         static_cast<long double>(k) / static_cast<long double>(made.bins));
+      const double ulp = std::nextafter(along.value(k), infinity) - along.value(k);
+      EXPECT_LE(std::abs(static_cast<double>(edge - static_cast<long double>(along.value(k)))),
+                0.55 * ulp);
+    }
+  }
 }
 
 TEST(RegularAxis, HasTheEdgesOfNumpysLinspace) {

@@ -73,6 +73,10 @@ RC_GTEST_PROP(Histogram, FindsTheBinsOfARegularAxis, ()) {
   expect_the_bins_of(axis::regular(10, 0, 10), *values_around_edges());
 }
 
+RC_GTEST_PROP(Histogram, FindsTheBinsOfALogarithmicAxis, ()) {
+  expect_the_bins_of(axis::logarithmic(10, 1, 10), *values_around_edges());
+}
+
 RC_GTEST_PROP(Histogram, FindsTheBinsOfACircularAxis, ()) {
   expect_the_bins_of(axis::circular(10, 0, 10), *values_around_edges());
 }
@@ -270,6 +274,7 @@ TEST(Histogram, KeepsToTheEdgesThatAnyAxisReports) {
     };
     expect(axis::regular(n, 0, n));
     expect(axis::regular(n, -0.1, 0.7));
+    expect(axis::logarithmic(n, 0.1, 1e4));
     expect(ba::regular<double, boost::use_default, ba::null_type>(static_cast<unsigned>(n), 0, n));
     expect(
         ba::regular<float, boost::use_default, ba::null_type>(static_cast<unsigned>(n), 0.1f, 7));
@@ -290,6 +295,9 @@ TEST(Histogram, RoundsNoNumberAcrossAnEdge) {
   };
   expect_bins_by_edges(axis::regular(4, 0x1p53, 0x1p53 + 16), around(odd));
   expect_bins_by_edges(axis::regular(4, -0x1p53 - 16, -0x1p53), around(-odd));
+  expect_bins_by_edges(axis::logarithmic(3, 0x1p52, 0x1p55), around(odd));
+  expect_bins_by_edges(axis::logarithmic(1, 1.0, 0x1p63),
+                       around(std::numeric_limits<std::int64_t>::max() - 1));
   expect_bins_by_edges(axis::variable({0.0, 0x1p63}),
                        around(std::numeric_limits<std::int64_t>::max() - 1));
   expect_bins_by_edges(axis::variable({0.0, 0x1p64}),
@@ -375,6 +383,8 @@ TEST(Histogram, RefusesABinThatDoesNotExist) {
 TEST(Axis, RefusesFewerThanOneBinNamingTheNumber) {
   EXPECT_EQ(message_of([] { axis::regular(0, 0, 1); }),
             "cannot make the regular axis: found 0 bins, expected 1 to 2147483645");
+  EXPECT_EQ(message_of([] { axis::logarithmic(0, 1, 2); }),
+            "cannot make the logarithmic axis: found 0 bins, expected 1 to 2147483645");
   EXPECT_EQ(message_of([] { axis::circular(-5, 0, 1); }),
             "cannot make the circular axis: found -5 bins, expected 1 to 2147483645");
   EXPECT_EQ(message_of([] { axis::integer(3, 3); }),
@@ -392,6 +402,14 @@ TEST(Axis, RefusesBoundsThatAreNotFiniteAndAscending) {
   EXPECT_EQ(message_of([] { axis::regular(10, 180, -60); }),
             "cannot make the regular axis: found bounds 180 and -60, expected finite ones with the "
             "low bound first");
+  EXPECT_EQ(
+      message_of([] { axis::logarithmic(10, 0, 1); }),
+      "cannot make the logarithmic axis: found bounds 0 and 1, expected finite ones above zero "
+      "with the low bound first");
+  EXPECT_THROW(axis::logarithmic(10, -1, 1), shard::error);
+  EXPECT_THROW(axis::logarithmic(10, 2, 1), shard::error);
+  EXPECT_THROW(axis::logarithmic(10, nan, 1), shard::error);
+  EXPECT_THROW(axis::logarithmic(10, 1, infinity), shard::error);
   EXPECT_THROW(axis::regular(10, 1, 1), shard::error);
   EXPECT_THROW(axis::regular(10, nan, 1), shard::error);
   EXPECT_THROW(axis::regular(10, -infinity, 1), shard::error);

@@ -121,6 +121,8 @@ TEST(Packing, KeepsNumbersAndStrings) {
 TEST(Packing, KeepsAxes) {
   const auto regular = shard::axis::regular(12, -1.0, 0.3);
   EXPECT_TRUE(sent(regular) == regular);
+  const auto logarithmic = shard::axis::logarithmic(12, 0.3, 1e9);
+  EXPECT_TRUE(sent(logarithmic) == logarithmic);
   const auto circular = shard::axis::circular(7, 0.0, 6.28);
   EXPECT_TRUE(sent(circular) == circular);
   const auto integer = shard::axis::integer(-3, 9);

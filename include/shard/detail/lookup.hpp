@@ -142,6 +142,10 @@ class lookup<axis::circular_axis> : public lookup_by_axis<axis::circular_axis> {
   using lookup_by_axis::lookup_by_axis;
 };
 template <>
+class lookup<axis::logarithmic_axis> : public lookup_by_axis<axis::logarithmic_axis> {
+  using lookup_by_axis::lookup_by_axis;
+};
+template <>
 class lookup<axis::variable_axis> : public lookup_by_axis<axis::variable_axis> {
   using lookup_by_axis::lookup_by_axis;
 };
