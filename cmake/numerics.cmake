@@ -42,3 +42,8 @@ list(TRANSFORM shard_random_sources PREPEND ${PROJECT_SOURCE_DIR}/)
 set_source_files_properties(
   ${shard_random_sources} PROPERTIES COMPILE_OPTIONS "${shard_strict_options};${shard_strict_level}"
                                      SKIP_PRECOMPILE_HEADERS ON)
+
+# NaNs have a bin.
+set_source_files_properties(
+  ${PROJECT_SOURCE_DIR}/src/mapping/regular_places.cpp
+  PROPERTIES COMPILE_OPTIONS "${shard_strict_options};${shard_strict_level}" SKIP_PRECOMPILE_HEADERS ON)

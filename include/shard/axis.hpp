@@ -93,6 +93,9 @@ class equal_bins {
 
   // Whether find() is of use: bins are wider than all roundings.
   bool is_fine() const noexcept { return scale_ != 0; }
+  double scale() const noexcept { return scale_; }
+  double too_low() const noexcept { return too_low_; }
+  double too_high() const noexcept { return too_high_; }
   // About how many bins x is above low().
   double position(double x) const noexcept { return (x - low_) * scale_; }
 
@@ -203,6 +206,8 @@ class regular_axis : public boost::histogram::axis::iterator_mixin<regular_axis>
   }
   // Edge k; between edges for fractions. Infinite below 0 and above size().
   double value(double k) const noexcept { return detail::regular_edge(bins_, k); }
+  // to[i] = index(x[i]) + 1, for many values. Not for users.
+  void places(const double* x, std::size_t count, std::uint32_t* to) const noexcept;
 
   auto bin(int k) const noexcept {
     return boost::histogram::axis::interval_view<regular_axis>(*this, k);

@@ -28,6 +28,11 @@ void refuse_repeated_category(std::int64_t index) {
          " a second time, expected each value once");
 }
 
+void refuse_columns(std::size_t column, std::size_t found, std::size_t expected) {
+  refuse("cannot fill the histogram: found " + std::to_string(found) + " values in argument " +
+         std::to_string(column) + ", expected " + std::to_string(expected) + " as in argument 0");
+}
+
 void refuse_bin(std::size_t dimension, std::int64_t found, int first, int last) {
   throw error(std::errc::result_out_of_range,
               "cannot read a bin of the histogram: found index " + std::to_string(found) +

@@ -13,6 +13,7 @@
 #include <utility>
 
 #include "shard/buffer.hpp"
+#include "shard/detail/columns.hpp"
 #include "shard/detail/lookup.hpp"
 #include "shard/detail/packing.hpp"
 
@@ -31,6 +32,10 @@ class grid {
  public:
   class finder;
   static constexpr std::size_t rank = sizeof...(Axes);
+  static constexpr bool has_every_value = (lookup<Axes>::has_every_value && ...);
+  // Of many values, places are found block by block.
+  static constexpr std::size_t block_size = 512;
+  static constexpr std::uint32_t nowhere = std::numeric_limits<std::uint32_t>::max();
 
   explicit grid(Axes... axes) : lookups_(std::move(axes)...) {}
 
@@ -99,6 +104,20 @@ class grid<Axes...>::finder {
     }
   }
 
+  // The same for values `begin` to `begin` + `count` - 1 of each column. A place is `nowhere` if an
+  // axis has no bin for one of the values, unless has_every_value.
+  // Requires: count <= block_size, and places of 32 bits do.
+  template <class... X>
+  void find_block(std::uint32_t* places, std::size_t begin, std::size_t count,
+                  const column<X>&... columns) const noexcept {
+    static_assert(sizeof...(X) == rank, "shard: give values for each axis of the histogram");
+    if constexpr (sizeof...(X) == rank) {
+      [&]<std::size_t... I>(std::index_sequence<I...>) {
+        (step_block<I>(places, begin, count, columns), ...);
+      }(std::make_index_sequence<rank>());
+    }
+  }
+
  private:
   template <std::size_t I>
   const auto& along() const noexcept {
@@ -113,8 +132,45 @@ class grid<Axes...>::finder {
     return along<I>().has(index);
   }
 
+  template <std::size_t I, class X>
+  void step_block(std::uint32_t* places, std::size_t begin, std::size_t count,
+                  const column<X>& of) const noexcept;
+
   std::tuple<lookup_handle<Axes>...> lookups_;
 };
+
+template <class... Axes>
+template <std::size_t I, class X>
+void grid<Axes...>::finder::step_block(std::uint32_t* places, std::size_t begin, std::size_t count,
+                                       const column<X>& of) const noexcept {
+  const auto& along = this->template along<I>();
+  std::uint32_t own[block_size];
+  std::uint32_t* const found = I == 0 ? places : own;
+  if constexpr (std::is_arithmetic_v<X> &&
+                requires(const double* x) { along.places(x, count, found); }) {
+    double copied[block_size];
+    const double* x = copied;
+    if constexpr (std::is_same_v<X, double>) {
+      if (of.stride == 1) x = of.first + begin;
+    }
+    if (x == copied) {
+      for (std::size_t k = 0; k < count; ++k) copied[k] = rounded_down<double>(of[begin + k]);
+    }
+    along.places(x, count, found);
+  } else {
+    for (std::size_t k = 0; k < count; ++k) {
+      const int index = along(of[begin + k]);
+      found[k] = along.has(index) ? static_cast<std::uint32_t>(along.place_of(index)) : nowhere;
+    }
+  }
+  if constexpr (I > 0) {
+    const auto extent = static_cast<std::uint32_t>(along.extent());
+    for (std::size_t k = 0; k < count; ++k) {
+      const std::uint32_t place = places[k] * extent + own[k];
+      places[k] = !has_every_value && (places[k] == nowhere || own[k] == nowhere) ? nowhere : place;
+    }
+  }
+}
 
 template <class... Axes>
 std::size_t grid<Axes...>::place(std::integral auto... bins) const {

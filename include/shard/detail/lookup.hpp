@@ -35,6 +35,8 @@ class lookup_base {
  public:
   static constexpr bool has_underflow = Axis::options() & boost_axis::option::underflow_t::value;
   static constexpr bool has_overflow = Axis::options() & boost_axis::option::overflow_t::value;
+  // Whether there is a bin for each value.
+  static constexpr bool has_every_value = has_underflow && has_overflow;
 
   explicit lookup_base(Axis axis) : axis_(std::move(axis)) {}
 
@@ -135,10 +137,16 @@ template <>
 class lookup<axis::regular_axis> : public lookup_by_axis<axis::regular_axis> {
  public:
   using lookup_by_axis::lookup_by_axis;
+
+  // Of many values at once.
+  void places(const double* x, std::size_t count, std::uint32_t* to) const noexcept {
+    axis().places(x, count, to);
+  }
 };
 template <>
 class lookup<axis::circular_axis> : public lookup_by_axis<axis::circular_axis> {
  public:
+  static constexpr bool has_every_value = true;
   using lookup_by_axis::lookup_by_axis;
 };
 template <>
@@ -179,6 +187,9 @@ class lookup<boost_axis::category<T, Metadata>>
   using axis_type = boost_axis::category<T, Metadata>;
 
  public:
+  // Of categories there is no underflow: what is none is in the overflow bin.
+  static constexpr bool has_every_value = lookup_base<axis_type>::has_overflow;
+
   explicit lookup(axis_type axis);
 
   template <class X>
