@@ -15,6 +15,7 @@ set(shard_exact_sources
     src/exact/block_baseline.cpp
     src/exact/dot.cpp
     src/exact/instruction_set.cpp
+    src/exact/moment_bins.cpp
     src/exact/moments.cpp
     src/exact/natural.cpp
     src/exact/products.cpp

@@ -112,8 +112,12 @@ class mean_variance_state {
   void add(double x) noexcept { add(numbers<double>(&x, 1)); }
   void add(float x) noexcept { add(numbers<float>(&x, 1)); }
   void merge(const mean_variance_state& part) noexcept;
+  void merge(const detail::moment_window& part) noexcept;  // of a histogram's bin
 
   std::uint64_t count() const noexcept { return count_; }
+  // Special values are those of a sum: of x, and of x^2.
+  double sum() const noexcept;
+  double sum_of_squares() const noexcept;
   // NaN of nothing. Special values are those of a sum.
   double mean() const noexcept;
   // The rest is NaN if a NaN or an infinity was added.

@@ -27,6 +27,8 @@
 #include "shard/custom_reducer.hpp" // results of your own
 #include "shard/axis.hpp"           // bins and their edges
 #include "shard/histogram.hpp"      // counts in bins
+#include "shard/weighted_histogram.hpp"  // exact sums of weights in bins
+#include "shard/profile.hpp"        // means and variances in bins
 #include "shard/random.hpp"         // random numbers, a stream for each index
 #include "shard/options.hpp"        // how a map is run
 #include "shard/stop.hpp"           // Ctrl-C stops a map, not the program

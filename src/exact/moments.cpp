@@ -108,6 +108,25 @@ natural spread(std::uint64_t n, const number<words_of_sum>& x,
   return (natural_of(n) * magnitude_of(xx, product_unit) - sum * sum).magnitude;
 }
 
+// Of so many words, worth 2^position each unit.
+template <std::size_t Words, std::size_t Count>
+number<Words> number_at(const std::uint64_t (&words)[Count], bool with_sign,
+                        unsigned position) noexcept {
+  number<Words> made;
+  made.first = position / 64;
+  made.count = Count + 1;
+  const unsigned shift = position % 64;
+  const bool negative = with_sign && words[Count - 1] >> 63 != 0;
+  std::uint64_t below = 0;
+  for (std::size_t k = 0; k <= Count; ++k) {
+    const std::uint64_t word = k < Count ? words[k] : negative ? ~std::uint64_t{0} : 0;
+    made.words[k] = word << shift | below >> 1 >> (63 - shift);
+    below = word;
+  }
+  made.trim();
+  return made;
+}
+
 bool is_finite(std::uint8_t kinds) noexcept { return (kinds & kind::not_finite) == 0; }
 
 // ---- two variables
@@ -241,6 +260,31 @@ void mean_variance_state::add(numbers<float> values) noexcept {
 void mean_variance_state::merge(const mean_variance_state& part) noexcept {
   merge_into(held_, part.held_.kinds, read(part.held_));
   count_ += part.count_;
+}
+
+void mean_variance_state::merge(const detail::moment_window& part) noexcept {
+  two_sums sums;
+  if (part.place != 0) {
+    const unsigned position = part.place - detail::moment_window::chosen - 1;
+    sums.x = number_at<words_of_sum>(part.sum, true, position);
+    sums.xx = number_at<words_of_products>(part.squares, false, 2 * position);
+  }
+  merge_into(held_, part.kinds, sums);
+  count_ += part.count;
+}
+
+double mean_variance_state::sum() const noexcept {
+  if (!is_finite(held_.kinds)) return special<double>(held_.kinds);
+  const auto sum = read(held_).x;
+  if (sum.is_zero()) return zero_sum<double>(held_.kinds);
+  return rounded<double>(sum.negative(), top_of(magnitude_of(sum, sum_unit)));
+}
+
+double mean_variance_state::sum_of_squares() const noexcept {
+  if ((held_.kinds & kind::nan) != 0) return canonical_nan<double>();
+  if (!is_finite(held_.kinds)) return infinity<double>(false);
+  const auto sum = read(held_).xx;
+  return sum.is_zero() ? 0.0 : rounded<double>(false, top_of(magnitude_of(sum, product_unit)));
 }
 
 double mean_variance_state::mean() const noexcept {

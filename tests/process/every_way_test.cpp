@@ -333,6 +333,50 @@ TEST_P(EveryWay, SumsExactlyWithAnyGrain) {
   });
 }
 
+// What each bin holds is found here by the axis alone, value by value.
+TEST_P(EveryWay, FillsHistogramsWithAnyGrain) {
+  const shard::buffer<double> x = numbers();
+  const auto along = shard::axis::regular(50, 0.0, 0.01);
+  const auto decades = shard::axis::logarithmic(8, 1e-3, 1.0);
+  std::vector<std::int64_t> counts(52);
+  std::vector<shard::exact::mean_variance_state> sums(52), means(10);
+  for (std::size_t i = 0; i < n; ++i) {
+    const auto bin = static_cast<std::size_t>(along.index(x[i]) + 1);
+    ++counts[bin];
+    sums[bin].add(uneven(i));
+    means[static_cast<std::size_t>(decades.index(x[i]) + 1)].add(x[i]);
+  }
+  each([&](carrier& map) {
+    for (const std::size_t grain : {std::size_t{1}, std::size_t{7}, std::size_t{600}, n}) {
+      SCOPED_TRACE(grain);
+      shard::histogram one(along), many(along);
+      shard::weighted_histogram weights(along);
+      shard::profile profile(decades);
+      map(shard::chunks{{0, n}, grain}, shard::in(x), shard::reduce(one), shard::reduce(many),
+          shard::reduce(weights), shard::reduce(profile),
+          [](shard::range chunk, shard::view<double> from, auto& by_one, auto& at_once, auto& w,
+             auto& p) {
+            for (const std::size_t i : chunk) {
+              by_one(from[i]);
+              w.add(from[i], shard::weight(uneven(i)));
+            }
+            at_once.fill(from.span(chunk));
+            p.fill(from.span(chunk), shard::sample(from.span(chunk)));
+          });
+      EXPECT_EQ(one, many);
+      for (int k = -1; k <= 50; ++k) {
+        const auto place = static_cast<std::size_t>(k + 1);
+        EXPECT_EQ(many.at(k), counts[place]);
+        EXPECT_EQ(weights.at(k).count, sums[place].count());
+        EXPECT_EQ(weights.at(k).sum, sums[place].sum());
+        EXPECT_EQ(weights.at(k).variance, sums[place].sum_of_squares());
+      }
+      for (int k = -1; k <= 8; ++k)
+        EXPECT_EQ(profile.at(k), means[static_cast<std::size_t>(k + 1)]);
+    }
+  });
+}
+
 // What an appended state is worth depends on the order.
 struct appended {
   std::uint64_t value = 0;

@@ -47,6 +47,7 @@ constexpr std::size_t grain = 50;
 struct results {
   std::vector<double> out;
   std::vector<std::int64_t> bins;
+  std::vector<double> weights;
   std::uint64_t sum = 0;
   std::uint64_t exact = 0;
   std::int64_t count = 0;
@@ -63,19 +64,21 @@ job map_until(const tally& at, int kills, shard::options how) {
   how.grain = grain;
   shard::buffer<double> out(indices);
   shard::histogram bins{shard::axis::regular(100, -1.0, 1.0)};
+  shard::weighted_histogram weights{shard::axis::regular(100, -1.0, 1.0)};
   shard::ordered_sum<double> total;
   shard::sum<double> exact;
   shard::counter count;
   shard::report run = shard::try_map(
-      how, indices, shard::out(out), shard::reduce(bins), shard::reduce(total),
-      shard::reduce(exact), shard::reduce(count),
-      [&](shard::range chunk, shard::slice<double> to, auto& bin, auto& sum, auto& truly,
-          auto& hits) {
+      how, indices, shard::out(out), shard::reduce(bins), shard::reduce(weights),
+      shard::reduce(total), shard::reduce(exact), shard::reduce(count),
+      [&](shard::range chunk, shard::slice<double> to, auto& bin, auto& weight, auto& sum,
+          auto& truly, auto& hits) {
         ++at[started];
         for (const std::size_t i : chunk) {
           const double x = std::sin(static_cast<double>(i) * 0.7);
           to[i] = x * 1e3;
           bin(x);
+          weight.add(x, shard::weight(std::ldexp(x, static_cast<int>(i % 200) - 100)));
           sum += x / (1.0 + static_cast<double>(i));
           truly += std::ldexp(x, static_cast<int>(i % 2000) - 1000);
           ++hits;
@@ -88,6 +91,10 @@ job map_until(const tally& at, int kills, shard::options how) {
            [&] {
              const auto counts = bins.counts();
              return std::vector<std::int64_t>(counts.begin(), counts.end());
+           }(),
+           [&] {
+             const auto sums = weights.sums();
+             return std::vector<double>(sums.begin(), sums.end());
            }(),
            std::bit_cast<std::uint64_t>(total.value()),
            std::bit_cast<std::uint64_t>(exact.value()),

@@ -47,6 +47,20 @@ struct packed_numbers {
   }
 };
 
+// The sums of the numbers of one bin of a histogram, and of their squares, as long as all of them
+// are normal numbers whose exponents lie in a window of 64. One cache line.
+struct alignas(64) moment_window {
+  static constexpr unsigned orders = 64;
+  static constexpr unsigned chosen = 2048;
+
+  std::uint64_t sum[2] = {};      // in two's complement, in units of the window
+  std::uint64_t squares[4] = {};  // in units of their squares
+  std::uint64_t count = 0;        // how many numbers were added here; others have no sum to add
+  std::uint32_t elsewhere = 0;    // 0, or 1 + which full state has the numbers outside
+  std::uint16_t place = 0;  // 0, or `chosen` + the lowest exponent of the window, as it is stored
+  std::uint8_t kinds = 0;   // what was added: the bits of exact::kind
+};
+
 // Words of 64 bits that hold any sum of 2^63 doubles: 2^-1074 to 2^1023, the carries and the sign.
 inline constexpr std::size_t words_of_sum = 34;
 // The same for products of two doubles: 2^-2148 to 2^2047.

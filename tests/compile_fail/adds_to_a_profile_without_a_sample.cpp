@@ -1,0 +1,5 @@
+// expect: shard: the last argument is shard::weight\(w\) for a weighted_histogram, and
+// shard::sample\(y\) for a profile
+#include <shard/shard.hpp>
+
+void kernel(shard::profile<shard::axis::regular_axis>::accumulator& bins) { bins(0.5, 2.0); }
