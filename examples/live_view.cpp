@@ -63,14 +63,6 @@ int fill(const std::string& name, std::size_t watchers) {
   return complete ? 0 : 1;
 }
 
-// Some full blocks, and one of so many eighths.
-std::string bar(double cells) {
-  const char* const eighths[] = {"", "▏", "▎", "▍", "▌", "▋", "▊", "▉"};
-  std::string text;
-  for (; cells >= 1; --cells) text += "█";
-  return text + eighths[std::size_t(8 * cells)];
-}
-
 std::string picture(std::span<const double> exponent, std::span<const std::int64_t> counts) {
   const char* const eighths[] = {" ", "▁", "▂", "▃", "▄", "▅", "▆", "▇", "█"};
   constexpr std::size_t width = elements / columns;
@@ -85,13 +77,8 @@ std::string picture(std::span<const double> exponent, std::span<const std::int64
       text += eighths[std::size_t(std::clamp(8 * (height - double(row)), 0.0, 8.0))];
     }
   }
-  text += "where x came to\n";
-  const double most = double(std::max<std::int64_t>(1, std::ranges::max(counts)));
-  for (std::size_t bin = 0; bin < bins; ++bin) {
-    text += std::to_string(double(bin) / bins).substr(0, 4) + " " +
-            bar(48 * double(counts[bin]) / most) + " " + std::to_string(counts[bin]) + "\n";
-  }
-  return text;
+  const auto where = shard::tabulate(counts, shard::axis::regular(bins, 0.0, 1.0));
+  return text + shard::draw(where, {.title = "where x came to", .width = columns});
 }
 
 int watch(const std::string& name) {

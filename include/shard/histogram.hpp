@@ -55,6 +55,10 @@ class histogram : public detail::adds_by_accumulator {
 
   // The same histogram, underflow and overflow included, for Boost's algorithms.
   auto to_boost() const;
+  // from_boost.hpp
+  template <class... A, class Storage>
+  friend histogram<A...> from_boost(
+      const boost::histogram::histogram<std::tuple<A...>, Storage>& from);
 
   template <std::size_t I = 0>
   const auto& axis() const noexcept {

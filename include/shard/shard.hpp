@@ -29,6 +29,10 @@
 #include "shard/histogram.hpp"      // counts in bins
 #include "shard/weighted_histogram.hpp"  // exact sums of weights in bins
 #include "shard/profile.hpp"        // means and variances in bins
+#include "shard/bin_table.hpp"      // what is in the bins of any histogram
+#include "shard/from_boost.hpp"     // histograms that Boost has filled
+#include "shard/histogram_files.hpp" // histograms in files
+#include "shard/drawing.hpp"        // histograms as pictures
 #include "shard/random.hpp"         // random numbers, a stream for each index
 #include "shard/options.hpp"        // how a map is run
 #include "shard/stop.hpp"           // Ctrl-C stops a map, not the program
