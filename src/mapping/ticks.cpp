@@ -138,12 +138,16 @@ std::vector<std::string> edge_labels(std::span<const double> edges) {
     };
     if (k > 0) consider(k - 1);
     if (k + 1 < edges.size()) consider(k);
-    const double ratio = std::abs(edges[k]) / width;
+    if (std::abs(edges[k]) < 1e-9 * width) {  // a zero that was computed
+      made.push_back("0");
+      continue;
+    }
     int digits = 6;
-    if (std::isfinite(ratio) && ratio > 0)
-      digits = std::clamp(static_cast<int>(std::ceil(std::log10(ratio))) + 3, 3, 17);
-    // Below a thousandth of a bin: a zero that was computed.
-    made.push_back(ratio < 1e-9 ? "0" : number(edges[k], digits));
+    if (std::isfinite(edges[k]) && std::isfinite(width)) {
+      const int decimals = static_cast<int>(std::ceil(-std::log10(width))) + 1;
+      digits = std::clamp(exponent_of(std::abs(edges[k])) + 1 + decimals, 1, 17);
+    }
+    made.push_back(number(edges[k], digits));
   }
   return made;
 }

@@ -30,7 +30,7 @@ std::vector<tick> decade_ticks(double low, double high, std::size_t most);
 // With so many digits, without zeros at the end: "0.3", "1.5e9". Up to seven digits before the
 // point are written all the same.
 std::string number(double x, int digits);
-// Edges with as many digits as neighbours need to differ by three.
+// Edges, each to about a tenth of the bins beside it or better: 0.083 and 0.167.
 std::vector<std::string> edge_labels(std::span<const double> edges);
 // A value and its error, if that is known: "3.21 ± 0.04".
 std::string with_error(double value, double error, std::string_view plus_minus);

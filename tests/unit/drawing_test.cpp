@@ -312,8 +312,10 @@ TEST(EdgeLabels, TellNeighboursApart) {
     return all;
   };
   EXPECT_EQ(labels({0, 0.1, 0.2, 0.1 * 3}), "0 0.1 0.2 0.3 ");
+  EXPECT_EQ(labels({0, 1.0 / 12, 1.0 / 6, 5.0 / 6, 11.0 / 12}), "0 0.083 0.167 0.833 0.917 ");
+  EXPECT_EQ(labels({0.01, 0.0158, 631, 1000, 1e9, 1e12}), "0.01 0.0158 631 1000 1e9 1e12 ");
   EXPECT_EQ(labels({1e9, 1e9 + 1}), "1000000000 1000000001 ");
-  EXPECT_EQ(labels({-1, 1.0 / 3, 5e-17 - 5e-17 + 1}), "-1 0.333 1 ");
+  EXPECT_EQ(labels({-1, 1.0 / 3, 5e-17 - 5e-17 + 1}), "-1 0.33 1 ");
 }
 
 // ---- SVG
