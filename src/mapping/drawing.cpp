@@ -186,9 +186,7 @@ bar_scale scale_for(const std::vector<row>& rows, std::size_t cells, bool logari
     if (!(high > 0)) least = high = 1;
     // From the power of ten below: the least value, too, has a bar.
     const double below = std::pow(10.0, std::ceil(std::log10(least)) - 1);
-    made.values.low = std::max(below, mapping::least_logarithmic);
-    made.values.high = std::max(high, 10 * made.values.low);
-    made.values.logarithmic = true;
+    made.values = mapping::logarithmic_scale(below, high);
     made.above = cells;
     return made;
   }

@@ -158,7 +158,7 @@ struct frame {
   double height() const { return bottom - top; }
 };
 
-constexpr std::string_view axis_line = "stroke=\"#333\" stroke-width=\"1\" fill=\"none\"";
+constexpr std::string_view axis_line = R"(stroke="#333" stroke-width="1" fill="none")";
 constexpr double tick_length = 5;
 
 // How names of categories stand under an axis: side by side, or turned, and each or every so many.
@@ -193,7 +193,7 @@ void draw_x_axis(svg_writer& to, const frame& in, const axis_scale& along,
     marks += "M" + pixels(x) + " " + pixels(in.bottom) + "v" + pixels(tick_length);
   };
   double below = 18;
-  to.open_group("class=\"x-axis\"");
+  to.open_group(R"(class="x-axis")");
   if (along.is_category()) {
     const std::vector<placed> names = along.names();
     const name_layout layout = layout_of(names, in.width());
@@ -219,13 +219,13 @@ void draw_x_axis(svg_writer& to, const frame& in, const axis_scale& along,
   to.path("M" + pixels(in.left) + " " + pixels(in.bottom) + "H" + pixels(in.right), axis_line);
   if (!label.empty())
     to.text(in.left + in.width() / 2, in.bottom + below + 18, label, anchor::middle,
-            "font-size=\"13\"");
+            R"(font-size="13")");
   to.close_group();
 }
 
 void draw_y_axis(svg_writer& to, const frame& in, const std::vector<placed>& ticks,
                  const std::string& label) {
-  to.open_group("class=\"y-axis\"");
+  to.open_group(R"(class="y-axis")");
   std::string marks;
   for (const placed& each : ticks) {
     marks += "M" + pixels(in.left) + " " + pixels(each.at) + "h" + pixels(-tick_length);
@@ -234,16 +234,16 @@ void draw_y_axis(svg_writer& to, const frame& in, const std::vector<placed>& tic
   to.path(marks, axis_line);
   to.path("M" + pixels(in.left) + " " + pixels(in.top) + "V" + pixels(in.bottom), axis_line);
   if (!label.empty())
-    to.text(16, in.top + in.height() / 2, label, anchor::middle, "font-size=\"13\"", 90);
+    to.text(16, in.top + in.height() / 2, label, anchor::middle, R"(font-size="13")", 90);
   to.close_group();
 }
 
 void draw_title(svg_writer& to, const frame& in, const std::string& title,
                 const std::string& note) {
   if (!title.empty())
-    to.text(in.left, 24, title, anchor::start, "font-size=\"16\" font-weight=\"bold\"");
+    to.text(in.left, 24, title, anchor::start, R"(font-size="16" font-weight="bold")");
   if (!note.empty())
-    to.text(in.right, in.top - 7, note, anchor::end, "font-size=\"11\" fill=\"#777\"");
+    to.text(in.right, in.top - 7, note, anchor::end, R"(font-size="11" fill="#777")");
 }
 
 double widest(const std::vector<placed>& ticks) {
@@ -318,8 +318,7 @@ value_scale scale_of(const bin_table& table, const std::vector<std::size_t>& bin
     if (!(low <= high)) return {0.5, 20, true};
     // A bar of the least value, too, stands above the line.
     const double below = std::pow(10.0, std::floor(std::log10(low)));
-    low = std::max(below < low / 1.2 ? below : low / 2, mapping::least_logarithmic);
-    return {low, std::max(10 * low, std::min(high, 1e300) * 1.5), true};
+    return mapping::logarithmic_scale(below < low / 1.2 ? below : low / 2, high * 1.5);
   }
   if (!(low <= high)) return {0, 1, false};
   const double most = std::numeric_limits<double>::max() / 4;
@@ -373,14 +372,14 @@ void draw_bars(svg_writer& to, const bin_table& table, const std::vector<std::si
     bars.push_back(one);
   }
   // Behind the bars an area: else a seam would show between bars that meet inside of a pixel.
-  to.path(outline, "class=\"area\" fill=\"#7ba3cc\"");
-  to.open_group("class=\"bars\" fill=\"#7ba3cc\"");
+  to.path(outline, R"(class="area" fill="#7ba3cc")");
+  to.open_group(R"(class="bars" fill="#7ba3cc")");
   for (const bar& one : bars) {
     to.rectangle(one.left, std::min(one.end, zero), one.right - one.left, std::abs(one.end - zero),
-                 "class=\"bar\"");
+                 R"(class="bar")");
   }
   to.close_group();
-  to.path(outline, "class=\"outline\" stroke=\"#2f5f8f\" fill=\"none\" stroke-linejoin=\"round\"");
+  to.path(outline, R"(class="outline" stroke="#2f5f8f" fill="none" stroke-linejoin="round")");
 }
 
 std::string bars_svg(const bin_table& whole, const svg_options& options) {
@@ -411,7 +410,7 @@ std::string bars_svg(const bin_table& whole, const svg_options& options) {
   std::string grid;
   for (const placed& each : ticks)
     grid += "M" + pixels(in.left) + " " + pixels(each.at) + "H" + pixels(in.right);
-  to.path(grid, "class=\"grid\" stroke=\"#e4e4e4\" fill=\"none\"");
+  to.path(grid, R"(class="grid" stroke="#e4e4e4" fill="none")");
 
   if (!is_mean(table))
     draw_bars(
@@ -434,18 +433,18 @@ std::string bars_svg(const bin_table& whole, const svg_options& options) {
       spread += "M" + pixels(x.middle(k)) + " " + pixels(y(value - error)) + "V" +
                 pixels(y(value + error));
   }
-  to.path(widths, "class=\"widths\" stroke=\"#2f5f8f\" stroke-width=\"1.5\" fill=\"none\"");
-  to.path(spread, "class=\"errors\" stroke=\"#333\" fill=\"none\"");
+  to.path(widths, R"(class="widths" stroke="#2f5f8f" stroke-width="1.5" fill="none")");
+  to.path(spread, R"(class="errors" stroke="#333" fill="none")");
   if (is_mean(table) && errors) {
-    to.open_group("class=\"points\" fill=\"#2f5f8f\"");
+    to.open_group(R"(class="points" fill="#2f5f8f")");
     for (std::size_t k = 0; k < bins.size(); ++k)
       if (has_value(table, bins[k]) && (!values.logarithmic || table.value(bins[k]) > 0))
-        to.circle(x.middle(k), y(table.value(bins[k])), 2.5, "class=\"point\"");
+        to.circle(x.middle(k), y(table.value(bins[k])), 2.5, R"(class="point")");
     to.close_group();
   }
   if (!values.logarithmic && zero < in.bottom - 0.5 && zero > in.top)
     to.path("M" + pixels(in.left) + " " + pixels(zero) + "H" + pixels(in.right),
-            "class=\"zero\" stroke=\"#999\" fill=\"none\"");
+            R"(class="zero" stroke="#999" fill="none")");
   draw_x_axis(to, in, x, options.x_label);
   draw_y_axis(to, in, ticks, options.y_label);
   return to.finish();
@@ -479,14 +478,14 @@ std::string colour(double part) {
 }
 
 std::string filled(std::string_view name, double part) {
-  return "class=\"" + std::string(name) + "\" fill=\"" + colour(part) + "\"";
+  return R"(class=")" + std::string(name) + R"(" fill=")" + colour(part) + R"(")";
 }
 
 void draw_colours(svg_writer& to, const frame& in, const std::vector<placed>& ticks) {
   constexpr double width = 14;
   constexpr int steps = 64;
   const double left = in.right + 18;
-  to.open_group("class=\"scale\" shape-rendering=\"crispEdges\"");
+  to.open_group(R"(class="scale" shape-rendering="crispEdges")");
   for (int i = 0; i < steps; ++i) {
     const double top = in.top + in.height() * (steps - 1 - i) / steps;
     to.rectangle(left, top, width, in.height() / steps, filled("step", (i + 0.5) / steps));
@@ -534,10 +533,7 @@ std::string map_svg(const bin_table& whole, const svg_options& options) {
     values.high = std::max(values.high, table.value(bin));
   }
   if (!(values.low <= values.high)) values.low = values.high = options.logarithmic ? 1 : 0;
-  if (options.logarithmic) {
-    values.low = std::max(values.low, mapping::least_logarithmic);
-    values.high = std::max(values.high, values.low);
-  }
+  if (options.logarithmic) values = mapping::logarithmic_scale(values.low, values.high);
   if (!options.logarithmic && !is_mean(table)) values.low = std::min(values.low, 0.0);
   if (values.low == values.high)
     values.high = values.low == 0 ? 1 : values.low + std::abs(values.low);
@@ -561,8 +557,8 @@ std::string map_svg(const bin_table& whole, const svg_options& options) {
   svg_writer to(static_cast<double>(options.width), static_cast<double>(options.height),
                 options.title);
   draw_title(to, in, options.title, note);
-  to.rectangle(in.left, in.top, in.width(), in.height(), "class=\"ground\" fill=\"#f4f4f4\"");
-  to.open_group("class=\"cells\" shape-rendering=\"crispEdges\"");
+  to.rectangle(in.left, in.top, in.width(), in.height(), R"(class="ground" fill="#f4f4f4")");
+  to.open_group(R"(class="cells" shape-rendering="crispEdges")");
   const std::size_t high = table.axes[1].size();
   for (std::size_t k = 0; k < bins.size(); ++k) {
     if (!has_value(table, bins[k]) || is_empty(table, bins[k])) continue;

@@ -57,6 +57,7 @@ std::vector<tick> labelled(const std::vector<decimal>& all) {
   std::size_t length = 0;
   for (const decimal& x : all) length = std::max(length, plain(x).size());
   std::vector<tick> made;
+  made.reserve(all.size());
   for (const decimal& x : all)
     made.push_back({x.value(), length > longest ? scientific(x) : plain(x)});
   return made;
@@ -139,7 +140,7 @@ std::vector<std::string> edge_labels(std::span<const double> edges) {
     if (k > 0) consider(k - 1);
     if (k + 1 < edges.size()) consider(k);
     if (std::abs(edges[k]) < 1e-9 * width) {  // a zero that was computed
-      made.push_back("0");
+      made.emplace_back("0");
       continue;
     }
     int digits = 6;

@@ -1,12 +1,10 @@
 // From values to places on a scale.
 #pragma once
 
+#include <algorithm>
 #include <cmath>
 
 namespace shard::mapping {
-
-// Values below this have no place on a logarithmic scale: no power of ten is exact there.
-inline constexpr double least_logarithmic = 1e-300;
 
 // [low, high] as [0, 1].
 struct value_scale {
@@ -20,5 +18,11 @@ struct value_scale {
     return std::log(value / low) / std::log(high / low);
   }
 };
+
+// A decade or more, where powers of ten are neither zero nor infinite. Requires: low > 0.
+inline value_scale logarithmic_scale(double low, double high) noexcept {
+  low = std::clamp(low, 1e-300, 1e298);
+  return {low, std::clamp(high, 10 * low, 1e300), true};
+}
 
 }  // namespace shard::mapping
