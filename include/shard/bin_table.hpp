@@ -26,6 +26,8 @@
 
 #include "shard/axis.hpp"
 #include "shard/histogram.hpp"
+#include "shard/profile.hpp"
+#include "shard/weighted_histogram.hpp"
 
 namespace shard {
 
@@ -83,11 +85,17 @@ inline const bin_table& tabulate(const bin_table& table) { return table; }
 template <class... Axes>
 bin_table tabulate(const histogram<Axes...>& of);
 
+// Sums of weights and their variances; counts, means and variances.
+template <class... Axes>
+bin_table tabulate(const weighted_histogram<Axes...>& of);
+template <class... Axes>
+bin_table tabulate(const profile<Axes...>& of);
+
 // Counts in the shape of the axes, without underflow and overflow, such as counts() of a histogram
 // has, or a buffer that another process fills. Throws shard::error if there are not as many counts
 // as bins.
-template <class... Axes>
-bin_table tabulate(std::span<const std::int64_t> counts, const Axes&... axes);
+template <class Axis, class... Axes>
+bin_table tabulate(std::span<const std::int64_t> counts, const Axis& first, const Axes&... others);
 
 // What can be written and drawn.
 template <class H>
@@ -211,10 +219,36 @@ bin_table tabulate(const histogram<Axes...>& of) {
 }
 
 template <class... Axes>
-bin_table tabulate(std::span<const std::int64_t> counts, const Axes&... axes) {
-  static_assert(sizeof...(Axes) > 0, "shard: give the axes of the counts");
+bin_table tabulate(const weighted_histogram<Axes...>& of) {
   bin_table made;
-  made.axes = {detail::describe(axes)...};
+  made.axes = detail::axes_of(of);
+  made.type = bin_table::kind::weighted;
+  detail::for_each_bin(of, [&](auto... bins) {
+    const weighted_bin bin = of.at(bins...);
+    made.values.push_back(bin.sum);
+    made.variances.push_back(bin.variance);
+  });
+  return made;
+}
+
+template <class... Axes>
+bin_table tabulate(const profile<Axes...>& of) {
+  bin_table made;
+  made.axes = detail::axes_of(of);
+  made.type = bin_table::kind::mean;
+  detail::for_each_bin(of, [&](auto... bins) {
+    const exact::mean_variance_state bin = of.at(bins...);
+    made.weights.push_back(static_cast<double>(bin.count()));
+    made.values.push_back(bin.mean());
+    made.variances.push_back(bin.variance());
+  });
+  return made;
+}
+
+template <class Axis, class... Axes>
+bin_table tabulate(std::span<const std::int64_t> counts, const Axis& first, const Axes&... others) {
+  bin_table made;
+  made.axes = {detail::describe(first), detail::describe(others)...};
   for (bin_axis& along : made.axes) along.underflow = along.overflow = false;
   made.counts.assign(counts.begin(), counts.end());
   detail::check_table(made);

@@ -368,6 +368,18 @@ TEST(Svg, TellsTitleLabelsTicksAndWhatIsOutside) {
       xml_reader::read(shard::to_svg(bins, {.errors = false})).all("path", "errors").empty());
 }
 
+// Each decade has the same width.
+TEST(Svg, OfALogarithmicAxisHasBarsOfEqualWidth) {
+  const std::vector<std::int64_t> counts(6, 5);
+  const element root =
+      xml_reader::read(shard::to_svg(counted(counts, axis::logarithmic(6, 1, 1e6))));
+  const std::vector<element> bars = root.all("rect", "bar");
+  ASSERT_EQ(bars.size(), 6u);
+  for (const element& bar : bars) EXPECT_NEAR(bar.number("width"), bars[0].number("width"), 0.02);
+  for (const char* label : {"1", "100", "10000", "1000000"})
+    EXPECT_TRUE(std::ranges::count(root.texts(), label) > 0) << label;
+}
+
 TEST(Svg, IsWellFormedWhateverNamesAre) {
   const std::vector<std::string> names{
       "<script>", "a & b", "\"quoted\"",   "it's",   "]]>",    std::string("nul\0", 4),

@@ -266,6 +266,31 @@ TEST(HistogramJson, HasEveryStorageOfTheSchema) {
   EXPECT_EQ(checked(table)["storage"]["sum_of_weights_squared"], json(table.squares));
 }
 
+TEST(HistogramJson, OfWeightsHasSumsAndVariances) {
+  shard::weighted_histogram bins(axis::logarithmic(2, 1, 100));
+  add_once(bins, [](auto& add) {
+    add.add(0.5, shard::weight(7.0));
+    add.add(5.0, shard::weight(1.5));
+    add.add(5.0, shard::weight(-0.5));
+    add(50.0);
+  });
+  const json all = checked(bins);
+  EXPECT_EQ(all["axes"][0]["type"], "variable");
+  EXPECT_EQ(all["storage"], json::parse(R"({"type": "weighted", "values": [7, 1, 1, 0],
+                                            "variances": [49, 2.5, 1, 0]})"));
+}
+
+TEST(HistogramJson, OfAProfileHasCountsMeansAndVariances) {
+  shard::profile bins(axis::integer(0, 2));
+  add_once(bins, [](auto& add) {
+    for (const double y : {1.0, 2.0, 6.0}) add(0, shard::sample(y));
+    add(1, shard::sample(4.0));
+  });
+  const json all = checked(bins);
+  EXPECT_EQ(all["storage"], json::parse(R"({"type": "mean", "counts": [0, 3, 1, 0],
+                                            "values": [0, 3, 4, 0], "variances": [0, 7, 0, 0]})"));
+}
+
 TEST(HistogramJson, WritesZeroForWhatTooFewNumbersDoNotTell) {
   const double nan = std::numeric_limits<double>::quiet_NaN();
   shard::bin_table table = shard::tabulate(some_hours());
