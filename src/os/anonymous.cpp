@@ -31,6 +31,10 @@ anonymous_memory::~anonymous_memory() {
   if (base_ != nullptr) ::munmap(base_, bytes_);
 }
 
+void prefer_huge_pages(void* base, std::size_t bytes) noexcept {
+  static_cast<void>(::madvise(base, bytes, MADV_HUGEPAGE));
+}
+
 bool keep_from_dumps(void* base, std::size_t bytes) noexcept {
   return ::madvise(base, bytes, MADV_DONTDUMP) == 0;
 }

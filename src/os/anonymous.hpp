@@ -46,6 +46,9 @@ class anonymous_memory {
 // From now on children have it again.
 void leave_to_children(void* base, std::size_t bytes) noexcept;
 
+// Asks for huge pages. The system may give none. Requires: `base` is on a page.
+void prefer_huge_pages(void* base, std::size_t bytes) noexcept;
+
 // Shared memory has zeros there again, for all who share it, and takes no room. Requires: whole
 // pages.
 void discard(std::byte* base, std::size_t bytes) noexcept;
