@@ -88,11 +88,12 @@ class equal_bins {
 
   // Edge k, for fractions of k, too. Requires: 0 <= k <= size().
   double edge(double k) const noexcept;
-  // The bin of x. Requires: low() <= x < high().
-  int inner_bin(double x) const noexcept;
+  // The bin of x. Requires: low() <= x < high(). Pure: so loops keep the axis in registers.
+  [[gnu::pure]] int inner_bin(double x) const noexcept;
 
   // Whether find() is of use: bins are wider than all roundings.
   bool is_fine() const noexcept { return scale_ != 0; }
+  double width() const noexcept { return width_; }
   double scale() const noexcept { return scale_; }
   double too_low() const noexcept { return too_low_; }
   double too_high() const noexcept { return too_high_; }
@@ -170,7 +171,7 @@ class logarithmic_bins {
 
 double regular_edge(const equal_bins& bins, double k) noexcept;
 double circular_edge(const equal_bins& bins, double k) noexcept;
-int circular_bin(const equal_bins& bins, double x) noexcept;
+[[gnu::pure]] int circular_bin(const equal_bins& bins, double x) noexcept;
 
 [[noreturn]] void refuse_part_of_circle();
 

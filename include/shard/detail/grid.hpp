@@ -24,6 +24,10 @@ namespace shard::detail {
 std::size_t count_bins(std::span<const std::size_t> extents, std::size_t bytes_of_each,
                        std::size_t most);
 
+// places[k] = places[k] * extent + own[k]
+void join_places(std::uint32_t* places, const std::uint32_t* own, std::uint32_t extent,
+                 std::size_t count) noexcept;
+
 // Places are row-major over extents that include underflow and overflow.
 template <class... Axes>
 class grid {
@@ -165,9 +169,13 @@ void grid<Axes...>::finder::step_block(std::uint32_t* places, std::size_t begin,
   }
   if constexpr (I > 0) {
     const auto extent = static_cast<std::uint32_t>(along.extent());
-    for (std::size_t k = 0; k < count; ++k) {
-      const std::uint32_t place = places[k] * extent + own[k];
-      places[k] = !has_every_value && (places[k] == nowhere || own[k] == nowhere) ? nowhere : place;
+    if constexpr (has_every_value) {
+      join_places(places, own, extent, count);
+    } else {
+      for (std::size_t k = 0; k < count; ++k) {
+        const bool found_both = places[k] != nowhere && own[k] != nowhere;
+        places[k] = found_both ? places[k] * extent + own[k] : nowhere;
+      }
     }
   }
 }

@@ -20,8 +20,8 @@ class tally {
   void add(std::span<const std::uint32_t> places) noexcept;
 
  private:
-  // Where neighbours fall into the same bin, a processor would wait for each count to be written
-  // before it can add to it again. So neighbours go to different copies.
+  // Where many values fall into few bins, a processor waits for each count to be written before it
+  // can add to it again. So neighbours go to different copies.
   static constexpr std::size_t copies = 4;
   static constexpr std::size_t most_copied = 1024;  // so that the copies stay in the nearest cache
 
