@@ -24,6 +24,7 @@
 #include "shard/moments.hpp"        // exact products, means and variances
 #include "shard/ranking.hpp"        // where the smallest and the largest are
 #include "shard/quantiles.hpp"      // medians and other quantiles
+#include "shard/collect.hpp"        // any number of results for each index
 #include "shard/custom_reducer.hpp" // results of your own
 #include "shard/axis.hpp"           // bins and their edges
 #include "shard/histogram.hpp"      // counts in bins

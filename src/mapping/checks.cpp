@@ -19,7 +19,7 @@ namespace {
 
 // "argument 2 (squares.npy)", counted among those that are buffers.
 std::string name_of(const job& what, const grant& one) {
-  const std::string place = "argument " + std::to_string(&one - what.grants.data() + 1);
+  const std::string place = "argument " + std::to_string(number_among_buffers(what, one));
   return one.owner ? place + " (" + one.owner->name() + ")" : place;
 }
 
@@ -73,6 +73,13 @@ void check_outputs_are_apart(const job& what) {
 }
 
 }  // namespace
+
+std::size_t number_among_buffers(const job& what, const grant& one) {
+  const grant* const first = what.grants.data();
+  return static_cast<std::size_t>(
+             std::count_if(first, &one, [](const grant& before) { return !before.is_spill; })) +
+         1;
+}
 
 void check_chunks(const plan::partition& chunks) {
   constexpr std::size_t most = std::size_t{1} << 40;

@@ -1,4 +1,4 @@
-// What a map refuses before anything runs. All throw shard::error.
+// What a map refuses before anything runs. Each check throws shard::error.
 #pragma once
 
 #include "board/board.hpp"
@@ -6,6 +6,10 @@
 #include "shard/detail/job.hpp"
 
 namespace shard::mapping {
+
+// What messages call one of the job's grants: its number, from 1, among the arguments that are
+// buffers.
+std::size_t number_among_buffers(const detail::job& what, const detail::grant& one);
 
 // A board has a few bytes for each chunk and slot: beyond this, sizes would overflow.
 void check_chunks(const plan::partition& chunks);

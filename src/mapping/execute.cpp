@@ -78,13 +78,19 @@ report finished(const job& what, const plan::partition& chunks, report result) {
   if (!result.complete()) return result;
   const bool tiled = what.where.by == space::cut::tiled;
   std::optional<error> first;
-  for (const grant& one : what.grants) {
-    if (!one.partitioned || (!tiled && chunks.indices() != one.rows)) continue;
+  const auto name = [&first](const auto& file) {
     try {
-      one.owner->finish_cleared(durability::memory);
+      file();
     } catch (const error& e) {
       if (!first) first = e;
     }
+  };
+  for (const grant& one : what.grants) {
+    if (!one.partitioned || (!tiled && chunks.indices() != one.rows)) continue;
+    name([&] { one.owner->finish_cleared(durability::memory); });
+  }
+  for (const detail::reduction& one : what.reductions) {
+    if (one.finish != nullptr) name([&] { one.finish(one.reducer); });
   }
   if (first) throw map_error(std::move(result), *first);
   return result;

@@ -265,6 +265,7 @@ report flight::join() {
 
   const outcome result(board_, roster_, order_.chunks, before_);
   result.merge(job_.reductions, states_);
+  settle_reducers(job_, result.complete());
   const auto workers =
       static_cast<unsigned>(std::clamp<std::size_t>(order_.chunks.chunks(), 1, workers_));
   report told = result.report_on(order_.number, clock::now() - order_.began, workers);

@@ -48,6 +48,12 @@ std::vector<std::string> names_of(std::uint32_t lacks) {
 
 }  // namespace
 
+void settle_reducers(const detail::job& what, bool complete) {
+  for (const detail::reduction& one : what.reductions) {
+    if (one.settle != nullptr) one.settle(one.reducer, what.where, complete);
+  }
+}
+
 counted_before::counted_before(const family::roster& by) noexcept
     : takeovers(by.takeovers().load(std::memory_order_relaxed)),
       output_lost(by.output_lost().load(std::memory_order_relaxed)),
@@ -147,7 +153,7 @@ void outcome::merge(const std::vector<detail::reduction>& reductions,
     const detail::reduction& one = reductions[k];
     if (!one.ordered) continue;
     if (complete_) {
-      one.merge(one.reducer, board_.partial(0) + states.places[k].offset, chunks_.chunks(),
+      one.merge(one, one.reducer, board_.partial(0) + states.places[k].offset, chunks_.chunks(),
                 states.partial_bytes);
       continue;
     }
@@ -156,7 +162,7 @@ void outcome::merge(const std::vector<detail::reduction>& reductions,
       const auto found = begun_.find(chunk);
       std::byte* const partial =
           found == begun_.end() ? board_.partial(chunk) : found->second.partial->base();
-      one.merge(one.reducer, partial + states.places[k].offset, 1, states.partial_bytes);
+      one.merge(one, one.reducer, partial + states.places[k].offset, 1, states.partial_bytes);
     }
   }
   if (states.accumulator_bytes == 0) return;
@@ -168,7 +174,7 @@ void outcome::merge(const std::vector<detail::reduction>& reductions,
     auto* const area = reinterpret_cast<std::byte*>(board_.area(slot, word & 1));
     for (std::size_t k = 0; k < reductions.size(); ++k) {
       const detail::reduction& one = reductions[k];
-      if (!one.ordered) one.merge(one.reducer, area + states.places[k].offset, 1, 0);
+      if (!one.ordered) one.merge(one, one.reducer, area + states.places[k].offset, 1, 0);
     }
   }
 }
@@ -181,7 +187,7 @@ void outcome::merge_published(const detail::reduction& one, std::size_t number,
       // What is committed is not written to any more. A chunk in quarantine comes later.
       const bool whole = complete_ || (committed_[chunk] && !begun_.contains(chunk));
       if (whole && !completed_in(chunk).empty()) {
-        one.merge(into, board_.partial(chunk) + offset, 1, states.partial_bytes);
+        one.merge(one, into, board_.partial(chunk) + offset, 1, states.partial_bytes);
       }
     }
     return;
@@ -191,7 +197,7 @@ void outcome::merge_published(const detail::reduction& one, std::size_t number,
   for (unsigned slot = 0; slot < board_.size().slots; ++slot) {
     if (!board_.snapshot(slot, words).word) continue;
     std::memcpy(memory.base(), words.data(), states.accumulator_bytes);
-    one.merge(into, memory.base() + offset, 1, 0);
+    one.merge(one, into, memory.base() + offset, 1, 0);
   }
 }
 

@@ -29,6 +29,9 @@ struct counted_before {
   explicit counted_before(const family::roster& by) noexcept;
 };
 
+// Behind the last merge of a map: what reducers do then. complete: the map is.
+void settle_reducers(const detail::job& what, bool complete);
+
 // Requires: nobody works on the run.
 class outcome {
  public:

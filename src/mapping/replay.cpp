@@ -9,6 +9,7 @@
 #include "board/run_memory.hpp"
 #include "mapping/chunk_runner.hpp"
 #include "mapping/nesting.hpp"
+#include "mapping/outcome.hpp"
 #include "mapping/ranges.hpp"
 #include "memory/granted.hpp"
 #include "shard/error.hpp"
@@ -67,7 +68,7 @@ void run_all(const detail::job& what, const plan::partition& chunks) {
   const auto merge = [&](bool ordered, std::byte* from) {
     for (std::size_t k = 0; k < what.reductions.size(); ++k) {
       const detail::reduction& one = what.reductions[k];
-      if (one.ordered == ordered) one.merge(one.reducer, from + states.places[k].offset, 1, 0);
+      if (one.ordered == ordered) one.merge(one, one.reducer, from + states.places[k].offset, 1, 0);
     }
   };
   runner.start(accumulators.base());
@@ -84,6 +85,7 @@ report replay(const detail::job& what, const plan::partition& whole, const repla
   const auto began = std::chrono::steady_clock::now();
   const std::vector<range> parts = parts_of(whole, wanted);
   run_all(what, plan::partition::listed({whole.all(), parts}));
+  settle_reducers(what, whole.indices() == wanted.indices.size());
   const std::vector<range> completed{wanted.indices};
   return report(
       {.completed = completed, .not_tried = without(all_of(whole), completed)}, {},

@@ -62,6 +62,7 @@ const report& run_state::conclude() {
   told_ = result;  // also if its files can't get their names
   if (const auto expected = std::move(expected_)) expected->compare(told_);  // before that
   told_ = mapping::finished(what_, settled_.chunks, std::move(result));
+  std::erase_if(what_.grants, [](const grant& one) { return one.is_spill; });
   return told_;
 }
 
@@ -92,7 +93,9 @@ void run_state::merge_now(const void* reducer, void* into) const {
   if (!flight_) return;  // the reducer has all
   for (std::size_t k = 0; k < what_.reductions.size(); ++k) {
     if (what_.reductions[k].reducer != reducer) continue;
-    flight_->outcome_now().merge_published(what_.reductions[k], k, flight_->states(), into);
+    const reduction& one = what_.reductions[k];
+    flight_->outcome_now().merge_published(one, k, flight_->states(), into);
+    if (one.settle != nullptr) one.settle(into, what_.where, false);
   }
 }
 

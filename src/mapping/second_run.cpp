@@ -4,6 +4,7 @@
 #include <string_view>
 #include <utility>
 
+#include "mapping/checks.hpp"
 #include "memory/attempt.hpp"
 #include "memory/segment.hpp"
 #include "shard/error.hpp"
@@ -11,7 +12,9 @@
 namespace shard::mapping {
 namespace {
 
-bool changes(const detail::grant& one) { return one.rights == detail::access::write; }
+bool changes(const detail::grant& one) {
+  return one.rights == detail::access::write && !one.is_spill;
+}
 
 // What was in the buffers that a run may write to, put back in the end.
 class kept_buffers {
@@ -61,7 +64,7 @@ std::string differing(const std::string& what) {
   return "that " + what + " is another in workers that were started for it";
 }
 
-void merge_nothing(void*, std::byte*, std::size_t, std::size_t) {}
+void merge_nothing(const detail::reduction&, void*, std::byte*, std::size_t, std::size_t) {}
 
 }  // namespace
 
@@ -86,7 +89,9 @@ void second_run::do_it(const options& given, const family::warm_family::order& f
   for (detail::reduction& one : with.reductions) {
     reducers_.push_back(one.copy != nullptr ? one.copy(one.reducer) : nullptr);
     one.reducer = reducers_.back().get();
-    if (one.reducer == nullptr) one.merge = merge_nothing;
+    if (one.reducer != nullptr) continue;
+    one.merge = merge_nothing;
+    one.settle = nullptr;
   }
   const kept_buffers before(job_.grants);
   family::warm_family workers(fresh);
@@ -111,8 +116,9 @@ std::string second_run::unequal_output() const {
     for (std::size_t row = 0; row < one.rows; ++row) {
       const std::size_t at = row * one.row_bytes;
       if (std::memcmp(ours + at, theirs + at, one.row_bytes) == 0) continue;
-      return differing("row " + std::to_string(row) + " of buffer " + std::to_string(k + 1) + " (" +
-                       one.owner->name() + ")");
+      return differing("row " + std::to_string(row) + " of buffer " +
+                       std::to_string(number_among_buffers(job_, one)) + " (" + one.owner->name() +
+                       ")");
     }
   }
   return {};

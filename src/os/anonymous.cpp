@@ -2,9 +2,12 @@
 
 #include <sys/mman.h>
 
+#include <cerrno>
+#include <cstdint>
 #include <cstring>
 
 #include "os/calls.hpp"
+#include "os/mapping.hpp"
 
 namespace shard::os {
 
@@ -49,6 +52,20 @@ void leave_to_children(void* base, std::size_t bytes) noexcept {
 
 void discard(std::byte* base, std::size_t bytes) noexcept {
   if (bytes != 0 && ::madvise(base, bytes, MADV_REMOVE) != 0) std::memset(base, 0, bytes);
+}
+
+bool reserve_pages(std::byte* base, std::size_t bytes) noexcept {
+#ifdef MADV_POPULATE_WRITE
+  constexpr int populate = MADV_POPULATE_WRITE;
+#else
+  constexpr int populate = 23;  // of Linux 5.14: the C library may be older
+#endif
+  const auto within_page = reinterpret_cast<std::uintptr_t>(base) % normal_page_bytes();
+  int result = 0;
+  do {
+    result = ::madvise(base - within_page, bytes + within_page, populate);
+  } while (result != 0 && (errno == EINTR || errno == EAGAIN));
+  return result == 0 || errno == EINVAL || errno == ENOSYS || errno == EPERM;
 }
 
 void vacate(void* base, std::size_t bytes) noexcept {

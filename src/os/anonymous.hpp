@@ -53,6 +53,11 @@ void prefer_huge_pages(void* base, std::size_t bytes) noexcept;
 // pages.
 void discard(std::byte* base, std::size_t bytes) noexcept;
 
+// Takes pages of shared memory that is to be written to, so that no store there can be the one that
+// finds none. False: there are none. A system that can't take them in advance (Linux before 5.14,
+// sandboxes) says true: then they are taken one by one.
+[[nodiscard]] bool reserve_pages(std::byte* base, std::size_t bytes) noexcept;
+
 // Nothing is mapped there from now on, and access faults.
 void vacate(void* base, std::size_t bytes) noexcept;
 

@@ -54,6 +54,13 @@ void keep_tighter(headroom& so_far, std::size_t available, const std::string& li
   if (available < so_far.available_bytes) so_far = {available, limit};
 }
 
+template <class Resource>
+headroom limit_of(Resource which, const char* name) {
+  struct rlimit limit {};
+  const bool limited = getrlimit(which, &limit) == 0 && limit.rlim_cur != RLIM_INFINITY;
+  return {limited ? limit.rlim_cur : unlimited, name};
+}
+
 headroom look_everywhere(std::size_t wanted_bytes, const fs::path& root) {
   headroom found{unlimited, "memory"};
   std::size_t swap = 0;
@@ -72,13 +79,8 @@ headroom look_everywhere(std::size_t wanted_bytes, const fs::path& root) {
 
 }  // namespace
 
-headroom file_size_headroom() {
-  struct rlimit limit {};
-  if (getrlimit(RLIMIT_FSIZE, &limit) != 0 || limit.rlim_cur == RLIM_INFINITY) {
-    return {unlimited, "RLIMIT_FSIZE"};
-  }
-  return {limit.rlim_cur, "RLIMIT_FSIZE"};
-}
+headroom file_size_headroom() { return limit_of(RLIMIT_FSIZE, "RLIMIT_FSIZE"); }
+headroom address_space_limit() { return limit_of(RLIMIT_AS, "RLIMIT_AS"); }
 
 headroom memory_headroom(std::size_t wanted_bytes, const fs::path& root) {
   // The kernel writes a dozen files anew for this. What they said is good for a little longer: no

@@ -16,6 +16,9 @@ struct headroom {
 // The longest file this process may make. A longer one would raise SIGXFSZ, memory files included.
 headroom file_size_headroom();
 
+// How much a process may map (ulimit -v).
+headroom address_space_limit();
+
 // The tightest of the machine's memory (available, and swap) and of the cgroups this process is in,
 // whose file cache counts as available. `wanted_bytes` saves work: limits that allow it plainly are
 // not looked into further, nor anything that was looked into a few milliseconds ago. `root` is

@@ -13,6 +13,7 @@
 #include <unistd.h>
 
 #include <CLI/CLI.hpp>
+#include <algorithm>
 #include <bit>
 #include <chrono>
 #include <cmath>
@@ -23,6 +24,7 @@
 #include <filesystem>
 #include <random>
 #include <set>
+#include <span>
 #include <stdexcept>
 #include <string>
 #include <vector>
@@ -157,6 +159,24 @@ std::string fault_in(const errand& what, const shard::report& run, const shard::
   return {};
 }
 
+// Each index that is completed has its items, and no other has any.
+std::string fault_in_items(const errand& what, const shard::report& run,
+                           const shard::collect<std::size_t>& items) {
+  std::vector<std::size_t> expected(what.indices);
+  for (const shard::range part : run.completed()) {
+    for (const std::size_t i : part) expected[i] = i % 5;
+  }
+  for (std::size_t i = 0; i < what.indices; ++i) {
+    const std::span<const std::size_t> found = items.items_of(i);
+    const auto right = static_cast<std::size_t>(std::ranges::count(found, i));
+    if (found.size() != expected[i] || right != expected[i]) {
+      return fmt::format("index {} has collected {} items, expected {}", i, found.size(),
+                         expected[i]);
+    }
+  }
+  return {};
+}
+
 void map_once(std::mt19937& random, totals& into) {
   const errand what = any_errand(random);
   shard::buffer<double> out(what.indices);
@@ -166,32 +186,35 @@ void map_once(std::mt19937& random, totals& into) {
   shard::sum<double> exact;
   shard::counter count;
   shard::histogram bins{shard::axis::integer(0, what.bins)};
+  shard::collect<std::size_t> items(shard::with_offsets);
   const auto bin_count = static_cast<std::size_t>(what.bins);
-  const shard::report run =
-      shard::try_map({.workers = what.workers,
-                      .grain = what.grain,
-                      .retries = 1,
-                      .retries_kill = 10'000,
-                      .keep_going = true,
-                      .pin = what.pin},
-                     what.indices, shard::out(out), shard::inout(cells), shard::reduce(sum),
-                     shard::reduce(exact), shard::reduce(count), shard::reduce(bins),
-                     [&](std::size_t i, shard::slice<double> to, shard::slice<std::int64_t> cell,
-                         auto& total, auto& truly, auto& hits, auto& bin) {
-                       ++cell[i];
-                       ++hits;
-                       total += value(i);
-                       truly += wide_value(i);
-                       bin(static_cast<int>(i * bin_count / what.indices));
-                       if (what.poison.contains(i)) {
-                         if (what.crashes) std::abort();
-                         throw std::runtime_error("poison");
-                       }
-                       to[i] = value(i);
-                     });
+  const shard::report run = shard::try_map(
+      {.workers = what.workers,
+       .grain = what.grain,
+       .retries = 1,
+       .retries_kill = 10'000,
+       .keep_going = true,
+       .pin = what.pin},
+      what.indices, shard::out(out), shard::inout(cells), shard::reduce(sum), shard::reduce(exact),
+      shard::reduce(count), shard::reduce(bins), shard::reduce(items),
+      [&](std::size_t i, shard::slice<double> to, shard::slice<std::int64_t> cell, auto& total,
+          auto& truly, auto& hits, auto& bin, auto& collected) {
+        ++cell[i];
+        ++hits;
+        total += value(i);
+        truly += wide_value(i);
+        bin(static_cast<int>(i * bin_count / what.indices));
+        for (std::size_t k = 0; k < i % 5; ++k) collected.push_back(i);
+        if (what.poison.contains(i)) {
+          if (what.crashes) std::abort();
+          throw std::runtime_error("poison");
+        }
+        to[i] = value(i);
+      });
   const auto counts = bins.counts();
-  const std::string fault = fault_in(what, run, out, cells, sum.value(), exact.value(),
-                                     count.value(), {counts.begin(), counts.end()});
+  std::string fault = fault_in(what, run, out, cells, sum.value(), exact.value(), count.value(),
+                               {counts.begin(), counts.end()});
+  if (fault.empty()) fault = fault_in_items(what, run, items);
   ++into.maps;
   into.deaths += run.counts().deaths;
   into.takeovers += run.counts().takeovers;

@@ -20,6 +20,8 @@
 #include <cstdint>
 #include <cstdlib>
 #include <iostream>
+#include <numeric>
+#include <span>
 #include <string>
 #include <vector>
 
@@ -158,6 +160,48 @@ TEST_F(InstructionDeaths, OfAWorkerWithMuchToPublishLoseAndDoubleNothing) {
   const results right = run(
       size::large, [] {}, [](std::size_t) {});
   kill_everywhere([&](std::size_t moment) { kill_a_worker(size::large, moment, right); }, own_of);
+}
+
+// In the spill, too: pieces are taken, filled, linked, and named by the chunk's state. In the
+// second round an index has killed its first worker, so that its chunk is walked, and committed
+// unit by unit, as the process dies that follows.
+TEST_F(InstructionDeaths, OfAWorkerThatCollectsLoseAndDoubleNothing) {
+  const auto items_of = [](std::size_t i) {
+    std::vector<std::uint64_t> all(i % 4 == 3 ? 9 : i % 4);  // more than a first piece holds
+    std::iota(all.begin(), all.end(), 100 * i);
+    return all;
+  };
+  std::vector<std::uint64_t> right;
+  for (std::size_t i = 0; i < indices; ++i) {
+    const auto some = items_of(i);
+    right.insert(right.end(), some.begin(), some.end());
+  }
+  for (const int killed_before : {0, 1}) {
+    kill_everywhere(
+        [&](std::size_t moment) {
+          const shard_test::tally begun;
+          shard::collect<std::uint64_t> items(shard::with_offsets);
+          const shard::report done =
+              shard::try_map({.workers = 1, .grain = grain, .retries = 2}, indices,
+                             shard::reduce(items), shard::worker_state([&] {
+                               if (begun[0]++ == killed_before) follow_orders();
+                               return 0;
+                             }),
+                             [&](std::size_t i, auto& to, int&) {
+                               const std::vector<std::uint64_t> some = items_of(i);
+                               for (std::size_t k = 0; k < some.size() / 2; ++k)
+                                 to.push_back(some[k]);
+                               if (i == 5 && begun[1]++ < killed_before) raise(SIGKILL);
+                               to.append(std::span(some).subspan(some.size() / 2));
+                             });
+          EXPECT_TRUE(done.complete()) << done << " at moment " << moment;
+          EXPECT_TRUE(std::ranges::equal(items.items(), right)) << moment;
+          for (std::size_t i = 0; i < indices; ++i) {
+            EXPECT_TRUE(std::ranges::equal(items.items_of(i), items_of(i))) << moment;
+          }
+        },
+        own_of);
+  }
 }
 
 // Stopped for ever, it is killed where it holds the others up: in a kernel, and in a claim, for

@@ -148,7 +148,7 @@ INSTANTIATE_TEST_SUITE_P(, EveryWay, testing::ValuesIn(ways()),
 constexpr std::size_t n = 5000;
 
 template <class T, std::size_t Rank>
-std::vector<T> elements(const shard::buffer<T, Rank>& of) {
+std::vector<std::remove_const_t<T>> elements(const shard::buffer<T, Rank>& of) {
   return {of.span().begin(), of.span().end()};
 }
 
@@ -177,6 +177,23 @@ TEST_P(EveryWay, GivesElements) {
         });
     EXPECT_EQ(elements(y), less);
     EXPECT_EQ(elements(z), elements(x));
+  });
+}
+
+TEST_P(EveryWay, CollectsItems) {
+  std::vector<std::uint64_t> right;
+  std::vector<std::uint64_t> offsets{0};
+  for (std::size_t i = 0; i < n; ++i) {
+    for (std::size_t k = 0; k < i % 5; ++k) right.push_back(10 * i + k);
+    offsets.push_back(right.size());
+  }
+  each([&](carrier& map) {
+    shard::collect<std::uint64_t> items(shard::with_offsets);
+    map(n, shard::reduce(items), [](std::size_t i, auto& to) {
+      for (std::size_t k = 0; k < i % 5; ++k) to.push_back(10 * i + k);
+    });
+    EXPECT_EQ(elements(items.items()), right);
+    EXPECT_EQ(elements(items.offsets()), offsets);
   });
 }
 

@@ -19,6 +19,7 @@
 #include "shard/buffer.hpp"
 #include "shard/detail/job.hpp"
 #include "shard/detail/packing.hpp"
+#include "shard/detail/spill.hpp"
 #include "shard/range.hpp"
 #include "shard/reduce.hpp"
 #include "shard/slice.hpp"
@@ -173,6 +174,15 @@ class shared_argument : public buffer_argument<T, Rank> {
   }
 };
 
+// Reducers whose states name places in a spill (spill.hpp). Beyond what reducers have:
+//
+//   R::accumulator(r, state, spill, indices)   of a chunk
+//   expect(space)           before a map. May throw shard::error
+//   settle(range, complete) behind the last merge(), while the spill is there
+//   finish()                of a complete map, when its files get their names
+template <class R>
+concept spills = requires { typename R::spills; };
+
 // Accumulators are made of the reducer: workers have it as it was when the map began. Where the
 // binding was unpacked, it has a reducer of its own, which may lack what only the result needs.
 template <class R>
@@ -181,10 +191,12 @@ class reduce_binding {
   using packs_what_it_holds = void;
   using parameter = typename R::accumulator;
 
-  reduce_binding(const R& from, std::size_t reduction) noexcept
+  // spill: which of the job's grants, if it has one.
+  reduce_binding(const R& from, std::size_t reduction, std::size_t spill) noexcept
       : reducer_(std::shared_ptr<const R>(), &from),
         state_bytes_(from.state_bytes()),
-        reduction_(reduction) {}
+        reduction_(reduction),
+        spill_(spill) {}
 
   // What the job knows of it, but for the call's part.
   reduction described() const noexcept {
@@ -200,7 +212,7 @@ class reduce_binding {
   void start(std::byte* state) const { reducer_->start(state); }
 
   template <class Cells>
-  parameter bind(const worker_memory& memory, const Cells&) const {
+  parameter bind(const worker_memory& memory, [[maybe_unused]] const Cells& cells) const {
     std::byte* const state = memory.states[reduction_];
     if constexpr (R::ordered) {
       // A partial begins anew, also when an earlier attempt at the chunk has left something in it.
@@ -209,7 +221,13 @@ class reduce_binding {
         start(state);
       }
     }
-    return parameter(*reducer_, state);
+    if constexpr (!spills<R>) {
+      return parameter(*reducer_, state);
+    } else if constexpr (std::is_same_v<Cells, range>) {
+      return parameter(*reducer_, state, memory.data[spill_], cells);
+    } else {
+      return parameter(*reducer_, state, memory.data[spill_]);
+    }
   }
   void done(const parameter& sum, const worker_memory& memory) const {
     sum.store(memory.states[reduction_]);
@@ -221,19 +239,24 @@ class reduce_binding {
     to.put(*reducer_);
     to.put(state_bytes_);
     to.put(reduction_);
+    to.put(spill_);
   }
   static reduce_binding unpack(unpacker& from)
     requires packable<R>
   {
     auto reducer = std::make_shared<const R>(from.get<R>());
     const auto state_bytes = from.get<std::size_t>();
-    return reduce_binding(std::move(reducer), state_bytes, from.get<std::size_t>());
+    const auto reduction = from.get<std::size_t>();
+    return reduce_binding(std::move(reducer), state_bytes, reduction, from.get<std::size_t>());
   }
 
  private:
-  reduce_binding(std::shared_ptr<const R> from, std::size_t state_bytes,
-                 std::size_t reduction) noexcept
-      : reducer_(std::move(from)), state_bytes_(state_bytes), reduction_(reduction) {}
+  reduce_binding(std::shared_ptr<const R> from, std::size_t state_bytes, std::size_t reduction,
+                 std::size_t spill) noexcept
+      : reducer_(std::move(from)),
+        state_bytes_(state_bytes),
+        reduction_(reduction),
+        spill_(spill) {}
 
   static constexpr bool adds_in_place() {
     if constexpr (requires { R::in_place; }) {
@@ -246,6 +269,7 @@ class reduce_binding {
   std::shared_ptr<const R> reducer_;  // owns nothing where the caller's reducer is
   std::size_t state_bytes_;
   std::size_t reduction_;
+  std::size_t spill_;
 };
 
 template <class R>
@@ -258,7 +282,7 @@ class reduce_argument {
   explicit reduce_argument(R& into) noexcept : reducer_(&into) {}
 
   binding describe(job& to) const {
-    binding made(*reducer_, to.reductions.size());
+    binding made(*reducer_, to.reductions.size(), to.grants.size());
     reduction& described = to.reductions.emplace_back(made.described());
     described.reducer = reducer_;
     described.merge = merge;
@@ -266,16 +290,41 @@ class reduce_argument {
       described.copy = copy;
       described.equal = equal;
     }
+    if constexpr (spills<R>) {
+      reducer_->expect(to.where);
+      array memory = make_spill();
+      described.spill = memory.data;
+      described.settle = settle;
+      described.finish = finish;
+      to.grants.push_back(
+          {.owner = std::move(memory.owner), .rights = access::write, .is_spill = true});
+    }
     return made;
   }
 
  private:
-  static void merge(void* reducer, std::byte* state, std::size_t count, std::size_t stride) {
+  static void merge([[maybe_unused]] const reduction& of, void* reducer, std::byte* state,
+                    std::size_t count, std::size_t stride) {
     R& into = *static_cast<R*>(reducer);
     for (; count != 0; --count, state += stride) {
-      const typename R::accumulator part(static_cast<const R&>(into), state);
-      into.merge(part);
+      if constexpr (spills<R>) {
+        const typename R::accumulator part(static_cast<const R&>(into), state, of.spill);
+        into.merge(part);
+      } else {
+        const typename R::accumulator part(static_cast<const R&>(into), state);
+        into.merge(part);
+      }
     }
+  }
+  static void settle(void* reducer, const space& where, bool complete)
+    requires spills<R>
+  {
+    static_cast<R*>(reducer)->settle(where.all, complete);
+  }
+  static void finish(void* reducer)
+    requires spills<R>
+  {
+    static_cast<R*>(reducer)->finish();
   }
   static std::shared_ptr<void> copy(const void* reducer) {
     return std::make_shared<R>(*static_cast<const R*>(reducer));

@@ -56,6 +56,7 @@ struct grant {
   std::size_t rows = 0;
   std::size_t columns = 1;  // elements of a row, in rank 2 and more: extent(1)
   std::size_t row_bytes = 0;
+  bool is_spill = false;  // of a reducer: no argument of the map
 };
 
 // Workers start states and add to them; the caller merges them.
@@ -68,8 +69,17 @@ struct reduction {
   std::size_t (*live_bytes)(const std::byte* state) noexcept = nullptr;
 
   void* reducer = nullptr;
-  // Merges `count` states, in their order, that lie `stride` bytes apart.
-  void (*merge)(void* reducer, std::byte* state, std::size_t count, std::size_t stride) = nullptr;
+  // Where the caller has what the states of this reducer name, see spill.hpp; null: they name
+  // nothing.
+  std::byte* spill = nullptr;
+  // Merges `count` states, in their order, that lie `stride` bytes apart. reducer: that one, or a
+  // copy.
+  void (*merge)(const reduction& of, void* reducer, std::byte* state, std::size_t count,
+                std::size_t stride) = nullptr;
+  // Behind the last merge. complete: the map is. Null: there is nothing to do.
+  void (*settle)(void* reducer, const space& where, bool complete) = nullptr;
+  // Of a complete map, when its files get their names. Null: there is nothing to do.
+  void (*finish)(void* reducer) = nullptr;
   // Both null: its results can't be compared.
   std::shared_ptr<void> (*copy)(const void* reducer) = nullptr;
   bool (*equal)(const void* reducer, const void* other) = nullptr;

@@ -20,6 +20,16 @@
 
 namespace shard::detail {
 
+// Says which index comes next to the accumulators that ask for it.
+template <class P>
+void tell_one([[maybe_unused]] std::size_t index, [[maybe_unused]] P& parameter) {
+  if constexpr (requires { typename P::hears_of_indices; }) parameter.begin_index(index);
+}
+template <class... P>
+void tell([[maybe_unused]] std::size_t index, P&... parameters) {
+  (tell_one(index, parameters), ...);
+}
+
 // Counts, ranges, chunks, chunk lists and weights: the kernel is called for chunks or for indices.
 struct index_space {
   space where;
@@ -44,7 +54,10 @@ struct index_space {
     if constexpr (form<Kernel, P...> == kernel_form::chunk) {
       kernel(chunk, parameters...);
     } else {
-      for (std::size_t i = chunk.first; i != chunk.last; ++i) kernel(i, parameters...);
+      for (std::size_t i = chunk.first; i != chunk.last; ++i) {
+        tell(i, parameters...);
+        kernel(i, parameters...);
+      }
     }
   }
 };
@@ -114,6 +127,7 @@ struct element_runner {
               range chunk, P&... parameters) const {
     const std::tuple<T*...> to{std::get<K>(outputs).first(memory)...};
     for (std::size_t i = chunk.first; i != chunk.last; ++i) {
+      tell(i, parameters...);
       if constexpr (sizeof...(T) == 1) {
         std::get<0>(to)[i] = kernel(i, parameters...);
       } else {
@@ -161,6 +175,7 @@ struct grid_runner {
     const slice<T, 2> rows = output.bind(memory, chunk);
     for (std::size_t i = chunk.first; i != chunk.last; ++i) {
       const std::span<T> row = rows.row(i);
+      tell(i, parameters...);
       if constexpr (form_of_grid_kernel<Kernel, T, P...>() == kernel_form::row) {
         kernel(i, row, parameters...);
       } else {
