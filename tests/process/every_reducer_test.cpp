@@ -69,6 +69,7 @@ struct results {
   shard::argmax<double> argmax;
   shard::top_k<double> top{20};
   shard::quantiles<double> quantiles;
+  shard::collect<std::size_t> items;
   shard::histogram<shard::axis::regular_axis> bins{shard::axis::regular(50, -3.0, 3.0)};
   shard::weighted_histogram<shard::axis::regular_axis> weighted{shard::axis::regular(5, -3.0, 3.0)};
   shard::profile<shard::axis::regular_axis> profile{shard::axis::regular(5, -3.0, 3.0)};
@@ -82,7 +83,8 @@ struct results {
            a.maximum == b.maximum && a.dot == b.dot && a.norm == b.norm && a.moments == b.moments &&
            a.covariance == b.covariance && a.argmin == b.argmin && a.argmax == b.argmax &&
            a.top == b.top && a.quantiles == b.quantiles && a.bins == b.bins &&
-           a.weighted == b.weighted && a.profile == b.profile && a.order.value() == b.order.value();
+           a.weighted == b.weighted && a.profile == b.profile &&
+           a.order.value() == b.order.value() && a.items == b.items;
   }
 };
 
@@ -91,8 +93,8 @@ constexpr auto kernel = [](std::size_t i, shard::shared_view<std::int32_t> begun
                            auto& sum, auto& float_sum, auto& integer_sum, auto& checked_sum,
                            auto& ordered_sum, auto& counter, auto& minimum, auto& maximum,
                            auto& dot, auto& norm, auto& moments, auto& covariance, auto& argmin,
-                           auto& argmax, auto& top, auto& quantiles, auto& bins, auto& weighted,
-                           auto& profile, auto& order) {
+                           auto& argmax, auto& top, auto& quantiles, auto& items, auto& bins,
+                           auto& weighted, auto& profile, auto& order) {
   const double x = number(i);
   sum += x;
   float_sum += static_cast<float>(x);
@@ -112,6 +114,7 @@ constexpr auto kernel = [](std::size_t i, shard::shared_view<std::int32_t> begun
   argmax(x, i);
   top(x, i);
   quantiles(x);
+  for (std::size_t k = 0; k < i % 3; ++k) items.push_back(i);
   bins(x);
   weighted.add(x, shard::weight(number(n - 1 - i)));
   profile(x, shard::sample(number(n - 1 - i)));
@@ -139,8 +142,8 @@ class EveryReducer : public shard_test::leaves_nothing, public testing::WithPara
         shard::reduce(all.minimum), shard::reduce(all.maximum), shard::reduce(all.dot),
         shard::reduce(all.norm), shard::reduce(all.moments), shard::reduce(all.covariance),
         shard::reduce(all.argmin), shard::reduce(all.argmax), shard::reduce(all.top),
-        shard::reduce(all.quantiles), shard::reduce(all.bins), shard::reduce(all.weighted),
-        shard::reduce(all.profile), shard::reduce(all.order), kernel);
+        shard::reduce(all.quantiles), shard::reduce(all.items), shard::reduce(all.bins),
+        shard::reduce(all.weighted), shard::reduce(all.profile), shard::reduce(all.order), kernel);
     if (kills) EXPECT_GE(begun[50], 2) << "nobody was killed";
     return all;
   }
