@@ -17,7 +17,8 @@
 // file. So for a moment a map needs the memory of its items twice. Beside them, workers reserve up
 // to a quarter more, at most 64 MiB; the last piece of each chunk's items may be half empty, up to
 // 1 MiB; and what failed attempts have added is kept until the map is over. If there is no memory
-// for another item, push_back throws in the kernel.
+// for another item, push_back throws in the kernel. If there is no room for the result, map throws
+// shard::error, and the reducer holds what it held before.
 #pragma once
 
 #include <algorithm>

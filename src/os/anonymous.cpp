@@ -64,7 +64,7 @@ bool reserve_pages(std::byte* base, std::size_t bytes) noexcept {
   int result = 0;
   do {
     result = ::madvise(base - within_page, bytes + within_page, populate);
-  } while (result != 0 && (errno == EINTR || errno == EAGAIN));
+  } while (result != 0 && errno == EINTR);
   return result == 0 || errno == EINVAL || errno == ENOSYS || errno == EPERM;
 }
 

@@ -182,6 +182,26 @@ TEST_F(Collect, HasTheItemsOfWhatIsCompletedWhenARunIsStopped) {
   EXPECT_TRUE(found_in(items) == expected(n, missing));
 }
 
+TEST_F(Collect, HasTheItemsOfWhatIsCompletedWhenARunIsCancelled) {
+  const tally begun;
+  shard::collect<item> items(shard::with_offsets);
+  shard::run run = shard::start({.workers = 2, .grain = 5}, n, shard::reduce(items),
+                                [&](std::size_t i, auto& to) {
+                                  collect_of(i, to);
+                                  if (begun[0]++ > static_cast<int>(n / 3)) pause();
+                                });
+  while (begun[0] <= static_cast<int>(n / 3) + 1) usleep(1000);
+  run.cancel();
+  const shard::report told = run.wait();
+  EXPECT_FALSE(told.complete());
+  EXPECT_FALSE(told.completed().empty());
+  lost missing(n, true);
+  for (const shard::range part : told.completed()) {
+    for (const std::size_t i : part) missing[i] = false;
+  }
+  EXPECT_TRUE(found_in(items) == expected(n, missing));
+}
+
 TEST_F(Collect, LosesAndDoublesNothingWhereASupervisorDies) {
   const tally tries;
   shard::collect<item> items(shard::with_offsets);
@@ -228,6 +248,8 @@ TEST_F(Collect, KeepsTheOrderOfAQueue) {
 }
 
 TEST_F(Collect, IsCheckedWithAPool) {
+  static int factor;
+  factor = 1;
   setenv("SHARD_CHECK_POOL", "1", 1);
   {
     shard::pool pool({.workers = 2});
@@ -237,8 +259,7 @@ TEST_F(Collect, IsCheckedWithAPool) {
              [](std::size_t i, auto& to, auto) { collect_of(i, to); });
     EXPECT_TRUE(found_in(items) == expected(n));
 
-    static int factor = 1;
-    factor = 2;
+    factor = 2;  // which the pool's workers don't see
     shard::collect<int> wrong;
     EXPECT_TRUE(shard_test::mentions(shard_test::refusal([&] {
                                        pool.map(n, shard::reduce(wrong),

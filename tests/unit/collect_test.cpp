@@ -3,6 +3,7 @@
 #include <gtest/gtest.h>
 #include <rapidcheck/gtest.h>
 #include <sys/mman.h>
+#include <sys/resource.h>
 #include <unistd.h>
 
 #include <algorithm>
@@ -311,6 +312,24 @@ TEST(Collect, ThrowsWhereThereIsNoMemoryAndAddsNothing) {
     EXPECT_EQ(items.items_of(1).size(), 2u);
     munmap(zeros, bytes);
   }
+}
+
+TEST(Collect, KeepsWhatItHasWhereThereIsNoRoomForMore) {
+  EXPECT_TRUE(shard_test::holds_in_a_child([] {
+    const struct rlimit limit {
+      1 << 20, 1 << 20
+    };
+    if (setrlimit(RLIMIT_FSIZE, &limit) != 0) return false;
+    const auto add_some = [](std::size_t, auto& to) {
+      to.append(std::vector<std::byte>(100'000, std::byte{7}));
+    };
+    shard::collect<std::byte> items;
+    shard::map(alone, 7, shard::reduce(items), add_some);
+    const std::string told = refusal([&] { shard::map(alone, 7, shard::reduce(items), add_some); });
+    if (items.size() != 700'000 || !mentions(told, {"cannot create", "RLIMIT_FSIZE"})) return false;
+    shard::map(alone, 1, shard::reduce(items), add_some);
+    return items.size() == 800'000 && items.items()[799'999] == std::byte{7};
+  }));
 }
 
 TEST(Collect, GivesBackWhatItsMapsTook) {
