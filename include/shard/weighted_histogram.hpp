@@ -9,9 +9,9 @@
 //
 // A state holds true sums (see exact.hpp), and each result is rounded once. So its bits depend on
 // nothing but the values and their weights: not on chunks, workers, executors or crashes. A worker
-// has one state, which takes 888 bytes for each bin. Of these, 64 are ever copied if the weights of
-// a bin are at most some 25 binary orders larger and 35 smaller than the first one. Others are
-// added as exactly, and 20 times slower.
+// has one state, of 888 bytes for each bin. 64 of them are in use as long as the weights of a bin
+// are at most 2^26 times larger and 2^30 times smaller than the first one. A weight beyond is added
+// as exactly, and takes some 50 times as long.
 #pragma once
 
 #include <concepts>
