@@ -34,6 +34,7 @@
 #include "shard/from_boost.hpp"     // histograms that Boost has filled
 #include "shard/histogram_files.hpp" // histograms in files
 #include "shard/drawing.hpp"        // histograms as pictures
+#include "shard/category_counts.hpp"  // counts of what is found on the way
 #include "shard/random.hpp"         // random numbers, a stream for each index
 #include "shard/options.hpp"        // how a map is run
 #include "shard/stop.hpp"           // Ctrl-C stops a map, not the program

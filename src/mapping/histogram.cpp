@@ -5,6 +5,7 @@
 #include <new>
 #include <string>
 
+#include "shard/category_counts.hpp"
 #include "shard/error.hpp"
 
 namespace shard::detail {
@@ -26,6 +27,17 @@ void refuse_edges() {
 void refuse_repeated_category(std::int64_t index) {
   refuse("cannot make the category axis: found value " + std::to_string(index) +
          " a second time, expected each value once");
+}
+
+void refuse_number_of_categories(std::size_t most, std::size_t highest) {
+  refuse("cannot make the category_counts: found room for " + std::to_string(most) +
+         " categories, expected 1 to " + std::to_string(highest));
+}
+
+void refuse_more_categories(std::size_t most) {
+  throw error(std::errc::result_out_of_range,
+              "cannot count the categories: found more than " + std::to_string(most) +
+                  " different ones, expected at most as many as the category_counts was made for");
 }
 
 void refuse_columns(std::size_t column, std::size_t found, std::size_t expected) {

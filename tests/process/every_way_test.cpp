@@ -369,11 +369,13 @@ TEST_P(EveryWay, FillsHistogramsWithAnyGrain) {
       shard::histogram one(along), many(along);
       shard::weighted_histogram weights(along);
       shard::profile profile(decades);
+      shard::category_counts<std::uint16_t> digits(1000);
       map(shard::chunks{{0, n}, grain}, shard::in(x), shard::reduce(one), shard::reduce(many),
-          shard::reduce(weights), shard::reduce(profile),
+          shard::reduce(weights), shard::reduce(profile), shard::reduce(digits),
           [](shard::range chunk, shard::view<double> from, auto& by_one, auto& at_once, auto& w,
-             auto& p) {
+             auto& p, auto& seen) {
             for (const std::size_t i : chunk) {
+              seen(static_cast<std::uint16_t>(i * 31 % 1000));
               by_one(from[i]);
               w.add(from[i], shard::weight(uneven(i)));
             }
@@ -381,6 +383,9 @@ TEST_P(EveryWay, FillsHistogramsWithAnyGrain) {
             p.fill(from.span(chunk), shard::sample(from.span(chunk)));
           });
       EXPECT_EQ(one, many);
+      EXPECT_EQ(digits.entries().size(), 1000U);
+      for (std::uint16_t k = 0; k < 1000; ++k) EXPECT_EQ(digits.entries()[k].category, k);
+      for (std::uint16_t k = 0; k < 1000; ++k) EXPECT_EQ(digits.at(k), 5);
       for (int k = -1; k <= 50; ++k) {
         const auto place = static_cast<std::size_t>(k + 1);
         EXPECT_EQ(many.at(k), counts[place]);

@@ -179,6 +179,17 @@ class lookup<boost_axis::integer<int, Metadata>>
   }
 };
 
+// The same for all types that can be equal: every integer as 64 bits, all text as characters.
+template <class X>
+std::size_t hash_of_category(const X& x) noexcept {
+  if constexpr (string_like<X>) {
+    return std::hash<std::string_view>()(x);
+  } else {
+    const std::uint64_t mixed = static_cast<std::uint64_t>(x) * 0x9E3779B97F4A7C15u;
+    return static_cast<std::size_t>(mixed ^ mixed >> 32);
+  }
+}
+
 // Boost would compare the value with every category, each converted to the axis' own type. This is
 // a hash table of the categories' indices, open and at most half full.
 template <class T, class Metadata>
@@ -198,8 +209,6 @@ class lookup<boost_axis::category<T, Metadata>>
  private:
   static constexpr int nobody = -1;
 
-  template <class X>
-  static std::size_t hash(const X& x) noexcept;
   template <class X>
   std::size_t slot_of(const X& x) const noexcept;
 
@@ -239,18 +248,6 @@ int lookup<boost_axis::category<T, Metadata>>::operator()(const X& x) const noex
   return index == nobody ? this->axis().size() : index;
 }
 
-// The same for all types that can be equal: every integer as 64 bits, all text as characters.
-template <class T, class Metadata>
-template <class X>
-std::size_t lookup<boost_axis::category<T, Metadata>>::hash(const X& x) noexcept {
-  if constexpr (string_like<X>) {
-    return std::hash<std::string_view>()(x);
-  } else {
-    const std::uint64_t mixed = static_cast<std::uint64_t>(x) * 0x9E3779B97F4A7C15u;
-    return static_cast<std::size_t>(mixed ^ mixed >> 32);
-  }
-}
-
 template <class A, class B>
 bool same_category(const A& a, const B& b) noexcept {
   if constexpr (string_like<A>) {
@@ -267,7 +264,7 @@ template <class T, class Metadata>
 template <class X>
 std::size_t lookup<boost_axis::category<T, Metadata>>::slot_of(const X& x) const noexcept {
   const std::size_t mask = slots_.size() - 1;
-  std::size_t slot = hash(x) & mask;
+  std::size_t slot = hash_of_category(x) & mask;
   while (slots_[slot] != nobody && !same_category(this->axis().value(slots_[slot]), x))
     slot = (slot + 1) & mask;
   return slot;
