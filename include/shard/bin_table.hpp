@@ -10,7 +10,6 @@
 // class that has `rank` and `axis<I>()`.
 #pragma once
 
-#include <array>
 #include <boost/histogram/axis/category.hpp>
 #include <boost/histogram/axis/option.hpp>
 #include <concepts>
@@ -25,6 +24,7 @@
 #include <vector>
 
 #include "shard/axis.hpp"
+#include "shard/category_counts.hpp"
 #include "shard/histogram.hpp"
 #include "shard/profile.hpp"
 #include "shard/weighted_histogram.hpp"
@@ -90,6 +90,10 @@ template <class... Axes>
 bin_table tabulate(const weighted_histogram<Axes...>& of);
 template <class... Axes>
 bin_table tabulate(const profile<Axes...>& of);
+
+// The categories that were found, in ascending order. Throws shard::error if there are none.
+template <class T>
+bin_table tabulate(const category_counts<T>& of);
 
 // Counts in the shape of the axes, without underflow and overflow, such as counts() of a histogram
 // has, or a buffer that another process fills. Throws shard::error if there are not as many counts
@@ -253,6 +257,13 @@ bin_table tabulate(std::span<const std::int64_t> counts, const Axis& first, cons
   made.counts.assign(counts.begin(), counts.end());
   detail::check_table(made);
   return made;
+}
+
+template <class T>
+bin_table tabulate(const category_counts<T>& of) {
+  std::vector<std::int64_t> counts;
+  for (const auto& each : of.entries()) counts.push_back(each.count);
+  return tabulate(counts, of.axis());
 }
 
 }  // namespace shard

@@ -11,7 +11,7 @@
 
 #include "mapping/inner_bins.hpp"
 #include "mapping/rebinned.hpp"
-#include "mapping/shown_text.hpp"
+#include "mapping/svg_axes.hpp"
 #include "mapping/svg_writer.hpp"
 #include "mapping/ticks.hpp"
 #include "mapping/value_scale.hpp"
@@ -22,7 +22,12 @@ namespace shard::detail {
 namespace {
 
 using mapping::anchor;
+using mapping::axis_line;
+using mapping::axis_scale;
+using mapping::frame;
+using mapping::name_layout;
 using mapping::pixels;
+using mapping::placed;
 using mapping::svg_writer;
 using mapping::tick;
 using mapping::value_scale;
@@ -30,241 +35,6 @@ using mapping::value_scale;
 [[noreturn]] void refuse(const std::string& found, const std::string& expected) {
   throw error(std::errc::invalid_argument,
               "cannot draw the histogram as SVG: found " + found + ", expected " + expected);
-}
-
-// About: fonts differ.
-double text_width(std::string_view text, double size = 12) {
-  return 0.62 * size * static_cast<double>(mapping::columns(text));
-}
-
-// "1.5e9" as "1.5×10⁹".
-std::string with_power(const std::string& label) {
-  if (label.starts_with('-')) return "−" + with_power(label.substr(1));
-  const std::size_t e = label.find('e');
-  if (e == std::string::npos) return label;
-  constexpr std::string_view digits[] = {"⁰", "¹", "²", "³", "⁴", "⁵", "⁶", "⁷", "⁸", "⁹"};
-  std::string made = label.substr(0, e);
-  made = (made == "1" ? "" : made + "×") + "10";
-  for (const char c : label.substr(e + 1)) made += c == '-' ? "⁻" : std::string(digits[c - '0']);
-  return made;
-}
-
-struct placed {
-  double at = 0;  // pixels
-  std::string label{};
-};
-
-// ---- where the bins of an axis are
-
-class axis_scale {
- public:
-  // Of the first edge, and of the last edge, in pixels.
-  axis_scale(const bin_axis& along, double from, double to) : along_(along), from_(from), to_(to) {
-    low_ = high_ = 0;
-    if (is_category()) return;
-    // Boost's axes may end at infinity: such a bin has no width here.
-    const auto finite = [](double x) { return std::isfinite(x); };
-    const auto first = std::ranges::find_if(along.edges, finite);
-    if (first == along.edges.end()) return;
-    low_ = *first;
-    high_ = *std::find_if(along.edges.rbegin(), along.edges.rend(), finite);
-    logarithmic_ = is_geometric();
-  }
-
-  bool is_category() const { return along_.type == bin_axis::kind::category; }
-
-  double edge(std::size_t k) const {
-    if (is_category()) return place(static_cast<double>(k) / static_cast<double>(along_.size()));
-    return of(along_.edges[k]);
-  }
-  double middle(std::size_t k) const { return (edge(k) + edge(k + 1)) / 2; }
-
-  // At most about one for each so many pixels.
-  std::vector<placed> ticks(double distance) const {
-    const double length = std::abs(to_ - from_);
-    const auto most = std::max<std::size_t>(static_cast<std::size_t>(length / distance), 2);
-    std::vector<placed> made;
-    if (is_category()) return made;
-    if (along_.type == bin_axis::kind::integer) {
-      // In the middle of the bin of that integer.
-      for (const tick& each :
-           mapping::round_ticks(low_, std::max(high_ - 1, low_), most, mapping::steps::whole))
-        made.push_back({(of(each.value) + of(each.value + 1)) / 2, with_power(each.label)});
-      return made;
-    }
-    for (const tick& each : logarithmic_ ? mapping::decade_ticks(low_, high_, most)
-                                         : mapping::round_ticks(low_, high_, most))
-      made.push_back({of(each.value), with_power(each.label)});
-    return made;
-  }
-
-  // Of a category axis, in the middle of the bins.
-  std::vector<placed> names() const {
-    std::vector<placed> made;
-    if (!is_category()) return made;
-    std::visit(
-        [&]<class T>(const std::vector<T>& all) {
-          for (std::size_t k = 0; k < all.size(); ++k) {
-            if constexpr (std::is_same_v<T, std::string>) {
-              made.push_back({middle(k), mapping::cut(mapping::shown(all[k]), 24, "…")});
-            } else {
-              made.push_back({middle(k), std::to_string(all[k])});
-            }
-          }
-        },
-        along_.categories);
-    return made;
-  }
-
- private:
-  double place(double part) const {
-    return from_ + (to_ - from_) * std::clamp(std::isnan(part) ? 0.0 : part, 0.0, 1.0);
-  }
-  double of(double x) const {
-    if (x == low_) return from_;
-    if (logarithmic_) return place(std::log(x / low_) / std::log(high_ / low_));
-    // Halves: the two may be infinitely far apart.
-    return place((x / 2 - low_ / 2) / (high_ / 2 - low_ / 2));
-  }
-
-  bool is_geometric() const {
-    const std::vector<double>& edges = along_.edges;
-    if (along_.type != bin_axis::kind::variable || along_.size() < 3 || !(edges[0] > 0))
-      return false;
-    if (!(edges.back() / edges.front() >= 10) || !std::isfinite(edges.back())) return false;
-    const double all = std::log(edges.back() / edges.front());
-    for (std::size_t k = 1; k < along_.size(); ++k) {
-      const double part = static_cast<double>(k) / static_cast<double>(along_.size());
-      if (std::abs(std::log(edges[k] / edges.front()) - part * all) >
-          0.02 * all / static_cast<double>(along_.size()))
-        return false;
-    }
-    return true;
-  }
-
-  const bin_axis& along_;
-  double from_;
-  double to_;
-  double low_;
-  double high_;
-  bool logarithmic_ = false;
-};
-
-// ---- the frame: title, axes, ticks
-
-struct frame {
-  double left, top, right, bottom;
-  double width() const { return right - left; }
-  double height() const { return bottom - top; }
-};
-
-constexpr std::string_view axis_line = R"(stroke="#333" stroke-width="1" fill="none")";
-constexpr double tick_length = 5;
-
-// How names of categories stand under an axis: side by side, or turned, and each or every so many.
-struct name_layout {
-  bool turned = false;
-  std::size_t step = 1;
-  double height = 0;
-  double left = 0;  // how far the first name reaches to the left of the frame
-};
-name_layout layout_of(const std::vector<placed>& names, double width) {
-  name_layout made;
-  double widest = 0;
-  for (const placed& each : names) widest = std::max(widest, text_width(each.label));
-  const double room = names.empty() ? width : width / static_cast<double>(names.size());
-  made.turned = widest + 6 > room;
-  made.height = made.turned ? 0.72 * widest + 16 : 18;
-  if (made.turned) made.left = 0.72 * widest - room / 2 + 4;
-  if (made.turned) made.step = static_cast<std::size_t>(std::ceil(15 / room));
-  return made;
-}
-
-// Before it is known where the axis will be.
-name_layout layout_under(const bin_axis& along, double width) {
-  const axis_scale rough(along, 0, width);
-  return rough.is_category() ? layout_of(rough.names(), width) : name_layout{false, 1, 22, 0};
-}
-
-void draw_x_axis(svg_writer& to, const frame& in, const axis_scale& along,
-                 const std::string& label) {
-  std::string marks;
-  const auto mark = [&](double x) {
-    marks += "M" + pixels(x) + " " + pixels(in.bottom) + "v" + pixels(tick_length);
-  };
-  double below = 18;
-  to.open_group(R"(class="x-axis")");
-  if (along.is_category()) {
-    const std::vector<placed> names = along.names();
-    const name_layout layout = layout_of(names, in.width());
-    below = layout.height;
-    for (std::size_t k = 0; k < names.size(); k += layout.step) {
-      mark(names[k].at);
-      if (layout.turned) {
-        to.text(names[k].at + 4, in.bottom + 15, names[k].label, anchor::end, "", 45);
-      } else {
-        to.text(names[k].at, in.bottom + 18, names[k].label, anchor::middle);
-      }
-    }
-  } else {
-    double distance = 70;
-    for (const placed& each : along.ticks(distance))
-      distance = std::max(distance, text_width(each.label) + 20);
-    for (const placed& each : along.ticks(distance)) {
-      mark(each.at);
-      to.text(each.at, in.bottom + 18, each.label, anchor::middle);
-    }
-  }
-  to.path(marks, axis_line);
-  to.path("M" + pixels(in.left) + " " + pixels(in.bottom) + "H" + pixels(in.right), axis_line);
-  if (!label.empty())
-    to.text(in.left + in.width() / 2, in.bottom + below + 18, label, anchor::middle,
-            R"(font-size="13")");
-  to.close_group();
-}
-
-void draw_y_axis(svg_writer& to, const frame& in, const std::vector<placed>& ticks,
-                 const std::string& label) {
-  to.open_group(R"(class="y-axis")");
-  std::string marks;
-  for (const placed& each : ticks) {
-    marks += "M" + pixels(in.left) + " " + pixels(each.at) + "h" + pixels(-tick_length);
-    to.text(in.left - 8, each.at + 4, each.label, anchor::end);
-  }
-  to.path(marks, axis_line);
-  to.path("M" + pixels(in.left) + " " + pixels(in.top) + "V" + pixels(in.bottom), axis_line);
-  if (!label.empty())
-    to.text(16, in.top + in.height() / 2, label, anchor::middle, R"(font-size="13")", 90);
-  to.close_group();
-}
-
-void draw_title(svg_writer& to, const frame& in, const std::string& title,
-                const std::string& note) {
-  if (!title.empty())
-    to.text(in.left, 24, title, anchor::start, R"(font-size="16" font-weight="bold")");
-  if (!note.empty())
-    to.text(in.right, in.top - 7, note, anchor::end, R"(font-size="11" fill="#777")");
-}
-
-double widest(const std::vector<placed>& ticks) {
-  double width = 0;
-  for (const placed& each : ticks) width = std::max(width, text_width(each.label));
-  return width;
-}
-
-// What is left for the bins beside title, labels and `beside` pixels at the right.
-frame frame_for(const svg_options& options, double label_width, const name_layout& under,
-                double beside, bool has_note) {
-  frame in{};
-  in.left = std::max(label_width + 14 + (options.y_label.empty() ? 0 : 20), under.left);
-  in.top = options.title.empty() ? 14 : 38;
-  if (has_note) in.top += options.title.empty() ? 10 : 12;
-  in.right = static_cast<double>(options.width) - beside;
-  in.bottom =
-      static_cast<double>(options.height) - under.height - (options.x_label.empty() ? 8 : 26);
-  in.right = std::max(in.right, in.left + 20);
-  in.bottom = std::max(in.bottom, in.top + 20);
-  return in;
 }
 
 // ---- what is in a bin
@@ -346,7 +116,7 @@ std::vector<placed> value_ticks(const bin_table& table, const value_scale& value
                               : mapping::round_ticks(values.low, values.high, most, steps)) {
     const double part = values.at(each.value);
     if (part > -1e-9 && part < 1 + 1e-9)
-      made.push_back({in.bottom - part * in.height(), with_power(each.label)});
+      made.push_back({in.bottom - part * in.height(), mapping::with_power(each.label)});
   }
   return made;
 }
@@ -388,14 +158,15 @@ std::string bars_svg(const bin_table& whole, const svg_options& options) {
   const bin_axis& along = table.axes[0];
   const std::vector<std::size_t> bins = mapping::inner_bins(table);
   const std::string note = note_of_flow(table);
-  const name_layout under = layout_under(along, static_cast<double>(options.width) - 80);
+  const name_layout under = mapping::layout_under(along, static_cast<double>(options.width) - 80);
 
   // The width of the labels decides where the frame is, and the frame how many labels there are.
-  frame in = frame_for(options, 40, under, 20, !note.empty());
+  frame in = mapping::frame_for(options, 40, under, 20, !note.empty());
   const bool errors =
       options.errors && in.width() / static_cast<double>(along.size()) >= least_for_errors;
   const value_scale values = scale_of(table, bins, errors, options.logarithmic);
-  in = frame_for(options, widest(value_ticks(table, values, in)), under, 20, !note.empty());
+  in = mapping::frame_for(options, mapping::widest(value_ticks(table, values, in)), under, 20,
+                          !note.empty());
   const std::vector<placed> ticks = value_ticks(table, values, in);
   const axis_scale x(along, in.left, in.right);
   const auto y = [&](double value) {
@@ -406,7 +177,7 @@ std::string bars_svg(const bin_table& whole, const svg_options& options) {
 
   svg_writer to(static_cast<double>(options.width), static_cast<double>(options.height),
                 options.title);
-  draw_title(to, in, options.title, note);
+  mapping::draw_title(to, in, options.title, note);
   std::string grid;
   for (const placed& each : ticks)
     grid += "M" + pixels(in.left) + " " + pixels(each.at) + "H" + pixels(in.right);
@@ -445,8 +216,8 @@ std::string bars_svg(const bin_table& whole, const svg_options& options) {
   if (!values.logarithmic && zero < in.bottom - 0.5 && zero > in.top)
     to.path("M" + pixels(in.left) + " " + pixels(zero) + "H" + pixels(in.right),
             R"(class="zero" stroke="#999" fill="none")");
-  draw_x_axis(to, in, x, options.x_label);
-  draw_y_axis(to, in, ticks, options.y_label);
+  mapping::draw_x_axis(to, in, x, options.x_label);
+  mapping::draw_y_axis(to, in, ticks, options.y_label);
   return to.finish();
 }
 
@@ -523,7 +294,7 @@ std::string map_svg(const bin_table& whole, const svg_options& options) {
   const std::vector<std::size_t> bins = mapping::inner_bins(table);
   const std::string note = note_of_outside(table, bins);
   const double most_width = static_cast<double>(options.width) - 160;
-  const name_layout under = layout_under(table.axes[0], most_width);
+  const name_layout under = mapping::layout_under(table.axes[0], most_width);
 
   constexpr double infinity = std::numeric_limits<double>::infinity();
   value_scale values{infinity, -infinity, options.logarithmic};
@@ -538,7 +309,7 @@ std::string map_svg(const bin_table& whole, const svg_options& options) {
   if (values.low == values.high)
     values.high = values.low == 0 ? 1 : values.low + std::abs(values.low);
 
-  frame in = frame_for(options, 40, under, 90, !note.empty());
+  frame in = mapping::frame_for(options, 40, under, 90, !note.empty());
   const auto y_labels = [&](const frame& of) {
     const axis_scale along(table.axes[1], of.bottom, of.top);
     std::vector<placed> all = along.is_category() ? along.names() : along.ticks(40);
@@ -549,14 +320,14 @@ std::string map_svg(const bin_table& whole, const svg_options& options) {
     for (std::size_t k = 0; k < all.size(); k += step) some.push_back(all[k]);
     return some;
   };
-  const double beside = 18 + 14 + 12 + widest(value_ticks(table, values, in)) + 8;
-  in = frame_for(options, widest(y_labels(in)), under, beside, !note.empty());
+  const double beside = 18 + 14 + 12 + mapping::widest(value_ticks(table, values, in)) + 8;
+  in = mapping::frame_for(options, mapping::widest(y_labels(in)), under, beside, !note.empty());
   const axis_scale x(table.axes[0], in.left, in.right);
   const axis_scale y(table.axes[1], in.bottom, in.top);
 
   svg_writer to(static_cast<double>(options.width), static_cast<double>(options.height),
                 options.title);
-  draw_title(to, in, options.title, note);
+  mapping::draw_title(to, in, options.title, note);
   to.rectangle(in.left, in.top, in.width(), in.height(), R"(class="ground" fill="#f4f4f4")");
   to.open_group(R"(class="cells" shape-rendering="crispEdges")");
   const std::size_t high = table.axes[1].size();
@@ -570,8 +341,8 @@ std::string map_svg(const bin_table& whole, const svg_options& options) {
                  filled("cell", values.at(value)));
   }
   to.close_group();
-  draw_x_axis(to, in, x, options.x_label);
-  draw_y_axis(to, in, y_labels(in), options.y_label);
+  mapping::draw_x_axis(to, in, x, options.x_label);
+  mapping::draw_y_axis(to, in, y_labels(in), options.y_label);
   draw_colours(to, in, value_ticks(table, values, in));
   return to.finish();
 }

@@ -15,7 +15,7 @@ struct value_scale {
   // Outside of [0, 1] for what is outside of the scale; a NaN for what has no place at all.
   double at(double value) const noexcept {
     if (!logarithmic) return (value - low) / (high - low);
-    return std::log(value / low) / std::log(high / low);
+    return (std::log(value) - std::log(low)) / (std::log(high) - std::log(low));
   }
 };
 

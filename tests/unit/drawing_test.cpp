@@ -15,10 +15,12 @@
 #include <string_view>
 #include <vector>
 
+#include "mapping/rebinned.hpp"
 #include "mapping/shown_text.hpp"
 #include "mapping/ticks.hpp"
 #include "refusal.hpp"
 #include "shard/error.hpp"
+#include "shard/text.hpp"
 #include "unit/states.hpp"
 #include "xml.hpp"
 
@@ -224,6 +226,17 @@ TEST(Drawing, ShowsNoCommandToATerminal) {
     EXPECT_GE(c, 0);
 }
 
+TEST(Drawing, OfCategoriesThatWereFoundHasALineForEach) {
+  shard::category_counts<shard::text<3>> flights(10);
+  add_once(flights, [](auto& add) {
+    for (const char* name : {"SFO", "JFK", "SFO"}) add(shard::text<3>(name));
+  });
+  const std::vector<std::string> lines = lines_of(shard::draw(flights));
+  EXPECT_TRUE(lines[0].starts_with("JFK 1 │"));
+  EXPECT_TRUE(lines[1].starts_with("SFO 2 │"));
+  EXPECT_EQ(lines.size(), 2 + 2u);
+}
+
 TEST(Drawing, LeavesOutBarsOfWhatIsNotFinite) {
   const std::string text =
       shard::draw(summed({infinity, -infinity, std::nan(""), 2}), {.width = 40});
@@ -260,6 +273,83 @@ TEST(Drawing, RefusesWhatItCannotDraw) {
   mentions(refusal([&] { shard::draw(cut); }), {"table of bins", "0 counts", "1"});
   mentions(refusal([&] { shard::to_svg(shard::bin_table()); }), {"no axis"});
   mentions(refusal([&] { counted({1, 2}, axis::integer(0, 3)); }), {"2 counts", "3"});
+}
+
+// ---- bins together
+
+// Counts, sums and means of neighbours are what one bin in their place would have.
+TEST(Rebinned, IsWhatWiderBinsHold) {
+  const auto fine = axis::integer(0, 10);
+  const auto wide = axis::variable({0, 4, 8, 10});
+  const auto both = [&](auto fine_bins, auto wide_bins, auto add) {
+    add_once(fine_bins, [&](auto& a) {
+      for (int x = -2; x < 13; ++x) add(a, x);
+    });
+    add_once(wide_bins, [&](auto& a) {
+      for (int x = -2; x < 13; ++x) add(a, x);
+    });
+    const std::size_t group[] = {4};
+    const shard::bin_table found = shard::mapping::rebinned(shard::tabulate(fine_bins), group);
+    const shard::bin_table expected = shard::tabulate(wide_bins);
+    EXPECT_EQ(found.axes[0].edges, expected.axes[0].edges);
+    EXPECT_EQ(found.counts, expected.counts);
+    ASSERT_EQ(found.values.size(), expected.values.size());
+    for (std::size_t bin = 0; bin < found.values.size(); ++bin) {
+      EXPECT_NEAR(found.values[bin], expected.values[bin], 1e-12);
+      EXPECT_NEAR(found.variances[bin], expected.variances[bin], 1e-12);
+    }
+    EXPECT_EQ(found.weights, expected.weights);
+  };
+  both(shard::histogram(fine), shard::histogram(wide), [](auto& a, int x) { a.add(x * x, x); });
+  both(shard::weighted_histogram(fine), shard::weighted_histogram(wide),
+       [](auto& a, int x) { a.add(x, shard::weight(0.5 * x)); });
+  both(shard::profile(fine), shard::profile(wide), [](auto& a, int x) {
+    for (int y = 0; y < x * x % 7 + 2; ++y) a(x, shard::sample(1.0 * y * x));
+  });
+}
+
+// Where all weights are 1, means with weights are those without.
+TEST(Rebinned, OfWeightedMeansIsThatOfMeansWhereAllWeightsAreOne) {
+  shard::bin_table means = summed({1, 5, 2, 7, 3});
+  means.type = shard::bin_table::kind::mean;
+  means.weights = {3, 2, 0, 1, 8};
+  means.variances = {0.5, 2, 0, std::nan(""), 4};
+  shard::bin_table weighted = means;
+  weighted.type = shard::bin_table::kind::weighted_mean;
+  weighted.squares = means.weights;
+  const std::size_t group[] = {3};
+  const shard::bin_table a = shard::mapping::rebinned(means, group);
+  const shard::bin_table b = shard::mapping::rebinned(weighted, group);
+  EXPECT_DOUBLE_EQ(a.values[0], (3 * 1 + 2 * 5) / 5.0);
+  EXPECT_DOUBLE_EQ(a.variances[0], (2 * 0.5 + 1 * 2.0 + 6.0 / 5 * 16) / 4);
+  for (std::size_t bin = 0; bin < 2; ++bin) {
+    EXPECT_DOUBLE_EQ(a.values[bin], b.values[bin]);
+    EXPECT_DOUBLE_EQ(a.variances[bin], b.variances[bin]);
+    EXPECT_DOUBLE_EQ(a.error(bin), b.error(bin));
+  }
+}
+
+TEST(Rebinned, OfTwoAxesKeepsUnderflowAndOverflow) {
+  shard::histogram bins(axis::integer(0, 5), axis::category({"a", "b", "c"}));
+  add_once(bins, [](auto& add) {
+    for (int i = 0; i < 100; ++i)
+      add(i % 7 - 1, i % 4 == 0 ? "a" : i % 4 == 1 ? "b" : i % 4 == 2 ? "c" : "?");
+  });
+  const shard::bin_table whole = shard::tabulate(bins);
+  const std::size_t groups[] = {2, 3};
+  const shard::bin_table made = shard::mapping::rebinned(whole, groups);
+  EXPECT_EQ(made.size(), 5u * 2);
+  EXPECT_EQ(std::get<0>(made.axes[1].categories), std::vector<std::string>{"a .. c"});
+  const auto at = [&](int x, std::size_t y) {
+    return made.counts[static_cast<std::size_t>(x + 1) * 2 + y];
+  };
+  for (const int x : {-1, 3}) {  // bins 4 and 5 of five are one and overflow
+    const int fine = x == 3 ? 5 : x;
+    EXPECT_EQ(at(x, 0), bins.at(fine, 0) + bins.at(fine, 1) + bins.at(fine, 2));
+    EXPECT_EQ(at(x, 1), bins.at(fine, 3));
+  }
+  EXPECT_EQ(at(1, 1), bins.at(2, 3) + bins.at(3, 3));
+  EXPECT_EQ(std::reduce(made.counts.begin(), made.counts.end()), 100);
 }
 
 // ---- ticks
@@ -370,14 +460,19 @@ TEST(Svg, TellsTitleLabelsTicksAndWhatIsOutside) {
 
 // Each decade has the same width.
 TEST(Svg, OfALogarithmicAxisHasBarsOfEqualWidth) {
-  const std::vector<std::int64_t> counts(6, 5);
-  const element root =
-      xml_reader::read(shard::to_svg(counted(counts, axis::logarithmic(6, 1, 1e6))));
-  const std::vector<element> bars = root.all("rect", "bar");
-  ASSERT_EQ(bars.size(), 6u);
-  for (const element& bar : bars) EXPECT_NEAR(bar.number("width"), bars[0].number("width"), 0.02);
-  for (const char* label : {"1", "100", "10000", "1000000"})
-    EXPECT_TRUE(std::ranges::count(root.texts(), label) > 0) << label;
+  const std::vector<shard::bin_table> all{
+      counted({5, 5, 5, 5}, axis::logarithmic(4, 1, 1e4)),
+      counted({5, 5, 5, 5}, axis::variable({1e-300, 1e-150, 1, 1e150, 1e300}))};
+  for (const shard::bin_table& table : all) {
+    const element root = xml_reader::read(shard::to_svg(table));
+    const std::vector<element> bars = root.all("rect", "bar");
+    ASSERT_EQ(bars.size(), 4u);
+    EXPECT_GT(bars[0].number("width"), 100);
+    for (const element& bar : bars) EXPECT_NEAR(bar.number("width"), bars[0].number("width"), 0.02);
+  }
+  const std::vector<std::string> texts = xml_reader::read(shard::to_svg(all[0])).texts();
+  for (const char* label : {"1", "10", "100", "1000", "10000"})
+    EXPECT_TRUE(std::ranges::count(texts, label) > 0) << label;
 }
 
 TEST(Svg, IsWellFormedWhateverNamesAre) {
@@ -420,6 +515,7 @@ TEST(Svg, HasPlacesInsideWhateverIsInTheBins) {
       counted({std::numeric_limits<std::int64_t>::max(), std::numeric_limits<std::int64_t>::min()},
               axis::integer(0, 2)),
       counted({0, 0, 0}, axis::category({1, 2, 3})),
+      summed({1e-300, 1e300, 1}),
       counted({1, 2}, axis::regular(2, -huge / 2, huge / 2)),
       counted({1, 2, 3, 4}, axis::regular(2, 1e18, 1e18 + 1024), axis::integer(-3, -1)),
   };
