@@ -53,6 +53,7 @@ namespace detail {
 [[noreturn]] void refuse_index_of_items(std::size_t found, range expected, std::size_t at_least);
 [[noreturn]] void refuse_offsets_of_tiles();
 [[noreturn]] void refuse_offsets_behind(std::size_t first, std::size_t indices);
+[[noreturn]] void refuse_offsets_beyond(std::size_t last, std::size_t most);
 
 struct wants_offsets {};
 
@@ -100,8 +101,9 @@ class collect : public detail::adds_by_accumulator {
 
   // Where the items of each index begin: index i has the items from offsets()[i] up to, and
   // without, offsets()[i + 1]. The last offset is that of the end of what was mapped; indices that
-  // were not mapped have no items. In memory; save() writes a file. Throws shard::error unless the
-  // reducer was made with with_offsets. Offsets cost 16 bytes more for each index that has items.
+  // were not mapped have no items, and take 8 bytes all the same, from index 0 on. In memory;
+  // save() writes a file. Throws shard::error unless the reducer was made with with_offsets.
+  // Offsets cost 16 bytes more for each index that has items.
   //
   // In a map over the cells or rows of a buffer, the index is the row. A kernel that is called for
   // a range says which index it is at, by begin_index().
@@ -312,6 +314,8 @@ void collect<T>::expect(const detail::space& where) {
   forget();
   if (!held_->starts) return;
   if (where.by == detail::space::cut::tiled) detail::refuse_offsets_of_tiles();
+  constexpr std::size_t most_indices = std::size_t{1} << 40;
+  if (where.all.last > most_indices) detail::refuse_offsets_beyond(where.all.last, most_indices);
   require_behind(where.all);
 }
 

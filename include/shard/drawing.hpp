@@ -20,7 +20,7 @@ namespace shard {
 // How a drawing for a terminal looks.
 struct draw_options {
   std::string title = {};
-  std::size_t width = 80;  // columns that the drawing may take, from 32 on
+  std::size_t width = 80;  // columns that the drawing may take, from 32 to 10 000
   // Lines for bins, from 1 on. If there are more bins, each line has several neighbouring bins,
   // added up; the last line may have fewer of them.
   std::size_t rows = 50;
@@ -46,8 +46,8 @@ struct svg_options {
   std::string title = {};
   std::string x_label = {};
   std::string y_label = {};
-  std::size_t width = 720;   // pixels of the picture, from 240 on
-  std::size_t height = 440;  // from 160 on
+  std::size_t width = 720;   // pixels of the picture, from 240 to 100 000
+  std::size_t height = 440;  // from 160 to 100 000
   bool logarithmic = false;  // of the values, not of the bins
   bool errors = true;        // error bars, where bins are at least 4 pixels wide
 };

@@ -43,6 +43,7 @@ void save_text(const std::filesystem::path& path, const std::string& text, durab
 // hours.squares.npy). Each of these has its .flow.npy.
 //
 // shard writes all files before it gives the first one its name. hours.npy gets its name last.
+// Files of an earlier histogram that this one doesn't have, such as hours.variances.npy, stay.
 // Refuses a text category that ends with a NUL byte, which numpy would not see.
 template <tabulable H>
 void save(const std::filesystem::path& path, const H& histogram,

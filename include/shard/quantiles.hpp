@@ -317,7 +317,8 @@ class exact_quantile : public detail::adds_by_accumulator {
 
   // room: how many different numbers a bucket may have; a kernel that adds more throws
   // shard::error. A worker's state takes at most 32 bytes for each, and no more than for all
-  // numbers of the bucket. Throws shard::error if p isn't in [0, 1], or if nothing was counted.
+  // numbers of the bucket. A map is refused where three such states for each worker would not
+  // find memory. Throws shard::error if p isn't in [0, 1], or if nothing was counted.
   exact_quantile(const quantiles<T>& counted, double p, std::size_t room = std::size_t{1} << 22);
 
   // Throws shard::error unless the second map has added as many numbers of the bucket as were

@@ -11,7 +11,8 @@
 // nothing but the values and their weights: not on chunks, workers, executors or crashes. A worker
 // has one state, of 888 bytes for each bin. 64 of them are in use as long as the weights of a bin
 // are at most 2^26 times larger and 2^30 times smaller than the first one. A weight beyond is added
-// as exactly, and takes some 50 times as long.
+// as exactly, and takes some 50 times as long. A map is refused where three such states for each
+// worker would not find memory.
 #pragma once
 
 #include <concepts>

@@ -3,6 +3,7 @@
 #include <cmath>
 #include <limits>
 #include <string>
+#include <vector>
 
 #include "shard/error.hpp"
 
@@ -68,7 +69,9 @@ void check_table(const bin_table& table) {
                     " without bins, or with edges that descend, expected ascending ones");
   }
   const kind type = table.type;
-  const std::size_t bins = table.size();
+  std::vector<std::size_t> extents;
+  for (const bin_axis& along : table.axes) extents.push_back(along.extent());
+  const std::size_t bins = count_bins(extents, 1, std::numeric_limits<std::size_t>::max());
   const bool mean = type == kind::mean || type == kind::weighted_mean;
   check_size("counts", table.counts.size(), type == kind::count, bins);
   check_size("values", table.values.size(), type != kind::count, bins);

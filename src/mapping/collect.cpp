@@ -43,4 +43,16 @@ void refuse_offsets_behind(std::size_t first, std::size_t indices) {
                   " on, behind what this collect has already; or a new one");
 }
 
+void refuse_offsets_beyond(std::size_t last, std::size_t most) {
+  throw error(std::errc::invalid_argument,
+              "cannot collect items with offsets: found a map up to index " + std::to_string(last) +
+                  ", expected one up to " + std::to_string(most) +
+                  " at most: offsets begin at index 0; or a collect without offsets");
+}
+
+void refuse_collecting_twice() {
+  throw error(std::errc::invalid_argument,
+              "cannot map: found the same collect in two arguments, expected one for each");
+}
+
 }  // namespace shard::detail

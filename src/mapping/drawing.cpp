@@ -24,6 +24,7 @@ using mapping::right;
 using mapping::tick;
 
 constexpr std::size_t least_width = 32;
+constexpr std::size_t most_width = 10'000;
 
 struct glyphs {
   std::string_view bar;        // a whole cell
@@ -164,7 +165,7 @@ struct bar_scale {
 
   double cells(double value) const {
     if (values.logarithmic)
-      return value > 0 ? std::max(values.at(value), 0.0) * static_cast<double>(above) : 0;
+      return value > 0 ? std::clamp(values.at(value), 0.0, 1.0) * static_cast<double>(above) : 0;
     return value / (values.high - values.low) * static_cast<double>(used());
   }
   // Cells between the two ends: where there are bars on both sides, one is kept for rounding.
@@ -352,18 +353,14 @@ std::string legend(const shading& by, bool counts, std::size_t width, const glyp
 std::string outside(const bin_table& table, const std::vector<std::size_t>& inner) {
   std::vector<bool> is_inner(table.size());
   for (const std::size_t place : inner) is_inner[place] = true;
-  std::int64_t count = 0;
   double sum = 0;
   for (std::size_t bin = 0; bin < table.size(); ++bin) {
-    if (is_inner[bin]) continue;
-    if (table.type == bin_table::kind::count) {
-      count += table.counts[bin];
-    } else {
-      sum += table.weights.empty() ? table.values[bin] : table.weights[bin];
-    }
+    if (!is_inner[bin]) sum += table.weights.empty() ? table.value(bin) : table.weights[bin];
   }
-  if (count != 0) return std::to_string(count);
-  return sum != 0 ? mapping::number(sum, 6) : "";
+  if (sum == 0) return "";
+  constexpr double most_exact = 0x1p53;
+  const bool whole = table.type == bin_table::kind::count && std::abs(sum) < most_exact;
+  return whole ? std::to_string(static_cast<std::int64_t>(sum)) : mapping::number(sum, 6);
 }
 
 // Names of bins on an axis of shades: the lower edge where a bin has edges.
@@ -426,7 +423,8 @@ std::string draw_shades(const bin_table& whole, const draw_options& options, con
     const std::string name = mapping::cut(along[x], most, use.mark);
     const std::size_t column = x * cell + (has_edges ? 0 : (cell - 1) / 2);
     const std::size_t half = has_edges ? 0 : columns(name) / 2;
-    const std::size_t start = std::max(indent + column - half, columns(labels));
+    const std::size_t center = indent + column;
+    const std::size_t start = std::max(center - std::min(center, half), columns(labels));
     if (start + columns(name) > options.width) break;
     line[column] = use.tick;
     labels += std::string(start - columns(labels), ' ') + name;
@@ -443,9 +441,9 @@ std::string draw_shades(const bin_table& whole, const draw_options& options, con
 
 std::string draw_table(const bin_table& table, const draw_options& options) {
   check_table(table);
-  if (options.width < least_width) {
+  if (options.width < least_width || options.width > most_width) {
     refuse("a width of " + std::to_string(options.width),
-           std::to_string(least_width) + " columns or more");
+           std::to_string(least_width) + " to " + std::to_string(most_width) + " columns");
   }
   if (options.rows == 0) refuse("0 rows", "1 or more");
   if (table.axes.size() > 2)

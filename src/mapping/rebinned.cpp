@@ -89,7 +89,7 @@ void add(const bin_table& table, std::size_t from, bin_table& made, std::size_t 
 }  // namespace
 
 std::size_t bins_together(std::size_t bins, std::size_t most) {
-  const std::size_t least = (bins + most - 1) / most;
+  const std::size_t least = bins / most + (bins % most != 0 ? 1 : 0);
   for (std::size_t group = least; group < 2 * least; ++group)
     if (bins % group == 0) return group;
   return least;

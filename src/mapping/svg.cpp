@@ -351,7 +351,9 @@ std::string map_svg(const bin_table& whole, const svg_options& options) {
 
 std::string table_svg(const bin_table& table, const svg_options& options) {
   check_table(table);
-  if (options.width < 240 || options.height < 160) {
+  constexpr std::size_t most = 100'000;
+  if (options.width < 240 || options.height < 160 || options.width > most ||
+      options.height > most) {
     refuse(std::to_string(options.width) + " x " + std::to_string(options.height) + " pixels",
            "240 x 160 or more");
   }

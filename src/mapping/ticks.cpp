@@ -69,7 +69,9 @@ int exponent_of(double x) { return static_cast<int>(std::floor(std::log10(x))); 
 
 std::vector<tick> round_ticks(double low, double high, std::size_t most, steps allowed) {
   const double length = high - low;
-  if (!(length > 0) || !std::isfinite(length)) {
+  // Near the largest double a step further is infinite.
+  const bool has_room = std::max(std::abs(low), std::abs(high)) < 1e308;
+  if (!(length > 0) || !std::isfinite(length) || !has_room) {
     std::vector<tick> made{{low, number(low, 6)}};
     if (low < high) made.push_back({high, number(high, 6)});
     return made;
@@ -139,12 +141,13 @@ std::vector<std::string> edge_labels(std::span<const double> edges) {
     };
     if (k > 0) consider(k - 1);
     if (k + 1 < edges.size()) consider(k);
-    if (std::abs(edges[k]) < 1e-9 * width) {  // a zero that was computed
+    const bool has_width = std::isfinite(width);
+    if (edges[k] == 0 || (has_width && std::abs(edges[k]) < 1e-9 * width)) {  // a computed zero
       made.emplace_back("0");
       continue;
     }
     int digits = 6;
-    if (std::isfinite(edges[k]) && std::isfinite(width)) {
+    if (std::isfinite(edges[k]) && has_width) {
       const int decimals = static_cast<int>(std::ceil(-std::log10(width))) + 1;
       digits = std::clamp(exponent_of(std::abs(edges[k])) + 1 + decimals, 1, 17);
     }

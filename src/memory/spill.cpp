@@ -62,6 +62,8 @@ array make_spill() {
                         parts.mapped = os::mapping(parts.file.get(), size, os::protection::write);
                         return segment::make_array(std::move(parts), {size});
                       });
+  // A core dump would take pages for all that is sparse here.
+  static_cast<void>(os::keep_from_dumps(made.data, size));
   auto* const head = ::new (made.data) spill::head{};
   head->size = size;
   head->taken.store(sizeof(spill::head), std::memory_order_relaxed);
@@ -81,7 +83,9 @@ std::uint64_t spill::take(std::size_t bytes, std::size_t alignment) const {
   for (;;) {
     const std::uint64_t begin = (taken + alignment - 1) & ~std::uint64_t{alignment - 1};
     if (begin > all.size || bytes > all.size - begin) {
-      refuse_items(bytes, all.size - std::min(begin, all.size), "address space for items");
+      refuse_items(bytes, all.size - std::min(begin, all.size),
+                   "room that was set aside for items when the map began: twice the free memory, "
+                   "or what ulimit -f and ulimit -v leave");
     }
     if (begin + bytes > all.reserved.load(std::memory_order_relaxed)) reserve(begin + bytes);
     if (all.taken.compare_exchange_weak(taken, begin + bytes, std::memory_order_relaxed)) {

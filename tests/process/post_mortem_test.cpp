@@ -507,6 +507,18 @@ TEST_F(PostMortem, LeavesBuffersOutOfCoreDumps) {
   EXPECT_EQ(output[0], 0);
 }
 
+// A dump would take pages, and a file, for all that a spill may ever hold.
+TEST_F(PostMortem, LeavesWhatIsCollectedOutOfCoreDumps) {
+  const std::int64_t before = buffers_in_a_core_dump();
+  for (const auto where : {shard::executor::serial, shard::executor::processes}) {
+    shard::collect<std::int64_t> found;
+    shard::map({.run_on = where}, 1, shard::reduce(found),
+               [](std::size_t, auto& to) { to.push_back(buffers_in_a_core_dump()); });
+    ASSERT_EQ(found.size(), 1u);
+    EXPECT_LE(found.items()[0], before);
+  }
+}
+
 // ---- The last lines of stderr ----
 
 std::string tail_after(const std::function<void()>& print) {

@@ -12,6 +12,7 @@
 #include <cstdint>
 #include <cstring>
 #include <filesystem>
+#include <limits>
 #include <memory>
 #include <span>
 #include <stdexcept>
@@ -340,6 +341,35 @@ TEST(Collect, GivesBackWhatItsMapsTook) {
   const std::size_t before = live().size();
   shard::map(alone, n, shard::reduce(items), push_some);
   EXPECT_EQ(live().size(), before);
+}
+
+TEST(Collect, IsRefusedInTwoArgumentsOfAMap) {
+  shard::collect<int> items;
+  EXPECT_TRUE(mentions(refusal([&] {
+                         shard::map({.run_on = shard::executor::serial}, 4, shard::reduce(items),
+                                    shard::reduce(items), [](std::size_t, auto& a, auto& b) {
+                                      a.push_back(1);
+                                      b.push_back(2);
+                                    });
+                       }),
+                       {"the same collect in two arguments"}));
+  EXPECT_EQ(items.size(), 0u);
+}
+
+TEST(Collect, RefusesOffsetsThatNoMemoryCouldHoldBeforeAnyKernelRuns) {
+  shard::collect<int> items(shard::with_offsets);
+  constexpr std::size_t last = std::numeric_limits<std::size_t>::max();
+  bool ran = false;
+  EXPECT_TRUE(mentions(refusal([&] {
+                         shard::map({.run_on = shard::executor::serial},
+                                    shard::range{last - 10, last}, shard::reduce(items),
+                                    [&](std::size_t, auto& to) {
+                                      ran = true;
+                                      to.push_back(1);
+                                    });
+                       }),
+                       {"offsets", "expected one up to"}));
+  EXPECT_FALSE(ran);
 }
 
 TEST(Collect, IsCopied) {

@@ -5,6 +5,7 @@
 
 #include <algorithm>
 #include <array>
+#include <bit>
 #include <cmath>
 #include <cstdint>
 #include <limits>
@@ -258,6 +259,52 @@ TEST(Drawing, ShowsErrorsOfWeightsAndMeans) {
   EXPECT_EQ(length_of(lines_of(text)[1]), 0) << text;  // the mean of nothing
 }
 
+TEST(Drawing, OfTwoAxesHasRoomForLongNamesAtItsLeft) {
+  std::vector<std::string> names;
+  for (int k = 0; k < 20; ++k) names.push_back("category-" + std::to_string(k));
+  const shard::histogram bins(axis::category(names), axis::integer(0, 5));
+  EXPECT_NE(shard::draw(bins).find("category-0"), std::string::npos);
+  EXPECT_FALSE(
+      shard::draw(shard::histogram(axis::integer(1'000'000, 1'000'100), axis::integer(0, 5)))
+          .empty());
+}
+
+TEST(Drawing, WithAsManyRowsAsThereCanBeHasALineForEachBin) {
+  const auto table = counted({1, 2, 3}, axis::integer(0, 3));
+  EXPECT_EQ(shard::draw(table, {.rows = std::numeric_limits<std::size_t>::max()}),
+            shard::draw(table, {.rows = 3}));
+}
+
+TEST(Drawing, OfCountsBeyondTheBinsAddsThemUpWithoutAnOverflow) {
+  auto table = shard::tabulate(shard::histogram(axis::integer(0, 2), axis::integer(0, 2)));
+  std::ranges::fill(table.counts, std::numeric_limits<std::int64_t>::max());
+  EXPECT_NE(shard::draw(table).find("overflow: 1.10680e20"), std::string::npos)
+      << shard::draw(table);
+}
+
+// Any bits, and what is next to the end of what there is.
+RC_GTEST_PROP(Drawing, OfAnyNumbersEnds, ()) {
+  const auto any = rc::gen::map(rc::gen::arbitrary<std::uint64_t>(),
+                                [](std::uint64_t bits) { return std::bit_cast<double>(bits); });
+  constexpr double most = std::numeric_limits<double>::max();
+  const auto odd = rc::gen::element(0.0, 1.0, -1.0, most, -most, most / 2, 1e308, 5e-324, 1e-300,
+                                    infinity, -infinity, std::nan(""));
+  const auto number = rc::gen::oneOf(any, odd);
+  shard::bin_table table = summed(*rc::gen::container<std::vector<double>>(6, number));
+  auto edges = *rc::gen::container<std::vector<double>>(7, number);
+  std::erase_if(edges, [](double x) { return std::isnan(x); });
+  std::ranges::sort(edges);
+  if (edges.size() == 7) {
+    table.axes[0].type = shard::bin_axis::kind::variable;
+    table.axes[0].edges = edges;
+  }
+  for (const bool logarithmic : {false, true}) {
+    RC_ASSERT(!shard::draw(table, {.logarithmic = logarithmic}).empty());
+    RC_ASSERT(!shard::draw(table, {.logarithmic = logarithmic, .ascii = true}).empty());
+    RC_ASSERT(!shard::to_svg(table, {.logarithmic = logarithmic}).empty());
+  }
+}
+
 TEST(Drawing, RefusesWhatItCannotDraw) {
   const shard::bin_table one = counted({1}, axis::integer(0, 1));
   mentions(refusal([&] { shard::draw(one, {.width = 20}); }),
@@ -409,6 +456,13 @@ TEST(EdgeLabels, TellNeighboursApart) {
 }
 
 // ---- SVG
+
+TEST(EdgeLabels, CallNothingZeroThatIsNot) {
+  const std::vector<double> infinite{-infinity, 5, infinity};
+  EXPECT_EQ(shard::mapping::edge_labels(infinite), (std::vector<std::string>{"-inf", "5", "inf"}));
+  const std::vector<double> equal{5, 5};
+  EXPECT_EQ(shard::mapping::edge_labels(equal), (std::vector<std::string>{"5", "5"}));
+}
 
 TEST(Svg, HasABarForEachBin) {
   for (const int bins : {1, 10, 1000}) {

@@ -7,6 +7,7 @@
 // parameter, and done() follows if the kernel returned.
 #pragma once
 
+#include <algorithm>
 #include <array>
 #include <cstddef>
 #include <cstring>
@@ -182,6 +183,7 @@ class shared_argument : public buffer_argument<T, Rank> {
 //   finish()                of a complete map, when its files get their names
 template <class R>
 concept spills = requires { typename R::spills; };
+[[noreturn]] void refuse_collecting_twice();
 
 // Accumulators are made of the reducer: workers have it as it was when the map began. Where the
 // binding was unpacked, it has a reducer of its own, which may lack what only the result needs.
@@ -291,6 +293,8 @@ class reduce_argument {
       described.equal = equal;
     }
     if constexpr (spills<R>) {
+      const auto is_this = [this](const reduction& one) { return one.reducer == reducer_; };
+      if (std::ranges::count_if(to.reductions, is_this) > 1) refuse_collecting_twice();
       reducer_->expect(to.where);
       array memory = make_spill();
       described.spill = memory.data;

@@ -112,7 +112,7 @@ int lookup<Axis>::operator()(const X& given) const noexcept {
   static_assert(std::is_arithmetic_v<X>, "shard: this axis of the histogram takes numbers");
   const auto x = rounded_down<value_type>(given);
   const int size = this->axis().size();
-  if (!(x < edges_.back())) return size;
+  if (is_nan(static_cast<double>(x)) || !(x < edges_.back())) return size;
   int k = std::clamp(this->axis().index(x), -1, size - 1);
   const auto edge = [&](int i) { return edges_[static_cast<std::size_t>(i)]; };
   while (k >= 0 && x < edge(k)) --k;
@@ -155,7 +155,15 @@ class lookup<axis::logarithmic_axis> : public lookup_by_axis<axis::logarithmic_a
 };
 template <>
 class lookup<axis::variable_axis> : public lookup_by_axis<axis::variable_axis> {
+ public:
   using lookup_by_axis::lookup_by_axis;
+
+  template <class X>
+  int operator()(const X& given) const noexcept {
+    static_assert(std::is_arithmetic_v<X>, "shard: this axis of the histogram takes numbers");
+    const double x = rounded_down<double>(given);
+    return is_nan(x) ? this->axis().size() : this->axis().index(x);
+  }
 };
 
 // Boost would narrow the value to int, and subtract before it compares.
