@@ -509,9 +509,9 @@ TEST_F(PostMortem, LeavesBuffersOutOfCoreDumps) {
 
 // A dump would take pages, and a file, for all that a spill may ever hold.
 TEST_F(PostMortem, LeavesWhatIsCollectedOutOfCoreDumps) {
-  const std::int64_t before = buffers_in_a_core_dump();
   for (const auto where : {shard::executor::serial, shard::executor::processes}) {
     shard::collect<std::int64_t> found;
+    const std::int64_t before = buffers_in_a_core_dump();
     shard::map({.run_on = where}, 1, shard::reduce(found),
                [](std::size_t, auto& to) { to.push_back(buffers_in_a_core_dump()); });
     ASSERT_EQ(found.size(), 1u);
