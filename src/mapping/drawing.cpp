@@ -192,8 +192,7 @@ bar_scale scale_for(const std::vector<row>& rows, std::size_t cells, bool logari
     return made;
   }
   if (low == high) high = 1;
-  // Halves: the two may be infinitely far apart.
-  const double part = (-low / 2) / (high / 2 - low / 2);
+  const double part = mapping::part_of_way(0, low, high);
   made.values = {low, high, false};
   if (high <= 0) {
     made.below = cells;
@@ -319,7 +318,7 @@ struct shading {
 
   std::size_t of(double value) const {
     if (!std::isfinite(value) || !(low < high)) return 0;
-    const double part = (value / 2 - low / 2) / (high / 2 - low / 2);
+    const double part = mapping::part_of_way(value, low, high);
     const auto shade = static_cast<std::size_t>(std::ceil(part * static_cast<double>(shades)));
     return std::min(shade, shades);
   }

@@ -6,6 +6,7 @@
 
 #include "mapping/shown_text.hpp"
 #include "mapping/ticks.hpp"
+#include "mapping/value_scale.hpp"
 
 namespace shard::mapping {
 namespace {
@@ -107,8 +108,7 @@ double axis_scale::of(double x) const {
   if (x == low_) return from_;
   if (logarithmic_)
     return place((std::log(x) - std::log(low_)) / (std::log(high_) - std::log(low_)));
-  // Halves: the two may be infinitely far apart.
-  return place((x / 2 - low_ / 2) / (high_ / 2 - low_ / 2));
+  return place(part_of_way(x, low_, high_));
 }
 
 bool axis_scale::is_geometric() const {

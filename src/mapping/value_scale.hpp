@@ -6,6 +6,13 @@
 
 namespace shard::mapping {
 
+// Where value is between low and high, as a part of the way. Requires: low < high.
+inline double part_of_way(double value, double low, double high) noexcept {
+  const double length = high - low;
+  if (std::isfinite(length)) return (value - low) / length;
+  return (value / 2 - low / 2) / (high / 2 - low / 2);
+}
+
 // [low, high] as [0, 1].
 struct value_scale {
   double low = 0;
@@ -14,7 +21,7 @@ struct value_scale {
 
   // Outside of [0, 1] for what is outside of the scale; a NaN for what has no place at all.
   double at(double value) const noexcept {
-    if (!logarithmic) return (value - low) / (high - low);
+    if (!logarithmic) return part_of_way(value, low, high);
     return (std::log(value) - std::log(low)) / (std::log(high) - std::log(low));
   }
 };
