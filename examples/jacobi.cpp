@@ -2,9 +2,11 @@
 // Each step reads what the one before has written, so the steps are queued: the workers go from one
 // to the next by themselves.
 //
-// Expected: how long it took, then "as a serial loop: yes". The program runs the serial loop, too.
+// Usage: jacobi [STEPS]. Expected: how long it took, then "as a serial loop: yes". The program runs
+// the serial loop, too.
 #include <algorithm>
 #include <chrono>
+#include <cstdlib>
 #include <iostream>
 #include <shard/shard.hpp>
 #include <utility>
@@ -16,9 +18,9 @@ double relaxed(std::size_t i, shard::view<double> x) {
   return 0.25 * x[i - 1] + 0.5 * x[i] + 0.25 * x[i + 1];
 }
 
-int main() {
+int main(int argc, char** argv) {
   constexpr std::size_t cells = 100'000;
-  constexpr int steps = 2000;
+  const int steps = argc > 1 ? std::atoi(argv[1]) : 2000;
   shard::buffer<double> now(cells);
   shard::buffer<double> next(cells);
   now[cells - 1] = 1;
