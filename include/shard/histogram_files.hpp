@@ -38,9 +38,10 @@ void save_text(const std::filesystem::path& path, const std::string& text, durab
 //   matplotlib.pyplot.stairs(counts, edges)
 //
 // Of a histogram with weights, hours.npy has the sums of weights, and hours.variances.npy their
-// variances; of a profile, hours.npy has the means, hours.variances.npy the variances of what they
-// are means of, and hours.weights.npy how many numbers that is (or the sum of their weights, with
-// hours.squares.npy). Each of these has its .flow.npy.
+// variances. Of a profile, hours.npy has the means, hours.variances.npy the variances of the
+// numbers, and hours.weights.npy how many numbers there are. Of means with weights, the last one is
+// the sum of the weights, and hours.squares.npy that of their squares. Each of these files has its
+// .flow.npy.
 //
 // shard writes all files before it gives the first one its name. hours.npy gets its name last.
 // Files of an earlier histogram that this one doesn't have, such as hours.variances.npy, stay.
