@@ -21,10 +21,19 @@ set(shard_exact_sources
     src/exact/products.cpp
     src/exact/sum.cpp
     src/exact/summation.cpp)
+set(shard_random_sources
+    src/random/counts.cpp
+    src/random/mass.cpp
+    src/random/stream.cpp
+    src/random/tables.cpp
+    src/random/wide.cpp)
 list(TRANSFORM shard_exact_sources PREPEND ${PROJECT_SOURCE_DIR}/)
+list(TRANSFORM shard_random_sources PREPEND ${PROJECT_SOURCE_DIR}/)
+# Headers were precompiled with other options. In regular_places.cpp, NaNs have a bin.
 set_source_files_properties(
-  ${shard_exact_sources} PROPERTIES COMPILE_OPTIONS "${shard_strict_options};${shard_strict_level}"
-                                    SKIP_PRECOMPILE_HEADERS ON) # they were compiled with other options
+  ${shard_exact_sources} ${shard_random_sources} ${PROJECT_SOURCE_DIR}/src/mapping/regular_places.cpp
+  PROPERTIES COMPILE_OPTIONS "${shard_strict_options};${shard_strict_level}" SKIP_PRECOMPILE_HEADERS ON)
+
 # These are called only where the processor has the instructions.
 if(CMAKE_SYSTEM_PROCESSOR STREQUAL x86_64)
   set(shard_exact_avx2 ${PROJECT_SOURCE_DIR}/src/exact/block_avx2.cpp)
@@ -32,19 +41,3 @@ if(CMAKE_SYSTEM_PROCESSOR STREQUAL x86_64)
   set_property(SOURCE ${shard_exact_avx2} APPEND PROPERTY COMPILE_OPTIONS -mavx2 -mfma -mbmi2)
   set_property(SOURCE ${shard_exact_avx512} APPEND PROPERTY COMPILE_OPTIONS -mavx512f -mavx2 -mfma -mbmi2)
 endif()
-
-set(shard_random_sources
-    src/random/counts.cpp
-    src/random/mass.cpp
-    src/random/stream.cpp
-    src/random/tables.cpp
-    src/random/wide.cpp)
-list(TRANSFORM shard_random_sources PREPEND ${PROJECT_SOURCE_DIR}/)
-set_source_files_properties(
-  ${shard_random_sources} PROPERTIES COMPILE_OPTIONS "${shard_strict_options};${shard_strict_level}"
-                                     SKIP_PRECOMPILE_HEADERS ON)
-
-# NaNs have a bin.
-set_source_files_properties(
-  ${PROJECT_SOURCE_DIR}/src/mapping/regular_places.cpp
-  PROPERTIES COMPILE_OPTIONS "${shard_strict_options};${shard_strict_level}" SKIP_PRECOMPILE_HEADERS ON)
