@@ -21,6 +21,7 @@
 #include "os/file.hpp"
 #include "os/headroom.hpp"
 #include "os/machine.hpp"
+#include "os/own_pid.hpp"
 #include "os/topology.hpp"
 #include "shard/named.hpp"
 
@@ -169,7 +170,7 @@ finding check_groups() {
 // there is another matter. So a buffer is created, written to, and removed.
 std::string why_no_named_buffer() try {
   const std::size_t some_pages = std::size_t{1} << 16;
-  const std::string name = fmt::format("shard-doctor-{}", os::process_id());
+  const std::string name = fmt::format("shard-doctor-{}", os::own_pid());
   auto tried = named::create<std::uint8_t>(name, some_pages);
   tried[some_pages - 1] = 1;
   return {};
@@ -288,7 +289,7 @@ finding check_files(const std::string& path, const os::file_system& in) {
   os::descriptor file = os::unnamed_file(folder);
   const bool unnamed = static_cast<bool>(file);
   if (!unnamed) {
-    const std::string name = fmt::format(".shard-doctor-{}", os::process_id());
+    const std::string name = fmt::format(".shard-doctor-{}", os::own_pid());
     file = os::create_new(folder, name);
     os::unlink_at(folder, name);
   }

@@ -1,6 +1,7 @@
 #include "family/crew.hpp"
 
 #include "board/run_memory.hpp"
+#include "os/own_pid.hpp"
 #include "os/process.hpp"
 #include "os/usage.hpp"
 

@@ -17,6 +17,7 @@
 #include "os/calls.hpp"
 #include "os/cpu.hpp"
 #include "os/event.hpp"
+#include "os/own_pid.hpp"
 #include "os/sandbox.hpp"
 #include "shard/error.hpp"
 

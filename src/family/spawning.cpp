@@ -18,6 +18,7 @@
 #include "memory/attempt.hpp"
 #include "os/code.hpp"
 #include "os/file.hpp"
+#include "os/own_pid.hpp"
 #include "os/program.hpp"
 #include "shard/error.hpp"
 

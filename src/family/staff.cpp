@@ -7,6 +7,7 @@
 #include <utility>
 
 #include "family/attempt.hpp"
+#include "os/own_pid.hpp"
 
 namespace shard::family {
 namespace {

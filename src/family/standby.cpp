@@ -4,6 +4,8 @@
 #include <optional>
 #include <string>
 
+#include "os/own_pid.hpp"
+
 namespace shard::family {
 
 using namespace std::chrono_literals;

@@ -13,6 +13,7 @@
 #include "os/calls.hpp"
 #include "os/cpu.hpp"
 #include "os/futex.hpp"
+#include "os/own_pid.hpp"
 #include "os/process.hpp"
 #include "os/sandbox.hpp"
 #include "os/thread_stack.hpp"

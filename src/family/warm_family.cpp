@@ -17,6 +17,7 @@
 #include "os/anonymous.hpp"
 #include "os/event.hpp"
 #include "os/futex.hpp"
+#include "os/own_pid.hpp"
 #include "os/process.hpp"
 #include "shard/error.hpp"
 

@@ -27,6 +27,7 @@
 #include "os/cpu.hpp"
 #include "os/environment.hpp"
 #include "os/file.hpp"
+#include "os/own_pid.hpp"
 #include "os/parallel_libraries.hpp"
 #include "shard/detail/job.hpp"
 #include "shard/error.hpp"
@@ -190,7 +191,7 @@ class pool_state {
   pool_state& operator=(const pool_state&) = delete;
   ~pool_state();
 
-  bool is_own() const noexcept { return owner_ == os::process_id(); }
+  bool is_own() const noexcept { return owner_ == os::own_pid(); }
   unsigned workers() const noexcept { return workers_; }
   report map(const job& what, const options* how);
   void queue(job&& what, const options* how);
@@ -226,7 +227,7 @@ class pool_state {
   mapping::settings how_;
   std::atomic<unsigned> workers_;
   purpose what_for_;
-  int owner_ = os::process_id();
+  pid_t owner_ = os::own_pid();
   mutable std::mutex busy_;
   mutable std::atomic<std::thread::id> holder_{};
   std::optional<family::warm_family> family_;
@@ -247,7 +248,7 @@ pool_state::~pool_state() { end_family(); }
 pool_state::turn::turn(const pool_state& of, from_listeners calls) : of_(of) {
   if (!of.is_own()) {
     throw error(std::errc::operation_not_permitted,
-                "cannot use a pool in process " + std::to_string(os::process_id()) +
+                "cannot use a pool in process " + std::to_string(os::own_pid()) +
                     ": found it started by process " + std::to_string(of.owner_) +
                     ", expected a pool of this process");
   }

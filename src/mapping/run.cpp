@@ -13,6 +13,7 @@
 #include "mapping/run_state.hpp"
 #include "mapping/unknown_variables.hpp"
 #include "os/file.hpp"
+#include "os/own_pid.hpp"
 
 namespace shard::detail {
 
@@ -34,7 +35,7 @@ run_state::run_state(job&& what, options how, const mapping::settings& decided,
 
 run_state::~run_state() {
   // A forked child ends nothing of its parent's.
-  if (owner_ != os::process_id()) static_cast<void>(flight_.release());
+  if (owner_ != os::own_pid()) static_cast<void>(flight_.release());
 }
 
 // What on_progress or on_failure throw is wait()'s to throw again.

@@ -12,6 +12,7 @@
 #include "mapping/second_run.hpp"
 #include "mapping/settings.hpp"
 #include "os/file.hpp"
+#include "os/own_pid.hpp"
 #include "shard/detail/job.hpp"
 #include "shard/options.hpp"
 #include "shard/report.hpp"
@@ -57,7 +58,7 @@ class run_state {
   mapping::order settled_;
   std::unique_ptr<mapping::second_run> expected_;
   std::unique_ptr<mapping::flight> flight_;
-  int owner_ = os::process_id();
+  pid_t owner_ = os::own_pid();
   progress last_;
   report told_;
   std::exception_ptr failure_;

@@ -11,6 +11,7 @@
 #include "memory/control.hpp"
 #include "memory/segment.hpp"
 #include "os/last_words.hpp"
+#include "os/own_pid.hpp"
 #include "os/process.hpp"
 #include "os/thread_end.hpp"
 #include "shard/detail/sharing.hpp"

@@ -15,6 +15,7 @@
 #include "os/byte_lock.hpp"
 #include "os/calls.hpp"
 #include "os/headroom.hpp"
+#include "os/own_pid.hpp"
 #include "os/sandbox.hpp"
 
 namespace shard::memory {
@@ -140,10 +141,10 @@ control::control(const place& where, os::protection rights)
       rights_(rights),
       own_(os::open_again(where.descriptor, rights)),
       identity_(os::status(own_.get()).identity),
-      creator_(os::process_id()) {}
+      creator_(os::own_pid()) {}
 
 control::~control() {
-  if (!cuttable_ || creator_ != os::process_id()) return;
+  if (!cuttable_ || creator_ != os::own_pid()) return;
   try {
     cut_off();
   } catch (const std::exception&) {

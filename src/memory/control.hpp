@@ -239,7 +239,7 @@ class control {
   // needed.
   os::descriptor spare_{};
   os::file_identity identity_;
-  int creator_;            // a forked child's copy detaches from nothing
+  pid_t creator_;          // a forked child's copy detaches from nothing
   bool cuttable_ = false;  // what is behind the data is an area, which goes with its last writer
   os::mapping mapped_;
   control_lines* lines_ = nullptr;

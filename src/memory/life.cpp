@@ -12,6 +12,7 @@
 #include "memory/observed.hpp"
 #include "memory/segment.hpp"
 #include "os/byte_lock.hpp"
+#include "os/own_pid.hpp"
 #include "os/socket.hpp"
 
 namespace shard::detail {
@@ -189,7 +190,7 @@ std::vector<range> segment::torn() const {
 // forked child shares it, and would lose it if it were unlocked): the descriptor and the mapping,
 // which keeps the description open as well.
 void segment::let_go_of_name() noexcept try {
-  if (!parts_.kept_name || parts_.unfinished || os::process_id() != owner_) return;
+  if (!parts_.kept_name || parts_.unfinished || os::own_pid() != owner_) return;
   parts_.mapped = os::mapping();
   parts_.file = os::descriptor();
   memory::let_go(*parts_.kept_name);

@@ -8,6 +8,7 @@
 #include "os/calls.hpp"
 #include "os/file.hpp"
 #include "os/machine.hpp"
+#include "os/own_pid.hpp"
 
 namespace shard::memory {
 namespace {
@@ -71,7 +72,7 @@ os::descriptor directory_of(const std::filesystem::path& path) {
 }  // namespace
 
 output_file::output_file(os::descriptor directory, std::string name)
-    : directory_(std::move(directory)), name_(std::move(name)), creator_(os::process_id()) {}
+    : directory_(std::move(directory)), name_(std::move(name)), creator_(os::own_pid()) {}
 
 // Delegates, so that the destructor removes a temporary name if a later step fails.
 output_file::output_file(const std::filesystem::path& path, taking name)
@@ -106,7 +107,7 @@ output_file::~output_file() {
   }
 }
 
-bool output_file::ours() const noexcept { return os::process_id() == creator_; }
+bool output_file::ours() const noexcept { return os::own_pid() == creator_; }
 
 void output_file::refuse_fixed_folder() const {
   if (!os::obstacles_at(directory_, "").immutable) return;

@@ -34,7 +34,7 @@ class output_file {
 
   // Whether this process made the file.
   bool ours() const noexcept;
-  int creator() const noexcept { return creator_; }
+  pid_t creator() const noexcept { return creator_; }
 
   // Gives the file its final name, replacing a file or a symlink of that name. `file` is the
   // descriptor that was taken, or file(). With durability::disk, the file's bytes are on the disk
@@ -59,7 +59,7 @@ class output_file {
   os::descriptor file_{};
   std::string name_;
   std::string temporary_{};  // empty: the file has no name yet, or its final name
-  int creator_;
+  pid_t creator_;
 };
 
 // A path that can't become a file: what is there, and what should be.

@@ -10,6 +10,7 @@
 #include "os/anonymous.hpp"
 #include "os/event.hpp"
 #include "os/file.hpp"
+#include "os/own_pid.hpp"
 
 namespace shard::detail {
 namespace {
@@ -46,7 +47,7 @@ array segment::make_array(parts made, std::vector<std::size_t> shape) {
 
 segment::~segment() {
   release_locks();
-  if (lent_ && owner_ == os::process_id()) memory::recall(number_);
+  if (lent_ && owner_ == os::own_pid()) memory::recall(number_);
   {
     const std::scoped_lock held(all().lock);
     std::erase(all().live, this);
@@ -175,7 +176,7 @@ void segment::clear_padding() {
 void segment::require_own(const std::string& doing) const {
   if (!parts_.unfinished || parts_.unfinished->ours()) return;
   throw error(std::errc::operation_not_permitted,
-              "cannot " + doing + ": found process " + std::to_string(os::process_id()) +
+              "cannot " + doing + ": found process " + std::to_string(os::own_pid()) +
                   ", expected " + std::to_string(parts_.unfinished->creator()) +
                   ", which created it: only that process can give the file its name");
 }

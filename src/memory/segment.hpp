@@ -20,6 +20,7 @@
 #include "os/descriptor.hpp"
 #include "os/file.hpp"
 #include "os/mapping.hpp"
+#include "os/own_pid.hpp"
 #include "shard/backing.hpp"
 #include "shard/detail/segment.hpp"
 
@@ -175,7 +176,7 @@ class segment {
   parts parts_;
   std::uint64_t number_;
   std::atomic<bool> lent_ = false;
-  int owner_ = os::process_id();  // of this object, not of the file
+  pid_t owner_ = os::own_pid();  // of this object, not of the file
   std::atomic<standing> standing_ = standing::own;
   mutable std::mutex attaching_;
   mutable std::optional<os::file_identity> identity_{};  // once it was asked for

@@ -11,6 +11,7 @@
 
 #include "os/calls.hpp"
 #include "os/file.hpp"
+#include "os/own_pid.hpp"
 
 namespace shard::os {
 namespace {
@@ -55,7 +56,7 @@ std::uint64_t fresh_number() {
   static std::atomic<std::uint64_t> count = 0;
   const auto now = std::chrono::steady_clock::now().time_since_epoch().count();
   std::uint64_t mixed = static_cast<std::uint64_t>(now) ^ reinterpret_cast<std::uintptr_t>(&mixed);
-  for (const std::uint64_t more : {static_cast<std::uint64_t>(process_id()), count.fetch_add(1)}) {
+  for (const std::uint64_t more : {static_cast<std::uint64_t>(own_pid()), count.fetch_add(1)}) {
     mixed += more + 0x9e37'79b9'7f4a'7c15;
     mixed = (mixed ^ (mixed >> 30)) * 0xbf58'476d'1ce4'e5b9;
     mixed = (mixed ^ (mixed >> 27)) * 0x94d0'49bb'1331'11eb;

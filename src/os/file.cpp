@@ -290,6 +290,4 @@ void flush(const descriptor& file) {
   if (uninterrupted([&] { return calls().fsync(file.get()); }) != 0) fail("fsync");
 }
 
-int process_id() noexcept { return getpid(); }
-
 }  // namespace shard::os

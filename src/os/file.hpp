@@ -115,7 +115,4 @@ void unlink_at(const descriptor& directory, const std::string& name);
 // Waits until what was written is on the disk.
 void flush(const descriptor& file);
 
-// This process, to tell a forked child from the one that made a file.
-int process_id() noexcept;
-
 }  // namespace shard::os

@@ -235,10 +235,6 @@ bool may_be_looked_into() noexcept {
   return ::prctl(PR_GET_DUMPABLE, 0, 0, 0, 0) == 1 || ::geteuid() == 0;
 }
 
-pid_t own_pid() noexcept { return ::getpid(); }
-
-pid_t own_thread() noexcept { return static_cast<pid_t>(::syscall(SYS_gettid)); }
-
 bool reset_signal_handlers() noexcept {
   bool all = true;
   for (int signal = 1; signal < NSIG; ++signal) {

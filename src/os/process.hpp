@@ -89,9 +89,6 @@ descriptor watch_process(pid_t pid);
 // Whether other processes of this user may look into this one: prctl(2), PR_GET_DUMPABLE.
 bool may_be_looked_into() noexcept;
 
-pid_t own_pid() noexcept;
-pid_t own_thread() noexcept;  // its id
-
 // ---- For a child that was just started. ----
 
 // As across exec: handlers go back to the default, and what is ignored stays so (but for SIGCHLD,
