@@ -15,8 +15,8 @@ struct match {
   std::uint64_t id;
 };
 
-int main() {
-  constexpr std::size_t n = 500'000;
+int main(int argc, char** argv) {
+  const std::size_t n = argc > 1 ? std::stoul(argv[1]) : 500'000;
   shard::buffer<shard::text<64>> lines(n);
   shard::counter made;
   shard::map(lines, shard::reduce(made), [](std::size_t i, auto& numbers) {

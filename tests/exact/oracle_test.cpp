@@ -28,7 +28,7 @@ std::size_t cases_of(double share) {
   const char* const asked = std::getenv("EXACT_CASES");
   double all = asked != nullptr ? std::strtod(asked, nullptr) : 1e6;
 #if !defined(__OPTIMIZE__)
-  if (asked == nullptr) all /= 20;
+  if (asked == nullptr) all /= 50;
 #endif
   return static_cast<std::size_t>(all * share) + 1;
 }

@@ -590,7 +590,7 @@ TEST_F(Caller, MayBeTheFirstProcessOfAContainer) {
           const shard::report run = shard::map({.workers = 2, .grain = 1}, out, [&](std::size_t i) {
             if (i % 5 == 0 && fork() == 0) _exit(0);  // never waited for
             if (i == 7 && tries[0]++ == 0) {
-              usleep(5000);
+              usleep(5000u << std::min(round, 5));
               kill(getppid(), SIGKILL);
             }
             return static_cast<int>(i);

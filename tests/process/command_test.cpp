@@ -187,8 +187,9 @@ for a in arrays:
 TEST(Command, PrintsTheRowsThatWereAskedFor) {
   SHARD_NEEDS_NUMPY();
   const folder here;
-  EXPECT_TRUE(numpy_agrees(here, oracle + R"(
-for shape, order in itertools.product([(10,), (10, 3), (10, 2, 3)], 'CF'):
+  const std::string shapes = shard_test::sanitized ? "[(10, 3)]" : "[(10,), (10, 3), (10, 2, 3)]";
+  EXPECT_TRUE(numpy_agrees(here, oracle + "\nshapes = " + shapes + R"(
+for shape, order in itertools.product(shapes, 'CF'):
     a = np.require(fill('<i4', shape), requirements=order)
     np.save('a.npy', a)
     for first, last in itertools.product([None, 0, 3, 9, 10, 99], repeat=2):
@@ -204,8 +205,10 @@ for shape, order in itertools.product([(10,), (10, 3), (10, 2, 3)], 'CF'):
 TEST(Command, PrintsColumnMajorRowsLongerThanABlock) {
   SHARD_NEEDS_NUMPY();
   const folder here;
-  EXPECT_TRUE(numpy_agrees(here, oracle + R"(
-for shape in (2, 300), (5, 90):  # rows of 19 MiB, and rows of which not all fit into a block
+  // Rows of 19 MiB, and rows of which not all fit into a block.
+  const std::string shapes = shard_test::sanitized ? "[(5, 90)]" : "[(2, 300), (5, 90)]";
+  EXPECT_TRUE(numpy_agrees(here, oracle + "\nshapes = " + shapes + R"(
+for shape in shapes:
     a = np.random.randint(0, 256, (*shape, 65536), 'u1').view('V65536')[..., 0]
     np.save('a.npy', np.asfortranarray(a))
     expected = ''.join(','.join(e.tobytes().hex() for e in row) + '\n' for row in a)
@@ -478,11 +481,14 @@ TEST(Command, SurvivesHostileFiles) {
     std::ofstream(here / (entry.path().filename().string() + ".whole"), std::ios::binary)
         << whole << bytes << std::string(4096, '\x80');
   }
+  strings ways{"info", "cat -f csv", "stats"};
+  if (!shard_test::sanitized) {  // or it takes minutes
+    ways.insert(ways.end(), {"info --json", "cat -f json", "head", "stats --json"});
+  }
   for (const std::string& name : here.names()) {
-    for (const char* rest :
-         {"info", "info --json", "cat -f csv", "cat -f json", "head", "stats", "stats --json"}) {
-      const ended said = run(here, std::string("\"$shard\" ") + rest + " '" + name +
-                                       "' | head -c 100000; exit $PIPESTATUS");
+    for (const std::string& rest : ways) {
+      const ended said =
+          run(here, "\"$shard\" " + rest + " '" + name + "' | head -c 100000; exit $PIPESTATUS");
       EXPECT_TRUE(said.status == 0 || said.status == 1) << rest << " " << name << said.status;
       EXPECT_EQ(said.err.empty(), said.status == 0) << rest << " " << name << ": " << said.err;
     }
