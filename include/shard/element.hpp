@@ -19,6 +19,7 @@
 #include "shard/detail/segment.hpp"
 #include "shard/fields.hpp"
 #include "shard/text.hpp"
+#include "shard/times.hpp"
 
 namespace shard {
 
@@ -57,6 +58,7 @@ inline constexpr std::size_t text_width<text<N>> = N;
 // - integers of 8 to 64 bits, bool, std::byte, float, double, enums;
 // - std::complex<float> and std::complex<double>;
 // - text<N>;
+// - dates and spans of time: std::chrono::sys_time, local_time and duration (times.hpp);
 // - trivially copyable structs. numpy sees a struct as |V and its size, or as a structured type if
 //   its fields are described (fields.hpp).
 //
@@ -122,6 +124,9 @@ std::string descr() {
     return "<c" + bytes;
   } else if constexpr (text_width<T> > 0) {
     return "|S" + bytes;
+  } else if constexpr (time_element<T>) {
+    return std::string{'<', time_traits<T>::letter} + "8" +
+           unit_text<typename time_traits<T>::period>();
   } else {
     return "|V" + bytes;
   }

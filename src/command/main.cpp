@@ -35,9 +35,9 @@ constexpr const char* formats_help =
     "        Quotes as in RFC 4180, lines end with \\n; texts are the bytes that are there\n"
     "  json  arrays in arrays, structs as objects, complex numbers as [real, imaginary]; NaN and\n"
     "        infinities are null; bytes that are not UTF-8 become U+FFFD; no elements: []\n"
-    "Floats are the shortest decimals that read back as the same bits. Opaque bytes are "
-    "hexadecimal.\n"
-    "Padding of structs is left out.";
+    "Floats are the shortest decimals that read back as the same bits. Dates are ISO 8601, as far\n"
+    "as their unit goes; spans of time are numbers of their unit; NaT is NaT, and null in json.\n"
+    "Opaque bytes are hexadecimal. Padding of structs is left out.";
 
 // The files and --json of a subcommand; they are filled in once the command line is read.
 std::shared_ptr<listing> add_listing(CLI::App& subcommand) {

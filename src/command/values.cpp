@@ -8,7 +8,10 @@
 #include <cstdint>
 #include <cstring>
 #include <iterator>
+#include <limits>
 #include <nlohmann/json.hpp>
+
+#include "command/dates.hpp"
 
 namespace shard::command {
 namespace {
@@ -127,6 +130,21 @@ void append_escaped(std::string& to, std::string_view text) {
   }
 }
 
+// NaT, as numpy has it; null in JSON, which has no dates either: those are strings.
+void append_time(std::string& to, const layout& type, const std::byte* at, format as) {
+  const auto count = number_at<std::int64_t>(at, type.big_endian);
+  const bool quoted = as == format::json && type.kind == kind::date;
+  if (count == std::numeric_limits<std::int64_t>::min()) {
+    to += as == format::json ? "null" : "NaT";
+  } else if (type.kind == kind::span || type.unit.base == memory::time_base::none) {
+    fmt::format_to(std::back_inserter(to), "{}", count);
+  } else {
+    if (quoted) to += '"';
+    append_date(to, count, type.unit);
+    if (quoted) to += '"';
+  }
+}
+
 }  // namespace
 
 void append_value(std::string& to, const layout& type, const std::byte* at, format as) {
@@ -137,6 +155,8 @@ void append_value(std::string& to, const layout& type, const std::byte* at, form
     case kind::real: append_real(to, type.size_bytes, at, type.big_endian, as); break;
     case kind::complex: append_complex(to, type, at, as); break;
     case kind::text: append_text(to, text_of(type, at), as); break;
+    case kind::date:
+    case kind::span: append_time(to, type, at, as); break;
     case kind::opaque:
       if (as == format::json) to += '"';
       append_hex(to, {at, type.size_bytes});

@@ -72,6 +72,18 @@ std::string described(const dtype& found) {
   return name.empty() ? line : line + " (" + name + ")";
 }
 
+// "<M8[60s]" and "<M8[m]" are the same type.
+bool equal_times(const std::string& found, const std::string& wanted) {
+  const auto is_time = [](const std::string& code) {
+    return code.size() > kind_at && (code[kind_at] == 'M' || code[kind_at] == 'm');
+  };
+  if (!is_time(found) || !is_time(wanted) || found[kind_at] != wanted[kind_at]) return false;
+  const auto a = read_type_code(found);
+  const auto b = read_type_code(wanted);
+  return a && b && a->order == b->order && has_fixed_length(a->unit) && has_fixed_length(b->unit) &&
+         equally_long(a->unit, b->unit);
+}
+
 // Collects swaps while it walks two types side by side.
 class comparison {
  public:
@@ -98,6 +110,10 @@ class comparison {
     std::string code = found.code;
     if (found.fields.empty() && code == wanted.code) return;
     if (code.starts_with('>')) code[0] = '<';
+    if (found.fields.empty() && equal_times(code, wanted.code)) {
+      if (found.code.starts_with('<')) return;
+      code = wanted.code;
+    }
     if (!found.fields.empty() || code != wanted.code) {
       const bool opaque = !found.fields.empty() && wanted.code[kind_at] == 'V';
       throw malformed(said(where, " as ") + described(found),

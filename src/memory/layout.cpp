@@ -26,6 +26,8 @@ kind kind_of(const type_code& code) {
     case 'f': return code.count == 4 || code.count == 8 ? kind::real : kind::foreign;
     case 'c': return code.count == 8 || code.count == 16 ? kind::complex : kind::foreign;
     case 'S': return kind::text;
+    case 'M': return kind::date;
+    case 'm': return kind::span;
     case 'V': return kind::opaque;
     default: return kind::foreign;
   }
@@ -39,6 +41,8 @@ char letter_of(kind one) {
     case kind::real: return 'f';
     case kind::complex: return 'c';
     case kind::text: return 'S';
+    case kind::date: return 'M';
+    case kind::span: return 'm';
     default: return 'V';
   }
 }
@@ -53,6 +57,7 @@ layout plain(const detail::dtype& type) {
   made.has_foreign = made.kind == kind::foreign;
   made.has_objects = code->letter == 'O';
   made.big_endian = code->order == '>';
+  made.unit = code->unit;
   const std::size_t unit = code->letter == 'U' ? character_bytes : 1;
   if (__builtin_mul_overflow(code->count, unit, &made.size_bytes)) refuse(type);
   const bool bytes = made.kind == kind::text || made.kind == kind::opaque;
@@ -102,9 +107,10 @@ void require_describable(const layout_field& field) {
 
 detail::dtype description_of(const layout& type) {
   if (type.kind != kind::structure) {
+    if (!type.name.empty()) throw malformed(type.name, own_types);
     const bool bytes = type.kind == kind::text || type.kind == kind::opaque;
     return {(bytes || type.size_bytes == 1 ? "|" : "<") + std::string(1, letter_of(type.kind)) +
-                std::to_string(type.size_bytes),
+                std::to_string(type.size_bytes) + text(type.unit),
             {}};
   }
   std::vector<detail::placed_field> fields;
@@ -164,6 +170,8 @@ std::string words(const layout& type) {
     case kind::real: return "float" + bits;
     case kind::complex: return "complex" + bits;
     case kind::text: return "text of up to " + bytes + " bytes";
+    case kind::date: return "datetime64" + text(type.unit);
+    case kind::span: return "timedelta64" + text(type.unit);
     case kind::opaque: return bytes + " opaque bytes";
     case kind::foreign: return type.name;
     case kind::structure: return "struct of " + bytes + " bytes";

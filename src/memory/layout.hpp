@@ -6,6 +6,7 @@
 #include <string>
 #include <vector>
 
+#include "memory/time_unit.hpp"
 #include "shard/detail/segment.hpp"
 
 namespace shard::memory {
@@ -17,8 +18,10 @@ enum class kind {
   real,
   complex,
   text,     // fixed width, padded with NUL bytes
+  date,     // so many units since 1970
+  span,     // of time: so many units
   opaque,   // bytes without a meaning
-  foreign,  // what numpy has and shard has not: dates, Unicode, float16, Python objects, …
+  foreign,  // what numpy has and shard has not: Unicode, float16, Python objects, …
   structure,
 };
 
@@ -32,7 +35,8 @@ struct layout {
   std::size_t values = 1;     // how many there are in all fields, without padding; one at least
   bool has_foreign = false;
   bool has_objects = false;  // the data are a pickle then, whose size no header tells
-  std::string name{};        // of a foreign type: "float16"
+  time_unit unit{};          // of a date or a span of time
+  std::string name{};        // of a type that no element has: "float16"
   std::vector<layout_field> fields;
 };
 
@@ -64,7 +68,7 @@ std::string foreign_part(const layout& type);
 
 // The types that shard has, in words.
 inline constexpr const char* own_types =
-    "bool, integers, float32, float64, complex64, complex128, text (S), bytes (V), or a struct of "
-    "them";
+    "bool, integers, float32, float64, complex64, complex128, text (S), datetime64, timedelta64, "
+    "bytes (V), or a struct of them";
 
 }  // namespace shard::memory

@@ -83,20 +83,22 @@ def shard(*words, status=0):
     assert ended.returncode == status, (words, ended)
     return ended.stdout
 types = ['?', 'i1', 'u1', 'S1', 'S7', 'V3'] + [o + t for o in '<>' for t in
-         ('i2', 'u2', 'i4', 'u4', 'i8', 'u8', 'f4', 'f8', 'c8', 'c16')]
+         ('i2', 'u2', 'i4', 'u4', 'i8', 'u8', 'f4', 'f8', 'c8', 'c16', 'M8[us]', 'M8[Y]', 'm8[25s]')]
 inner = np.dtype([('x', '>i2'), ('y', '<c8', (2,))])
 types += [np.dtype([('time', '<i8'), ('name, "quoted"', 'S5'), ('table', '>f4', (2, 3)),
-                    ('both', inner, (2,)), ('last', '?')], align=a) for a in (False, True)]
+                    ('both', inner, (2,)), ('day', '>M8[D]'), ('last', '?')], align=a) for a in (False, True)]
 def fill(dtype, shape):
     a = np.zeros(shape, dtype)
     whole = np.random.randint(0, 256, a.nbytes, 'u1')
     if a.nbytes: a = np.frombuffer(whole.tobytes(), dtype).reshape(shape).copy()
     clean(a)
     return a
-def clean(a):  # bools are 0 or 1, text is UTF-8
+def clean(a):  # bools are 0 or 1, text is UTF-8, dates are some that numpy prints
     if a.dtype.names:
         for name in a.dtype.names: clean(a[name])
     elif a.dtype.kind == 'b': a[...] = a.view('u1') & 1
+    elif a.dtype.kind in 'mM':
+        a[...] = np.random.choice([0, 1, -1, 10**6, -10**6, -2**63], a.shape).astype(a.dtype)
     elif a.dtype.kind == 'S':
         words = np.array([b'', b'a', b'a,b', b'"', b'\n', b' \r', b'\x01', b'\xc3\xa9', b'\\t'])
         a[...] = np.random.choice(words, a.shape)
@@ -111,6 +113,7 @@ def plain(v, dtype):  # as JSON has it
     if dtype.names: return {n: plain(v[n], dtype[n]) for n in dtype.names}
     if dtype.kind == 'V': return v.tobytes().hex()
     if dtype.kind == 'S': return bytes(v).decode()
+    if dtype.kind in 'mM': return None if np.isnat(v) else str(v) if dtype.kind == 'M' else int(v.view('i8'))
     if dtype.kind == 'c': return [plain(p, p.dtype) for p in (v.real, v.imag)]
     if dtype.kind == 'f': return (float(v) if math.isfinite(v) else None, dtype.itemsize)
     return v.item()
@@ -162,6 +165,7 @@ def agrees(text, v, dtype):
     if dtype.kind == 'S': return text.encode() == bytes(v)
     if dtype.kind == 'V': return text == v.tobytes().hex()
     if dtype.kind == 'b': return text == str(bool(v)).lower()
+    if dtype.kind == 'm' and not np.isnat(v): return text == str(v.astype(dtype.newbyteorder('=')).view('i8'))
     return text == str(v)
 def same_bits(x, y): return (x == y and np.signbit(x) == np.signbit(y)) or (x != x and y != y)
 for a in arrays:
@@ -248,13 +252,13 @@ for a, version in zip(arrays, itertools.cycle([(1, 0), (2, 0), (3, 0)])):
     orders = order_of(a.dtype)
     assert said['byte_order'] == ('mixed' if len(orders) > 1 else ''.join(orders) or 'none')
     converts = 'big' in orders or not (a.flags.c_contiguous or a.size == 0)
-    named = all(n.replace('"', '') == n for n in a.dtype.names or ())
+    named = all(n.replace('"', '') == n for n in a.dtype.names or ()) and '[Y]' not in a.dtype.str
     access = 'load' if converts else 'open'
     assert said['access'] == (access if named else 'none'), (said, a.shape, a.dtype)
     if a.dtype.names:
         assert {f['name']: f['offset'] for f in said['fields']} == {
             n: a.dtype.fields[n][1] for n in a.dtype.names}, said
-for d in 'U3', 'M8[ns]', 'm8[10us]', 'f2', 'g', 'G', [('x', 'U2'), ('y', 'i4')]:
+for d in 'U3', 'f2', 'g', 'G', [('x', 'U2'), ('y', 'i4')]:
     np.save('a.npy', np.zeros((2, 3), d))
     said, = json.loads(shard('info', '--json', 'a.npy'))
     assert said['access'] == 'none' and said['element_bytes'] == np.dtype(d).itemsize, said
@@ -364,8 +368,7 @@ TEST(Command, NamesInWordsWhatShardDoesNotHave) {
   SHARD_NEEDS_NUMPY();
   const folder here;
   EXPECT_TRUE(numpy_agrees(here, oracle + R"(
-types = {'f2': 'float16', 'f16': 'float128', '>c32': 'complex256', 'M8[ns]': 'datetime64[ns]',
-         'm8': 'timedelta64', 'U12': 'UTF-32 text of 12 characters',
+types = {'f2': 'float16', 'f16': 'float128', '>c32': 'complex256', 'U12': 'UTF-32 text of 12 characters',
          'U1': 'UTF-32 text of 1 character', 'O': 'Python objects'}
 for code, words in types.items():
     for dtype, where in (code, ''), ([('a', 'i4'), ('b', [('c', code, (2,))])], " in field 'b.c'"):
@@ -378,6 +381,42 @@ for code, words in types.items():
         assert words in shown and 'does not have' not in shown, shown
         refused = subprocess.run([')" SHARD_PROGRAM R"(', 'cat', 'a.npy'], capture_output=True)
         assert refused.returncode == 1 and words + where in refused.stderr.decode(), refused
+)"));
+}
+
+// Around the turns of all calendars, in every unit and multiples; the text is numpy's own.
+TEST(Command, PrintsDatesAsNumpyDoes) {
+  SHARD_NEEDS_NUMPY();
+  const folder here;
+  EXPECT_TRUE(numpy_agrees(here, oracle + R"(
+days = [d + e for d in (0, 11016, 11017, 10957, -25509, -719162, -719528, -719529, 2932896, 146097)
+        for e in (-1, 0, 1, 58, 59, 60, 365)]
+seconds = {'W': 604800, 'D': 86400, 'h': 3600, 'm': 60, 's': 1}
+for unit in 'Y M W D h m s ms us ns ps fs as 25s 12h 7D 90m 15M 10Y 250ms'.split():
+    letter = unit.lstrip('0123456789')
+    each = seconds.get(letter, 1)
+    numbers = [n for d in days for n in (d * 86400 // each - 1, d * 86400 // each)]
+    numbers += [2**63 - 1, -2**63, -2**63 + 1] if letter in 'ms us ns ps fs as'.split() and unit == letter else [-2**63]
+    a = np.array(numbers).view('M8[%s]' % unit)
+    np.save('a.npy', a)
+    said = shard('cat', 'a.npy').decode().split('\n')[:-1]
+    assert said == a.astype(str).tolist(), [both for both in zip(said, a.astype(str)) if both[0] != both[1]]
+)"));
+}
+
+// Units without a fixed length are printed, but are elements of no buffer.
+TEST(Command, SaysWhyYearsAreNotElements) {
+  SHARD_NEEDS_NUMPY();
+  const folder here;
+  EXPECT_TRUE(numpy_agrees(here, oracle + R"(
+for code, name in ('M8[Y]', 'datetime64[Y]'), ('m8[3M]', 'timedelta64[3M]'), ('m8', 'timedelta64'):
+    a = np.array([5, -2**63]).view(code)
+    np.save('a.npy', a)
+    told, = json.loads(shard('info', '--json', 'a.npy'))
+    assert told['type'] == name and told['access'] == 'none', told
+    assert name + (', whose unit' if '[' in code else ', which has no unit') in told['why'], told
+    shown = a.astype(str).tolist() if 'M8' in code else ['5', 'NaT']
+    assert shard('cat', 'a.npy').decode().split() == shown
 )"));
 }
 
