@@ -20,6 +20,7 @@
 #include "shard/fields.hpp"
 #include "shard/text.hpp"
 #include "shard/times.hpp"
+#include "shard/u32text.hpp"
 
 namespace shard {
 
@@ -44,12 +45,20 @@ template <class T>
 inline constexpr bool unportable =
     std::same_as<T, long double> || std::same_as<T, std::complex<long double>> ||
     std::same_as<T, wchar_t> || std::same_as<T, char8_t> || std::same_as<T, char16_t> ||
-    std::same_as<T, char32_t> || (std::is_arithmetic_v<T> && sizeof(T) > 8);
+    (std::is_arithmetic_v<T> && sizeof(T) > 8);
 
 template <class T>
 inline constexpr std::size_t text_width = 0;
 template <std::size_t N>
 inline constexpr std::size_t text_width<text<N>> = N;
+
+// In characters.
+template <class T>
+inline constexpr std::size_t u32text_width = 0;
+template <std::size_t N>
+inline constexpr std::size_t u32text_width<u32text<N>> = N;
+template <>
+inline constexpr std::size_t u32text_width<char32_t> = 1;
 
 }  // namespace detail
 
@@ -57,7 +66,7 @@ inline constexpr std::size_t text_width<text<N>> = N;
 //
 // - integers of 8 to 64 bits, bool, std::byte, float, double, enums;
 // - std::complex<float> and std::complex<double>;
-// - text<N>;
+// - text<N>, u32text<N>, char32_t;
 // - dates and spans of time: std::chrono::sys_time, local_time and duration (times.hpp);
 // - trivially copyable structs. numpy sees a struct as |V and its size, or as a structured type if
 //   its fields are described (fields.hpp).
@@ -85,7 +94,7 @@ constexpr bool check_element() {
     static_assert(
         !is_string<T>,
         "shard: a buffer can't hold std::string or std::string_view: their characters are "
-        "elsewhere; use shard::text<N>, text of up to N bytes");
+        "elsewhere; use shard::text<N>, text of up to N bytes, or shard::u32text<N>");
   } else if constexpr (refers<T> || std::is_reference_v<T>) {
     static_assert(!refers<T> && !std::is_reference_v<T>,
                   "shard: a buffer can't hold pointers, references or spans: what they point to is "
@@ -97,7 +106,8 @@ constexpr bool check_element() {
   } else {
     static_assert(element<T>,
                   "shard: a buffer holds integers, bool, std::byte, float, double, std::complex, "
-                  "enums, shard::text<N>, and trivially copyable structs of these");
+                  "enums, shard::text<N>, shard::u32text<N>, std::chrono times, and trivially "
+                  "copyable structs of these");
   }
   return true;  // no further errors about constraints: the sentence is enough
 }
@@ -113,6 +123,8 @@ std::string descr() {
     return "|b1";
   } else if constexpr (std::same_as<T, char>) {
     return "|S1";
+  } else if constexpr (u32text_width<T> > 0) {
+    return "<U" + std::to_string(u32text_width<T>);
   } else if constexpr (std::integral<T>) {
     return order + (std::is_signed_v<T> ? "i" : "u") + bytes;
   } else if constexpr (std::same_as<T, std::byte>) {
@@ -172,6 +184,8 @@ void describe(dtype_field& to) {
     constexpr std::size_t extent = array_type<M>::extent;
     if constexpr (std::same_as<item, char>) {
       to.type.code = "|S" + std::to_string(extent);
+    } else if constexpr (std::same_as<item, char32_t>) {
+      to.type.code = "<U" + std::to_string(extent);
     } else {
       to.shape.push_back(extent);
       describe<item>(to);

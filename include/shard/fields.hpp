@@ -16,7 +16,7 @@
 // ('', '|V4')]. A file opens as a buffer<tick> only if the file has these fields.
 //
 // A field is an element, or an array of elements. A field may be a described struct itself. char[N]
-// is text, |SN. numpy skips the bytes that no field covers.
+// is text, |SN, and char32_t[N] is <UN. numpy skips the bytes that no field covers.
 //
 // Put the description right after the struct: the compiler must see it before the first buffer.
 #pragma once

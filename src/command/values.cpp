@@ -12,6 +12,7 @@
 #include <nlohmann/json.hpp>
 
 #include "command/dates.hpp"
+#include "memory/utf8.hpp"
 
 namespace shard::command {
 namespace {
@@ -130,6 +131,49 @@ void append_escaped(std::string& to, std::string_view text) {
   }
 }
 
+// To a terminal some characters are commands, and others change the order of their neighbours.
+bool is_shown(char32_t character) {
+  const bool control = character < 0x20 || (character >= 0x7f && character < 0xa0);
+  const bool layout = (character >= 0x200b && character <= 0x200f) ||
+                      (character >= 0x2028 && character <= 0x202e) ||
+                      (character >= 0x2060 && character <= 0x206f) || character == 0xfeff;
+  return !control && !layout && character != '\\';
+}
+
+void append_shown(std::string& to, char32_t character) {
+  if (is_shown(character) && memory::append_utf8(to, character)) return;
+  const auto number = static_cast<std::uint32_t>(character);
+  switch (number) {
+    case '\n': to += "\\n"; break;
+    case '\t': to += "\\t"; break;
+    case '\\': to += "\\\\"; break;
+    default:
+      fmt::format_to(std::back_inserter(to),
+                     fmt::runtime(number < 0x100     ? "\\x{:02x}"
+                                  : number < 0x10000 ? "\\u{:04x}"
+                                                     : "\\U{:08x}"),
+                     number);
+  }
+}
+
+// In UTF-8. As elsewhere, U+FFFD stands for what is no character.
+void append_characters(std::string& to, const layout& type, const std::byte* at, format as) {
+  std::u32string text;
+  for (std::size_t i = 0; i < type.size_bytes; i += sizeof(char32_t)) {
+    text += static_cast<char32_t>(number_at<std::uint32_t>(at + i, type.big_endian));
+  }
+  text.resize(text.find_last_not_of(U'\0') + 1);
+  if (as == format::text) {
+    for (const char32_t each : text) append_shown(to, each);
+    return;
+  }
+  std::string utf8;
+  for (const char32_t each : text) {
+    if (!memory::append_utf8(utf8, each)) memory::append_utf8(utf8, U'\ufffd');
+  }
+  append_text(to, utf8, as);
+}
+
 // NaT, as numpy has it; null in JSON, which has no dates either: those are strings.
 void append_time(std::string& to, const layout& type, const std::byte* at, format as) {
   const auto count = number_at<std::int64_t>(at, type.big_endian);
@@ -155,6 +199,7 @@ void append_value(std::string& to, const layout& type, const std::byte* at, form
     case kind::real: append_real(to, type.size_bytes, at, type.big_endian, as); break;
     case kind::complex: append_complex(to, type, at, as); break;
     case kind::text: append_text(to, text_of(type, at), as); break;
+    case kind::characters: append_characters(to, type, at, as); break;
     case kind::date:
     case kind::span: append_time(to, type, at, as); break;
     case kind::opaque:

@@ -16,6 +16,7 @@ using detail::dtype_field;
 // What numpy's codes have after the order of bytes: a kind, and how many bytes.
 constexpr std::size_t kind_at = 1;
 constexpr std::size_t digits_at = 2;
+constexpr std::size_t character_bytes = 4;
 
 // As Python writes strings, but what is not ASCII stays as it is.
 std::string quoted(const std::string& name) {
@@ -58,6 +59,7 @@ std::size_t size_of(const dtype& type) {
   std::size_t bytes = 0;
   if (type.fields.empty()) {
     std::from_chars(type.code.data() + digits_at, type.code.data() + type.code.size(), bytes);
+    if (type.code[kind_at] == 'U') bytes *= character_bytes;
   }
   for (const dtype_field& field : type.fields) bytes += size_of(field.type) * volume(field.shape);
   return bytes;
@@ -119,8 +121,11 @@ class comparison {
       throw malformed(said(where, " as ") + described(found),
                       memory::text(wanted) + (opaque ? "; shard::fields describes a struct" : ""));
     }
-    const std::size_t parts = code[kind_at] == 'c' ? 2 : 1;
-    swaps.push_back({at, size_of(wanted) / parts, count * parts});
+    const std::size_t bytes = size_of(wanted);
+    const std::size_t parts = code[kind_at] == 'c'   ? 2
+                              : code[kind_at] == 'U' ? bytes / character_bytes
+                                                     : 1;
+    swaps.push_back({at, bytes / parts, count * parts});
   }
 
   void compare_fields(const std::vector<dtype_field>& found, const std::vector<dtype_field>& wanted,

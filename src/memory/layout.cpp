@@ -26,6 +26,7 @@ kind kind_of(const type_code& code) {
     case 'f': return code.count == 4 || code.count == 8 ? kind::real : kind::foreign;
     case 'c': return code.count == 8 || code.count == 16 ? kind::complex : kind::foreign;
     case 'S': return kind::text;
+    case 'U': return kind::characters;
     case 'M': return kind::date;
     case 'm': return kind::span;
     case 'V': return kind::opaque;
@@ -41,14 +42,16 @@ char letter_of(kind one) {
     case kind::real: return 'f';
     case kind::complex: return 'c';
     case kind::text: return 'S';
+    case kind::characters: return 'U';
     case kind::date: return 'M';
     case kind::span: return 'm';
     default: return 'V';
   }
 }
 
+constexpr std::size_t character_bytes = 4;
+
 layout plain(const detail::dtype& type) {
-  constexpr std::size_t character_bytes = 4;
   const std::optional<type_code> code = read_type_code(type.code);
   if (!code) refuse(type);
   layout made;
@@ -62,7 +65,9 @@ layout plain(const detail::dtype& type) {
   if (__builtin_mul_overflow(code->count, unit, &made.size_bytes)) refuse(type);
   const bool bytes = made.kind == kind::text || made.kind == kind::opaque;
   if (!bytes && !made.has_foreign) {
-    made.alignment = made.kind == kind::complex ? code->count / 2 : code->count;
+    made.alignment = made.kind == kind::complex      ? code->count / 2
+                     : made.kind == kind::characters ? character_bytes
+                                                     : code->count;
   }
   return made;
 }
@@ -109,8 +114,9 @@ detail::dtype description_of(const layout& type) {
   if (type.kind != kind::structure) {
     if (!type.name.empty()) throw malformed(type.name, own_types);
     const bool bytes = type.kind == kind::text || type.kind == kind::opaque;
+    const std::size_t unit = type.kind == kind::characters ? character_bytes : 1;
     return {(bytes || type.size_bytes == 1 ? "|" : "<") + std::string(1, letter_of(type.kind)) +
-                std::to_string(type.size_bytes) + text(type.unit),
+                std::to_string(type.size_bytes / unit) + text(type.unit),
             {}};
   }
   std::vector<detail::placed_field> fields;
@@ -170,6 +176,10 @@ std::string words(const layout& type) {
     case kind::real: return "float" + bits;
     case kind::complex: return "complex" + bits;
     case kind::text: return "text of up to " + bytes + " bytes";
+    case kind::characters: {
+      const std::size_t count = type.size_bytes / character_bytes;
+      return "text of up to " + std::to_string(count) + (count == 1 ? " character" : " characters");
+    }
     case kind::date: return "datetime64" + text(type.unit);
     case kind::span: return "timedelta64" + text(type.unit);
     case kind::opaque: return bytes + " opaque bytes";

@@ -17,11 +17,12 @@ enum class kind {
   natural,  // an unsigned integer
   real,
   complex,
-  text,     // fixed width, padded with NUL bytes
-  date,     // so many units since 1970
-  span,     // of time: so many units
-  opaque,   // bytes without a meaning
-  foreign,  // what numpy has and shard has not: Unicode, float16, Python objects, …
+  text,        // fixed width, padded with NUL bytes
+  characters,  // text of four bytes each, padded with NULs
+  date,        // so many units since 1970
+  span,        // of time: so many units
+  opaque,      // bytes without a meaning
+  foreign,     // what numpy has and shard has not: float16, Python objects, …
   structure,
 };
 
@@ -68,7 +69,7 @@ std::string foreign_part(const layout& type);
 
 // The types that shard has, in words.
 inline constexpr const char* own_types =
-    "bool, integers, float32, float64, complex64, complex128, text (S), datetime64, timedelta64, "
-    "bytes (V), or a struct of them";
+    "bool, integers, float32, float64, complex64, complex128, text (S, U), datetime64, "
+    "timedelta64, bytes (V), or a struct of them";
 
 }  // namespace shard::memory

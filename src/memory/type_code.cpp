@@ -156,9 +156,6 @@ std::string foreign_name(const type_code& code) {
                                     ? ", which has no unit"
                                     : ", whose unit has no fixed length");
     case 'O': return "Python objects";
-    case 'U':
-      return "UTF-32 text of " + std::to_string(code.count) +
-             (code.count == 1 ? " character" : " characters");
     default: return {};
   }
 }

@@ -27,8 +27,8 @@ std::string canonical_code(std::string_view text);
 // "datetime64[ns]": numpy's name of a date or of a span of time.
 std::string time_name(const type_code& code);
 
-// "float16", "datetime64[Y], whose unit has no fixed length", "UTF-32 text of 12 characters",
-// "Python objects": the types that numpy has and shard has not. Empty for any other type.
+// "float16", "datetime64[Y], whose unit has no fixed length", "Python objects": the types that
+// numpy has and shard has not. Empty for any other type.
 std::string foreign_name(const type_code& code);
 
 }  // namespace shard::memory

@@ -24,7 +24,7 @@ void require(bool holds) {
   if (!holds) std::abort();
 }
 
-// What users might open it as: a number, text, a date, a span of time, an opaque struct, and a
+// What users might open it as: a number, texts, a date, a span of time, an opaque struct, and a
 // struct with all kinds of fields.
 const std::vector<dtype>& wanted_types() {
   static const std::vector<dtype> types = {
@@ -32,6 +32,7 @@ const std::vector<dtype>& wanted_types() {
       {"|u1", {}},
       {"<c16", {}},
       {"|S3", {}},
+      {"<U3", {}},
       {"<M8[ns]", {}},
       {"<m8[m]", {}},
       {"|V24", {}},

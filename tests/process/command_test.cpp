@@ -83,10 +83,10 @@ def shard(*words, status=0):
     assert ended.returncode == status, (words, ended)
     return ended.stdout
 types = ['?', 'i1', 'u1', 'S1', 'S7', 'V3'] + [o + t for o in '<>' for t in
-         ('i2', 'u2', 'i4', 'u4', 'i8', 'u8', 'f4', 'f8', 'c8', 'c16', 'M8[us]', 'M8[Y]', 'm8[25s]')]
+         ('i2', 'u2', 'i4', 'u4', 'i8', 'u8', 'f4', 'f8', 'c8', 'c16', 'M8[us]', 'M8[Y]', 'm8[25s]', 'U1', 'U5')]
 inner = np.dtype([('x', '>i2'), ('y', '<c8', (2,))])
 types += [np.dtype([('time', '<i8'), ('name, "quoted"', 'S5'), ('table', '>f4', (2, 3)),
-                    ('both', inner, (2,)), ('day', '>M8[D]'), ('last', '?')], align=a) for a in (False, True)]
+                    ('both', inner, (2,)), ('city', '>U3'), ('day', '>M8[D]'), ('last', '?')], align=a) for a in (False, True)]
 def fill(dtype, shape):
     a = np.zeros(shape, dtype)
     whole = np.random.randint(0, 256, a.nbytes, 'u1')
@@ -97,6 +97,9 @@ def clean(a):  # bools are 0 or 1, text is UTF-8, dates are some that numpy prin
     if a.dtype.names:
         for name in a.dtype.names: clean(a[name])
     elif a.dtype.kind == 'b': a[...] = a.view('u1') & 1
+    elif a.dtype.kind == 'U':
+        words = ['', 'a', 'a,b', '"', '\n', ' \r', '\x01', '\xe9', '\u65e5\U0001f600', '\\t', '\u202e']
+        a[...] = np.random.choice(words, a.shape)
     elif a.dtype.kind in 'mM':
         a[...] = np.random.choice([0, 1, -1, 10**6, -10**6, -2**63], a.shape).astype(a.dtype)
     elif a.dtype.kind == 'S':
@@ -258,7 +261,7 @@ for a, version in zip(arrays, itertools.cycle([(1, 0), (2, 0), (3, 0)])):
     if a.dtype.names:
         assert {f['name']: f['offset'] for f in said['fields']} == {
             n: a.dtype.fields[n][1] for n in a.dtype.names}, said
-for d in 'U3', 'f2', 'g', 'G', [('x', 'U2'), ('y', 'i4')]:
+for d in 'f2', 'g', 'G', [('x', 'g'), ('y', 'i4')]:
     np.save('a.npy', np.zeros((2, 3), d))
     said, = json.loads(shard('info', '--json', 'a.npy'))
     assert said['access'] == 'none' and said['element_bytes'] == np.dtype(d).itemsize, said
@@ -368,8 +371,7 @@ TEST(Command, NamesInWordsWhatShardDoesNotHave) {
   SHARD_NEEDS_NUMPY();
   const folder here;
   EXPECT_TRUE(numpy_agrees(here, oracle + R"(
-types = {'f2': 'float16', 'f16': 'float128', '>c32': 'complex256', 'U12': 'UTF-32 text of 12 characters',
-         'U1': 'UTF-32 text of 1 character', 'O': 'Python objects'}
+types = {'f2': 'float16', 'f16': 'float128', '>c32': 'complex256', 'O': 'Python objects'}
 for code, words in types.items():
     for dtype, where in (code, ''), ([('a', 'i4'), ('b', [('c', code, (2,))])], " in field 'b.c'"):
         np.save('a.npy', np.zeros((2, 3), dtype))
@@ -401,6 +403,26 @@ for unit in 'Y M W D h m s ms us ns ps fs as 25s 12h 7D 90m 15M 10Y 250ms'.split
     np.save('a.npy', a)
     said = shard('cat', 'a.npy').decode().split('\n')[:-1]
     assert said == a.astype(str).tolist(), [both for both in zip(said, a.astype(str)) if both[0] != both[1]]
+)"));
+}
+
+// For people: what a terminal would act on, or reorder, is escaped; all else is UTF-8.
+TEST(Command, PrintsTextOfCharacters) {
+  SHARD_NEEDS_NUMPY();
+  const folder here;
+  EXPECT_TRUE(numpy_agrees(here, oracle + R"(
+a = np.array(['caf\xe9', '\u65e5\U0001f600', 'a\\b\t\n', '\x1b[31m\x9b', '\u202e\u2028\ufeff', ''])
+for order in '<>':
+    np.save('a.npy', a.astype(a.dtype.newbyteorder(order)))
+    said = shard('cat', 'a.npy').decode()
+    assert said == ('caf\xe9\n\u65e5\U0001f600\na\\\\b\\t\\n\n\\x1b[31m\\x9b\n\\u202e\\u2028\\ufeff\n\n'), said
+    told, = json.loads(shard('info', '--json', 'a.npy'))
+    assert told['type'] == 'text of up to 6 characters', told
+    assert told['access'] == ('open' if order == '<' else 'load'), told
+odd = np.array([0xd800, 0x110000, 0xffffffff], 'u4')
+np.save('a.npy', odd.view('U1'))
+assert shard('cat', 'a.npy') == b'\\ud800\n\\U00110000\n\\Uffffffff\n'
+assert json.loads(shard('cat', 'a.npy', '-f', 'json')) == ['\ufffd'] * 3
 )"));
 }
 

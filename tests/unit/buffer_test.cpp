@@ -65,6 +65,7 @@ TEST(Element, ExcludesWhatPointsElsewhereOrDiffersBetweenMachines) {
   static_assert(!shard::element<std::nullptr_t> && !shard::element<std::string_view>);
   static_assert(!shard::element<std::span<int>> && !shard::element<std::reference_wrapper<int>>);
   static_assert(!shard::element<long double> && !shard::element<wchar_t>);
+  static_assert(!shard::element<char8_t> && !shard::element<char16_t>);
   static_assert(!shard::element<std::complex<long double>> && !shard::element<std::string>);
   static_assert(!shard::element<int[3]> && !shard::element<const int> && !shard::element<int&>);
 }

@@ -60,7 +60,7 @@ def write(code, shape):
             b = a.astype(np.dtype(code).newbyteorder(order), order=dimensions)
             with open(name + order + dimensions + '.npy', 'wb') as f:
                 np.lib.format.write_array(f, b, version=(len(shape) % 3 + 1, 0))
-for code in 'b1 i1 u1 i2 u2 i4 u4 i8 u8 f4 f8 c8 c16 S5 V3 M8[ns] m8[25s]'.split():
+for code in 'b1 i1 u1 i2 u2 i4 u4 i8 u8 f4 f8 c8 c16 S5 U5 V3 M8[ns] m8[25s]'.split():
     for shape in [(7,), (3, 5), (2, 3, 4), (2, 1, 3, 2)]:
         write(code, shape)
 )";
@@ -91,6 +91,7 @@ TEST(Load, ConvertsEveryTypeInEveryOrder) {
   expect_every_rank<std::complex<float>>(in, "c8");
   expect_every_rank<std::complex<double>>(in, "c16");
   expect_every_rank<shard::text<5>>(in, "S5");
+  expect_every_rank<shard::u32text<5>>(in, "U5");
   expect_every_rank<rgb>(in, "V3");
   expect_every_rank<std::chrono::sys_time<std::chrono::nanoseconds>>(in, "M8[ns]");
   expect_every_rank<std::chrono::duration<std::int64_t, std::ratio<25>>>(in, "m8[25s]");
