@@ -18,6 +18,7 @@
 #include "shard/detail/padding.hpp"
 #include "shard/detail/segment.hpp"
 #include "shard/fields.hpp"
+#include "shard/float16.hpp"
 #include "shard/text.hpp"
 #include "shard/times.hpp"
 #include "shard/u32text.hpp"
@@ -64,7 +65,7 @@ inline constexpr std::size_t u32text_width<char32_t> = 1;
 
 // What a buffer can hold:
 //
-// - integers of 8 to 64 bits, bool, std::byte, float, double, enums;
+// - integers of 8 to 64 bits, bool, std::byte, float16, float, double, enums;
 // - std::complex<float> and std::complex<double>;
 // - text<N>, u32text<N>, char32_t;
 // - dates and spans of time: std::chrono::sys_time, local_time and duration (times.hpp);
@@ -104,10 +105,11 @@ constexpr bool check_element() {
                   "shard: a buffer can't hold long double or wide characters: they differ between "
                   "machines; use double or an integer of 8 to 64 bits");
   } else {
-    static_assert(element<T>,
-                  "shard: a buffer holds integers, bool, std::byte, float, double, std::complex, "
-                  "enums, shard::text<N>, shard::u32text<N>, std::chrono times, and trivially "
-                  "copyable structs of these");
+    static_assert(
+        element<T>,
+        "shard: a buffer holds integers, bool, std::byte, float16, float, double, std::complex, "
+        "enums, shard::text<N>, shard::u32text<N>, std::chrono times, and trivially "
+        "copyable structs of these");
   }
   return true;  // no further errors about constraints: the sentence is enough
 }
@@ -129,7 +131,7 @@ std::string descr() {
     return order + (std::is_signed_v<T> ? "i" : "u") + bytes;
   } else if constexpr (std::same_as<T, std::byte>) {
     return "|u1";
-  } else if constexpr (std::floating_point<T>) {
+  } else if constexpr (std::floating_point<T> || std::same_as<T, float16>) {
     return "<f" + bytes;
   } else if constexpr (std::same_as<T, std::complex<float>> ||
                        std::same_as<T, std::complex<double>>) {

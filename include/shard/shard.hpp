@@ -7,6 +7,7 @@
 #include "shard/range.hpp"          // indices
 #include "shard/plan.hpp"           // how indices are cut into chunks
 #include "shard/text.hpp"           // text of a fixed width
+#include "shard/float16.hpp"        // numbers in 16 bits
 #include "shard/u32text.hpp"        // text of characters
 #include "shard/times.hpp"          // dates and spans of time
 #include "shard/fields.hpp"         // names for the fields of a struct

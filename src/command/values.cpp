@@ -6,6 +6,7 @@
 #include <array>
 #include <cmath>
 #include <cstdint>
+#include <cstdlib>
 #include <cstring>
 #include <iterator>
 #include <limits>
@@ -13,6 +14,7 @@
 
 #include "command/dates.hpp"
 #include "memory/utf8.hpp"
+#include "shard/float16.hpp"
 
 namespace shard::command {
 namespace {
@@ -70,7 +72,27 @@ void append_real(std::string& to, Number number, format as) {
   if (to.find_first_of(".e", before) == std::string::npos) to += ".0";
 }
 
+// The shortest decimal that numpy reads as the same float16: five digits are always enough. Halfway
+// between two decimals either may be the one.
+double shortest_decimal(float16 number) {
+  const double exact = static_cast<float>(number);
+  const double away = std::copysign(std::numeric_limits<double>::infinity(), exact);
+  for (int digits = 0; digits < 5; ++digits) {
+    for (const double each : {exact, std::nextafter(exact, away)}) {
+      const double found = std::strtod(fmt::format("{:.{}e}", each, digits).c_str(), nullptr);
+      if (float16(found).bits() == number.bits()) return found;
+    }
+  }
+  return exact;
+}
+
+void append_real(std::string& to, float16 number, format as) {
+  const double exact = static_cast<float>(number);
+  append_real(to, std::isfinite(exact) ? shortest_decimal(number) : exact, as);
+}
+
 void append_real(std::string& to, std::size_t bytes, const std::byte* at, bool big, format as) {
+  if (bytes == sizeof(float16)) return append_real(to, number_at<float16>(at, big), as);
   if (bytes == sizeof(float)) return append_real(to, number_at<float>(at, big), as);
   append_real(to, number_at<double>(at, big), as);
 }

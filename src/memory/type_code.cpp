@@ -147,7 +147,7 @@ std::string time_name(const type_code& code) {
 std::string foreign_name(const type_code& code) {
   const std::string bits = std::to_string(code.count * 8);
   switch (code.letter) {
-    case 'f': return code.count == 4 || code.count == 8 ? "" : "float" + bits;
+    case 'f': return code.count <= 8 ? "" : "float" + bits;
     case 'c': return code.count == 8 || code.count == 16 ? "" : "complex" + bits;
     case 'M':
     case 'm':

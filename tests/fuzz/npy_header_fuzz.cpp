@@ -30,6 +30,7 @@ const std::vector<dtype>& wanted_types() {
   static const std::vector<dtype> types = {
       {"<f8", {}},
       {"|u1", {}},
+      {"<f2", {}},
       {"<c16", {}},
       {"|S3", {}},
       {"<U3", {}},

@@ -83,7 +83,7 @@ def shard(*words, status=0):
     assert ended.returncode == status, (words, ended)
     return ended.stdout
 types = ['?', 'i1', 'u1', 'S1', 'S7', 'V3'] + [o + t for o in '<>' for t in
-         ('i2', 'u2', 'i4', 'u4', 'i8', 'u8', 'f4', 'f8', 'c8', 'c16', 'M8[us]', 'M8[Y]', 'm8[25s]', 'U1', 'U5')]
+         ('i2', 'u2', 'i4', 'u4', 'i8', 'u8', 'f2', 'f4', 'f8', 'c8', 'c16', 'M8[us]', 'M8[Y]', 'm8[25s]', 'U1', 'U5')]
 inner = np.dtype([('x', '>i2'), ('y', '<c8', (2,))])
 types += [np.dtype([('time', '<i8'), ('name, "quoted"', 'S5'), ('table', '>f4', (2, 3)),
                     ('both', inner, (2,)), ('city', '>U3'), ('day', '>M8[D]'), ('last', '?')], align=a) for a in (False, True)]
@@ -127,7 +127,7 @@ def same(found, expected):
     if isinstance(expected, tuple):
         value, size = expected
         if value is None: return found is None
-        kind = np.float32 if size == 4 else np.float64
+        kind = {2: np.float16, 4: np.float32, 8: np.float64}[size]
         return isinstance(found, float) and kind(found).tobytes() == kind(value).tobytes()
     if type(found) != type(expected): return False
     if isinstance(expected, list):
@@ -261,7 +261,7 @@ for a, version in zip(arrays, itertools.cycle([(1, 0), (2, 0), (3, 0)])):
     if a.dtype.names:
         assert {f['name']: f['offset'] for f in said['fields']} == {
             n: a.dtype.fields[n][1] for n in a.dtype.names}, said
-for d in 'f2', 'g', 'G', [('x', 'g'), ('y', 'i4')]:
+for d in 'g', 'G', [('x', 'g'), ('y', 'i4')]:
     np.save('a.npy', np.zeros((2, 3), d))
     said, = json.loads(shard('info', '--json', 'a.npy'))
     assert said['access'] == 'none' and said['element_bytes'] == np.dtype(d).itemsize, said
@@ -371,7 +371,7 @@ TEST(Command, NamesInWordsWhatShardDoesNotHave) {
   SHARD_NEEDS_NUMPY();
   const folder here;
   EXPECT_TRUE(numpy_agrees(here, oracle + R"(
-types = {'f2': 'float16', 'f16': 'float128', '>c32': 'complex256', 'O': 'Python objects'}
+types = {'f16': 'float128', '>c32': 'complex256', 'O': 'Python objects'}
 for code, words in types.items():
     for dtype, where in (code, ''), ([('a', 'i4'), ('b', [('c', code, (2,))])], " in field 'b.c'"):
         np.save('a.npy', np.zeros((2, 3), dtype))
@@ -403,6 +403,19 @@ for unit in 'Y M W D h m s ms us ns ps fs as 25s 12h 7D 90m 15M 10Y 250ms'.split
     np.save('a.npy', a)
     said = shard('cat', 'a.npy').decode().split('\n')[:-1]
     assert said == a.astype(str).tolist(), [both for both in zip(said, a.astype(str)) if both[0] != both[1]]
+)"));
+}
+
+// As numpy prints them: the shortest decimals that it reads as the same float16.
+TEST(Command, PrintsEveryFloat16) {
+  SHARD_NEEDS_NUMPY();
+  const folder here;
+  EXPECT_TRUE(numpy_agrees(here, oracle + R"(
+a = np.arange(65536).astype('u2').view('f2')
+np.save('a.npy', a)
+said = shard('cat', 'a.npy').decode().split()
+for text, x in zip(said, a, strict=True):
+    assert np.isnan(x) and text == 'nan' or float(text) == float(str(x)), (text, x)
 )"));
 }
 
