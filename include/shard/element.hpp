@@ -8,6 +8,7 @@
 #include <cstddef>
 #include <cstdint>
 #include <functional>
+#include <limits>
 #include <span>
 #include <string>
 #include <string_view>
@@ -41,12 +42,19 @@ inline constexpr bool refers<std::span<T, Extent>> = true;
 template <class T>
 inline constexpr bool refers<std::reference_wrapper<T>> = true;
 
+// Whether numpy's longdouble is this machine's long double, in 16 bytes: of x86-64 (ten bytes, and
+// six of padding) or of IEEE 754's binary128.
+inline constexpr bool has_long_double =
+    sizeof(long double) == 16 && (std::numeric_limits<long double>::digits == 64 ||
+                                  std::numeric_limits<long double>::digits == 113);
+
 // Types whose size or meaning differs between machines, or that numpy has no equal for.
 template <class T>
 inline constexpr bool unportable =
-    std::same_as<T, long double> || std::same_as<T, std::complex<long double>> ||
+    (!has_long_double &&
+     (std::same_as<T, long double> || std::same_as<T, std::complex<long double>>)) ||
     std::same_as<T, wchar_t> || std::same_as<T, char8_t> || std::same_as<T, char16_t> ||
-    (std::is_arithmetic_v<T> && sizeof(T) > 8);
+    (std::is_arithmetic_v<T> && sizeof(T) > 8 && !std::same_as<T, long double>);
 
 template <class T>
 inline constexpr std::size_t text_width = 0;
@@ -66,7 +74,9 @@ inline constexpr std::size_t u32text_width<char32_t> = 1;
 // What a buffer can hold:
 //
 // - integers of 8 to 64 bits, bool, std::byte, float16, float, double, enums;
-// - std::complex<float> and std::complex<double>;
+// - long double, if it has 16 bytes. Its format is that of the processor: a file of them is read
+//   on processors of the same kind only;
+// - std::complex of float, double or long double;
 // - text<N>, u32text<N>, char32_t;
 // - dates and spans of time: std::chrono::sys_time, local_time and duration (times.hpp);
 // - trivially copyable structs. numpy sees a struct as |V and its size, or as a structured type if
@@ -101,9 +111,11 @@ constexpr bool check_element() {
                   "shard: a buffer can't hold pointers, references or spans: what they point to is "
                   "not in the buffer; store an index instead");
   } else if constexpr (unportable<T>) {
-    static_assert(!unportable<T>,
-                  "shard: a buffer can't hold long double or wide characters: they differ between "
-                  "machines; use double or an integer of 8 to 64 bits");
+    static_assert(
+        !unportable<T>,
+        "shard: a buffer can't hold wchar_t, char8_t, char16_t, or a long double of other "
+        "than 16 bytes: numpy has no such type; use char32_t, double, or an integer of 8 "
+        "to 64 bits");
   } else {
     static_assert(
         element<T>,
@@ -134,7 +146,8 @@ std::string descr() {
   } else if constexpr (std::floating_point<T> || std::same_as<T, float16>) {
     return "<f" + bytes;
   } else if constexpr (std::same_as<T, std::complex<float>> ||
-                       std::same_as<T, std::complex<double>>) {
+                       std::same_as<T, std::complex<double>> ||
+                       std::same_as<T, std::complex<long double>>) {
     return "<c" + bytes;
   } else if constexpr (text_width<T> > 0) {
     return "|S" + bytes;

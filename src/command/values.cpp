@@ -4,6 +4,7 @@
 
 #include <algorithm>
 #include <array>
+#include <charconv>
 #include <cmath>
 #include <cstdint>
 #include <cstdlib>
@@ -72,6 +73,16 @@ void append_real(std::string& to, Number number, format as) {
   if (to.find_first_of(".e", before) == std::string::npos) to += ".0";
 }
 
+// As above, but {fmt} has no shortest decimals of these.
+void append_real(std::string& to, long double number, format as) {
+  if (!std::isfinite(number)) return append_real(to, static_cast<double>(number), as);
+  std::array<char, 64> digits{};
+  const auto written = std::to_chars(digits.data(), digits.data() + digits.size(), number);
+  const std::string_view text(digits.data(), static_cast<std::size_t>(written.ptr - digits.data()));
+  to += text;
+  if (text.find_first_of(".e") == std::string_view::npos) to += ".0";
+}
+
 // The shortest decimal that numpy reads as the same float16: five digits are always enough. Halfway
 // between two decimals either may be the one.
 double shortest_decimal(float16 number) {
@@ -94,7 +105,8 @@ void append_real(std::string& to, float16 number, format as) {
 void append_real(std::string& to, std::size_t bytes, const std::byte* at, bool big, format as) {
   if (bytes == sizeof(float16)) return append_real(to, number_at<float16>(at, big), as);
   if (bytes == sizeof(float)) return append_real(to, number_at<float>(at, big), as);
-  append_real(to, number_at<double>(at, big), as);
+  if (bytes == sizeof(double)) return append_real(to, number_at<double>(at, big), as);
+  append_real(to, number_at<long double>(at, big), as);
 }
 
 // [1.0,2.0] in JSON, else 1.0+2.0j, as numpy and Python read it.

@@ -23,8 +23,8 @@ kind kind_of(const type_code& code) {
     case 'b': return kind::boolean;
     case 'i': return kind::integer;
     case 'u': return kind::natural;
-    case 'f': return code.count <= 8 ? kind::real : kind::foreign;
-    case 'c': return code.count == 8 || code.count == 16 ? kind::complex : kind::foreign;
+    case 'f': return foreign_name(code).empty() ? kind::real : kind::foreign;
+    case 'c': return foreign_name(code).empty() ? kind::complex : kind::foreign;
     case 'S': return kind::text;
     case 'U': return kind::characters;
     case 'M': return kind::date;

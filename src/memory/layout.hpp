@@ -22,7 +22,7 @@ enum class kind {
   date,        // so many units since 1970
   span,        // of time: so many units
   opaque,      // bytes without a meaning
-  foreign,     // what numpy has and shard has not: float128, Python objects, …
+  foreign,     // what numpy has and shard has not: float96, Python objects, …
   structure,
 };
 
@@ -37,7 +37,7 @@ struct layout {
   bool has_foreign = false;
   bool has_objects = false;  // the data are a pickle then, whose size no header tells
   time_unit unit{};          // of a date or a span of time
-  std::string name{};        // of a type that no element has: "float128"
+  std::string name{};        // of a type that no element has: "float96"
   std::vector<layout_field> fields;
 };
 
@@ -63,13 +63,13 @@ detail::element_type element_type_of(const layout& type);
 // people.
 std::string words(const layout& type);
 
-// The first foreign type in an element, and where: "float128", "float128 in field 'a.b'".
+// The first foreign type in an element, and where: "float96", "float96 in field 'a.b'".
 // Empty: there is none.
 std::string foreign_part(const layout& type);
 
 // The types that shard has, in words.
 inline constexpr const char* own_types =
-    "bool, integers, float16, float32, float64, complex64, complex128, text (S, U), datetime64, "
-    "timedelta64, bytes (V), or a struct of them";
+    "bool, integers, floats, complex numbers, text (S, U), datetime64, timedelta64, bytes (V), or "
+    "a struct of them";
 
 }  // namespace shard::memory

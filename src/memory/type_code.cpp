@@ -6,6 +6,8 @@
 #include <span>
 #include <utility>
 
+#include "shard/element.hpp"
+
 namespace shard::memory {
 namespace {
 
@@ -146,9 +148,12 @@ std::string time_name(const type_code& code) {
 
 std::string foreign_name(const type_code& code) {
   const std::string bits = std::to_string(code.count * 8);
+  const auto own = [](std::size_t bytes) {
+    return detail::has_long_double && bytes == sizeof(long double);
+  };
   switch (code.letter) {
-    case 'f': return code.count <= 8 ? "" : "float" + bits;
-    case 'c': return code.count == 8 || code.count == 16 ? "" : "complex" + bits;
+    case 'f': return code.count <= 8 || own(code.count) ? "" : "float" + bits;
+    case 'c': return code.count <= 16 || own(code.count / 2) ? "" : "complex" + bits;
     case 'M':
     case 'm':
       if (has_fixed_length(code.unit)) return "";

@@ -27,7 +27,7 @@ std::string canonical_code(std::string_view text);
 // "datetime64[ns]": numpy's name of a date or of a span of time.
 std::string time_name(const type_code& code);
 
-// "float128", "datetime64[Y], whose unit has no fixed length", "Python objects": the types that
+// "float96", "datetime64[Y], whose unit has no fixed length", "Python objects": the types that
 // numpy has and shard has not. Empty for any other type.
 std::string foreign_name(const type_code& code);
 

@@ -32,6 +32,7 @@ const std::vector<dtype>& wanted_types() {
       {"|u1", {}},
       {"<f2", {}},
       {"<c16", {}},
+      {"<f16", {}},
       {"|S3", {}},
       {"<U3", {}},
       {"<M8[ns]", {}},
@@ -49,7 +50,7 @@ const std::vector<dtype>& wanted_types() {
 
 void compare(const dtype& found, const dtype& wanted) try {
   for (const memory::swap& numbers : memory::differences(found, wanted)) {
-    require(numbers.width == 2 || numbers.width == 4 || numbers.width == 8);
+    require(numbers.width == 2 || numbers.width == 4 || numbers.width == 8 || numbers.width == 16);
     require(numbers.offset + numbers.width * numbers.count <= 72);
   }
 } catch (const memory::malformed&) {

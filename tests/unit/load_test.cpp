@@ -60,7 +60,7 @@ def write(code, shape):
             b = a.astype(np.dtype(code).newbyteorder(order), order=dimensions)
             with open(name + order + dimensions + '.npy', 'wb') as f:
                 np.lib.format.write_array(f, b, version=(len(shape) % 3 + 1, 0))
-for code in 'b1 i1 u1 i2 u2 i4 u4 i8 u8 f2 f4 f8 c8 c16 S5 U5 V3 M8[ns] m8[25s]'.split():
+for code in 'b1 i1 u1 i2 u2 i4 u4 i8 u8 f2 f4 f8 f16 c8 c16 c32 S5 U5 V3 M8[ns] m8[25s]'.split():
     for shape in [(7,), (3, 5), (2, 3, 4), (2, 1, 3, 2)]:
         write(code, shape)
 )";
@@ -89,6 +89,8 @@ TEST(Load, ConvertsEveryTypeInEveryOrder) {
   expect_every_rank<shard::float16>(in, "f2");
   expect_every_rank<float>(in, "f4");
   expect_every_rank<double>(in, "f8");
+  expect_every_rank<long double>(in, "f16");
+  expect_every_rank<std::complex<long double>>(in, "c32");
   expect_every_rank<std::complex<float>>(in, "c8");
   expect_every_rank<std::complex<double>>(in, "c16");
   expect_every_rank<shard::text<5>>(in, "S5");

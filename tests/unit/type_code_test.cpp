@@ -104,13 +104,13 @@ with open('types', 'w') as f:
 
 TEST(TypeCode, IsForeignWhereShardHasNoSuchType) {
   const auto name = [](const char* text) { return foreign_name(*read_type_code(text)); };
-  EXPECT_EQ(name("<f16"), "float128");
-  EXPECT_EQ(name("G"), "complex256");
+  EXPECT_EQ(name("<f12"), "float96");
+  EXPECT_EQ(name("c24"), "complex192");
   EXPECT_EQ(name("timedelta64[Y]"), "timedelta64[Y], whose unit has no fixed length");
   EXPECT_EQ(name("M8"), "datetime64, which has no unit");
   EXPECT_EQ(name("O4"), "Python objects");
-  for (const char* text : {"?", "b", "i8", "u8", "f2", "f4", "f8", "c8", "c16", "S3", "V3",
-                           "M8[ns]", "m8[25s]", "U12"}) {
+  for (const char* text : {"?", "b", "i8", "u8", "f2", "f4", "f8", "g", "c8", "c16", "G", "S3",
+                           "V3", "M8[ns]", "m8[25s]", "U12"}) {
     EXPECT_EQ(name(text), "") << text;
   }
 }
