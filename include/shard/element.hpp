@@ -20,6 +20,7 @@
 #include "shard/detail/segment.hpp"
 #include "shard/fields.hpp"
 #include "shard/float16.hpp"
+#include "shard/raw.hpp"
 #include "shard/text.hpp"
 #include "shard/times.hpp"
 #include "shard/u32text.hpp"
@@ -69,6 +70,11 @@ inline constexpr std::size_t u32text_width<u32text<N>> = N;
 template <>
 inline constexpr std::size_t u32text_width<char32_t> = 1;
 
+template <class T>
+inline constexpr bool is_raw = false;
+template <std::size_t N>
+inline constexpr bool is_raw<raw<N>> = true;
+
 }  // namespace detail
 
 // What a buffer can hold:
@@ -80,7 +86,8 @@ inline constexpr std::size_t u32text_width<char32_t> = 1;
 // - text<N>, u32text<N>, char32_t;
 // - dates and spans of time: std::chrono::sys_time, local_time and duration (times.hpp);
 // - trivially copyable structs. numpy sees a struct as |V and its size, or as a structured type if
-//   its fields are described (fields.hpp).
+//   its fields are described (fields.hpp);
+// - raw<N>: any other type of numpy's, as N bytes (raw.hpp).
 //
 // Pointers, string_views, spans and references are refused: what they point to is not in the
 // buffer. shard cannot see a pointer inside a struct, so do not store one there.
@@ -221,7 +228,7 @@ template <element T>
 dtype dtype_of() {
   using description = decltype(fields<T>);
   if constexpr (std::same_as<description, const std::tuple<>>) {
-    return {descr<T>(), {}};
+    return {descr<T>(), {}, is_raw<T>};
   } else {
     static_assert(check_fields<T>(std::type_identity<description>()));
     return std::apply([](const auto&... each) { return struct_of(sizeof(T), {place<T>(each)...}); },

@@ -10,6 +10,7 @@
 #include "shard/float16.hpp"        // numbers in 16 bits
 #include "shard/u32text.hpp"        // text of characters
 #include "shard/times.hpp"          // dates and spans of time
+#include "shard/raw.hpp"            // bytes of any other type
 #include "shard/fields.hpp"         // names for the fields of a struct
 #include "shard/element.hpp"        // what buffers hold
 #include "shard/atomics.hpp"        // types that a processor changes in one step

@@ -42,9 +42,10 @@ const char* byte_order(const layout& type) {
   return found.little ? "little" : "none";
 }
 
-// How a program gets at it: {"open"}, {"load", why}, {"none", why}.
+// How a program gets at it: by "open", "load" or "none", and why not by open.
 struct access {
   std::string by;
+  std::string element{};  // of the buffer; nothing if there is none
   std::string why{};
 };
 
@@ -52,33 +53,41 @@ std::string reason(const memory::malformed& why) {
   return fmt::format("found {}, expected {}", why.what(), why.expected());
 }
 
-// As open and load would decide for a buffer of the type that comes closest.
+// As open and load would decide for a buffer of this type. Throws malformed.
+access access_as(const array_file& of, const detail::element_type& type, std::size_t rank,
+                 std::string element) {
+  const memory::image found = memory::inspect(of.file, {type, rank, detail::access::read});
+  const auto why = memory::obstacle(found, type);
+  return why ? access{"load", std::move(element), reason(*why)}
+             : access{"open", std::move(element)};
+}
+
+// Bytes that no type of shard's has the meaning of.
+access access_as_bytes(const array_file& of, std::size_t rank) {
+  const std::string bytes = std::to_string(of.type.size_bytes);
+  const detail::element_type any{{"|V" + bytes, {}, true}, of.type.size_bytes, 1};
+  return access_as(of, any, rank, "shard::raw<" + bytes + ">");
+}
+
 access access_to(const array_file& of) {
   if (of.type.has_objects) {
-    return {"none", fmt::format("found {}, which Python alone can read, expected {}",
-                                memory::foreign_part(of.type), memory::own_types)};
+    return {"none", "",
+            fmt::format("found {}, which Python alone can read, expected {}",
+                        memory::foreign_part(of.type), memory::own_types)};
   }
-  if (of.type.has_foreign) {
-    return {"none",
-            fmt::format("found {}, expected {}", memory::foreign_part(of.type), memory::own_types)};
-  }
-  if (of.type.size_bytes == 0) return {"none", "its elements have no bytes"};
+  if (of.type.size_bytes == 0) return {"none", "", "its elements have no bytes"};
   const std::size_t rank = std::max<std::size_t>(of.shape().size(), 1);
   if (rank > detail::most_dimensions) {
-    return {"none",
+    return {"none", "",
             fmt::format("found {} dimensions, expected at most {}", rank, detail::most_dimensions)};
   }
   return attempt("describe " + of.argument, [&]() -> access {
     try {
-      const detail::element_type type = memory::element_type_of(of.type);
-      const memory::image found = memory::inspect(of.file, {type, rank, detail::access::read});
-      const auto why = memory::obstacle(found, type);
-      return why ? access{"load", reason(*why)} : access{"open"};
-    } catch (const memory::malformed& e) {
-      return {"none", reason(e)};
-    } catch (const error& e) {
-      return {"none", e.what()};
+      return access_as(of, memory::element_type_of(of.type), rank, memory::element_words(of.type));
+    } catch (const memory::malformed&) {
+    } catch (const error&) {
     }
+    return access_as_bytes(of, rank);
   });
 }
 
@@ -113,6 +122,7 @@ json as_json(const array_file& of) {
            {"data_offset", of.npy.data_offset},
            {"file_bytes", of.npy.file_bytes},
            {"access", how.by}};
+  if (!how.element.empty()) one["element"] = how.element;
   if (!how.why.empty()) one["why"] = how.why;
   if (const auto torn = torn_elements(of); !torn.empty()) one["torn"] = ranges_as_json(torn);
   if (!of.type.fields.empty()) one["fields"] = fields_as_json(of.type);
@@ -140,6 +150,7 @@ void put_text(output& to, const array_file& of) {
     to.print("  fields        at byte, name, type\n");
     put_fields(to, of.type, 0);
   }
+  if (!how.element.empty()) to.print("  element       {}\n", how.element);
   to.print("  shape         {}\n", memory::tuple(of.shape()));
   to.print("  order         {}\n",
            of.npy.header.fortran_order ? "column-major (Fortran)" : "row-major");

@@ -112,7 +112,8 @@ void require_describable(const layout_field& field) {
 
 detail::dtype description_of(const layout& type) {
   if (type.kind != kind::structure) {
-    if (!type.name.empty()) throw malformed(type.name, own_types);
+    if (type.has_objects) throw malformed(type.name, own_types);
+    if (!type.name.empty()) return {"|V" + std::to_string(type.size_bytes), {}, true};
     const bool bytes = type.kind == kind::text || type.kind == kind::opaque;
     const std::size_t unit = type.kind == kind::characters ? character_bytes : 1;
     return {(bytes || type.size_bytes == 1 ? "|" : "<") + std::string(1, letter_of(type.kind)) +
@@ -130,6 +131,15 @@ detail::dtype description_of(const layout& type) {
   // Without fields a struct is not described, and opaque.
   if (fields.empty()) return {"|V" + std::to_string(type.size_bytes), {}};
   return detail::struct_of(type.size_bytes, std::move(fields));
+}
+
+std::string real_words(std::size_t bytes) {
+  switch (bytes) {
+    case 2: return "shard::float16";
+    case 4: return "float";
+    case 8: return "double";
+    default: return "long double";
+  }
 }
 
 }  // namespace
@@ -185,6 +195,28 @@ std::string words(const layout& type) {
     case kind::opaque: return bytes + " opaque bytes";
     case kind::foreign: return type.name;
     case kind::structure: return "struct of " + bytes + " bytes";
+  }
+  return {};
+}
+
+std::string element_words(const layout& type) {
+  const std::string bytes = std::to_string(type.size_bytes);
+  const std::string bits = std::to_string(type.size_bytes * 8);
+  if (!type.name.empty()) return "shard::raw<" + bytes + ">";
+  switch (type.kind) {
+    case kind::boolean: return "bool";
+    case kind::integer: return "std::int" + bits + "_t";
+    case kind::natural: return "std::uint" + bits + "_t";
+    case kind::real: return real_words(type.size_bytes);
+    case kind::complex: return "std::complex<" + real_words(type.size_bytes / 2) + ">";
+    case kind::text: return "shard::text<" + bytes + ">";
+    case kind::characters:
+      return "shard::u32text<" + std::to_string(type.size_bytes / character_bytes) + ">";
+    case kind::date: return "std::chrono::sys_time<" + duration_words(type.unit) + ">";
+    case kind::span: return duration_words(type.unit);
+    case kind::opaque:
+    case kind::foreign: return "shard::raw<" + bytes + ">";
+    case kind::structure: return "a described struct";
   }
   return {};
 }

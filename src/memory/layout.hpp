@@ -63,6 +63,11 @@ detail::element_type element_type_of(const layout& type);
 // people.
 std::string words(const layout& type);
 
+// The C++ type of a buffer that holds it as it is, but for the byte order: "double",
+// "shard::text<5>", …; "a described struct" for structs. Types that no other element has are
+// "shard::raw<8>".
+std::string element_words(const layout& type);
+
 // The first foreign type in an element, and where: "float96", "float96 in field 'a.b'".
 // Empty: there is none.
 std::string foreign_part(const layout& type);

@@ -59,6 +59,18 @@ bool has_fixed_length(const time_unit& unit) noexcept {
   return unit.base >= time_base::weeks && unit.count > 0;
 }
 
+std::string duration_words(const time_unit& unit) {
+  constexpr std::array<std::string_view, 8> words{"weeks",        "days",       "hours",
+                                                  "minutes",      "seconds",    "milliseconds",
+                                                  "microseconds", "nanoseconds"};
+  const auto place =
+      static_cast<std::size_t>(unit.base) - static_cast<std::size_t>(time_base::weeks);
+  if (unit.count == 1 && place < words.size()) return "std::chrono::" + std::string(words[place]);
+  const length of = length_of(unit);
+  return "std::chrono::duration<std::int64_t, std::ratio<" + std::to_string(of.numerator) +
+         (of.denominator == 1 ? "" : ", " + std::to_string(of.denominator)) + ">>";
+}
+
 bool equally_long(const time_unit& a, const time_unit& b) noexcept {
   return length_of(a) == length_of(b);
 }

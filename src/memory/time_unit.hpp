@@ -44,4 +44,8 @@ bool has_fixed_length(const time_unit& unit) noexcept;
 // "[60s]" and "[m]" are. Requires: both have a fixed length.
 bool equally_long(const time_unit& a, const time_unit& b) noexcept;
 
+// "std::chrono::nanoseconds", "std::chrono::duration<std::int64_t, std::ratio<25>>". Requires: it
+// has a fixed length.
+std::string duration_words(const time_unit& unit);
+
 }  // namespace shard::memory

@@ -38,6 +38,8 @@ const std::vector<dtype>& wanted_types() {
       {"<M8[ns]", {}},
       {"<m8[m]", {}},
       {"|V24", {}},
+      {"|V8", {}, true},
+      {"", {{"time", {"<i8", {}}, {}}, {"rest", {"|V8", {}, true}, {}}}},
       {"",
        {{"time", {"<i8", {}}, {}},
         {"table", {"<f4", {}}, {2, 3}},
@@ -53,6 +55,12 @@ void compare(const dtype& found, const dtype& wanted) try {
     require(numbers.width == 2 || numbers.width == 4 || numbers.width == 8 || numbers.width == 16);
     require(numbers.offset + numbers.width * numbers.count <= 72);
   }
+  // What it becomes is written and read again, and then differs in nothing.
+  memory::npy_header header;
+  header.descr = memory::converted(found, wanted);
+  const dtype again = memory::parse(memory::dictionary(header)).descr;
+  require(memory::text(again) == memory::text(header.descr));
+  require(memory::differences(again, wanted).empty());
 } catch (const memory::malformed&) {
 }
 

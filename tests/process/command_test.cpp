@@ -264,8 +264,10 @@ for a, version in zip(arrays, itertools.cycle([(1, 0), (2, 0), (3, 0)])):
     assert said['byte_order'] == ('mixed' if len(orders) > 1 else ''.join(orders) or 'none')
     converts = 'big' in orders or not (a.flags.c_contiguous or a.size == 0)
     named = all(n.replace('"', '') == n for n in a.dtype.names or ()) and '[Y]' not in a.dtype.str
+    if not named: converts = not (a.flags.c_contiguous or a.size == 0)  # bytes have no order
     access = 'load' if converts else 'open'
-    assert said['access'] == (access if named else 'none'), (said, a.shape, a.dtype)
+    assert said['access'] == access, (said, a.shape, a.dtype)
+    assert said['element'].startswith('shard::raw<') == (not named or a.dtype.kind == 'V' and not a.dtype.names), said
     if a.dtype.names:
         assert {f['name']: f['offset'] for f in said['fields']} == {
             n: a.dtype.fields[n][1] for n in a.dtype.names}, said
@@ -317,7 +319,9 @@ TEST(Command, SaysHowAnArrayCanBeOpened) {
        {"[('\xc3\xa9', '<i4')]", "[('', '<i4')]", "[('', '|V4')]",
         "[('a', '<i4'), ('', '|V2'), ('', '|V2')]", "[('a', '<i4'), ('b', '|V0')]"}) {
     write_npy(here / "a.npy", fields, "(2,)");
-    EXPECT_EQ(said(), "none") << fields;
+    EXPECT_EQ(said(), "open") << fields;
+    EXPECT_THAT(run(here, "\"$shard\" info a.npy").out, HasSubstr("element       shard::raw<"))
+        << fields;
   }
   write_npy(here / "a.npy", "[('a', '<i4'), ('a', '<i4')]", "(2,)");
   EXPECT_THAT(run(here, "\"$shard\" cat a.npy").err, HasSubstr("two fields 'a'"))
@@ -442,8 +446,8 @@ assert json.loads(shard('cat', 'a.npy', '-f', 'json')) == ['\ufffd'] * 3
 )"));
 }
 
-// Units without a fixed length are printed, but are elements of no buffer.
-TEST(Command, SaysWhyYearsAreNotElements) {
+// Units without a fixed length are printed, but to a buffer they are bytes.
+TEST(Command, PrintsYearsAndOpensThemAsBytes) {
   SHARD_NEEDS_NUMPY();
   const folder here;
   EXPECT_TRUE(numpy_agrees(here, oracle + R"(
@@ -451,8 +455,8 @@ for code, name in ('M8[Y]', 'datetime64[Y]'), ('m8[3M]', 'timedelta64[3M]'), ('m
     a = np.array([5, -2**63]).view(code)
     np.save('a.npy', a)
     told, = json.loads(shard('info', '--json', 'a.npy'))
-    assert told['type'] == name and told['access'] == 'none', told
-    assert name + (', whose unit' if '[' in code else ', which has no unit') in told['why'], told
+    assert told['type'] == name and told['access'] == 'open', told
+    assert told['element'] == 'shard::raw<8>' and 'why' not in told, told
     shown = a.astype(str).tolist() if 'M8' in code else ['5', 'NaT']
     assert shard('cat', 'a.npy').decode().split() == shown
 )"));

@@ -132,7 +132,7 @@ TEST(NpyHeader, TakesListsOfFieldsAsNumpyWritesThem) {
 TEST(NpyHeader, TakesWhatNumpyReadsAndWritesOtherwise) {
   const std::vector<std::pair<std::string, std::string>> same{
       {"'i4'", "'<i4'"},
-      {"[(('title', 'x'), '=f8')]", "[('x', '<f8')]"},
+      {"[(('title', 'x'), '=f8')]", "[(('title', 'x'), '<f8')]"},
       {"[]", "'|V0'"},
       {"[('x', [], (2,))]", "[('x', '|V0', (2,))]"},
       {"[(u'x', U'float64')]", "[('x', '<f8')]"},
