@@ -24,6 +24,7 @@
 #include "shard/named.hpp"          // arrays under names that processes share
 #include "shard/inspect.hpp"        // what a file holds, before it is opened
 #include "shard/visit.hpp"          // numbers of whatever type a file has
+#include "shard/texts.hpp"          // texts whose width only the file knows
 #include "shard/slice.hpp"          // what a kernel sees of an array
 #include "shard/exact.hpp"          // sums that are rounded once
 #include "shard/reduce.hpp"         // results that all chunks add to
