@@ -7,6 +7,7 @@ add_executable(
   shard_command
   src/command/array_file.cpp
   src/command/cat.cpp
+  src/command/dates.cpp
   src/command/doctor.cpp
   src/command/gc.cpp
   src/command/head.cpp

@@ -8,6 +8,7 @@
 #include <cstddef>
 #include <cstdint>
 #include <functional>
+#include <limits>
 #include <span>
 #include <string>
 #include <string_view>
@@ -18,7 +19,11 @@
 #include "shard/detail/padding.hpp"
 #include "shard/detail/segment.hpp"
 #include "shard/fields.hpp"
+#include "shard/float16.hpp"
+#include "shard/raw.hpp"
 #include "shard/text.hpp"
+#include "shard/times.hpp"
+#include "shard/u32text.hpp"
 
 namespace shard {
 
@@ -38,27 +43,51 @@ inline constexpr bool refers<std::span<T, Extent>> = true;
 template <class T>
 inline constexpr bool refers<std::reference_wrapper<T>> = true;
 
+// Whether numpy's longdouble is this machine's long double, in 16 bytes: of x86-64 (ten bytes, and
+// six of padding) or of IEEE 754's binary128.
+inline constexpr bool has_long_double =
+    sizeof(long double) == 16 && (std::numeric_limits<long double>::digits == 64 ||
+                                  std::numeric_limits<long double>::digits == 113);
+
 // Types whose size or meaning differs between machines, or that numpy has no equal for.
 template <class T>
 inline constexpr bool unportable =
-    std::same_as<T, long double> || std::same_as<T, std::complex<long double>> ||
+    (!has_long_double &&
+     (std::same_as<T, long double> || std::same_as<T, std::complex<long double>>)) ||
     std::same_as<T, wchar_t> || std::same_as<T, char8_t> || std::same_as<T, char16_t> ||
-    std::same_as<T, char32_t> || (std::is_arithmetic_v<T> && sizeof(T) > 8);
+    (std::is_arithmetic_v<T> && sizeof(T) > 8 && !std::same_as<T, long double>);
 
 template <class T>
 inline constexpr std::size_t text_width = 0;
 template <std::size_t N>
 inline constexpr std::size_t text_width<text<N>> = N;
 
+// In characters.
+template <class T>
+inline constexpr std::size_t u32text_width = 0;
+template <std::size_t N>
+inline constexpr std::size_t u32text_width<u32text<N>> = N;
+template <>
+inline constexpr std::size_t u32text_width<char32_t> = 1;
+
+template <class T>
+inline constexpr bool is_raw = false;
+template <std::size_t N>
+inline constexpr bool is_raw<raw<N>> = true;
+
 }  // namespace detail
 
 // What a buffer can hold:
 //
-// - integers of 8 to 64 bits, bool, std::byte, float, double, enums;
-// - std::complex<float> and std::complex<double>;
-// - text<N>;
+// - integers of 8 to 64 bits, bool, std::byte, float16, float, double, enums;
+// - long double, if it has 16 bytes. Its format is that of the processor: a file of them is read
+//   on processors of the same kind only;
+// - std::complex of float, double or long double;
+// - text<N>, u32text<N>, char32_t;
+// - dates and spans of time: std::chrono::sys_time, local_time and duration (times.hpp);
 // - trivially copyable structs. numpy sees a struct as |V and its size, or as a structured type if
-//   its fields are described (fields.hpp).
+//   its fields are described (fields.hpp);
+// - raw<N>: any other type of numpy's, as N bytes (raw.hpp).
 //
 // Pointers, string_views, spans and references are refused: what they point to is not in the
 // buffer. shard cannot see a pointer inside a struct, so do not store one there.
@@ -83,19 +112,23 @@ constexpr bool check_element() {
     static_assert(
         !is_string<T>,
         "shard: a buffer can't hold std::string or std::string_view: their characters are "
-        "elsewhere; use shard::text<N>, text of up to N bytes");
+        "elsewhere; use shard::text<N>, text of up to N bytes, or shard::u32text<N>");
   } else if constexpr (refers<T> || std::is_reference_v<T>) {
     static_assert(!refers<T> && !std::is_reference_v<T>,
                   "shard: a buffer can't hold pointers, references or spans: what they point to is "
                   "not in the buffer; store an index instead");
   } else if constexpr (unportable<T>) {
-    static_assert(!unportable<T>,
-                  "shard: a buffer can't hold long double or wide characters: they differ between "
-                  "machines; use double or an integer of 8 to 64 bits");
+    static_assert(
+        !unportable<T>,
+        "shard: a buffer can't hold wchar_t, char8_t, char16_t, or a long double of other "
+        "than 16 bytes: numpy has no such type; use char32_t, double, or an integer of 8 "
+        "to 64 bits");
   } else {
-    static_assert(element<T>,
-                  "shard: a buffer holds integers, bool, std::byte, float, double, std::complex, "
-                  "enums, shard::text<N>, and trivially copyable structs of these");
+    static_assert(
+        element<T>,
+        "shard: a buffer holds integers, bool, std::byte, float16, float, double, std::complex, "
+        "enums, shard::text<N>, shard::u32text<N>, std::chrono times, and trivially "
+        "copyable structs of these");
   }
   return true;  // no further errors about constraints: the sentence is enough
 }
@@ -111,17 +144,23 @@ std::string descr() {
     return "|b1";
   } else if constexpr (std::same_as<T, char>) {
     return "|S1";
+  } else if constexpr (u32text_width<T> > 0) {
+    return "<U" + std::to_string(u32text_width<T>);
   } else if constexpr (std::integral<T>) {
     return order + (std::is_signed_v<T> ? "i" : "u") + bytes;
   } else if constexpr (std::same_as<T, std::byte>) {
     return "|u1";
-  } else if constexpr (std::floating_point<T>) {
+  } else if constexpr (std::floating_point<T> || std::same_as<T, float16>) {
     return "<f" + bytes;
   } else if constexpr (std::same_as<T, std::complex<float>> ||
-                       std::same_as<T, std::complex<double>>) {
+                       std::same_as<T, std::complex<double>> ||
+                       std::same_as<T, std::complex<long double>>) {
     return "<c" + bytes;
   } else if constexpr (text_width<T> > 0) {
     return "|S" + bytes;
+  } else if constexpr (time_element<T>) {
+    return std::string{'<', time_traits<T>::letter} + "8" +
+           unit_text<typename time_traits<T>::period>();
   } else {
     return "|V" + bytes;
   }
@@ -167,6 +206,8 @@ void describe(dtype_field& to) {
     constexpr std::size_t extent = array_type<M>::extent;
     if constexpr (std::same_as<item, char>) {
       to.type.code = "|S" + std::to_string(extent);
+    } else if constexpr (std::same_as<item, char32_t>) {
+      to.type.code = "<U" + std::to_string(extent);
     } else {
       to.shape.push_back(extent);
       describe<item>(to);
@@ -187,7 +228,7 @@ template <element T>
 dtype dtype_of() {
   using description = decltype(fields<T>);
   if constexpr (std::same_as<description, const std::tuple<>>) {
-    return {descr<T>(), {}};
+    return {descr<T>(), {}, is_raw<T>};
   } else {
     static_assert(check_fields<T>(std::type_identity<description>()));
     return std::apply([](const auto&... each) { return struct_of(sizeof(T), {place<T>(each)...}); },

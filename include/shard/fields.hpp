@@ -15,8 +15,8 @@
 // A buffer<tick> is then the structured array [('time', '<i8'), ('price', '<f8'), ('venue', '|S4'),
 // ('', '|V4')]. A file opens as a buffer<tick> only if the file has these fields.
 //
-// A field is an element, or an array of elements. A field may be a described struct itself. char[N]
-// is text, |SN. numpy skips the bytes that no field covers.
+// A field is an element, a described struct, or an array of those: T[N] or std::array<T, N>, of any
+// depth. char[N] is text, |SN, and char32_t[N] is <UN. numpy skips the bytes that no field covers.
 //
 // Put the description right after the struct: the compiler must see it before the first buffer.
 #pragma once

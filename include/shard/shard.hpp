@@ -7,6 +7,10 @@
 #include "shard/range.hpp"          // indices
 #include "shard/plan.hpp"           // how indices are cut into chunks
 #include "shard/text.hpp"           // text of a fixed width
+#include "shard/float16.hpp"        // numbers in 16 bits
+#include "shard/u32text.hpp"        // text of characters
+#include "shard/times.hpp"          // dates and spans of time
+#include "shard/raw.hpp"            // bytes of any other type
 #include "shard/fields.hpp"         // names for the fields of a struct
 #include "shard/element.hpp"        // what buffers hold
 #include "shard/atomics.hpp"        // types that a processor changes in one step
@@ -18,6 +22,9 @@
 #include "shard/buffer.hpp"         // arrays in shared memory
 #include "shard/npy.hpp"            // arrays in .npy files
 #include "shard/named.hpp"          // arrays under names that processes share
+#include "shard/inspect.hpp"        // what a file holds, before it is opened
+#include "shard/visit.hpp"          // numbers of whatever type a file has
+#include "shard/texts.hpp"          // texts whose width only the file knows
 #include "shard/slice.hpp"          // what a kernel sees of an array
 #include "shard/exact.hpp"          // sums that are rounded once
 #include "shard/reduce.hpp"         // results that all chunks add to

@@ -1,6 +1,6 @@
-// shard info: what is in files and named buffers, and how a program opens them.
+// shard info: what is in files and named buffers, and how a program opens them, as shard::inspect
+// says.
 
-#include <algorithm>
 #include <nlohmann/json.hpp>
 #include <string>
 
@@ -10,149 +10,120 @@
 #include "command/output.hpp"
 #include "command/values.hpp"
 #include "memory/dtype.hpp"
-#include "memory/image.hpp"
-#include "memory/layout.hpp"
-#include "shard/detail/index.hpp"
+#include "shard/inspect.hpp"
 
 namespace shard::command {
 namespace {
 
 using json = nlohmann::ordered_json;
-using memory::layout;
-using memory::layout_field;
+using command::word;
 
-struct orders {
-  bool little = false;
-  bool big = false;
-};
-
-void note_orders(orders& found, const layout& type) {
-  for (const layout_field& field : type.fields) note_orders(found, field.type);
-  if (!type.fields.empty() || type.kind == memory::kind::opaque ||
-      type.kind == memory::kind::text || type.size_bytes == 1) {
-    return;
+const char* word(byte_order order) {
+  switch (order) {
+    case byte_order::none: return "none";
+    case byte_order::little: return "little";
+    case byte_order::big: return "big";
+    case byte_order::mixed: return "mixed";
   }
-  (type.big_endian ? found.big : found.little) = true;
+  return "";
 }
 
-const char* byte_order(const layout& type) {
-  orders found;
-  note_orders(found, type);
-  if (found.big) return found.little ? "mixed" : "big";
-  return found.little ? "little" : "none";
+const char* sentence(byte_order order) {
+  switch (order) {
+    case byte_order::none: return "of no importance";
+    case byte_order::little: return "little-endian";
+    case byte_order::big: return "big-endian";
+    case byte_order::mixed: return "mixed";
+  }
+  return "";
 }
 
-// How a program gets at it: {"open"}, {"load", why}, {"none", why}.
-struct access {
-  std::string by;
-  std::string why{};
-};
-
-std::string reason(const memory::malformed& why) {
-  return fmt::format("found {}, expected {}", why.what(), why.expected());
+const char* word(way_in access) {
+  switch (access) {
+    case way_in::open: return "open";
+    case way_in::load: return "load";
+    case way_in::none: return "none";
+  }
+  return "";
 }
 
-// As open and load would decide for a buffer of the type that comes closest.
-access access_to(const array_file& of) {
-  if (of.type.has_objects) {
-    return {"none", fmt::format("found {}, which Python alone can read, expected {}",
-                                memory::foreign_part(of.type), memory::own_types)};
+const char* sentence(way_in access) {
+  switch (access) {
+    case way_in::open: return "maps in place: shard::open";
+    case way_in::load: return "is read and converted by shard::load: ";
+    case way_in::none: return "not with shard: ";
   }
-  if (of.type.has_foreign) {
-    return {"none",
-            fmt::format("found {}, expected {}", memory::foreign_part(of.type), memory::own_types)};
-  }
-  if (of.type.size_bytes == 0) return {"none", "its elements have no bytes"};
-  const std::size_t rank = std::max<std::size_t>(of.shape().size(), 1);
-  if (rank > detail::most_dimensions) {
-    return {"none",
-            fmt::format("found {} dimensions, expected at most {}", rank, detail::most_dimensions)};
-  }
-  return attempt("describe " + of.argument, [&]() -> access {
-    try {
-      const detail::element_type type = memory::element_type_of(of.type);
-      const memory::image found = memory::inspect(of.file, {type, rank, detail::access::read});
-      const auto why = memory::obstacle(found, type);
-      return why ? access{"load", reason(*why)} : access{"open"};
-    } catch (const memory::malformed& e) {
-      return {"none", reason(e)};
-    } catch (const error& e) {
-      return {"none", e.what()};
-    }
-  });
+  return "";
 }
 
-json fields_as_json(const layout& type) {
+std::size_t count_of(const field_info& field) {
+  std::size_t count = 1;
+  for (const std::size_t extent : field.shape) count *= extent;
+  return count;
+}
+
+json fields_as_json(const element_info& type) {
   json list = json::array();
-  for (const layout_field& field : type.fields) {
+  for (const field_info& field : type.fields) {
     if (field.padding) continue;
     json one{{"name", field.name},
              {"offset", field.offset},
-             {"type", words(field.type)},
+             {"type", field.type.name},
              {"shape", field.shape},
-             {"bytes", field.type.size_bytes * field.count}};
+             {"bytes", field.type.size_bytes * count_of(field)}};
     if (!field.type.fields.empty()) one["fields"] = fields_as_json(field.type);
     list.push_back(std::move(one));
   }
   return list;
 }
 
-json as_json(const array_file& of) {
-  const access how = access_to(of);
+json as_json(const array_file& of, const array_info& info) {
   json one{{"name", of.argument},
-           {"backing", word(of.kind)},
+           {"backing", word(info.kind)},
            {"path", of.path},
            {"mode", fmt::format("{:04o}", of.mode)},
-           {"descr", memory::text(of.npy.header.descr)},
-           {"type", words(of.type)},
-           {"element_bytes", of.type.size_bytes},
-           {"shape", of.shape()},
-           {"order", of.npy.header.fortran_order ? "column" : "row"},
-           {"byte_order", byte_order(of.type)},
-           {"data_bytes", of.data_bytes},
-           {"data_offset", of.npy.data_offset},
-           {"file_bytes", of.npy.file_bytes},
-           {"access", how.by}};
-  if (!how.why.empty()) one["why"] = how.why;
+           {"descr", info.descr},
+           {"type", info.type.name},
+           {"element_bytes", info.type.size_bytes},
+           {"shape", info.shape},
+           {"order", info.column_major ? "column" : "row"},
+           {"byte_order", word(info.order)},
+           {"data_bytes", info.data_bytes},
+           {"data_offset", info.data_offset},
+           {"file_bytes", info.file_bytes},
+           {"access", word(info.access)}};
+  if (!info.element.empty()) one["element"] = info.element;
+  if (!info.why.empty()) one["why"] = info.why;
   if (const auto torn = torn_elements(of); !torn.empty()) one["torn"] = ranges_as_json(torn);
-  if (!of.type.fields.empty()) one["fields"] = fields_as_json(of.type);
+  if (!info.type.fields.empty()) one["fields"] = fields_as_json(info.type);
   return one;
 }
 
-void put_fields(output& to, const layout& type, std::size_t depth) {
-  for (const layout_field& field : type.fields) {
+void put_fields(output& to, const element_info& type, std::size_t depth) {
+  for (const field_info& field : type.fields) {
     const std::string shape = field.shape.empty() ? "" : " " + memory::tuple(field.shape);
     to.print("  {:>12}  {:{}}{}: {}{}\n", field.offset, "", 2 * depth,
-             field.padding ? "(padding)" : printable(field.name), words(field.type), shape);
+             field.padding ? "(padding)" : printable(field.name), field.type.name, shape);
     put_fields(to, field.type, depth + 1);
   }
 }
 
-void put_text(output& to, const array_file& of) {
-  const access how = access_to(of);
-  const std::string order = byte_order(of.type);
+void put_text(output& to, const array_file& of, const array_info& info) {
   to.print("{}\n", printable(of.argument));
-  to.print("  backing       {}{}, mode {:04o}\n", word(of.kind),
-           of.kind == backing::named ? " buffer " + printable(of.path) : "", of.mode);
-  to.print("  type          {}: {}\n", printable(memory::text(of.npy.header.descr)),
-           words(of.type));
-  if (!of.type.fields.empty()) {
+  to.print("  backing       {}{}, mode {:04o}\n", word(info.kind),
+           info.kind == backing::named ? " buffer " + printable(of.path) : "", of.mode);
+  to.print("  type          {}: {}\n", printable(info.descr), info.type.name);
+  if (!info.type.fields.empty()) {
     to.print("  fields        at byte, name, type\n");
-    put_fields(to, of.type, 0);
+    put_fields(to, info.type, 0);
   }
-  to.print("  shape         {}\n", memory::tuple(of.shape()));
-  to.print("  order         {}\n",
-           of.npy.header.fortran_order ? "column-major (Fortran)" : "row-major");
-  to.print("  byte order    {}\n", order == "none"    ? "of no importance"
-                                   : order == "mixed" ? "mixed"
-                                                      : order + "-endian");
-  to.print("  data          {} bytes at byte {} of {}\n", of.data_bytes, of.npy.data_offset,
-           of.npy.file_bytes);
-  to.print("  access        {}{}\n",
-           how.by == "open"   ? "maps in place: shard::open"
-           : how.by == "load" ? "is read and converted by shard::load: "
-                              : "not with shard: ",
-           printable(how.why));
+  if (!info.element.empty()) to.print("  element       {}\n", info.element);
+  to.print("  shape         {}\n", memory::tuple(info.shape));
+  to.print("  order         {}\n", info.column_major ? "column-major (Fortran)" : "row-major");
+  to.print("  byte order    {}\n", sentence(info.order));
+  to.print("  data          {} bytes at byte {} of {}\n", info.data_bytes, info.data_offset,
+           info.file_bytes);
+  to.print("  access        {}{}\n", sentence(info.access), printable(info.why));
   if (const auto torn = torn_elements(of); !torn.empty()) {
     to.print("  torn          {}: a writer died there\n", elements(torn));
   }
@@ -162,7 +133,8 @@ void put_text(output& to, const array_file& of) {
 
 status info(const listing& asked) {
   return tell_of_each(asked, "describe", [](const array_file& of) {
-    return said{as_json(of), [&of](output& to) { put_text(to, of); }};
+    const array_info found = inspect(of.path);
+    return said{as_json(of, found), [&of, found](output& to) { put_text(to, of, found); }};
   });
 }
 

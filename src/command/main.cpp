@@ -26,18 +26,19 @@ constexpr const char* torn_help =
 
 constexpr const char* formats_help =
     "Formats:\n"
-    "  text  for people: like csv with tabs; of texts, bytes that are not printable ASCII as "
-    "\\xNN\n"
+    "  text  for people: like csv with tabs; of texts (S), bytes that are not printable ASCII as\n"
+    "        \\xNN; of texts (U), control characters as \\xNN or \\uNNNN\n"
     "  csv   one element a line; a matrix: one row a line. Structs: a column for each field, and "
     "a\n"
     "        header. More dimensions (structs: two or more): columns for the indices, and a "
     "header.\n"
-    "        Quotes as in RFC 4180, lines end with \\n; texts are the bytes that are there\n"
+    "        Quotes as in RFC 4180, lines end with \\n; texts (S) are the bytes that are there,\n"
+    "        texts (U) are UTF-8\n"
     "  json  arrays in arrays, structs as objects, complex numbers as [real, imaginary]; NaN and\n"
-    "        infinities are null; bytes that are not UTF-8 become U+FFFD; no elements: []\n"
-    "Floats are the shortest decimals that read back as the same bits. Opaque bytes are "
-    "hexadecimal.\n"
-    "Padding of structs is left out.";
+    "        infinities are null; what is no character becomes U+FFFD; no elements: []\n"
+    "Floats are the shortest decimals that read back as the same bits. Dates are ISO 8601, as far\n"
+    "as their unit goes; spans of time are numbers of their unit; NaT is NaT, and null in json.\n"
+    "Opaque bytes are hexadecimal. Padding of structs is left out.";
 
 // The files and --json of a subcommand; they are filled in once the command line is read.
 std::shared_ptr<listing> add_listing(CLI::App& subcommand) {
@@ -57,7 +58,8 @@ void add_info(CLI::App& program, status& result) {
       "marks of writers who died: elements that they may have left half written are torn. "
       "`access`\n"
       "says whether shard::open maps the file in place, or shard::load has to convert it, and "
-      "why.\n"
+      "why;\n"
+      "`element` the T of the buffer<T>. Types that shard has not are bytes: shard::raw.\n"
       "\n"
       "Examples:\n"
       "  shard info *.npy\n"

@@ -13,6 +13,12 @@ std::uint16_t reversed(std::uint16_t number) { return __builtin_bswap16(number);
 std::uint32_t reversed(std::uint32_t number) { return __builtin_bswap32(number); }
 std::uint64_t reversed(std::uint64_t number) { return __builtin_bswap64(number); }
 
+struct wide_number {
+  std::uint64_t low;
+  std::uint64_t high;
+};
+wide_number reversed(wide_number number) { return {reversed(number.high), reversed(number.low)}; }
+
 template <class Number>
 void swap_numbers(std::span<std::byte> elements, std::size_t element_bytes, const swap& numbers) {
   for (std::size_t at = numbers.offset; at < elements.size(); at += element_bytes) {
@@ -91,6 +97,7 @@ void swap_bytes(std::span<std::byte> elements, std::size_t element_bytes,
       case 2: swap_numbers<std::uint16_t>(elements, element_bytes, numbers); break;
       case 4: swap_numbers<std::uint32_t>(elements, element_bytes, numbers); break;
       case 8: swap_numbers<std::uint64_t>(elements, element_bytes, numbers); break;
+      case 16: swap_numbers<wide_number>(elements, element_bytes, numbers); break;
     }
   }
 }

@@ -4,6 +4,7 @@
 #include <charconv>
 #include <utility>
 
+#include "memory/layout.hpp"
 #include "memory/malformed.hpp"
 #include "memory/type_code.hpp"
 
@@ -16,6 +17,7 @@ using detail::dtype_field;
 // What numpy's codes have after the order of bytes: a kind, and how many bytes.
 constexpr std::size_t kind_at = 1;
 constexpr std::size_t digits_at = 2;
+constexpr std::size_t character_bytes = 4;
 
 // As Python writes strings, but what is not ASCII stays as it is.
 std::string quoted(const std::string& name) {
@@ -44,7 +46,10 @@ std::string quoted(const std::string& name) {
 
 std::string text(const dtype_field& field) {
   const std::string shape = field.shape.empty() ? "" : ", " + tuple(field.shape);
-  return "(" + quoted(field.name) + ", " + memory::text(field.type) + shape + ")";
+  const std::string name = field.title.empty()
+                               ? quoted(field.name)
+                               : "(" + quoted(field.title) + ", " + quoted(field.name) + ")";
+  return "(" + name + ", " + memory::text(field.type) + shape + ")";
 }
 
 std::size_t volume(const std::vector<std::size_t>& shape) {
@@ -58,6 +63,7 @@ std::size_t size_of(const dtype& type) {
   std::size_t bytes = 0;
   if (type.fields.empty()) {
     std::from_chars(type.code.data() + digits_at, type.code.data() + type.code.size(), bytes);
+    if (type.code[kind_at] == 'U') bytes *= character_bytes;
   }
   for (const dtype_field& field : type.fields) bytes += size_of(field.type) * volume(field.shape);
   return bytes;
@@ -72,6 +78,24 @@ std::string described(const dtype& found) {
   return name.empty() ? line : line + " (" + name + ")";
 }
 
+// "<M8[60s]" and "<M8[m]" are the same type.
+bool equal_times(const std::string& found, const std::string& wanted) {
+  const auto is_time = [](const std::string& code) {
+    return code.size() > kind_at && (code[kind_at] == 'M' || code[kind_at] == 'm');
+  };
+  if (!is_time(found) || !is_time(wanted) || found[kind_at] != wanted[kind_at]) return false;
+  const auto a = read_type_code(found);
+  const auto b = read_type_code(wanted);
+  return a && b && a->order == b->order && has_fixed_length(a->unit) && has_fixed_length(b->unit) &&
+         equally_long(a->unit, b->unit);
+}
+
+// Throws malformed if the type is none of numpy's.
+layout whole_of(const dtype_field& field) { return layout_of({"", {field}}); }
+
+// A field that is bytes to the program may be an array to numpy.
+bool takes_all_of(const dtype_field& wanted) { return wanted.type.any && wanted.shape.empty(); }
+
 // Collects swaps while it walks two types side by side.
 class comparison {
  public:
@@ -80,6 +104,10 @@ class comparison {
   // `count` elements of each type from byte `at` on. `where` names the field they are in.
   void compare(const dtype& found, const dtype& wanted, std::size_t at, std::size_t count,
                const std::string& where) {
+    if (wanted.any) {
+      require_bytes(layout_of(found), found, wanted, where);
+      return;
+    }
     if (wanted.fields.empty()) {
       compare_codes(found, wanted, at, count, where);
       return;
@@ -98,13 +126,29 @@ class comparison {
     std::string code = found.code;
     if (found.fields.empty() && code == wanted.code) return;
     if (code.starts_with('>')) code[0] = '<';
+    if (found.fields.empty() && equal_times(code, wanted.code)) {
+      if (found.code.starts_with('<')) return;
+      code = wanted.code;
+    }
     if (!found.fields.empty() || code != wanted.code) {
       const bool opaque = !found.fields.empty() && wanted.code[kind_at] == 'V';
       throw malformed(said(where, " as ") + described(found),
                       memory::text(wanted) + (opaque ? "; shard::fields describes a struct" : ""));
     }
-    const std::size_t parts = code[kind_at] == 'c' ? 2 : 1;
-    swaps.push_back({at, size_of(wanted) / parts, count * parts});
+    const std::size_t bytes = size_of(wanted);
+    const std::size_t parts = code[kind_at] == 'c'   ? 2
+                              : code[kind_at] == 'U' ? bytes / character_bytes
+                                                     : 1;
+    swaps.push_back({at, bytes / parts, count * parts});
+  }
+
+  static void require_bytes(const layout& of, const dtype& found, const dtype& wanted,
+                            const std::string& where) {
+    if (of.has_objects || of.size_bytes != size_of(wanted)) {
+      throw malformed(said(where, " as ") + described(found),
+                      "any type of " + std::to_string(size_of(wanted)) +
+                          (size_of(wanted) == 1 ? " byte" : " bytes") + ", not of Python objects");
+    }
   }
 
   void compare_fields(const std::vector<dtype_field>& found, const std::vector<dtype_field>& wanted,
@@ -112,7 +156,9 @@ class comparison {
     const std::size_t most = std::max(found.size(), wanted.size());
     for (std::size_t i = 0; i < most; ++i) {
       const bool both = i < found.size() && i < wanted.size();
-      if (!both || found[i].name != wanted[i].name || found[i].shape != wanted[i].shape) {
+      const bool bytes = both && takes_all_of(wanted[i]);
+      if (!both || found[i].name != wanted[i].name ||
+          (found[i].shape != wanted[i].shape && !bytes)) {
         throw malformed(i < found.size()
                             ? "field " + shown(text(found[i])) + " at byte " + std::to_string(at)
                             : "no field at byte " + std::to_string(at),
@@ -120,7 +166,11 @@ class comparison {
       }
       const std::size_t count = volume(wanted[i].shape);
       const std::string name = where.empty() ? wanted[i].name : where + "." + wanted[i].name;
-      compare(found[i].type, wanted[i].type, at, count, name);
+      if (bytes) {
+        require_bytes(whole_of(found[i]), found[i].type, wanted[i].type, name);
+      } else {
+        compare(found[i].type, wanted[i].type, at, count, name);
+      }
       at += size_of(wanted[i].type) * count;
     }
   }
@@ -177,6 +227,25 @@ std::vector<swap> differences(const dtype& found, const dtype& wanted) {
   comparison both;
   both.compare(found, wanted, 0, 1, "");
   return std::move(both.swaps);
+}
+
+bool takes_any(const dtype& type) {
+  return type.any || std::ranges::any_of(
+                         type.fields, [](const dtype_field& each) { return takes_any(each.type); });
+}
+
+dtype converted(const dtype& found, const dtype& wanted) {
+  if (wanted.any) return found;
+  dtype made = wanted;
+  for (std::size_t i = 0; i < made.fields.size(); ++i) {
+    dtype_field& field = made.fields[i];
+    if (takes_all_of(field)) {
+      field = found.fields[i];
+    } else {
+      field.type = converted(found.fields[i].type, field.type);
+    }
+  }
+  return made;
 }
 
 }  // namespace shard::memory

@@ -29,8 +29,16 @@ struct swap {
 };
 
 // The swaps that turn elements of the type found into elements of the type wanted. Empty if the two
-// types are the same. Throws malformed if the types differ in more than the byte order. Requires:
-// `found` comes from parse(), and `wanted` is a type that shard has.
+// types are the same. Throws malformed if the types differ in more than the byte order. Where
+// `wanted` takes any bytes (raw<N>), these stay as they are. Requires: `found` comes from parse(),
+// and `wanted` is a type that shard has.
 std::vector<swap> differences(const detail::dtype& found, const detail::dtype& wanted);
+
+// Whether the type takes any bytes, or one of its fields does.
+bool takes_any(const detail::dtype& type);
+
+// The type of the elements behind these swaps: `wanted`, and where that takes any bytes, what the
+// file says of them. Requires: differences() does not throw.
+detail::dtype converted(const detail::dtype& found, const detail::dtype& wanted);
 
 }  // namespace shard::memory

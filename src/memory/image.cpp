@@ -29,6 +29,7 @@ image inspect(const os::descriptor& file, const wanted& want) {
   image found;
   found.type = text(header.descr);
   found.swaps = differences(header.descr, want.type.description);
+  found.becomes = converted(header.descr, want.type.description);
   found.shape = shape_of(header, want.rank);
   found.column_major = read.column_major();
   found.data_offset = read.data_offset;

@@ -30,7 +30,8 @@ struct wanted {
 
 // What a file has.
 struct image {
-  std::string type;  // as the file writes it
+  std::string type;       // as the file writes it
+  detail::dtype becomes;  // what its elements are behind the swaps
   std::vector<std::size_t> shape;
   std::vector<swap> swaps;  // turn its elements into those that the caller wants
   bool column_major = false;

@@ -23,9 +23,12 @@ kind kind_of(const type_code& code) {
     case 'b': return kind::boolean;
     case 'i': return kind::integer;
     case 'u': return kind::natural;
-    case 'f': return code.count == 4 || code.count == 8 ? kind::real : kind::foreign;
-    case 'c': return code.count == 8 || code.count == 16 ? kind::complex : kind::foreign;
+    case 'f': return foreign_name(code).empty() ? kind::real : kind::foreign;
+    case 'c': return foreign_name(code).empty() ? kind::complex : kind::foreign;
     case 'S': return kind::text;
+    case 'U': return kind::characters;
+    case 'M': return kind::date;
+    case 'm': return kind::span;
     case 'V': return kind::opaque;
     default: return kind::foreign;
   }
@@ -39,12 +42,16 @@ char letter_of(kind one) {
     case kind::real: return 'f';
     case kind::complex: return 'c';
     case kind::text: return 'S';
+    case kind::characters: return 'U';
+    case kind::date: return 'M';
+    case kind::span: return 'm';
     default: return 'V';
   }
 }
 
+constexpr std::size_t character_bytes = 4;
+
 layout plain(const detail::dtype& type) {
-  constexpr std::size_t character_bytes = 4;
   const std::optional<type_code> code = read_type_code(type.code);
   if (!code) refuse(type);
   layout made;
@@ -53,11 +60,14 @@ layout plain(const detail::dtype& type) {
   made.has_foreign = made.kind == kind::foreign;
   made.has_objects = code->letter == 'O';
   made.big_endian = code->order == '>';
+  made.unit = code->unit;
   const std::size_t unit = code->letter == 'U' ? character_bytes : 1;
   if (__builtin_mul_overflow(code->count, unit, &made.size_bytes)) refuse(type);
   const bool bytes = made.kind == kind::text || made.kind == kind::opaque;
   if (!bytes && !made.has_foreign) {
-    made.alignment = made.kind == kind::complex ? code->count / 2 : code->count;
+    made.alignment = made.kind == kind::complex      ? code->count / 2
+                     : made.kind == kind::characters ? character_bytes
+                                                     : code->count;
   }
   return made;
 }
@@ -102,9 +112,12 @@ void require_describable(const layout_field& field) {
 
 detail::dtype description_of(const layout& type) {
   if (type.kind != kind::structure) {
+    if (type.has_objects) throw malformed(type.name, own_types);
+    if (!type.name.empty()) return {"|V" + std::to_string(type.size_bytes), {}, true};
     const bool bytes = type.kind == kind::text || type.kind == kind::opaque;
+    const std::size_t unit = type.kind == kind::characters ? character_bytes : 1;
     return {(bytes || type.size_bytes == 1 ? "|" : "<") + std::string(1, letter_of(type.kind)) +
-                std::to_string(type.size_bytes),
+                std::to_string(type.size_bytes / unit) + text(type.unit),
             {}};
   }
   std::vector<detail::placed_field> fields;
@@ -118,6 +131,15 @@ detail::dtype description_of(const layout& type) {
   // Without fields a struct is not described, and opaque.
   if (fields.empty()) return {"|V" + std::to_string(type.size_bytes), {}};
   return detail::struct_of(type.size_bytes, std::move(fields));
+}
+
+std::string real_words(std::size_t bytes) {
+  switch (bytes) {
+    case 2: return "shard::float16";
+    case 4: return "float";
+    case 8: return "double";
+    default: return "long double";
+  }
 }
 
 }  // namespace
@@ -164,9 +186,37 @@ std::string words(const layout& type) {
     case kind::real: return "float" + bits;
     case kind::complex: return "complex" + bits;
     case kind::text: return "text of up to " + bytes + " bytes";
+    case kind::characters: {
+      const std::size_t count = type.size_bytes / character_bytes;
+      return "text of up to " + std::to_string(count) + (count == 1 ? " character" : " characters");
+    }
+    case kind::date: return "datetime64" + text(type.unit);
+    case kind::span: return "timedelta64" + text(type.unit);
     case kind::opaque: return bytes + " opaque bytes";
     case kind::foreign: return type.name;
     case kind::structure: return "struct of " + bytes + " bytes";
+  }
+  return {};
+}
+
+std::string element_words(const layout& type) {
+  const std::string bytes = std::to_string(type.size_bytes);
+  const std::string bits = std::to_string(type.size_bytes * 8);
+  if (!type.name.empty()) return "shard::raw<" + bytes + ">";
+  switch (type.kind) {
+    case kind::boolean: return "bool";
+    case kind::integer: return "std::int" + bits + "_t";
+    case kind::natural: return "std::uint" + bits + "_t";
+    case kind::real: return real_words(type.size_bytes);
+    case kind::complex: return "std::complex<" + real_words(type.size_bytes / 2) + ">";
+    case kind::text: return "shard::text<" + bytes + ">";
+    case kind::characters:
+      return "shard::u32text<" + std::to_string(type.size_bytes / character_bytes) + ">";
+    case kind::date: return "std::chrono::sys_time<" + duration_words(type.unit) + ">";
+    case kind::span: return duration_words(type.unit);
+    case kind::opaque:
+    case kind::foreign: return "shard::raw<" + bytes + ">";
+    case kind::structure: return "a described struct";
   }
   return {};
 }

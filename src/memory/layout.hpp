@@ -6,6 +6,7 @@
 #include <string>
 #include <vector>
 
+#include "memory/time_unit.hpp"
 #include "shard/detail/segment.hpp"
 
 namespace shard::memory {
@@ -16,9 +17,12 @@ enum class kind {
   natural,  // an unsigned integer
   real,
   complex,
-  text,     // fixed width, padded with NUL bytes
-  opaque,   // bytes without a meaning
-  foreign,  // what numpy has and shard has not: dates, Unicode, float16, Python objects, …
+  text,        // fixed width, padded with NUL bytes
+  characters,  // text of four bytes each, padded with NULs
+  date,        // so many units since 1970
+  span,        // of time: so many units
+  opaque,      // bytes without a meaning
+  foreign,     // what numpy has and shard has not: float96, Python objects, …
   structure,
 };
 
@@ -32,7 +36,8 @@ struct layout {
   std::size_t values = 1;     // how many there are in all fields, without padding; one at least
   bool has_foreign = false;
   bool has_objects = false;  // the data are a pickle then, whose size no header tells
-  std::string name{};        // of a foreign type: "float16"
+  time_unit unit{};          // of a date or a span of time
+  std::string name{};        // of a type that no element has: "float96"
   std::vector<layout_field> fields;
 };
 
@@ -58,13 +63,18 @@ detail::element_type element_type_of(const layout& type);
 // people.
 std::string words(const layout& type);
 
-// The first foreign type in an element, and where: "float16", "datetime64[ns] in field 'a.b'".
+// The C++ type of a buffer that holds it as it is, but for the byte order: "double",
+// "shard::text<5>", …; "a described struct" for structs. Types that no other element has are
+// "shard::raw<8>".
+std::string element_words(const layout& type);
+
+// The first foreign type in an element, and where: "float96", "float96 in field 'a.b'".
 // Empty: there is none.
 std::string foreign_part(const layout& type);
 
 // The types that shard has, in words.
 inline constexpr const char* own_types =
-    "bool, integers, float32, float64, complex64, complex128, text (S), bytes (V), or a struct of "
-    "them";
+    "bool, integers, floats, complex numbers, text (S, U), datetime64, timedelta64, bytes (V), or "
+    "a struct of them";
 
 }  // namespace shard::memory

@@ -23,7 +23,7 @@ constexpr std::size_t most_levels = 16;
 
 // Walks the dictionary once, from left to right. Python's syntax for it allows far more than anyone
 // writes; here is what numpy writes, with either quote, the u of Python 2 before strings, and free
-// spaces between tokens. Titles of fields are passed over: nothing here could use them.
+// spaces between tokens.
 class reader {
  public:
   explicit reader(std::string_view text) : rest_(text) {}
@@ -86,7 +86,7 @@ class reader {
   detail::dtype_field field(std::size_t level) {
     detail::dtype_field one;
     take("(");
-    one.name = name();
+    one.name = name(one.title);
     take(",");
     std::vector<std::size_t> inner;
     one.type = repeated_type(level, inner);
@@ -101,10 +101,10 @@ class reader {
   }
 
   // 'name', or ('title', 'name').
-  std::string name() {
+  std::string name(std::string& title) {
     constexpr const char* expected = "a quoted name of a field";
     if (!next_is("(")) return quoted(expected);
-    quoted("a quoted title of a field");
+    title = quoted("a quoted title of a field");
     take(",");
     std::string found = quoted(expected);
     next_is(",");
@@ -258,11 +258,20 @@ std::string dictionary(const npy_header& header) {
 
 std::array<std::byte, header_bytes> written(const detail::dtype& descr,
                                             std::span<const std::size_t> shape) {
-  constexpr std::size_t dictionary_offset = 10;
-  constexpr std::size_t length = header_bytes - dictionary_offset;
+  const std::string dictionary = memory::dictionary({descr, false, {shape.begin(), shape.end()}});
+  const bool ascii =
+      std::ranges::none_of(dictionary, [](char each) { return each < 0 || each == '\x7f'; });
+  const std::size_t dictionary_offset = ascii ? 10 : 12;
+  const std::size_t length = header_bytes - dictionary_offset;
+  if (dictionary.size() >= length) {
+    throw malformed("a type and a shape of " + std::to_string(dictionary.size()) + " bytes of text",
+                    "fewer than " + std::to_string(length));
+  }
   std::string text(magic);
-  text += {'\x01', '\x00', static_cast<char>(length & 0xff), static_cast<char>(length >> 8)};
-  text += dictionary({descr, false, {shape.begin(), shape.end()}});
+  text += {ascii ? '\x01' : '\x03', '\x00', static_cast<char>(length & 0xff),
+           static_cast<char>(length >> 8)};
+  text.resize(dictionary_offset, '\x00');
+  text += dictionary;
   text.resize(header_bytes - 1, ' ');
   text += '\n';
   std::array<std::byte, header_bytes> bytes{};

@@ -40,7 +40,8 @@ struct prologue {
 // "{'descr': '<f8', 'fortran_order': False, 'shape': (3,), }"
 std::string dictionary(const npy_header& header);
 
-// Version 1.0, padded with spaces.
+// Version 1.0, padded with spaces; version 3.0, which is UTF-8, if names of fields are not ASCII.
+// Throws malformed if the type has no room in it: types of ours always do.
 std::array<std::byte, header_bytes> written(const detail::dtype& descr,
                                             std::span<const std::size_t> shape);
 

@@ -106,7 +106,9 @@ array load_file(const std::filesystem::path& path, const element_type& type, std
   return attempt("load " + name, "a readable .npy file", [&] {
     const os::descriptor file = os::open(name, want.protection());
     const image found = inspect(file, want);
-    array made = create_memory(type, found.shape);
+    element_type made_of = type;
+    made_of.description = found.becomes;
+    array made = create_memory(made_of, found.shape);
     read_elements(file, found, type.size_bytes, made.data);
     const std::size_t data_end = found.data_offset + found.data_bytes;
     memory::require_whole(

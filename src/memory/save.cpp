@@ -4,8 +4,10 @@
 #include <vector>
 
 #include "memory/attempt.hpp"
+#include "memory/dtype.hpp"
 #include "memory/location.hpp"
 #include "memory/malformed.hpp"
+#include "memory/npy_file.hpp"
 #include "memory/npy_header.hpp"
 #include "memory/observed.hpp"
 #include "memory/output_file.hpp"
@@ -60,6 +62,14 @@ void write_elements(const os::descriptor& to, const element_type& type, const se
   refuse_cut(from);
 }
 
+// What the segment's own header says of bytes that the program does not look into.
+dtype type_of_elements(const element_type& type, const segment& from) {
+  if (!memory::takes_any(type.description)) return type.description;
+  const dtype found = memory::read_npy_file(from.file()).header.descr;
+  memory::differences(found, type.description);
+  return memory::converted(found, type.description);
+}
+
 }  // namespace
 
 void save_file(const std::filesystem::path& path, const element_type& type,
@@ -72,7 +82,7 @@ void save_file(const std::filesystem::path& path, const element_type& type,
   output_file output = memory::naming("create " + what, "a folder that can be written to",
                                       [&] { return output_file(path, memory::taking::replaces); });
   memory::attempt("save " + memory::sized(what, size), "room for it on its disk", [&] {
-    os::write_all(output.file(), memory::written(type.description, shape), 0);
+    os::write_all(output.file(), memory::written(type_of_elements(type, *from), shape), 0);
     write_elements(output.file(), type, *from);
     // Behind the copy: a writer who died in these elements meanwhile counts, too.
     memory::require_whole(from->torn(), "save", from->name());

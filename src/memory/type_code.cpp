@@ -6,6 +6,8 @@
 #include <span>
 #include <utility>
 
+#include "shard/element.hpp"
+
 namespace shard::memory {
 namespace {
 
@@ -94,25 +96,15 @@ std::optional<type_code> with_digits(std::string_view text) {
   return type_code{.letter = text[0] == 'a' ? 'S' : text[0], .count = count};
 }
 
-// "[ns]", "[25s]".
-bool is_unit(std::string_view text) {
-  const auto inside = [](char c) {
-    return (c >= 'a' && c <= 'z') || (c >= 'A' && c <= 'Z') || (c >= '0' && c <= '9');
-  };
-  return text.size() > 2 && text.front() == '[' && text.back() == ']' &&
-         std::ranges::all_of(text.substr(1, text.size() - 2), inside);
-}
-
 // Dates and spans of time, by letter or name; either may have a unit.
 std::optional<type_code> time(std::string_view text) {
   const std::size_t bracket = std::min(text.find('['), text.size());
-  std::string_view unit = text.substr(bracket);
+  const std::optional<time_unit> unit = read_time_unit(text.substr(bracket));
   text = text.substr(0, bracket);
   const bool date = text == "M8" || text == "datetime64";
   const bool span = text == "m8" || text == "timedelta64";
-  if ((!date && !span) || (!unit.empty() && !is_unit(unit))) return std::nullopt;
-  if (unit == "[generic]") unit = {};
-  return type_code{.letter = date ? 'M' : 'm', .count = 8, .unit = std::string(unit)};
+  if ((!date && !span) || !unit) return std::nullopt;
+  return type_code{.letter = date ? 'M' : 'm', .count = 8, .unit = *unit};
 }
 
 bool is_order(char c) { return c == '<' || c == '>' || c == '|' || c == '='; }
@@ -124,10 +116,10 @@ char order_of(char given, const type_code& code) {
   return given == '>' ? '>' : '<';
 }
 
-std::string text(const type_code& code) {
+std::string spelled(const type_code& code) {
   const bool sized = code.letter != 'O';
   return std::string{code.order, code.letter} + (sized ? std::to_string(code.count) : "") +
-         code.unit;
+         text(code.unit);
 }
 
 }  // namespace
@@ -147,20 +139,28 @@ std::optional<type_code> read_type_code(std::string_view text) {
 
 std::string canonical_code(std::string_view text) {
   const std::optional<type_code> code = read_type_code(text);
-  return code ? memory::text(*code) : std::string(text);
+  return code ? spelled(*code) : std::string(text);
+}
+
+std::string time_name(const type_code& code) {
+  return (code.letter == 'M' ? "datetime64" : "timedelta64") + text(code.unit);
 }
 
 std::string foreign_name(const type_code& code) {
   const std::string bits = std::to_string(code.count * 8);
+  const auto own = [](std::size_t bytes) {
+    return detail::has_long_double && bytes == sizeof(long double);
+  };
   switch (code.letter) {
-    case 'f': return code.count == 4 || code.count == 8 ? "" : "float" + bits;
-    case 'c': return code.count == 8 || code.count == 16 ? "" : "complex" + bits;
-    case 'M': return "datetime64" + code.unit;
-    case 'm': return "timedelta64" + code.unit;
+    case 'f': return code.count <= 8 || own(code.count) ? "" : "float" + bits;
+    case 'c': return code.count <= 16 || own(code.count / 2) ? "" : "complex" + bits;
+    case 'M':
+    case 'm':
+      if (has_fixed_length(code.unit)) return "";
+      return time_name(code) + (code.unit.base == time_base::none
+                                    ? ", which has no unit"
+                                    : ", whose unit has no fixed length");
     case 'O': return "Python objects";
-    case 'U':
-      return "UTF-32 text of " + std::to_string(code.count) +
-             (code.count == 1 ? " character" : " characters");
     default: return {};
   }
 }

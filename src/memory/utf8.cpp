@@ -21,21 +21,25 @@ std::size_t length_of(unsigned char first) {
 
 }  // namespace
 
+std::optional<char32_t> take_character(std::string_view& text) noexcept {
+  const auto first = static_cast<unsigned char>(text[0]);
+  const std::size_t length = length_of(first);
+  if (length == 0 || length > text.size()) return std::nullopt;
+  char32_t character = first & (0x7Fu >> (length == 1 ? 0 : length));
+  for (const char next : text.substr(1, length - 1)) {
+    const auto byte = static_cast<unsigned char>(next);
+    if ((byte & 0xC0) != 0x80) return std::nullopt;
+    character = character << 6 | (byte & 0x3Fu);
+  }
+  const bool overlong = (length == 3 && character < 0x800) || (length == 4 && character < 0x10000);
+  if (overlong || is_surrogate(character) || character > last_character) return std::nullopt;
+  text.remove_prefix(length);
+  return character;
+}
+
 bool is_utf8(std::string_view text) noexcept {
   while (!text.empty()) {
-    const auto first = static_cast<unsigned char>(text[0]);
-    const std::size_t length = length_of(first);
-    if (length == 0 || length > text.size()) return false;
-    char32_t character = first & (0x7Fu >> (length == 1 ? 0 : length));
-    for (const char next : text.substr(1, length - 1)) {
-      const auto byte = static_cast<unsigned char>(next);
-      if ((byte & 0xC0) != 0x80) return false;
-      character = character << 6 | (byte & 0x3Fu);
-    }
-    const bool overlong =
-        (length == 3 && character < 0x800) || (length == 4 && character < 0x10000);
-    if (overlong || is_surrogate(character) || character > last_character) return false;
-    text.remove_prefix(length);
+    if (!take_character(text)) return false;
   }
   return true;
 }

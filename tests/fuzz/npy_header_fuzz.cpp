@@ -24,18 +24,26 @@ void require(bool holds) {
   if (!holds) std::abort();
 }
 
-// What users might open it as: a number, text, an opaque struct, and a struct with all kinds of
-// fields.
+// What users might open it as: a number, texts, a date, a span of time, an opaque struct, and a
+// struct with all kinds of fields.
 const std::vector<dtype>& wanted_types() {
   static const std::vector<dtype> types = {
       {"<f8", {}},
       {"|u1", {}},
+      {"<f2", {}},
       {"<c16", {}},
+      {"<f16", {}},
       {"|S3", {}},
+      {"<U3", {}},
+      {"<M8[ns]", {}},
+      {"<m8[m]", {}},
       {"|V24", {}},
+      {"|V8", {}, true},
+      {"", {{"time", {"<i8", {}}, {}}, {"rest", {"|V8", {}, true}, {}}}},
       {"",
        {{"time", {"<i8", {}}, {}},
         {"table", {"<f4", {}}, {2, 3}},
+        {"day", {"<M8[D]", {}}, {}},
         {"", {"|V4", {}}, {}},
         {"last", {"", {{"x", {"<i2", {}}, {}}, {"y", {"<c8", {}}, {}}}}, {2}}}},
   };
@@ -44,9 +52,15 @@ const std::vector<dtype>& wanted_types() {
 
 void compare(const dtype& found, const dtype& wanted) try {
   for (const memory::swap& numbers : memory::differences(found, wanted)) {
-    require(numbers.width == 2 || numbers.width == 4 || numbers.width == 8);
-    require(numbers.offset + numbers.width * numbers.count <= 64);
+    require(numbers.width == 2 || numbers.width == 4 || numbers.width == 8 || numbers.width == 16);
+    require(numbers.offset + numbers.width * numbers.count <= 72);
   }
+  // What it becomes is written and read again, and then differs in nothing.
+  memory::npy_header header;
+  header.descr = memory::converted(found, wanted);
+  const dtype again = memory::parse(memory::dictionary(header)).descr;
+  require(memory::text(again) == memory::text(header.descr));
+  require(memory::differences(again, wanted).empty());
 } catch (const memory::malformed&) {
 }
 

@@ -5,6 +5,7 @@
 #include <gtest/gtest.h>
 
 #include <array>
+#include <chrono>
 #include <complex>
 #include <cstddef>
 #include <cstdint>
@@ -59,6 +60,27 @@ template <>
 inline constexpr auto shard::fields<quote> =
     std::tuple{shard::field{"time", &quote::time}, shard::field{"bid", &quote::bid},
                shard::field{"venue", &quote::venue}};
+
+// Arrays of structs that have arrays of structs, and of every other kind of element.
+struct hit {
+  std::array<shard::float16, 3> at;
+  std::array<std::array<shard::u32text<2>, 2>, 2> names;
+};
+template <>
+inline constexpr auto shard::fields<hit> =
+    std::tuple{shard::field{"at", &hit::at}, shard::field{"names", &hit::names}};
+struct event {
+  std::array<std::array<hit, 2>, 3> hits;
+  std::array<std::chrono::sys_time<std::chrono::milliseconds>, 2> times;
+  std::array<char, 5> code;
+  std::array<std::complex<double>, 1> phase;
+};
+template <>
+inline constexpr auto shard::fields<event> =
+    std::tuple{shard::field{"hits", &event::hits}, shard::field{"times", &event::times},
+               shard::field{"code", &event::code}, shard::field{"phase", &event::phase}};
+template <>
+inline constexpr bool shard::keeps_padding<event> = true;
 
 struct opaque_tick {
   std::int64_t time;
@@ -122,6 +144,42 @@ TEST(Fields, ArePlacedWhereTheCompilerPutThem) {
                 ", (2,)), ('code', '|S3'), ('', '|V5'), ('table', '<f4', (2, 3)), "
                 "('phase', '<c8')]");
   EXPECT_EQ(described<derived_from>(), "[('inherited', '<u2')]");
+}
+
+TEST(Fields, AreArraysOfStructsOfArraysInEitherOrderOfBytes) {
+  SHARD_NEEDS_NUMPY();
+  const folder in;
+  const std::string program = R"(
+hit = np.dtype([('at', '<f2', (3,)), ('names', '<U2', (2, 2))], align=True)
+event = np.dtype([('hits', hit, (3, 2)), ('times', '<M8[ms]', (2,)), ('code', 'S5'), ('phase', '<c16', (1,))],
+                 align=True)
+a = np.zeros(4, event)
+a['hits']['at'] = np.arange(4 * 18).reshape(4, 3, 2, 3)
+a['hits']['names'] = [['a', 'b\u00e9'], ['', 'cd']]
+a['times'] = [1, -(2**63)]
+a['code'] = b'xyz'
+a['phase'] = 1 - 2j
+)";
+  ASSERT_TRUE(numpy_agrees(in, program + R"(
+np.save('x.npy', a)
+np.save('big.npy', a.astype(event.newbyteorder('>')))
+)"));
+  const auto opened = shard::open<event>(in / "x.npy");
+  const auto loaded = shard::load<event>(in / "big.npy");
+  for (const event* each : {&opened[3], &loaded[3]}) {
+    EXPECT_EQ(each->hits[2][1].at[2], 71.0f);
+    EXPECT_EQ(each->hits[2][1].names[0][1].utf8(), "b\xc3\xa9");
+    EXPECT_EQ(each->times[0].time_since_epoch().count(), 1);
+    EXPECT_TRUE(shard::is_not_a_time(each->times[1]));
+    EXPECT_EQ(each->code[2], 'z');
+    EXPECT_EQ(each->phase[0], std::complex<double>(1, -2));
+  }
+  shard::save(in / "saved.npy", loaded);
+  EXPECT_TRUE(numpy_agrees(in, program + R"(
+saved = np.load('saved.npy')
+assert saved.dtype == event and (saved['hits'] == a['hits']).all() and (saved['phase'] == a['phase']).all()
+assert saved['times'].tobytes() == a['times'].tobytes() and (saved['code'] == a['code']).all()
+)"));
 }
 
 TEST(Fields, AreOpaqueWithoutADescription) { EXPECT_EQ(described<opaque_tick>(), "'|V24'"); }

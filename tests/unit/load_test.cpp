@@ -3,6 +3,7 @@
 #include <gtest/gtest.h>
 
 #include <array>
+#include <chrono>
 #include <complex>
 #include <cstdint>
 #include <fstream>
@@ -50,6 +51,7 @@ def write(code, shape):
     if code == 'S5': numbers = numbers.astype('S')
     if code == 'V3': numbers = np.frombuffer(np.arange(3 * n, dtype='u1').tobytes(), 'V3')
     a = numbers.astype(code).reshape(shape)
+    if code[0] in 'Mm': a = a.copy(); a.flat[0] = 'NaT'
     if code[0] == 'c': a = a * (1 - 2j)
     name = '%s-%d' % (code, len(shape))
     np.save(name + '.npy', a.astype(np.dtype(code)))
@@ -58,7 +60,7 @@ def write(code, shape):
             b = a.astype(np.dtype(code).newbyteorder(order), order=dimensions)
             with open(name + order + dimensions + '.npy', 'wb') as f:
                 np.lib.format.write_array(f, b, version=(len(shape) % 3 + 1, 0))
-for code in 'b1 i1 u1 i2 u2 i4 u4 i8 u8 f4 f8 c8 c16 S5 V3'.split():
+for code in 'b1 i1 u1 i2 u2 i4 u4 i8 u8 f2 f4 f8 f16 c8 c16 c32 S5 U5 V3 M8[ns] m8[25s]'.split():
     for shape in [(7,), (3, 5), (2, 3, 4), (2, 1, 3, 2)]:
         write(code, shape)
 )";
@@ -84,12 +86,18 @@ TEST(Load, ConvertsEveryTypeInEveryOrder) {
   expect_every_rank<std::uint32_t>(in, "u4");
   expect_every_rank<std::int64_t>(in, "i8");
   expect_every_rank<std::uint64_t>(in, "u8");
+  expect_every_rank<shard::float16>(in, "f2");
   expect_every_rank<float>(in, "f4");
   expect_every_rank<double>(in, "f8");
+  expect_every_rank<long double>(in, "f16");
+  expect_every_rank<std::complex<long double>>(in, "c32");
   expect_every_rank<std::complex<float>>(in, "c8");
   expect_every_rank<std::complex<double>>(in, "c16");
   expect_every_rank<shard::text<5>>(in, "S5");
+  expect_every_rank<shard::u32text<5>>(in, "U5");
   expect_every_rank<rgb>(in, "V3");
+  expect_every_rank<std::chrono::sys_time<std::chrono::nanoseconds>>(in, "M8[ns]");
+  expect_every_rank<std::chrono::duration<std::int64_t, std::ratio<25>>>(in, "m8[25s]");
 }
 
 TEST(Load, ConvertsMoreThanOneBlock) {

@@ -10,12 +10,16 @@
 #include <sys/wait.h>
 #include <unistd.h>
 
+#include <algorithm>
 #include <array>
+#include <complex>
 #include <cstdint>
 #include <cstdio>
 #include <cstdlib>
+#include <cstring>
 #include <fstream>
 #include <iterator>
+#include <limits>
 #include <numeric>
 #include <string>
 #include <vector>
@@ -93,6 +97,36 @@ check('b1.npy', np.array([False, True]))
 check('square.npy', np.arange(6, dtype='i4').reshape(2, 3))
 assert np.load('none.npy').shape == (0, 7)
 )"));
+}
+
+// On x86-64 a long double is ten bytes and six of padding, which are nobody's: zeros in a file.
+TEST(Save, WritesLongDoublesAsNumpyHasThem) {
+  if constexpr (shard::element<long double>) {
+    SHARD_NEEDS_NUMPY();
+    const folder in;
+    constexpr std::size_t meant = std::numeric_limits<long double>::digits == 64 ? 10 : 16;
+    const std::vector<long double> numbers{1.0L / 3, -0.0L, 1e4000L, -1e-4000L, 0.1L};
+    shard::buffer<long double> some(numbers.size());
+    std::ranges::fill(std::as_writable_bytes(some.span()), std::byte{0xa5});
+    for (std::size_t i = 0; i < numbers.size(); ++i) std::memcpy(&some[i], &numbers[i], meant);
+    shard::save(in / "x.npy", some);
+    shard::buffer<std::complex<long double>> one(1);
+    one[0] = {1.0L / 3, -2};
+    shard::save(in / "z.npy", one);
+    EXPECT_TRUE(numpy_agrees(in, R"(
+third = np.longdouble(1) / 3
+x = np.load('x.npy', mmap_mode='r')
+texts = ['0', '-0', '1e4000', '-1e-4000', '0.1']
+expected = np.array([np.longdouble(t) for t in texts])
+expected[0] = third
+assert x.dtype == np.longdouble and np.array_equal(x, expected), x
+assert np.signbit(x).tolist() == np.signbit(expected).tolist()
+if np.finfo(np.longdouble).nmant == 63:
+    assert not x.view('u1').reshape(-1, 16)[:, 10:].any(), 'padding'
+z = np.load('z.npy')
+assert z.dtype == np.clongdouble and z[0].real == third and z[0].imag == -2, z
+)"));
+  }
 }
 
 TEST(Open, ReadsWhatNumpyWrites) {

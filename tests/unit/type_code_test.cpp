@@ -27,7 +27,9 @@ import itertools, string, warnings
 warnings.simplefilter('ignore')
 letters = string.ascii_letters + '?'
 numbers = [''] + list(map(str, range(40))) + ['08', '99999', '4x']
-units = ['[ns]', '[D]', '[25s]', '[]', '[', ']', '[ns', '[ns]x', '[generic]']
+units = ['[%s]' % u for u in 'Y M W D h m s ms us ns ps fs as generic min sec B'.split()]
+units += ['[25s]', '[03s]', '[1s]', '[0s]', '[-3s]', '[5]', '[2147483647D]', '[2147483648D]', '[3generic]']
+units += ['[]', '[', ']', '[ns', '[ns]x']
 names = '''bool bool_ bool8 int8 int16 int32 int64 uint8 uint16 uint32 uint64 byte ubyte short ushort
 intc uintc int int_ uint intp uintp longlong ulonglong float16 float32 float64 float128 half single
 double float float_ longdouble longfloat complex64 complex128 complex256 csingle singlecomplex cdouble
@@ -102,14 +104,13 @@ with open('types', 'w') as f:
 
 TEST(TypeCode, IsForeignWhereShardHasNoSuchType) {
   const auto name = [](const char* text) { return foreign_name(*read_type_code(text)); };
-  EXPECT_EQ(name("f2"), "float16");
-  EXPECT_EQ(name("<f16"), "float128");
-  EXPECT_EQ(name("G"), "complex256");
-  EXPECT_EQ(name("U1"), "UTF-32 text of 1 character");
-  EXPECT_EQ(name("U12"), "UTF-32 text of 12 characters");
-  EXPECT_EQ(name("timedelta64[s]"), "timedelta64[s]");
+  EXPECT_EQ(name("<f12"), "float96");
+  EXPECT_EQ(name("c24"), "complex192");
+  EXPECT_EQ(name("timedelta64[Y]"), "timedelta64[Y], whose unit has no fixed length");
+  EXPECT_EQ(name("M8"), "datetime64, which has no unit");
   EXPECT_EQ(name("O4"), "Python objects");
-  for (const char* text : {"?", "b", "i8", "u8", "f4", "f8", "c8", "c16", "S3", "V3"}) {
+  for (const char* text : {"?", "b", "i8", "u8", "f2", "f4", "f8", "g", "c8", "c16", "G", "S3",
+                           "V3", "M8[ns]", "m8[25s]", "U12"}) {
     EXPECT_EQ(name(text), "") << text;
   }
 }

@@ -12,6 +12,7 @@
 #include <cstddef>
 #include <cstdint>
 #include <cstring>
+#include <limits>
 #include <memory>
 #include <span>
 #include <tuple>
@@ -48,12 +49,22 @@ std::size_t offset_of(const field<C, M>& of) noexcept {
   return static_cast<std::size_t>(std::bit_cast<std::ptrdiff_t>(member));
 }
 
-// Fills the bytes of a T in which all bits belong to values.
+// x86's long double has ten bytes, and padding behind them.
+template <class T>
+inline constexpr bool is_extended = false;
+template <>
+inline constexpr bool is_extended<long double> = std::numeric_limits<long double>::digits == 64;
+template <>
+inline constexpr bool is_extended<std::complex<long double>> = is_extended<long double>;
+inline constexpr std::size_t extended_bytes = 10;
+
+// Whether all bits of a T belong to values.
 template <class T>
 inline constexpr bool has_only_values =
-    std::is_arithmetic_v<T> || std::is_enum_v<T> || std::has_unique_object_representations_v<T>;
+    (std::is_arithmetic_v<T> && !is_extended<T>) || std::is_enum_v<T> ||
+    std::has_unique_object_representations_v<T>;
 template <class R>
-inline constexpr bool has_only_values<std::complex<R>> = true;
+inline constexpr bool has_only_values<std::complex<R>> = has_only_values<R>;
 
 #if defined(__has_builtin)
 #if __has_builtin(__builtin_clear_padding)
@@ -147,6 +158,10 @@ template <class T>
 void mark_values(std::byte* values) {
   if constexpr (keeps_padding<T> || has_only_values<T>) {
     std::memset(values, 0xff, sizeof(T));
+  } else if constexpr (is_extended<T>) {
+    for (std::size_t at = 0; at < sizeof(T); at += sizeof(long double)) {
+      std::memset(values + at, 0xff, extended_bytes);
+    }
   } else if constexpr (array_like<T>) {
     using item = typename array_type<T>::item;
     for (std::size_t k = 0; k < array_type<T>::extent; ++k) {

@@ -23,11 +23,13 @@ struct dtype_field;
 struct dtype {
   std::string code;
   std::vector<dtype_field> fields;
+  bool any = false;  // of raw<N>, whose code is |V: whatever has as many bytes will do
 };
 struct dtype_field {
   std::string name;
   dtype type;
   std::vector<std::size_t> shape;  // of an array inside the struct
+  std::string title{};             // a second name, which numpy knows; of types from files alone
 };
 
 // Bytes of an element that belong to no value: padding. Of a byte beside a bit-field only some bits
