@@ -271,20 +271,25 @@ void quantiles<T>::accumulator::add_all(std::span<const T> values) noexcept {
 template <class T>
 void quantiles<T>::merge(const accumulator& part) {
   if (counts_.empty()) counts_.resize(classes::buckets);
-  const auto add = [this](word bits, std::uint64_t n) {
-    counts_[classes::bucket(classes::ordered(bits))] += n;
-    count_ += n;
-  };
+  const auto place_of = [](word bits) { return classes::bucket(classes::ordered(bits)); };
   for (std::size_t group = 0; group < classes::groups; ++group) {
     const std::size_t page = part.all_.page_of[group];
     if (page == 0) continue;
+    // Buckets of negative numbers descend.
+    const bool negative = group >= classes::groups / 2;
+    std::uint64_t* const first =
+        counts_.data() + place_of(static_cast<word>(group) << classes::mantissa_bits);
     for (std::size_t k = 0; k < classes::buckets_of_group; ++k) {
-      const auto bucket = static_cast<word>(group * classes::buckets_of_group + k);
-      add(bucket << classes::bucket_shift, part.all_.pages[page].count(k));
+      const std::uint64_t n = part.all_.pages[page].count(k);
+      *(negative ? first - k : first + k) += n;
+      count_ += n;
     }
   }
-  add(classes::infinity, part.all_.head.infinities[0]);
-  add(classes::infinity | classes::sign, part.all_.head.infinities[1]);
+  for (const bool negative : {false, true}) {
+    const std::uint64_t n = part.all_.head.infinities[negative];
+    counts_[place_of(classes::infinity | (negative ? classes::sign : word{0}))] += n;
+    count_ += n;
+  }
 }
 
 template <class T>
