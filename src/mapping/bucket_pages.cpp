@@ -12,6 +12,7 @@
 #include "exact/instruction_set.hpp"
 #include "mapping/count_each.hpp"
 #include "shard/detail/bucket_pages.hpp"
+#include "shard/detail/fetch.hpp"
 
 #if defined(__x86_64__)
 #include <immintrin.h>
@@ -22,6 +23,7 @@ namespace {
 
 using detail::bucket_page;
 using detail::bucket_pages;
+using detail::fetch_later;
 
 // From one page to the next, in units of the lower parts of counts.
 constexpr std::uint32_t stride = sizeof(bucket_page) / sizeof(std::uint16_t);

@@ -3,7 +3,7 @@
 #include <array>
 
 #include "exact/instruction_set.hpp"
-#include "mapping/count_each.hpp"
+#include "shard/detail/fetch.hpp"
 #include "shard/detail/grid.hpp"
 
 #if defined(__x86_64__)
@@ -15,6 +15,7 @@ namespace {
 
 using axis::regular_axis;
 using detail::equal_bins;
+using detail::fetch_later;
 
 void find_each(const regular_axis& along, const equal_bins&, const double* x, std::size_t count,
                std::uint32_t* to) noexcept {
