@@ -216,9 +216,9 @@ void quantiles<T>::accumulator::count(T x) noexcept {
 
 template <class T>
 void quantiles<T>::accumulator::add_page(std::size_t group) noexcept {
-  const auto page = static_cast<std::uint16_t>(++all_.head.pages);
-  all_.page_of[group] = page;
-  all_.pages[page] = {};  // behind the live bytes may be anything
+  const auto next = static_cast<std::uint16_t>(++all_.head.pages);
+  all_.page_of[group] = next;
+  all_.pages[next] = {};  // behind the live bytes may be anything
 }
 
 // So that the highest group is the last but one of the window.
