@@ -120,16 +120,34 @@ class equal_bins {
     const double z = position(x);
     return {integer_part(z + too_low_), integer_part(z + too_high_)};
   }
+  // The same for one value, in fewer instructions: about how many bins x is above low(), in units
+  // of 2^-20 bins, too high by more than all roundings. A sum with a large number has these units
+  // in the last places of its bits. Numbers below low(), those far above high(), and NaNs are far
+  // above size(), and all are if nothing is known.
+  static constexpr int unit_bits = 20;
+  std::uint64_t units(double x) const noexcept {
+    return std::bit_cast<std::uint64_t>(position(x) + large_) - bits_of_large;
+  }
+  // Whether an edge may be between these units of x and x itself: then it is the lower edge of the
+  // bin that they are in.
+  bool is_near_edge(std::uint64_t units) const noexcept {
+    return units % (std::uint64_t{1} << unit_bits) < near_;
+  }
   // Whether x is below edge k. Requires: is_fine(), 0 <= k <= size().
   bool is_below_edge(double x, int k) const noexcept {
     return x < (k < size_ ? sum_of(low_, k, width_) : high_);
   }
 
  private:
+  static constexpr double large = 0x1.8p32;  // its last place is a unit
+  static constexpr auto bits_of_large = std::bit_cast<std::uint64_t>(large);
+
   double low_;
   double scale_ = 0;    // bins for each unit of x; 0: bins too narrow or too wide to multiply by it
   double too_low_ = 0;  // numbered_from less all roundings
-  double too_high_ = 0;  // numbered_from and all roundings
+  double too_high_ = 0;     // numbered_from and all roundings
+  double large_ = 0;        // `large` and all roundings
+  std::uint32_t near_ = 0;  // the units of twice all roundings
   double width_ = 0;
   double high_;
   int size_ = 0;
@@ -202,10 +220,11 @@ class regular_axis : public boost::histogram::axis::iterator_mixin<regular_axis>
 
   // The bin of x: -1 below the axis, size() above it and for NaN.
   int index(double x) const noexcept {
-    const auto [from, to] = bins_.find(x);
-    if (static_cast<std::uint64_t>(to) - 1 <= static_cast<std::uint64_t>(size())) [[likely]] {
-      const int bin = static_cast<int>(to) - 1;
-      if (from == to) [[likely]]
+    const std::uint64_t units = bins_.units(x);
+    const std::uint64_t found = units >> detail::equal_bins::unit_bits;
+    if (found <= static_cast<std::uint64_t>(size())) [[likely]] {
+      const int bin = static_cast<int>(found);
+      if (!bins_.is_near_edge(units)) [[likely]]
         return bin;
       return bins_.is_below_edge(x, bin) ? bin - 1 : bin;
     }

@@ -23,6 +23,7 @@
 #include <utility>
 #include <vector>
 
+#include "shard/detail/fetch.hpp"
 #include "shard/detail/packing.hpp"
 #include "shard/reduce.hpp"
 
@@ -269,10 +270,12 @@ void top_k<T>::accumulator::keep(const ranked<T>& x) noexcept {
 template <class T>
 T top_k<T>::accumulator::largest_of(std::span<const T> values) noexcept {
   constexpr std::size_t width = 64 / sizeof(T) > 0 ? 64 / sizeof(T) : 1;
+  constexpr std::size_t ahead_bytes = 8192;  // while a block's lanes are joined, nothing is read
   std::array<T, width> lanes;
   lanes.fill(lowest());
   std::size_t i = 0;
   for (; i + width <= values.size(); i += width) {
+    detail::fetch_later(values.data() + i, ahead_bytes);
     for (std::size_t k = 0; k < width; ++k) {
       const T x = values[i + k];
       lanes[k] = x > lanes[k] ? x : lanes[k];

@@ -169,8 +169,8 @@ template <class Lanes, unsigned Windows>
       from_x = last_x;
       from_y = last_y;
     }
-    fetch<unit>(x + i, block_size);
-    fetch<unit>(y + i, block_size);
+    fetch<unit, second_level>(x + i, 2 * block_size);
+    fetch<unit, second_level>(y + i, 2 * block_size);
     const typename Lanes::doubles xa = Lanes::load(from_x);
     const typename Lanes::doubles xb = Lanes::load(from_x + width);
     const typename Lanes::doubles ya = Lanes::load(from_y);
@@ -258,6 +258,7 @@ fields exponents(const double* x, std::size_t count) {
   integers low = ~integers{};
   std::size_t i = 0;
   for (; i + width <= count; i += width) {
+    fetch<width>(x + i, block_size);
     const integers magnitude = Lanes::magnitude(Lanes::load(x + i));
     high = Lanes::highest(magnitude, high);
     low = Lanes::lowest(magnitude - 1, low);

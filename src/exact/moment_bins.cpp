@@ -6,11 +6,8 @@
 #include <cstdint>
 
 #include "exact/ieee.hpp"
+#include "exact/instruction_set.hpp"
 #include "exact/kinds.hpp"
-
-#if defined(__x86_64__)
-#include <immintrin.h>
-#endif
 
 namespace shard::detail {
 namespace {
@@ -30,20 +27,40 @@ head* head_of(std::byte* state) noexcept { return reinterpret_cast<head*>(state)
 // Where the first number of a bin is in its window: about in the middle.
 constexpr unsigned first_order = 30;
 
-// Adds a word to the first one, and carries.
-template <std::size_t Words>
-[[gnu::always_inline]] inline void add_words(std::uint64_t (&to)[Words],
-                                             const std::uint64_t (&more)[Words]) noexcept {
+// Adds words, and 1 if the highest bit of `sign` is set, and carries. On x86-64 in assembly: g++ 12
+// sends each sum of _addcarry_u64 through memory.
+[[gnu::always_inline]] inline void add_words(std::uint64_t (&to)[2], const std::uint64_t (&more)[2],
+                                             std::uint64_t sign) noexcept {
 #if defined(__x86_64__)
-  unsigned char carry = 0;
-  for (std::size_t k = 0; k < Words; ++k) {
-    unsigned long long sum;
-    carry = _addcarry_u64(carry, to[k], more[k], &sum);
-    to[k] = sum;
-  }
+  std::uint64_t low = to[0], high = to[1];
+  asm("btq $63, %2\n\tadcq %3, %0\n\tadcq %4, %1"
+      : "+&r"(low), "+&r"(high)
+      : "r"(sign), "r"(more[0]), "r"(more[1])
+      : "cc");
+  to[0] = low;
+  to[1] = high;
+#else
+  const uint128 sum = (uint128{to[1]} << 64 | to[0]) + (uint128{more[1]} << 64 | more[0]);
+  const uint128 all = sum + (sign >> 63);
+  to[0] = static_cast<std::uint64_t>(all);
+  to[1] = static_cast<std::uint64_t>(all >> 64);
+#endif
+}
+[[gnu::always_inline]] inline void add_words(std::uint64_t (&to)[4],
+                                             const std::uint64_t (&more)[4]) noexcept {
+#if defined(__x86_64__)
+  std::uint64_t a = to[0], b = to[1], c = to[2], d = to[3];
+  asm("addq %4, %0\n\tadcq %5, %1\n\tadcq %6, %2\n\tadcq %7, %3"
+      : "+&r"(a), "+&r"(b), "+&r"(c), "+&r"(d)
+      : "r"(more[0]), "r"(more[1]), "r"(more[2]), "r"(more[3])
+      : "cc");
+  to[0] = a;
+  to[1] = b;
+  to[2] = c;
+  to[3] = d;
 #else
   std::uint64_t carry = 0;
-  for (std::size_t k = 0; k < Words; ++k) {
+  for (std::size_t k = 0; k < 4; ++k) {
     const uint128 sum = uint128{to[k]} + more[k] + carry;
     to[k] = static_cast<std::uint64_t>(sum);
     carry = static_cast<std::uint64_t>(sum >> 64);
@@ -66,24 +83,21 @@ template <std::size_t Words>
   if (shift >= moment_window::orders) [[unlikely]]
     return false;
   const std::uint64_t mantissa = (bits & exact::fraction_mask) | std::uint64_t{1} << 52;
-  const uint128 shifted = uint128{mantissa} << shift;
-  const std::uint64_t flip = std::uint64_t{0} - (bits >> 63);
-  const uint128 both_flipped = uint128{flip} << 64 | flip;
-  const uint128 added = (shifted ^ both_flipped) - both_flipped;
-  const std::uint64_t more[2] = {static_cast<std::uint64_t>(added),
-                                 static_cast<std::uint64_t>(added >> 64)};
-  add_words(bin.sum, more);
+  const auto flip = static_cast<std::uint64_t>(static_cast<std::int64_t>(bits) >> 63);
+  const std::uint64_t more[2] = {mantissa << shift ^ flip, mantissa >> 1 >> (63 - shift) ^ flip};
+  add_words(bin.sum, more, bits);
 
-  // 106 bits, which are shifted by up to 126.
+  // 106 bits, which are shifted by up to 126: by a word or none, as a mask says, and by bits.
   const uint128 square = uint128{mantissa} * mantissa;
   const unsigned by = 2 * shift % 64;
   const auto low = static_cast<std::uint64_t>(square);
   const auto high = static_cast<std::uint64_t>(square >> 64);
   const std::uint64_t words[3] = {low << by, high << by | low >> 1 >> (63 - by),
                                   high >> 1 >> (63 - by)};
-  const bool next = 2 * shift >= 64;
-  const std::uint64_t more_squares[4] = {next ? 0 : words[0], next ? words[0] : words[1],
-                                         next ? words[1] : words[2], next ? words[2] : 0};
+  const std::uint64_t next = std::uint64_t{0} - shift / 32;
+  const std::uint64_t more_squares[4] = {
+      words[0] & ~next, words[1] ^ ((words[0] ^ words[1]) & next),
+      words[2] ^ ((words[1] ^ words[2]) & next), words[2] & next};
   add_words(bin.squares, more_squares);
   ++bin.count;
   return true;
@@ -185,7 +199,7 @@ bool merge_windows(moment_window& to, const moment_window& given) noexcept {
     if (to.place == 0) to.place = part.place;
     if (to.place > part.place && !lower_to(to, part.place)) return false;
     if (part.place > to.place && !lower_to(part, to.place)) return false;
-    add_words(to.sum, part.sum);
+    add_words(to.sum, part.sum, 0);
     add_words(to.squares, part.squares);
   }
   to.count += part.count;
@@ -214,16 +228,55 @@ moment_bins::moment_bins(std::byte* state) noexcept
       states_(reinterpret_cast<mean_variance_state*>(windows_ + head_of(state)->bins)),
       states_used_(&head_of(state)->states_used) {}
 
-void moment_bins::add(const std::uint32_t* places, const double* x, std::size_t count) noexcept {
+namespace {
+
+// Adds numbers to the windows of a state.
+using adder = void (*)(const std::uint32_t* places, const double* x, std::size_t count,
+                       moment_window* windows, mean_variance_state* states,
+                       std::uint64_t& states_used) noexcept;
+
+[[gnu::always_inline]] inline void add_each(const std::uint32_t* places, const double* x,
+                                            std::size_t count, moment_window* windows,
+                                            mean_variance_state* states,
+                                            std::uint64_t& states_used) noexcept {
   constexpr std::size_t ahead = 12;
   for (std::size_t i = 0; i < count; ++i) {
-    if (i + ahead < count) __builtin_prefetch(windows_ + places[i + ahead], 1);
-    moment_window& bin = windows_[places[i]];
+    if (i + ahead < count) __builtin_prefetch(windows + places[i + ahead], 1);
+    moment_window& bin = windows[places[i]];
     if (!add_inside(bin, std::bit_cast<std::uint64_t>(x[i]))) [[unlikely]]
-      place{bin, states_, *states_used_}.add_outside(x[i]);
+      place{bin, states, states_used}.add_outside(x[i]);
     if (is_nearly_full(bin)) [[unlikely]]
-      place{bin, states_, *states_used_}.empty();
+      place{bin, states, states_used}.empty();
   }
+}
+
+void add_baseline(const std::uint32_t* places, const double* x, std::size_t count,
+                  moment_window* windows, mean_variance_state* states,
+                  std::uint64_t& states_used) noexcept {
+  add_each(places, x, count, windows, states, states_used);
+}
+
+#if defined(__x86_64__)
+// With shifts by any register.
+[[gnu::target("bmi2")]] void add_bmi2(const std::uint32_t* places, const double* x,
+                                      std::size_t count, moment_window* windows,
+                                      mean_variance_state* states,
+                                      std::uint64_t& states_used) noexcept {
+  add_each(places, x, count, windows, states, states_used);
+}
+
+adder best_adder() noexcept {
+  return exact::instruction_sets().size() > 1 ? add_bmi2 : add_baseline;
+}
+#else
+adder best_adder() noexcept { return add_baseline; }
+#endif
+
+}  // namespace
+
+void moment_bins::add(const std::uint32_t* places, const double* x, std::size_t count) noexcept {
+  static const adder best = best_adder();
+  best(places, x, count, windows_, states_, *states_used_);
 }
 
 void moment_totals::merge(const moment_bins& part) {

@@ -101,6 +101,11 @@ equal_bins::equal_bins(const char* kind, std::int64_t bins, double low, double h
   scale_ = 1 / width_;
   too_low_ = numbered_from - roundings;
   too_high_ = numbered_from + roundings;
+  // And one unit for the rounding of units(), on either side.
+  constexpr double units_of_bin = std::uint64_t{1} << unit_bits;
+  const double units = std::ceil(roundings * units_of_bin) + 1;
+  large_ = large + units / units_of_bin;
+  near_ = static_cast<std::uint32_t>(2 * units + 1);
 }
 
 double equal_bins::edge(double k) const noexcept {

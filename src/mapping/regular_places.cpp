@@ -3,6 +3,7 @@
 #include <array>
 
 #include "exact/instruction_set.hpp"
+#include "shard/detail/fetch.hpp"
 #include "shard/detail/grid.hpp"
 
 #if defined(__x86_64__)
@@ -14,6 +15,7 @@ namespace {
 
 using axis::regular_axis;
 using detail::equal_bins;
+using detail::fetch_later;
 
 void find_each(const regular_axis& along, const equal_bins&, const double* x, std::size_t count,
                std::uint32_t* to) noexcept {
@@ -22,14 +24,8 @@ void find_each(const regular_axis& along, const equal_bins&, const double* x, st
 
 #if defined(__x86_64__)
 
-// Asks for values that come two blocks later: while the places of one block are used, nothing else
-// reads the values. They need not be there: what is behind the end of an array isn't touched.
-[[gnu::always_inline]] inline void fetch_later(const double* x) noexcept {
-  constexpr std::size_t ahead_bytes = 8192;
-  // NOLINTNEXTLINE(performance-no-int-to-ptr): a pointer must not go so far
-  __builtin_prefetch(
-      reinterpret_cast<const void*>(reinterpret_cast<std::uintptr_t>(x) + ahead_bytes));
-}
+// Of values two blocks later: while the places of one block are used, nothing else reads values.
+constexpr std::size_t ahead_bytes = 8192;
 
 // As equal_bins::find(): where a value is, once too low and once too high. Here both are cut to the
 // numbers from 0, underflow, to that of the overflow bin, so that they fit 32 bits. `_min_pd` gives
@@ -53,7 +49,7 @@ void find_each(const regular_axis& along, const equal_bins&, const double* x, st
   const __m256d high = _mm256_set1_pd(bins.high());
   std::size_t i = 0;
   for (; i + width <= count; i += width) {
-    fetch_later(x + i);
+    fetch_later(x + i, ahead_bytes);
     const __m256d above = _mm256_sub_pd(_mm256_loadu_pd(x + i), low);
     const __m256d from = _mm256_fmadd_pd(above, scale, too_low);
     const __m256d upto = _mm256_fmadd_pd(above, scale, too_high);
@@ -94,7 +90,7 @@ void find_each(const regular_axis& along, const equal_bins&, const double* x, st
   constexpr __mmask8 all = 0xff;
   std::size_t i = 0;
   for (; i + width <= count; i += width) {
-    fetch_later(x + i);
+    fetch_later(x + i, ahead_bytes);
     const __m512d above = _mm512_sub_pd(_mm512_loadu_pd(x + i), low);
     const __m512d from = _mm512_fmadd_pd(above, scale, too_low);
     const __m512d upto = _mm512_fmadd_pd(above, scale, too_high);

@@ -147,6 +147,12 @@ class moment_histogram<Given, Axes...>::accumulator {
       for (std::size_t begin = 0; begin < count; begin += grid::block_size) {
         const std::size_t size = std::min(grid::block_size, count - begin);
         finder_.find_block(places, begin, size, columns...);
+        if constexpr (grid::has_every_value && std::is_same_v<Y, double>) {
+          if (many.stride == 1) {
+            bins_.add(places, many.first + begin, size);
+            continue;
+          }
+        }
         std::size_t found = 0;
         for (std::size_t k = 0; k < size; ++k) {
           block[found] = static_cast<double>(many[begin + k]);
