@@ -175,7 +175,7 @@ array open_or_load(const std::filesystem::path& path, const element_type& type,
     case way_in::load: return load_file(path, type, rank);
     case way_in::none: break;
   }
-  throw error(std::errc::invalid_argument, "cannot visit " + path.string() + ": " + info.why);
+  throw error(std::errc::invalid_argument, "cannot open " + path.string() + ": " + info.why);
 }
 
 void refuse_visit(const std::filesystem::path& path, const array_info& info) {
