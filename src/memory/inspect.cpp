@@ -3,6 +3,7 @@
 #include "shard/inspect.hpp"
 
 #include <algorithm>
+#include <limits>
 #include <utility>
 
 #include "memory/attempt.hpp"
@@ -12,6 +13,7 @@
 #include "memory/location.hpp"
 #include "memory/named.hpp"
 #include "memory/npy_file.hpp"
+#include "memory/npy_header.hpp"
 #include "os/file.hpp"
 #include "shard/detail/index.hpp"
 #include "shard/error.hpp"
@@ -84,17 +86,18 @@ struct contents {
   std::size_t rank() const { return std::max<std::size_t>(npy.header.shape.size(), 1); }
 };
 
-// Throws malformed.
+// Throws malformed, also if there is no room for the type in the header of what load() makes.
 void say_access(array_info& to, const contents& of, const detail::element_type& as,
                 std::string element) {
   const memory::image found = memory::inspect(of.file, {as, of.rank(), detail::access::read});
   const auto why = memory::obstacle(found, as);
+  if (why) memory::written(found.becomes, found.shape);
   to.access = why ? way_in::load : way_in::open;
   to.element = std::move(element);
   if (why) to.why = std::string("found ") + why->what() + ", expected " + why->expected();
 }
 
-// As the type that comes closest, or as bytes.
+// As the type that comes closest, or as bytes, or not at all.
 void say_access(array_info& to, const contents& of) {
   const std::string bytes = std::to_string(of.type.size_bytes);
   try {
@@ -103,7 +106,11 @@ void say_access(array_info& to, const contents& of) {
   } catch (const error&) {
   }
   const detail::element_type any{{"|V" + bytes, {}, true}, of.type.size_bytes, 1};
-  say_access(to, of, any, "shard::raw<" + bytes + ">");
+  try {
+    say_access(to, of, any, "shard::raw<" + bytes + ">");
+  } catch (const memory::malformed& e) {
+    to.why = std::string("found ") + e.what() + ", expected " + e.expected();
+  }
 }
 
 std::string why_nothing(const contents& of) {
@@ -139,6 +146,8 @@ array_info described(const std::string& path) {
   info.file_bytes = npy.file_bytes;
   info.kind = kind_of(file);
   const std::size_t available = npy.available_bytes();
+  // Of elements without bytes, or of objects, the shape alone says how many there are.
+  memory::data_bytes(info.shape, 1, std::numeric_limits<std::size_t>::max());
   info.data_bytes =
       type.has_objects ? available : memory::data_bytes(info.shape, type.size_bytes, available);
   info.why = why_nothing(all);
