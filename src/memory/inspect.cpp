@@ -1,6 +1,6 @@
 // What files hold, and how a program gets at it: as open and load would decide.
 
-#include "shard/inspect.hpp"
+#include "memory/inspect.hpp"
 
 #include <algorithm>
 #include <limits>
@@ -126,18 +126,23 @@ std::string why_nothing(const contents& of) {
   return {};
 }
 
-backing kind_of(const os::descriptor& file) {
-  if (os::sealed(file.get())) return backing::memory;
-  return memory::name_of_shared(file.get()) ? backing::named : backing::file;
+array_info described_at(const std::string& path) {
+  return memory::described(os::open(path, os::protection::read));
 }
 
-array_info described(const std::string& path) {
-  const os::descriptor file = os::open(path, os::protection::read);
-  const memory::npy_file npy = memory::read_npy_file(file);
-  const layout type = memory::layout_of(npy.header.descr);
+}  // namespace
+
+backing memory::kind_of(const os::descriptor& file) {
+  if (os::sealed(file.get())) return backing::memory;
+  return name_of_shared(file.get()) ? backing::named : backing::file;
+}
+
+array_info memory::described(const os::descriptor& file) {
+  const npy_file npy = read_npy_file(file);
+  const layout type = layout_of(npy.header.descr);
   const contents all{file, npy, type};
   array_info info;
-  info.descr = memory::text(npy.header.descr);
+  info.descr = text(npy.header.descr);
   info.type = info_of(type);
   info.shape = npy.header.shape;
   info.column_major = npy.header.fortran_order;
@@ -147,15 +152,13 @@ array_info described(const std::string& path) {
   info.kind = kind_of(file);
   const std::size_t available = npy.available_bytes();
   // Of elements without bytes, or of objects, the shape alone says how many there are.
-  memory::data_bytes(info.shape, 1, std::numeric_limits<std::size_t>::max());
+  data_bytes(info.shape, 1, std::numeric_limits<std::size_t>::max());
   info.data_bytes =
-      type.has_objects ? available : memory::data_bytes(info.shape, type.size_bytes, available);
+      type.has_objects ? available : data_bytes(info.shape, type.size_bytes, available);
   info.why = why_nothing(all);
   if (info.why.empty()) say_access(info, all);
   return info;
 }
-
-}  // namespace
 
 std::size_t array_info::size() const noexcept {
   std::size_t count = 1;
@@ -166,12 +169,12 @@ std::size_t array_info::size() const noexcept {
 array_info inspect(const std::filesystem::path& path) {
   const std::string name = memory::file_location(path).name;
   return memory::attempt("inspect " + name, "a readable .npy file",
-                         [&] { return described(name); });
+                         [&] { return described_at(name); });
 }
 
 array_info named::inspect(const std::string& name) {
   return memory::attempt("inspect named buffer " + name, "a readable buffer of that name",
-                         [&] { return described(memory::shared_path(name)); });
+                         [&] { return described_at(memory::shared_path(name)); });
 }
 
 namespace detail {
