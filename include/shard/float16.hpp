@@ -1,7 +1,7 @@
 // Floating point in 16 bits, to store: the element type that numpy calls float16.
 #pragma once
 
-#include <compare>
+#include <concepts>
 #include <cstdint>
 #include <span>
 
@@ -16,9 +16,10 @@ float16 float16_of(double from) noexcept;
 }  // namespace detail
 
 // A number of IEEE 754's binary16: 11 bits of precision, up to 65504. It takes half the memory of a
-// float, and converts to float wherever a number is wanted: so arithmetic is that of float. A float
-// or double becomes a float16 only where the program says so, and is rounded once, to nearest, ties
-// to even; what is too large becomes infinite.
+// float, and converts to float wherever a number is wanted: so arithmetic is that of float. A
+// float, a double or an integer becomes a float16 only where the program says so, and is rounded
+// once, to nearest, ties to even; what is too large becomes infinite. A NaN keeps as much as there
+// is room for.
 //
 //   shard::map(small, shard::in(x), [](std::size_t i, shard::view<float> x) {
 //     return shard::float16(2 * x[i]);
@@ -30,6 +31,9 @@ class float16 {
   constexpr float16() noexcept = default;
   explicit float16(float from) noexcept : float16(detail::float16_of(from)) {}
   explicit float16(double from) noexcept : float16(detail::float16_of(from)) {}
+  // An integer that a double does not hold exactly is far too large anyway.
+  template <std::integral I>
+  explicit float16(I from) noexcept : float16(static_cast<double>(from)) {}
 
   operator float() const noexcept { return detail::float_of(*this); }
 

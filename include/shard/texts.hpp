@@ -12,11 +12,11 @@
 
 namespace shard {
 
-// Reads texts. Moves; a copy is one more handle of the same elements. Where the width is known,
-// buffer<text<N>> and buffer<u32text<N>> do more.
+// Reads texts. Moves, which leaves none behind; a copy is one more handle of the same elements.
+// Where the width is known, buffer<text<N>> and buffer<u32text<N>> do more.
 class texts {
  public:
-  std::size_t size() const noexcept { return size_; }
+  std::size_t size() const noexcept { return array_.owner ? size_ : 0; }
   bool empty() const noexcept { return size() == 0; }
   // Of the array; texts are numbered in row-major order.
   const std::vector<std::size_t>& shape() const noexcept { return array_.shape; }

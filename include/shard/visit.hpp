@@ -50,12 +50,12 @@ void visit_as(const std::filesystem::path& path, const array_info& info, F& f) {
   using view = strided_view<const T, Rank>;
   constexpr bool takes_info = std::invocable<F&, view, const array_info&>;
   if constexpr (takes_info || std::invocable<F&, view>) {
+    if (Rank > 1 && info.shape.size() != Rank) refuse_visit(path, info, Rank);
     const array found = open_or_load(path, type_of<T>(), info);
     std::array<std::size_t, Rank> shape{1};
     if constexpr (Rank == 1) {
       for (const std::size_t extent : found.shape) shape[0] *= extent;
     } else {
-      if (found.shape.size() != Rank) refuse_visit(path, info, Rank);
       std::ranges::copy(found.shape, shape.begin());
     }
     const view elements(reinterpret_cast<const T*>(found.data), shape);

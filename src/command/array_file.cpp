@@ -4,6 +4,7 @@
 #include <span>
 
 #include "memory/conversion.hpp"
+#include "memory/inspect.hpp"
 #include "memory/named.hpp"
 #include "memory/observed.hpp"
 #include "os/file.hpp"
@@ -31,12 +32,6 @@ os::descriptor open_either(array_file& to) {
   }
   to.path = memory::shared_path(to.argument);
   return os::open(to.path, os::protection::read);
-}
-
-// Whatever path led to it.
-backing kind_of(const os::descriptor& file) {
-  if (os::sealed(file.get())) return backing::memory;
-  return memory::name_of_shared(file.get()) ? backing::named : backing::file;
 }
 
 void require_printable(const array_file& of) {
@@ -77,7 +72,7 @@ array_file open_array(const std::string& argument, const std::string& verb) {
     array_file opened{.argument = argument};
     opened.file = open_either(opened);
     opened.npy = memory::read_npy_file(opened.file);
-    opened.kind = kind_of(opened.file);
+    opened.kind = memory::kind_of(opened.file);
     opened.mode = os::status(opened.file.get()).mode;
     opened.type = memory::layout_of(opened.npy.header.descr);
     const std::size_t available = opened.npy.available_bytes();

@@ -10,7 +10,7 @@
 #include "command/output.hpp"
 #include "command/values.hpp"
 #include "memory/dtype.hpp"
-#include "shard/inspect.hpp"
+#include "memory/inspect.hpp"
 
 namespace shard::command {
 namespace {
@@ -133,7 +133,8 @@ void put_text(output& to, const array_file& of, const array_info& info) {
 
 status info(const listing& asked) {
   return tell_of_each(asked, "describe", [](const array_file& of) {
-    const array_info found = inspect(of.path);
+    const array_info found =
+        attempt("describe " + of.argument, [&] { return memory::described(of.file); });
     return said{as_json(of, found), [&of, found](output& to) { put_text(to, of, found); }};
   });
 }

@@ -168,7 +168,7 @@ void append_escaped(std::string& to, std::string_view text) {
 // To a terminal some characters are commands, and others change the order of their neighbours.
 bool is_shown(char32_t character) {
   const bool control = character < 0x20 || (character >= 0x7f && character < 0xa0);
-  const bool layout = (character >= 0x200b && character <= 0x200f) ||
+  const bool layout = character == 0x061c || (character >= 0x200b && character <= 0x200f) ||
                       (character >= 0x2028 && character <= 0x202e) ||
                       (character >= 0x2060 && character <= 0x206f) || character == 0xfeff;
   return !control && !layout && character != '\\';

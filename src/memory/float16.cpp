@@ -21,9 +21,16 @@ namespace {
 // rounding this once more gives what rounding the double at once would give.
 float rounded_to_odd(double from) noexcept {
   const auto nearest = static_cast<float>(from);
-  if (std::isnan(from) || static_cast<double>(nearest) == from) return nearest;
+  if (static_cast<double>(nearest) == from) return nearest;
   const bool beyond = std::fabs(static_cast<double>(nearest)) > std::fabs(from);
   return std::bit_cast<float>((std::bit_cast<std::uint32_t>(nearest) - (beyond ? 1 : 0)) | 1);
+}
+
+// A NaN with the sign and the first ten bits of another one's fraction, as numpy makes it.
+float16 nan_of(bool negative, std::uint64_t first_bits) noexcept {
+  const auto fraction = static_cast<unsigned>(first_bits & 0x3ff);
+  return float16::from_bits(
+      static_cast<std::uint16_t>((negative ? 0xfc00u : 0x7c00u) | (fraction == 0 ? 1u : fraction)));
 }
 
 }  // namespace
@@ -33,10 +40,18 @@ float float_of(float16 from) noexcept {
 }
 
 float16 float16_of(float from) noexcept {
+  if (std::isnan(from)) [[unlikely]] {  // of Eigen's all are the same
+    return nan_of(std::signbit(from), std::bit_cast<std::uint32_t>(from) >> 13);
+  }
   return float16::from_bits(Eigen::numext::bit_cast<std::uint16_t>(Eigen::half(from)));
 }
 
-float16 float16_of(double from) noexcept { return float16_of(rounded_to_odd(from)); }
+float16 float16_of(double from) noexcept {
+  if (std::isnan(from)) [[unlikely]] {
+    return nan_of(std::signbit(from), std::bit_cast<std::uint64_t>(from) >> 42);
+  }
+  return float16_of(rounded_to_odd(from));
+}
 
 }  // namespace detail
 

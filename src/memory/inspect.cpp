@@ -1,8 +1,9 @@
 // What files hold, and how a program gets at it: as open and load would decide.
 
-#include "shard/inspect.hpp"
+#include "memory/inspect.hpp"
 
 #include <algorithm>
+#include <limits>
 #include <utility>
 
 #include "memory/attempt.hpp"
@@ -12,6 +13,7 @@
 #include "memory/location.hpp"
 #include "memory/named.hpp"
 #include "memory/npy_file.hpp"
+#include "memory/npy_header.hpp"
 #include "os/file.hpp"
 #include "shard/detail/index.hpp"
 #include "shard/error.hpp"
@@ -84,17 +86,18 @@ struct contents {
   std::size_t rank() const { return std::max<std::size_t>(npy.header.shape.size(), 1); }
 };
 
-// Throws malformed.
+// Throws malformed, also if there is no room for the type in the header of what load() makes.
 void say_access(array_info& to, const contents& of, const detail::element_type& as,
                 std::string element) {
   const memory::image found = memory::inspect(of.file, {as, of.rank(), detail::access::read});
   const auto why = memory::obstacle(found, as);
+  if (why) memory::written(found.becomes, found.shape);
   to.access = why ? way_in::load : way_in::open;
   to.element = std::move(element);
   if (why) to.why = std::string("found ") + why->what() + ", expected " + why->expected();
 }
 
-// As the type that comes closest, or as bytes.
+// As the type that comes closest, or as bytes, or not at all.
 void say_access(array_info& to, const contents& of) {
   const std::string bytes = std::to_string(of.type.size_bytes);
   try {
@@ -103,7 +106,11 @@ void say_access(array_info& to, const contents& of) {
   } catch (const error&) {
   }
   const detail::element_type any{{"|V" + bytes, {}, true}, of.type.size_bytes, 1};
-  say_access(to, of, any, "shard::raw<" + bytes + ">");
+  try {
+    say_access(to, of, any, "shard::raw<" + bytes + ">");
+  } catch (const memory::malformed& e) {
+    to.why = std::string("found ") + e.what() + ", expected " + e.expected();
+  }
 }
 
 std::string why_nothing(const contents& of) {
@@ -119,18 +126,23 @@ std::string why_nothing(const contents& of) {
   return {};
 }
 
-backing kind_of(const os::descriptor& file) {
-  if (os::sealed(file.get())) return backing::memory;
-  return memory::name_of_shared(file.get()) ? backing::named : backing::file;
+array_info described_at(const std::string& path) {
+  return memory::described(os::open(path, os::protection::read));
 }
 
-array_info described(const std::string& path) {
-  const os::descriptor file = os::open(path, os::protection::read);
-  const memory::npy_file npy = memory::read_npy_file(file);
-  const layout type = memory::layout_of(npy.header.descr);
+}  // namespace
+
+backing memory::kind_of(const os::descriptor& file) {
+  if (os::sealed(file.get())) return backing::memory;
+  return name_of_shared(file.get()) ? backing::named : backing::file;
+}
+
+array_info memory::described(const os::descriptor& file) {
+  const npy_file npy = read_npy_file(file);
+  const layout type = layout_of(npy.header.descr);
   const contents all{file, npy, type};
   array_info info;
-  info.descr = memory::text(npy.header.descr);
+  info.descr = text(npy.header.descr);
   info.type = info_of(type);
   info.shape = npy.header.shape;
   info.column_major = npy.header.fortran_order;
@@ -139,14 +151,14 @@ array_info described(const std::string& path) {
   info.file_bytes = npy.file_bytes;
   info.kind = kind_of(file);
   const std::size_t available = npy.available_bytes();
+  // Of elements without bytes, or of objects, the shape alone says how many there are.
+  data_bytes(info.shape, 1, std::numeric_limits<std::size_t>::max());
   info.data_bytes =
-      type.has_objects ? available : memory::data_bytes(info.shape, type.size_bytes, available);
+      type.has_objects ? available : data_bytes(info.shape, type.size_bytes, available);
   info.why = why_nothing(all);
   if (info.why.empty()) say_access(info, all);
   return info;
 }
-
-}  // namespace
 
 std::size_t array_info::size() const noexcept {
   std::size_t count = 1;
@@ -157,12 +169,12 @@ std::size_t array_info::size() const noexcept {
 array_info inspect(const std::filesystem::path& path) {
   const std::string name = memory::file_location(path).name;
   return memory::attempt("inspect " + name, "a readable .npy file",
-                         [&] { return described(name); });
+                         [&] { return described_at(name); });
 }
 
 array_info named::inspect(const std::string& name) {
   return memory::attempt("inspect named buffer " + name, "a readable buffer of that name",
-                         [&] { return described(memory::shared_path(name)); });
+                         [&] { return described_at(memory::shared_path(name)); });
 }
 
 namespace detail {
@@ -175,7 +187,7 @@ array open_or_load(const std::filesystem::path& path, const element_type& type,
     case way_in::load: return load_file(path, type, rank);
     case way_in::none: break;
   }
-  throw error(std::errc::invalid_argument, "cannot visit " + path.string() + ": " + info.why);
+  throw error(std::errc::invalid_argument, "cannot open " + path.string() + ": " + info.why);
 }
 
 void refuse_visit(const std::filesystem::path& path, const array_info& info) {

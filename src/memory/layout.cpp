@@ -64,7 +64,7 @@ layout plain(const detail::dtype& type) {
   const std::size_t unit = code->letter == 'U' ? character_bytes : 1;
   if (__builtin_mul_overflow(code->count, unit, &made.size_bytes)) refuse(type);
   const bool bytes = made.kind == kind::text || made.kind == kind::opaque;
-  if (!bytes && !made.has_foreign) {
+  if (!bytes && made.name.empty()) {  // else it is a raw<N>
     made.alignment = made.kind == kind::complex      ? code->count / 2
                      : made.kind == kind::characters ? character_bytes
                                                      : code->count;
@@ -177,7 +177,9 @@ layout layout_of(const detail::dtype& type) {
 }
 
 std::string words(const layout& type) {
-  const std::string bytes = std::to_string(type.size_bytes);
+  const auto counted = [](std::size_t count, const char* what) {
+    return std::to_string(count) + " " + what + (count == 1 ? "" : "s");
+  };
   const std::string bits = std::to_string(type.size_bytes * 8);
   switch (type.kind) {
     case kind::boolean: return "bool";
@@ -185,16 +187,14 @@ std::string words(const layout& type) {
     case kind::natural: return "uint" + bits;
     case kind::real: return "float" + bits;
     case kind::complex: return "complex" + bits;
-    case kind::text: return "text of up to " + bytes + " bytes";
-    case kind::characters: {
-      const std::size_t count = type.size_bytes / character_bytes;
-      return "text of up to " + std::to_string(count) + (count == 1 ? " character" : " characters");
-    }
+    case kind::text: return "text of up to " + counted(type.size_bytes, "byte");
+    case kind::characters:
+      return "text of up to " + counted(type.size_bytes / character_bytes, "character");
     case kind::date: return "datetime64" + text(type.unit);
     case kind::span: return "timedelta64" + text(type.unit);
-    case kind::opaque: return bytes + " opaque bytes";
+    case kind::opaque: return counted(type.size_bytes, "opaque byte");
     case kind::foreign: return type.name;
-    case kind::structure: return "struct of " + bytes + " bytes";
+    case kind::structure: return "struct of " + counted(type.size_bytes, "byte");
   }
   return {};
 }
@@ -226,8 +226,9 @@ std::string foreign_part(const layout& type) {
   const layout* inside = &type;
   std::string where;
   while (inside->has_foreign && inside->kind == kind::structure) {
-    const auto field = std::ranges::find_if(
-        inside->fields, [](const layout_field& each) { return each.type.has_foreign; });
+    const auto field = std::ranges::find_if(inside->fields, [&](const layout_field& each) {
+      return inside->has_objects ? each.type.has_objects : each.type.has_foreign;
+    });
     where += (where.empty() ? "" : ".") + field->name;
     inside = &field->type;
   }

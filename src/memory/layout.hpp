@@ -55,8 +55,8 @@ struct layout_field {
 layout layout_of(const detail::dtype& type);
 
 // The type of a buffer's elements that have this layout, in this machine's order of bytes. Throws
-// malformed where fields are such as no struct is described with, and shard::error as struct_of.
-// Requires: nothing in it is foreign, and it has bytes.
+// malformed where fields are such as no struct is described with, and of Python objects;
+// shard::error as struct_of. Requires: it has bytes.
 detail::element_type element_type_of(const layout& type);
 
 // "float64", "text of up to 3 bytes", "struct of 24 bytes", "datetime64[ns]", …: for messages and
@@ -68,8 +68,8 @@ std::string words(const layout& type);
 // "shard::raw<8>".
 std::string element_words(const layout& type);
 
-// The first foreign type in an element, and where: "float96", "float96 in field 'a.b'".
-// Empty: there is none.
+// The first foreign type in an element, and where: "float96", "float96 in field 'a.b'". Python
+// objects come before all others. Empty: there is none.
 std::string foreign_part(const layout& type);
 
 // The types that shard has, in words.

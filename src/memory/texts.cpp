@@ -29,7 +29,7 @@ std::basic_string_view<Character> trimmed(const std::byte* at, std::size_t width
 }  // namespace
 
 const std::byte* texts::place(std::size_t i) const {
-  if (i >= size_) detail::refuse_index(0, i, size_);
+  if (i >= size()) detail::refuse_index(0, i, size());
   return array_.data + i * width_ * (characters_ ? sizeof(char32_t) : 1);
 }
 

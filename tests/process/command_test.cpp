@@ -434,11 +434,11 @@ TEST(Command, PrintsTextOfCharacters) {
   SHARD_NEEDS_NUMPY();
   const folder here;
   EXPECT_TRUE(numpy_agrees(here, oracle + R"(
-a = np.array(['caf\xe9', '\u65e5\U0001f600', 'a\\b\t\n', '\x1b[31m\x9b', '\u202e\u2028\ufeff', ''])
+a = np.array(['caf\xe9', '\u65e5\U0001f600', 'a\\b\t\n', '\x1b[31m\x9b', '\u202e\u061c\u2028\ufeff', ''])
 for order in '<>':
     np.save('a.npy', a.astype(a.dtype.newbyteorder(order)))
     said = shard('cat', 'a.npy').decode()
-    assert said == ('caf\xe9\n\u65e5\U0001f600\na\\\\b\\t\\n\n\\x1b[31m\\x9b\n\\u202e\\u2028\\ufeff\n\n'), said
+    assert said == ('caf\xe9\n\u65e5\U0001f600\na\\\\b\\t\\n\n\\x1b[31m\\x9b\n\\u202e\\u061c\\u2028\\ufeff\n\n'), said
     told, = json.loads(shard('info', '--json', 'a.npy'))
     assert told['type'] == 'text of up to 6 characters', told
     assert told['access'] == ('open' if order == '<' else 'load'), told

@@ -85,6 +85,30 @@ TEST(Float16, IsStoredInTwoBytesAndNeedsACastToGetThere) {
   EXPECT_EQ(float16(1.5f) + 2.0, 3.5);
 }
 
+TEST(Float16, IsMadeOfIntegers) {
+  static_assert(!std::is_convertible_v<long, float16> && !std::is_constructible_v<float16, void*>);
+  EXPECT_EQ(float16(2).bits(), float16(2.0).bits());
+  EXPECT_EQ(float16(-3L).bits(), float16(-3.0).bits());
+  EXPECT_EQ(float16(std::uint8_t{255}), 255.0f);
+  EXPECT_EQ(float16(2049).bits(), float16(2048.0).bits()) << "ties to even";
+  EXPECT_EQ(float16(65504), 65504.0f);
+  EXPECT_EQ(float16(65520), HUGE_VALF);
+  EXPECT_EQ(float16(std::numeric_limits<std::int64_t>::min()), -HUGE_VALF);
+  EXPECT_EQ(float16(std::numeric_limits<std::uint64_t>::max()), HUGE_VALF);
+}
+
+// numpy does so, too: from a float16 and back all bits are the same.
+TEST(Float16, KeepsWhatANaNSays) {
+  for (unsigned bits = 0x7c01; bits < 0x8000; ++bits) {
+    ASSERT_EQ(float16(static_cast<float>(with_bits(bits))).bits(), bits);
+    ASSERT_EQ(float16(static_cast<float>(with_bits(bits | 0x8000))).bits(), bits | 0x8000);
+    const std::uint64_t wide = std::uint64_t{bits & 0x3ff} << 42 | std::uint64_t{0x7ff} << 52;
+    ASSERT_EQ(float16(std::bit_cast<double>(wide)).bits(), bits);
+  }
+  EXPECT_EQ(float16(std::bit_cast<float>(0xff800001)).bits(), 0xfc01) << "a NaN, not infinite";
+  EXPECT_EQ(float16(std::bit_cast<double>(0x7ff0000000000001)).bits(), 0x7c01);
+}
+
 TEST(Float16, IsConvertedManyAtATime) {
   std::vector<float16> numbers(all);
   for (unsigned bits = 0; bits < all; ++bits) numbers[bits] = with_bits(bits);
@@ -95,9 +119,7 @@ TEST(Float16, IsConvertedManyAtATime) {
   for (unsigned bits = 0; bits < all; ++bits) {
     const float one = numbers[bits];
     ASSERT_EQ(std::bit_cast<std::uint32_t>(wide[bits]), std::bit_cast<std::uint32_t>(one));
-    if (!std::isnan(one)) {
-      ASSERT_EQ(back[bits].bits(), bits);
-    }
+    ASSERT_EQ(back[bits].bits(), bits);
   }
   wide.pop_back();
   mentions(refusal([&] { shard::convert(numbers, wide); }), {"65536", "65535"});

@@ -3,11 +3,14 @@
 #include "shard/inspect.hpp"
 
 #include <gtest/gtest.h>
+#include <sys/resource.h>
 #include <unistd.h>
 
 #include <complex>
 #include <concepts>
 #include <cstdint>
+#include <filesystem>
+#include <fstream>
 #include <numeric>
 #include <string>
 #include <type_traits>
@@ -114,6 +117,76 @@ np.save('nothing.npy', np.zeros(3, 'V0'))
   EXPECT_EQ(inspect(in / "objects.npy").type.kind, element_kind::objects);
 }
 
+// A file that numpy did not make: `descr` and `shape` as they are, and data right behind them.
+void write_header(const std::filesystem::path& path, const std::string& descr,
+                  const std::string& shape, const std::string& data = "") {
+  const std::string header =
+      "{'descr': " + descr + ", 'fortran_order': False, 'shape': " + shape + "}";
+  std::ofstream(path, std::ios::binary)
+      << std::string("\x93NUMPY\x01\x00", 8) << static_cast<char>(header.size()) << '\0' << header
+      << data;
+}
+
+// Bytes may begin anywhere, unlike numbers.
+TEST(Inspect, OpensAtAnyByteWhatIsBytesToABuffer) {
+  const folder in;
+  const std::string zeros(16, '\0');
+  for (const char* descr : {"'<M8[Y]'", "'<m8'", "'<M8[0s]'", "[('x', '<M8[Y]')]"}) {
+    for (const char* shape : {"(2,)", "(2,  )"}) {  // one of the two is at an odd byte
+      write_header(in / "x.npy", descr, shape, zeros);
+      const array_info found = inspect(in / "x.npy");
+      EXPECT_EQ(found.access, way_in::open) << descr << " " << found.why;
+      EXPECT_EQ(shard::open<shard::raw<8>>(in / "x.npy").size(), 2u);
+    }
+  }
+}
+
+TEST(Inspect, NamesTheFieldThatPythonAloneReads) {
+  const folder in;
+  write_header(in / "x.npy", "[('a', '<f12'), ('b', [('c', '<f12'), ('d', '|O')])]", "(1,)");
+  const array_info found = inspect(in / "x.npy");
+  EXPECT_EQ(found.type.kind, element_kind::objects);
+  mentions(found.why, {"found Python objects in field 'b.d', which Python alone can read"});
+}
+
+// What load() makes has a header of its own, of 4096 bytes.
+TEST(Inspect, KnowsWhatLoadHasNoRoomFor) {
+  SHARD_NEEDS_NUMPY();
+  const folder in;
+  ASSERT_TRUE(numpy_agrees(in, R"(
+a = np.zeros((2, 2), [('field %d' % i, 'u1') for i in range(500)])
+np.save('rows.npy', a)
+np.save('columns.npy', np.asfortranarray(a))
+)"));
+  EXPECT_EQ(inspect(in / "rows.npy").access, way_in::open);
+  const array_info columns = inspect(in / "columns.npy");
+  EXPECT_EQ(columns.access, way_in::none);
+  EXPECT_EQ(columns.element, "");
+  mentions(columns.why, {"found a type and a shape of", "expected fewer than"});
+  mentions(refusal([&] { shard::load<shard::raw<500>, 2>(in / "columns.npy"); }),
+           {columns.why.c_str()});
+}
+
+TEST(Inspect, RefusesShapesThatOverflow) {
+  const folder in;
+  for (const char* descr : {"'|V0'", "'<U0'", "'|O'"}) {
+    write_header(in / "x.npy", descr, "(9223372036854775808, 4)");
+    mentions(refusal([&] { inspect(in / "x.npy"); }), {"one whose size does not overflow"});
+    write_header(in / "x.npy", descr, "(0, 9223372036854775808, 4)");
+    EXPECT_EQ(inspect(in / "x.npy").size(), 0u) << descr;
+  }
+}
+
+TEST(Inspect, CountsOneByteAsOne) {
+  const folder in;
+  for (const auto& [descr, name] :
+       {std::pair("'|S1'", "text of up to 1 byte"), std::pair("'|V1'", "1 opaque byte"),
+        std::pair("'|V2'", "2 opaque bytes"), std::pair("[('x', '|u1')]", "struct of 1 byte")}) {
+    write_header(in / "x.npy", descr, "(0,)");
+    EXPECT_EQ(inspect(in / "x.npy").type.name, name);
+  }
+}
+
 TEST(Inspect, TellsTheFieldsOfStructs) {
   SHARD_NEEDS_NUMPY();
   const folder in;
@@ -212,6 +285,20 @@ TEST(Visit, RefusesWhatTheFunctionDoesNotTake) {
            {"found text of up to 3 bytes"});
   mentions(refusal([&] { shard::visit<2>(in / "f4.npy", [](auto) {}); }),
            {"found shape (2,), expected 2 dimensions"});
+}
+
+// A file of another rank is not even read: there would be no room for its elements.
+TEST(Visit, LooksAtTheRankFirst) {
+  SHARD_NEEDS_NUMPY();
+  const folder in;
+  ASSERT_TRUE(numpy_agrees(in, "np.save('big.npy', np.zeros(100_000, '>f8'))"));
+  EXPECT_TRUE(shard_test::holds_in_a_child([&] {
+    const rlimit limit{4096, RLIM_INFINITY};
+    if (setrlimit(RLIMIT_FSIZE, &limit) != 0) return false;
+    return mentions(refusal([&] { shard::visit<2>(in / "big.npy", [](auto) {}); }),
+                    {"found shape (100000,), expected 2 dimensions"}) &&
+           mentions(refusal([&] { shard::visit(in / "big.npy", [](auto) {}); }), {"RLIMIT_FSIZE"});
+  }));
 }
 
 }  // namespace

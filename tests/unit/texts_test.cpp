@@ -5,6 +5,7 @@
 #include <gtest/gtest.h>
 
 #include <string>
+#include <utility>
 #include <vector>
 
 #include "numpy.hpp"
@@ -61,6 +62,24 @@ TEST(Texts, OutliveTheHandleTheyWereOpenedBy) {
   second = open_texts(in / "x.npy");
   EXPECT_EQ(first[0], "one");
   EXPECT_EQ(first[1], "2");
+}
+
+TEST(Texts, AreNoneOnceTheyWereMoved) {
+  const folder in;
+  shard::save(in / "x.npy", shard::buffer(std::vector{shard::text<3>("one")}));
+  texts first = open_texts(in / "x.npy");
+  const texts second = std::move(first);
+  EXPECT_EQ(second[0], "one");
+  EXPECT_TRUE(first.empty());  // NOLINT(bugprone-use-after-move): its state is documented
+  mentions(refusal([&] { (void)first[0]; }), {"found index 0", "less than its extent 0"});
+}
+
+TEST(Texts, SayWhyTheyAreNotOpened) {
+  SHARD_NEEDS_NUMPY();
+  const folder in;
+  ASSERT_TRUE(numpy_agrees(in, "np.save('many.npy', np.zeros((1,) * 9, 'U2'))"));
+  mentions(refusal([&] { open_texts(in / "many.npy"); }),
+           {"cannot open ", "many.npy: found 9 dimensions, expected at most 8"});
 }
 
 TEST(Texts, RefuseWhatIsNone) {
