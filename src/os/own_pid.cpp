@@ -12,13 +12,18 @@ namespace shard::os {
 namespace {
 
 // Zero at first, and again in every child that has memory of its own: madvise(2), MADV_WIPEONFORK.
-// pthread_atfork(3) would miss the children of clone(2). Null, where the system lacks that.
+// pthread_atfork(3) would miss the children of clone(2). Null, where the system lacks that. Some
+// emulators (older ones of QEMU) say yes to whatever they are advised, and do nothing: those say
+// yes to an advice that doesn't exist, too.
 std::atomic<pid_t>* word_that_children_lack() noexcept {
   constexpr std::size_t bytes = sizeof(std::atomic<pid_t>);  // the system takes a page
+  constexpr int no_advice = -1;
   void* const memory =
       ::mmap(nullptr, bytes, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
   if (memory == MAP_FAILED) return nullptr;
-  if (::madvise(memory, bytes, MADV_WIPEONFORK) == 0) return new (memory) std::atomic<pid_t>(0);
+  if (::madvise(memory, bytes, no_advice) != 0 && ::madvise(memory, bytes, MADV_WIPEONFORK) == 0) {
+    return new (memory) std::atomic<pid_t>(0);
+  }
   ::munmap(memory, bytes);
   return nullptr;
 }

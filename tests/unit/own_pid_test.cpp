@@ -3,11 +3,21 @@
 #include "os/own_pid.hpp"
 
 #include <gtest/gtest.h>
+#include <linux/filter.h>
+#include <linux/seccomp.h>
+#include <sys/mman.h>
+#include <sys/prctl.h>
 #include <sys/syscall.h>
 #include <sys/wait.h>
 #include <unistd.h>
 
+#include <cerrno>
 #include <csignal>
+#include <cstddef>
+#include <cstdint>
+#include <cstdlib>
+#include <initializer_list>
+#include <iterator>
 
 namespace {
 
@@ -34,8 +44,55 @@ bool holds_in_a_child(pid_t (*start)(), int generations) {
   return ::waitpid(child, &status, 0) == child && status == 0 && own_pid() == parent;
 }
 
+// From now on, for all programs of this process, the system answers such an advice with an error,
+// or with 0 as if it took it.
+bool answer(int advice, std::uint32_t error) {
+  constexpr std::size_t which = offsetof(seccomp_data, args) + 2 * sizeof(std::uint64_t);
+  sock_filter steps[]{
+      BPF_STMT(BPF_LD | BPF_W | BPF_ABS, offsetof(seccomp_data, nr)),
+      BPF_JUMP(BPF_JMP | BPF_JEQ | BPF_K, SYS_madvise, 0, 3),
+      BPF_STMT(BPF_LD | BPF_W | BPF_ABS, which),  // its lower half: little-endian
+      BPF_JUMP(BPF_JMP | BPF_JEQ | BPF_K, static_cast<std::uint32_t>(advice), 0, 1),
+      BPF_STMT(BPF_RET | BPF_K, SECCOMP_RET_ERRNO | error),
+      BPF_STMT(BPF_RET | BPF_K, SECCOMP_RET_ALLOW),
+  };
+  const sock_fprog program{static_cast<unsigned short>(std::size(steps)), steps};
+  return ::prctl(PR_SET_NO_NEW_PRIVS, 1, 0, 0, 0) == 0 &&
+         ::prctl(PR_SET_SECCOMP, SECCOMP_MODE_FILTER, &program) == 0;
+}
+
+constexpr int no_filters = 77;
+
+// The exit status of the tests of children, in a program in which madvise(2) was answered so from
+// the beginning.
+int tests_where(std::initializer_list<int> advices, std::uint32_t error) {
+  const pid_t child = ::fork();
+  if (child == 0) {
+    for (const int advice : advices)
+      if (!answer(advice, error)) ::_exit(no_filters);
+    ::unsetenv("GTEST_TOTAL_SHARDS");  // or it would run a part of them
+    ::execl("/proc/self/exe", "own_pid", "--gtest_filter=OwnPid.Is*Children*", nullptr);
+    ::_exit(1);
+  }
+  int status = -1;
+  return ::waitpid(child, &status, 0) == child && WIFEXITED(status) ? WEXITSTATUS(status) : -1;
+}
+
 TEST(OwnPid, IsTheSystemsInForkedChildrenAndInTheirs) { EXPECT_TRUE(holds_in_a_child(forked, 3)); }
 
 TEST(OwnPid, IsTheSystemsInClonedChildrenAndInTheirs) { EXPECT_TRUE(holds_in_a_child(cloned, 3)); }
+
+TEST(OwnPid, HoldsWhereTheSystemDeniesToClearMemory) {
+  const int status = tests_where({MADV_WIPEONFORK}, EINVAL);
+  if (status == no_filters) GTEST_SKIP() << "no filters here";
+  EXPECT_EQ(status, 0);
+}
+
+// As an emulator does.
+TEST(OwnPid, HoldsWhereTheSystemTakesAnyAdviceAndFollowsNone) {
+  const int status = tests_where({MADV_WIPEONFORK, -1}, 0);
+  if (status == no_filters) GTEST_SKIP() << "no filters here";
+  EXPECT_EQ(status, 0);
+}
 
 }  // namespace
