@@ -28,10 +28,13 @@ std::atomic<pid_t>* word_that_children_lack() noexcept {
   return nullptr;
 }
 
+// Not inside the function: a thread may fork while another one's first call makes it, and then the
+// child would wait for that one for ever. Null until it is there.
+std::atomic<pid_t>* const kept = word_that_children_lack();
+
 }  // namespace
 
 pid_t own_pid() noexcept {
-  static std::atomic<pid_t>* const kept = word_that_children_lack();
   if (kept == nullptr) return ::getpid();
   pid_t own = kept->load(std::memory_order_relaxed);
   if (own == 0) kept->store(own = ::getpid(), std::memory_order_relaxed);
