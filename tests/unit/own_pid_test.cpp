@@ -70,7 +70,7 @@ int tests_where(std::initializer_list<int> advices, std::uint32_t error) {
   if (child == 0) {
     for (const int advice : advices)
       if (!answer(advice, error)) ::_exit(no_filters);
-    ::unsetenv("GTEST_TOTAL_SHARDS");  // or it would run a part of them
+    for (const char* const part : {"GTEST_TOTAL_SHARDS", "GTEST_SHARD_INDEX"}) ::unsetenv(part);
     ::execl("/proc/self/exe", "own_pid", "--gtest_filter=OwnPid.Is*Children*", nullptr);
     ::_exit(1);
   }
