@@ -84,14 +84,14 @@ TEST(OwnPid, IsTheSystemsInClonedChildrenAndInTheirs) { EXPECT_TRUE(holds_in_a_c
 
 TEST(OwnPid, HoldsWhereTheSystemDeniesToClearMemory) {
   const int status = tests_where({MADV_WIPEONFORK}, EINVAL);
-  if (status == no_filters) GTEST_SKIP() << "no filters here";
+  if (status == no_filters) GTEST_SKIP() << "this system takes no filters of calls (seccomp)";
   EXPECT_EQ(status, 0);
 }
 
 // As an emulator does.
 TEST(OwnPid, HoldsWhereTheSystemTakesAnyAdviceAndFollowsNone) {
   const int status = tests_where({MADV_WIPEONFORK, -1}, 0);
-  if (status == no_filters) GTEST_SKIP() << "no filters here";
+  if (status == no_filters) GTEST_SKIP() << "this system takes no filters of calls (seccomp)";
   EXPECT_EQ(status, 0);
 }
 

@@ -30,14 +30,14 @@ struct bucket_pages {
   static constexpr std::uint32_t window_groups = 16;
   static constexpr std::uint32_t pages_of_window = 2 * window_groups;
 
-  const std::uint16_t* page_of;  // 0: a group has no page. Behind it are two more bytes.
+  // 0: a group has no page. The vector loop reads two bytes behind the last one.
+  const std::uint16_t* page_of;
   bucket_page* pages;
   std::uint32_t window;  // the group of the lowest positive numbers in it
 };
 
-// Counts numbers by their sign, exponent and leading seven bits of the mantissa: the first ones
-// first, until all are counted, or one of the next 256 is of a group that has no page. Returns how
-// many are counted.
+// Counts numbers by their sign, exponent and leading seven bits of the mantissa, from the first one
+// on. Stops where one of the next 256 is of a group that has no page. Returns how many are counted.
 std::size_t count_placed(const double* values, std::size_t count, const bucket_pages&) noexcept;
 std::size_t count_placed(const float* values, std::size_t count, const bucket_pages&) noexcept;
 
