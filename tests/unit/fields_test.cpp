@@ -12,6 +12,7 @@
 #include <string>
 #include <vector>
 
+#include "described.hpp"
 #include "memory/dtype.hpp"
 #include "numpy.hpp"
 #include "refusal.hpp"
@@ -122,15 +123,11 @@ inline constexpr auto shard::fields<packed_record> = std::tuple{
 
 namespace {
 
+using shard_test::described;
 using shard_test::folder;
 using shard_test::mentions;
 using shard_test::numpy_agrees;
 using shard_test::refusal;
-
-template <class T>
-std::string described() {
-  return shard::memory::text(shard::detail::dtype_of<T>());
-}
 
 std::vector<tick> some_ticks() {
   return {{1, 1.5, shard::text<4>("XNAS")}, {-2, 2.5, shard::text<4>("X")}};

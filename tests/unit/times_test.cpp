@@ -10,6 +10,7 @@
 #include <string>
 #include <vector>
 
+#include "described.hpp"
 #include "memory/dtype.hpp"
 #include "memory/time_unit.hpp"
 #include "numpy.hpp"
@@ -37,15 +38,11 @@ inline constexpr auto shard::fields<trade> =
 
 namespace {
 
+using shard_test::described;
 using shard_test::folder;
 using shard_test::mentions;
 using shard_test::numpy_agrees;
 using shard_test::refusal;
-
-template <class T>
-std::string described() {
-  return shard::memory::text(shard::detail::dtype_of<T>());
-}
 
 template <class D>
 using date = chrono::sys_time<D>;
