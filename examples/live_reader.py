@@ -27,7 +27,7 @@ def attach(path):
         return None
     area = np.memmap(file, np.uint8, "r", begin)
     magic, size, stripes, shift = struct.unpack("<8sQII", area[:24].tobytes())
-    if magic != b"SHARDCT1" or size != array.nbytes:
+    if magic != b"SHARDCT2" or size != array.nbytes:
         return None
     return file, array, area[4288 : 4288 + 64 * stripes].view(STRIPE)
 

@@ -2,6 +2,7 @@
 
 #include <algorithm>
 #include <memory>
+#include <mutex>
 #include <optional>
 #include <string>
 #include <utility>
@@ -22,21 +23,22 @@ namespace {
 using memory::control;
 using memory::exclusive_line;
 using memory::shared_slot;
-using memory::writer_state;
 using outcome = os::robust_mutex::outcome;
 
 // ---- What the calling thread holds. A forked child's only thread holds nothing.
 
-// The area stays mapped while it is locked, though another thread should close the handle: the C
-// library and the kernel have the thread's mutexes in a list that goes through them.
+// The area stays mapped while it is locked, though another thread should close the handle
+// (orphans): the C library and the kernel have the thread's mutexes in a list that goes through
+// them.
 struct held_lock {
-  std::shared_ptr<control> area;  // the handle's own
-  shared_slot* slot;              // null: exclusively
+  control* area;      // the handle's own
+  shared_slot* slot;  // null: exclusively
 };
 
 struct this_thread {
   std::vector<held_lock> held;
   std::uint32_t id = static_cast<std::uint32_t>(os::own_thread());
+  pid_t process = os::own_pid();
   std::size_t slot = 0;  // that it shares a lock by, if it is free
 };
 
@@ -46,25 +48,52 @@ thread_local this_thread* known = nullptr;
 
 void abandon(const held_lock& lock) noexcept;
 
+// Areas whose handle was closed while another thread held the lock by it, until that thread ends.
+// Those of threads that don't end before the process are left to its end.
+struct {
+  std::mutex lock;
+  control* first = nullptr;
+} orphans;
+
+void adopt(std::unique_ptr<control> area) noexcept {
+  const std::scoped_lock held(orphans.lock);
+  area->next_orphan = std::exchange(orphans.first, area.get());
+  static_cast<void>(area.release());
+}
+
+void drop_unlocked_orphans() noexcept {
+  const std::scoped_lock held(orphans.lock);
+  for (control** at = &orphans.first; *at != nullptr;) {
+    if ((*at)->is_locked_here()) {
+      at = &(*at)->next_orphan;
+    } else {
+      const std::unique_ptr<control> unlocked(std::exchange(*at, (*at)->next_orphan));
+    }
+  }
+}
+
 // The end of a thread. What it still holds it leaves as a death would, but at once: the kernel
 // comes when the words may be mapped no more.
 void abandon_all(void* left) {
   const std::unique_ptr<this_thread> ending(static_cast<this_thread*>(left));
   std::ranges::for_each(ending->held, abandon);
+  if (!ending->held.empty()) drop_unlocked_orphans();
   known = nullptr;
 }
 
+[[gnu::noinline]] void get_to_know(const segment& of) {
+  memory::attempt("lock " + of.name(), "room for what each thread knows of its locks", [] {
+    static const os::thread_end last(abandon_all);
+    auto made = std::make_unique<this_thread>();
+    // What the main one leaves goes with the process.
+    if (os::own_thread() != os::own_pid()) last.leave(made.get());
+    known = made.release();
+  });
+}
+
 // Of the calling thread, which is about to lock.
-this_thread& mine(const segment& of) {
-  if (known == nullptr) {
-    memory::attempt("lock " + of.name(), "room for what each thread knows of its locks", [] {
-      static const os::thread_end last(abandon_all);
-      auto made = std::make_unique<this_thread>();
-      // What the main one leaves goes with the process.
-      if (os::own_thread() != os::own_pid()) last.leave(made.get());
-      known = made.release();
-    });
-  }
+inline this_thread& mine(const segment& of) {
+  if (known == nullptr) get_to_know(of);
   return *known;
 }
 
@@ -72,22 +101,37 @@ this_thread& mine(const segment& of) {
 [[maybe_unused]] const bool forgetting = [] {
   os::on_fork_called([] {
     if (known != nullptr) *known = this_thread{};
+    new (&orphans.lock) std::mutex;  // a thread that is not there any more may have held it
   });
   return true;
 }();
 
+inline std::atomic<pid_t>& mark_of(const held_lock& lock) noexcept {
+  control::lock_marks& marks = lock.area->locked_by;
+  if (lock.slot == nullptr) return marks.exclusive;
+  return marks.shared[static_cast<std::size_t>(lock.slot - lock.area->lines().slots.data())];
+}
+
+// There must be room for it.
+inline void hold(this_thread& me, const held_lock& lock) noexcept {
+  mark_of(lock).store(me.process, std::memory_order_relaxed);
+  me.held.push_back(lock);
+}
+
 // Takes from the list what the calling thread holds by this handle, in this way if that is asked
 // for. Nothing: it does not.
-std::optional<held_lock> taken_back(const segment& handle, std::optional<bool> shared) {
+inline std::optional<held_lock> taken_back(const segment& handle, std::optional<bool> shared) {
   if (known == nullptr) return {};
-  const auto found = std::ranges::find_if(known->held, [&](const held_lock& one) {
-    return one.area.get() == handle.attached() &&
-           shared.value_or(one.slot != nullptr) == (one.slot != nullptr);
-  });
-  if (found == known->held.end()) return {};
-  held_lock lock = std::move(*found);
-  known->held.erase(found);
-  return lock;
+  std::vector<held_lock>& held = known->held;
+  // From behind, where the last one is.
+  for (std::size_t k = held.size(); k-- > 0;) {
+    const held_lock lock = held[k];
+    const bool is_shared = lock.slot != nullptr;
+    if (lock.area != handle.attached() || shared.value_or(is_shared) != is_shared) continue;
+    held.erase(held.begin() + static_cast<std::ptrdiff_t>(k));
+    return lock;
+  }
+  return {};
 }
 
 [[noreturn]] void refuse_second(const segment& of, const held_lock& first) {
@@ -141,8 +185,8 @@ outcome take(os::robust_mutex& mutex, deadline until) {
 // Every step may be repeated by the next owner, if this one dies in it.
 void mend_main(control& area) {
   exclusive_line& line = area.lines().exclusive;
-  if (line.writer.load() == writer_state::holding) line.abandoned.store(1);
-  line.writer.store(writer_state::none);
+  if (line.holding.load() != 0) line.abandoned.store(1);
+  line.holding.store(0);
   area.lines().header.recoveries.fetch_add(1);
   line.mutex.mend();
 }
@@ -156,7 +200,7 @@ bool take_main(control& area, deadline until) {
 // Whether a slot's mutex was taken; puts right what a dead owner left of it.
 bool taken(control& area, shared_slot& slot, outcome found) {
   if (found == outcome::owner_died) {
-    slot.occupied.store(0);
+    slot.thread.store(0, std::memory_order_relaxed);
     area.lines().header.recoveries.fetch_add(1);
     slot.mutex.mend();
   }
@@ -186,49 +230,43 @@ shared_slot* take_any_slot(control& area, std::size_t& own, deadline until) {
   }
 }
 
-void occupy(control& area, shared_slot& slot, std::uint32_t thread) {
+// From now on exclusive lockers look at this slot, which is locked.
+void announce(control& area, const shared_slot& slot) {
   const auto number = static_cast<std::uint32_t>(&slot - area.lines().slots.data());
   auto& used = area.lines().exclusive.slots_used;
   std::uint32_t before = used.load();
   while (before <= number && !used.compare_exchange_weak(before, number + 1)) {
   }
-  slot.thread.store(thread, std::memory_order_relaxed);
-  slot.occupied.store(1);
-}
-
-void vacate(shared_slot& slot) {
-  // Release: pairs with the load in lock_exclusively(); who sees it free sees what we read as past.
-  slot.occupied.store(0, std::memory_order_release);
-  slot.mutex.unlock();
 }
 
 void release(const held_lock& lock) {
+  mark_of(lock).store(0, std::memory_order_relaxed);
   if (lock.slot != nullptr) {
     lock.slot->thread.store(0, std::memory_order_relaxed);
-    return vacate(*lock.slot);
+    return lock.slot->mutex.unlock();
   }
   exclusive_line& line = lock.area->lines().exclusive;
   line.thread.store(0, std::memory_order_relaxed);
-  // Release: pairs with the load in lock_shared(); who sees no writer sees what we wrote.
-  line.writer.store(writer_state::none, std::memory_order_release);
+  line.holding.store(0, std::memory_order_relaxed);
   line.mutex.unlock();
 }
 
 // As whoever finds its owner dead would put it right.
 void abandon(const held_lock& lock) noexcept {
-  if (lock.slot != nullptr) return vacate(*lock.slot);
+  if (lock.slot != nullptr) return release(lock);
+  mark_of(lock).store(0, std::memory_order_relaxed);
   exclusive_line& line = lock.area->lines().exclusive;
   line.abandoned.store(1);
-  line.writer.store(writer_state::none, std::memory_order_release);
+  line.holding.store(0);
   line.mutex.unlock();
 }
 
 }  // namespace
 
-// To occupy and then look for a writer, and to announce a writer and then look for who occupies,
-// are sequentially consistent: of a shared and an exclusive locker at least one sees the other.
-// (Dekker's; E. W. Dijkstra, EWD 35.) What is taken back needs release only, and what is stored
-// relaxed is for people, or for the next owner of the mutex.
+// To lock a slot and then look at the main mutex, and to lock that and then look at the slots, are
+// sequentially consistent: of a shared and an exclusive locker at least one sees the other.
+// (Dekker's; E. W. Dijkstra, EWD 35.) What is stored relaxed is for people, or for the next owner
+// of the mutex.
 
 bool lock_exclusively(segment& of, deadline until) {
   control& area = of.own_words();
@@ -236,21 +274,20 @@ bool lock_exclusively(segment& of, deadline until) {
   prepare(me.held, of, area);
   exclusive_line& line = area.lines().exclusive;
   if (!take_main(area, until)) return false;
-  line.writer.store(writer_state::waiting);
+  os::robust_mutex::order_after_lock();
   const auto used = std::min<std::uint32_t>(line.slots_used.load(), memory::shared_slots);
   for (std::uint32_t i = 0; i < used; ++i) {
     shared_slot& slot = area.lines().slots[i];
-    if (slot.occupied.load() == 0) continue;
+    if (slot.mutex.is_free()) continue;
     if (!taken(area, slot, take(slot.mutex, until))) {
-      line.writer.store(writer_state::none);
       line.mutex.unlock();
       return false;
     }
     slot.mutex.unlock();
   }
   line.thread.store(me.id, std::memory_order_relaxed);
-  line.writer.store(writer_state::holding, std::memory_order_relaxed);
-  me.held.push_back({of.attachment(), nullptr});
+  line.holding.store(1, std::memory_order_relaxed);
+  hold(me, {&area, nullptr});
   return true;
 }
 
@@ -258,20 +295,22 @@ bool lock_shared(segment& of, deadline until) {
   control& area = of.own_words();
   this_thread& me = mine(of);
   prepare(me.held, of, area);
-  exclusive_line& line = area.lines().exclusive;
   shared_slot* slot = take_any_slot(area, me.slot, until);
   if (slot == nullptr) return false;
-  occupy(area, *slot, me.id);
-  if (line.writer.load() != writer_state::none) {
-    // Whoever holds the main mutex keeps writers out while it occupies its slot.
-    vacate(*slot);
+  announce(area, *slot);
+  os::robust_mutex::order_after_lock();
+  os::robust_mutex& main = area.lines().exclusive.mutex;
+  if (!main.is_free()) {
+    // Whoever holds the main mutex keeps exclusive lockers out while it locks its slot.
+    slot->mutex.unlock();
     if (!take_main(area, until)) return false;
     slot = take_any_slot(area, me.slot, until);
-    if (slot != nullptr) occupy(area, *slot, me.id);
-    line.mutex.unlock();
+    if (slot != nullptr) announce(area, *slot);
+    main.unlock();
     if (slot == nullptr) return false;
   }
-  me.held.push_back({of.attachment(), slot});
+  slot->thread.store(me.id, std::memory_order_relaxed);
+  hold(me, {&area, slot});
   return true;
 }
 
@@ -287,15 +326,18 @@ void unlock_shared(segment& of) {
   release(*lock);
 }
 
-void segment::release_locks() const noexcept {
+void segment::release_locks() noexcept {
   if (const auto lock = taken_back(*this, {})) release(*lock);
+  if (kept_ == nullptr || !kept_->is_locked_here()) return;
+  attached_.store(nullptr);
+  adopt(std::move(kept_));
 }
 
 bool is_abandoned(const segment& of) {
   const control* area = of.words();
   if (area == nullptr || !area->laid_out()) return false;
   const exclusive_line& line = area->lines().exclusive;
-  const auto claimed = [&] { return line.writer.load() == writer_state::holding; };
+  const auto claimed = [&] { return line.holding.load() != 0; };
   // Of a holder that has just died nobody has said so yet. In this order: who finds it dead notes
   // that before anything else that is looked at here changes.
   if (claimed() && line.mutex.abandoned()) return true;

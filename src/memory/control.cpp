@@ -24,8 +24,8 @@ namespace {
 constexpr std::size_t fewest_stripe_bytes = 4096;
 constexpr std::size_t most_stripes = 128;
 
-// "SHARDCT1" as the bytes of a little-endian word.
-constexpr std::uint64_t magic = 0x3154'4344'5241'4853;
+// "SHARDCT2" as the bytes of a little-endian word.
+constexpr std::uint64_t magic = 0x3254'4344'5241'4853;
 // "SHARDCT0": until all else of an area is there.
 constexpr std::uint64_t unfinished_magic = 0x3054'4344'5241'4853;
 
@@ -160,6 +160,13 @@ bool control::look_for_layout() const noexcept {
 
 bool control::has_writers() const { return os::byte_is_locked(own_, writers_byte); }
 
+bool control::is_locked_here() const noexcept {
+  const auto here = [own = os::own_pid()](const std::atomic<pid_t>& by) {
+    return by.load(std::memory_order_relaxed) == own;
+  };
+  return here(locked_by.exclusive) || std::ranges::any_of(locked_by.shared, here);
+}
+
 void control::make_room(bool first) {
   const std::size_t size = os::status(own_.get()).size_bytes;
   const std::size_t end = control_end(where_.data_end, where_.data_bytes);
@@ -229,13 +236,12 @@ void control::lay_out() noexcept {
     std::memset(static_cast<void*>(&all.exclusive), 0, plan_.size_bytes() - sizeof all.header);
   }
 
-  if (all.exclusive.writer.load() == writer_state::holding) all.exclusive.abandoned.store(1);
-  all.exclusive.writer.store(writer_state::none);
+  if (all.exclusive.holding.load() != 0) all.exclusive.abandoned.store(1);
+  all.exclusive.holding.store(0);
   all.exclusive.slots_used.store(0);
   all.exclusive.thread.store(0);
   new (&all.exclusive.mutex) os::robust_mutex;
   for (shared_slot& slot : all.slots) {
-    slot.occupied.store(0);
     slot.thread.store(0);
     new (&slot.mutex) os::robust_mutex;
   }
@@ -261,7 +267,7 @@ bool control::has_marks() const {
   if (os::read_some(own_, all, control_offset(where_.data_end)) < all.size()) return true;
   const auto& lines = *reinterpret_cast<const control_lines*>(all.data());
   if (lines.exclusive.abandoned.load() != 0) return true;
-  if (lines.exclusive.writer.load() == writer_state::holding) return true;
+  if (lines.exclusive.holding.load() != 0) return true;
   const std::span found(reinterpret_cast<const stripe*>(&lines + 1), plan_.stripes);
   return std::ranges::any_of(found, [](const stripe& each) {
     return each.sequence.load() % 2 != 0 || each.torn_first.load() < each.torn_last.load();

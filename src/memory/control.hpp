@@ -58,13 +58,11 @@ struct alignas(line_bytes) control_header {
 // Whether an area has this header, and is whole. Acquire: pairs with the release of the magic.
 bool laid_out(const control_header& of, const control_plan& plan) noexcept;
 
-enum class writer_state : std::uint32_t { none, waiting, holding };
-
 struct alignas(line_bytes) exclusive_line {
   os::robust_mutex mutex;
-  std::atomic<writer_state> writer;
+  std::atomic<std::uint32_t> holding;  // 1: who has the mutex has the lock; 0: it may wait for it
   std::atomic<std::uint32_t> abandoned;
-  std::atomic<std::uint32_t> slots_used;  // no slot from here on was ever occupied
+  std::atomic<std::uint32_t> slots_used;  // no slot from here on was ever locked to share
   std::atomic<std::uint32_t> thread;      // who holds it, for people to read
 };
 
@@ -74,8 +72,7 @@ struct alignas(line_bytes) notice_line {
 
 struct alignas(line_bytes) shared_slot {
   os::robust_mutex mutex;
-  std::atomic<std::uint32_t> occupied;
-  std::atomic<std::uint32_t> thread;
+  std::atomic<std::uint32_t> thread;  // who shares the lock by it, for people to read
 };
 
 // Places are in units from the start of the stripe; a pair that is equal means none.
@@ -202,9 +199,9 @@ class control {
   // Until it is, nobody has ever transferred or locked; once it is, it stays so. Acquire: pairs
   // with the release of the magic (or of the note that one was seen); whoever sees it sees the
   // area.
-  bool laid_out() const noexcept {
-    return seen_laid_out_.load(std::memory_order_acquire) || look_for_layout();
-  }
+  bool laid_out() const noexcept { return seen_laid_out() || look_for_layout(); }
+  // The same without a look: false until a look found it so.
+  bool seen_laid_out() const noexcept { return seen_laid_out_.load(std::memory_order_acquire); }
   // Require: find_lines().
   control_lines& lines() const noexcept { return *lines_; }
   std::span<stripe> stripes() const noexcept {
@@ -216,6 +213,20 @@ class control {
   const os::file_identity& identity() const noexcept { return identity_; }
   // Whether anyone is attached for writing. Requires: this isn't.
   bool has_writers() const;
+
+  // ---- For buffer_lock.cpp.
+
+  // Which process has locked the main mutex, or a slot, by this handle; stored by who has the
+  // mutex. A forked child finds its parent there, and so nothing of its own.
+  struct lock_marks {
+    std::atomic<pid_t> exclusive = 0;
+    std::array<std::atomic<pid_t>, shared_slots> shared{};
+  };
+  lock_marks locked_by;
+  // Whether a thread of this process holds the lock by this handle. No thread is about to.
+  bool is_locked_here() const noexcept;
+  // The next of those that have lost their handle, but not their lock.
+  control* next_orphan = nullptr;
 
  private:
   control(const place& where, os::protection rights);

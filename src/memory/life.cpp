@@ -104,7 +104,7 @@ void segment::freeze() {
            parts_.kind == backing::named ? "a named buffer" : "a file",
            "memory, which alone can be sealed");
   }
-  if (kept_.use_count() > 1) {
+  if (kept_ != nullptr && kept_->is_locked_here()) {
     refuse(std::errc::device_or_resource_busy, what, "it locked by a thread of this program",
            "it unlocked");
   }

@@ -101,15 +101,16 @@ std::vector<range> torn_elements(const copied_area& of, std::size_t element_byte
 // `dead`: nobody who may hold a lock is left, and what words say of one is from a life before.
 void describe_lock(buffer_stats& to, const control_lines& words, bool dead) {
   const exclusive_line& main = words.exclusive;
-  const bool claimed = main.writer.load() == writer_state::holding;
+  const bool claimed = main.holding.load() != 0;
   to.abandoned = main.abandoned.load() != 0 || (claimed && (dead || main.mutex.abandoned()));
   if (dead) return;
-  if (claimed && main.mutex.held() && !main.mutex.abandoned())
+  if (claimed && main.mutex.owner() != 0 && !main.mutex.abandoned())
     to.exclusive_holder = static_cast<int>(main.thread.load());
   for (const shared_slot& slot : words.slots) {
-    const auto thread = static_cast<int>(slot.thread.load());
-    if (slot.occupied.load() != 0 && slot.mutex.held() && thread != 0) {
-      to.shared_holders.push_back(thread);
+    // Who only waits for a holder, or puts right what a dead one left, is not noted.
+    const std::uint32_t thread = slot.thread.load();
+    if (thread != 0 && slot.mutex.owner() == thread) {
+      to.shared_holders.push_back(static_cast<int>(thread));
     }
   }
 }

@@ -108,8 +108,6 @@ class segment {
   // Whether anyone is attached who could be writing. Throws shard::error. Requires: `area` is from
   // words(), and only reads.
   bool has_writers(const memory::control& area) const;
-  // A share in it, for who holds a lock. Requires: attached.
-  const std::shared_ptr<memory::control>& attachment() const noexcept { return kept_; }
   // How many notifications this handle has seen.
   std::atomic<std::uint32_t>& noticed() noexcept { return noticed_; }
   // Made by the first call, -1 before, with `create` unset.
@@ -167,8 +165,8 @@ class segment {
   void flush_to_disk() const;
   void share_folder(const segment& of) noexcept;
   void let_go_of_name() noexcept;
-  // What the calling thread holds by this handle.
-  void release_locks() const noexcept;
+  // Releases what the calling thread holds by this handle. What another one holds stays locked.
+  void release_locks() noexcept;
   // Whether it was still this file's. Throw shard::error, which says what could not be done.
   bool remove_kept_name(const std::string& what) const;
   bool remove_path(const std::string& what) const;
@@ -180,11 +178,11 @@ class segment {
   std::atomic<standing> standing_ = standing::own;
   mutable std::mutex attaching_;
   mutable std::optional<os::file_identity> identity_{};  // once it was asked for
-  mutable std::shared_ptr<memory::control> kept_;
+  mutable std::unique_ptr<memory::control> kept_;
   mutable std::atomic<memory::control*> attached_ = nullptr;
   // Of a handle that can write where a control area can't be made: enough to read. After kept_, so
   // that it goes first, and doesn't keep the area from being cut off.
-  mutable std::shared_ptr<memory::control> reading_;
+  mutable std::unique_ptr<memory::control> reading_;
   std::atomic<std::uint32_t> noticed_ = 0;
   os::descriptor event_;
 };

@@ -80,9 +80,14 @@ bool robust_mutex::abandoned_or_passed_on() const noexcept {
   return owner != 0 && owner != (word & FUTEX_TID_MASK);
 }
 
-bool robust_mutex::held() const noexcept {
+std::uint32_t robust_mutex::owner() const noexcept {
   const std::uint32_t word = word_of(mutex_);
-  return (word & FUTEX_OWNER_DIED) == 0 && (word & FUTEX_TID_MASK) != 0;
+  return (word & FUTEX_OWNER_DIED) != 0 ? 0 : word & FUTEX_TID_MASK;
+}
+
+bool robust_mutex::is_free() const noexcept {
+  const auto* word = reinterpret_cast<const std::uint32_t*>(&mutex_);
+  return __atomic_load_n(word, __ATOMIC_SEQ_CST) == 0;
 }
 
 }  // namespace shard::os

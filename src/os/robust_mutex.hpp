@@ -4,7 +4,9 @@
 
 #include <pthread.h>
 
+#include <atomic>
 #include <chrono>
+#include <cstdint>
 
 namespace shard::os {
 
@@ -20,6 +22,16 @@ class robust_mutex {
 
   outcome lock() noexcept { return outcome_of(::pthread_mutex_lock(&mutex_)); }
   outcome try_lock() noexcept { return outcome_of(::pthread_mutex_trylock(&mutex_)); }
+  // Orders that it was locked before what is looked at next: of two who lock one mutex each and
+  // then ask whether the other's is_free(), at least one is told that it is not.
+  static void order_after_lock() noexcept {
+#if defined(__x86_64__)
+    // The instruction that locks is a full barrier of the processor.
+    std::atomic_signal_fence(std::memory_order_seq_cst);
+#else
+    std::atomic_thread_fence(std::memory_order_seq_cst);
+#endif
+  }
   outcome try_lock_until(std::chrono::steady_clock::time_point deadline) noexcept;
   void mend() noexcept;
   void unlock() noexcept { ::pthread_mutex_unlock(&mutex_); }
@@ -30,8 +42,11 @@ class robust_mutex {
   // The same, and misses nothing; but it may also say so if living owners pass the mutex on while
   // it looks: for who finds out about that otherwise.
   bool abandoned_or_passed_on() const noexcept;
-  // Whether a living thread holds it. As above.
-  bool held() const noexcept;
+  // The thread that holds it, by its number in the kernel; 0: none that is alive.
+  std::uint32_t owner() const noexcept;
+  // Whether nobody holds it, not even somebody dead. Sequentially consistent. Pairs with unlock():
+  // who finds it free sees what its last owner did.
+  bool is_free() const noexcept;
 
  private:
   static outcome outcome_of(int error) noexcept {

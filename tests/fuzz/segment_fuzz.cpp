@@ -190,7 +190,7 @@ header second_reading(const file& of) {
 
 constexpr std::size_t stripes_at = 4288;
 constexpr std::size_t line_bytes = 64;
-constexpr std::uint64_t area_magic = 0x3154434452414853;        // "SHARDCT1"
+constexpr std::uint64_t area_magic = 0x3254434452414853;        // "SHARDCT2"
 constexpr std::uint64_t unfinished_magic = 0x3054434452414853;  // "SHARDCT0"
 constexpr std::size_t permanent_at = 32;
 

@@ -141,6 +141,33 @@ TEST(Lock, OutlivesAHandleThatAnotherThreadCloses) {
   }
 }
 
+// What is kept for the holder is the words by which it locked, and those for no longer than needed.
+TEST(Lock, KeepsOfClosedHandlesOnlyTheHoldersAndUntilItEnds) {
+  for (const bool shared : {false, true}) {
+    auto one = std::make_unique<shard::buffer<int>>(10);
+    auto two = std::make_unique<shard::buffer<int>>(shard::buffer<int>::reopen(one->descriptor()));
+    auto other = shard::buffer<int>::reopen(one->descriptor());
+    for (auto* each : {one.get(), two.get(), &other}) each->write({0, 1}, std::vector<int>{1});
+    EXPECT_EQ(other.stats().writers, 3u);
+    std::atomic<int> step = 0;
+    std::thread holder([&] {
+      shared ? one->lock_shared() : one->lock();
+      step = 1;
+      step.notify_one();
+      step.wait(1);
+    });
+    step.wait(0);
+    two.reset();
+    EXPECT_EQ(other.stats().writers, 2u) << "the lock was not taken by it";
+    one.reset();
+    EXPECT_EQ(other.stats().writers, 2u) << "the words are still mapped";
+    step = 2;
+    step.notify_one();
+    holder.join();
+    EXPECT_EQ(other.stats().writers, 1u);
+  }
+}
+
 // Statics are destroyed after what is local to the main thread.
 TEST(Lock, MayBeTakenInDestructorsOfStaticVariables) {
   const pid_t child = fork();

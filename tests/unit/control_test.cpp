@@ -66,7 +66,7 @@ class by_hand {
   by_hand() {
     shard::save(path(), cells(count));
     fs::resize_file(path(), area_begin + area_bytes);
-    put(0, std::string("SHARDCT1"));
+    put(0, std::string("SHARDCT2"));
     put(8, std::uint64_t{count * 8});
     put(16, std::uint32_t{2});
     put(20, std::uint32_t{12});
@@ -114,7 +114,7 @@ TEST(Control, IsWhereItsDocumentSays) {
   live.notify();
   const std::string bytes = text();
   ASSERT_EQ(bytes.size(), area_begin + area_bytes);
-  EXPECT_EQ(bytes.substr(area_begin, 8), "SHARDCT1");
+  EXPECT_EQ(bytes.substr(area_begin, 8), "SHARDCT2");
   EXPECT_EQ(word<std::uint64_t>(bytes, 8), count * 8);
   EXPECT_EQ(word<std::uint32_t>(bytes, 16), 2u);
   EXPECT_EQ(word<std::uint32_t>(bytes, 20), 12u);
@@ -127,7 +127,7 @@ TEST(Control, IsWhereItsDocumentSays) {
   EXPECT_EQ(word<std::uint32_t>(bytes, stripes_at + 64 + 12), 704u);
 
   live.lock();
-  EXPECT_EQ(word<std::uint32_t>(text(), exclusive_at + 40), 2u);
+  EXPECT_EQ(word<std::uint32_t>(text(), exclusive_at + 40), 1u);
   EXPECT_EQ(word<std::int32_t>(text(), exclusive_at + 52), gettid());
   live.unlock();
   EXPECT_EQ(word<std::uint32_t>(text(), exclusive_at + 40), 0u);
