@@ -384,22 +384,25 @@ transfer write_cleared(segment& of, std::span<const stretch> stretches, const st
 // ---- One stretch in one stripe, as nearly every transfer is: without what the others need. These
 // begin with what is inlined; the rest is in functions of their own.
 
-// The first try. False: nothing was read, or not as one.
-inline bool read_at_once(const segment& of, const stretch& elements, std::byte* to) noexcept {
+// The first try of what `copy` can copy. False: nothing was read, or not as one.
+template <class Copy>
+inline bool read_at_once(const segment& of, const stretch& elements, std::byte* to,
+                         Copy copy) noexcept {
   const memory::control* const area = of.attached();
-  if (area == nullptr || !area->laid_out()) return false;
+  if (area == nullptr || !area->seen_laid_out()) return false;
   const std::size_t first = elements.first * of.element_bytes();
   const std::size_t bytes = elements.count * of.element_bytes();
   if (!outside(of, to, bytes) || !memory::one_stripe::holds(*area, first, bytes)) return false;
   const memory::one_stripe touched(*area, first, bytes);
   const std::uint64_t sum = quiet_sum(touched);
-  if (sum % 2 != 0) return false;
-  memory::copy_from_shared(to, of.data() + first, bytes);
-  return still_has(touched, sum);
+  return sum % 2 == 0 && copy(to, of.data() + first, bytes) && still_has(touched, sum);
 }
 
-[[gnu::cold, gnu::noinline]] void read_otherwise(const segment& of, stretch elements,
-                                                 std::byte* to) {
+[[gnu::noinline]] void read_at_length(const segment& of, stretch elements, std::byte* to) {
+  const auto copy = [](std::byte* into, const std::byte* shared, std::size_t bytes) {
+    return memory::copy_from_shared(into, shared, bytes), true;
+  };
+  if (read_at_once(of, elements, to, copy)) return;
   require_done(read_stretches(of, {&elements, 1}, to, patience::waits), of);
 }
 
@@ -430,8 +433,12 @@ transfer read_stretches(const segment& of, std::span<const stretch> stretches, s
   return read_unguarded(of, stretches, to, how);
 }
 
+// One number or short text is read here, without a call.
 void read_stretch(const segment& of, stretch elements, std::byte* to) {
-  if (!read_at_once(of, elements, to)) read_otherwise(of, elements, to);
+  if (elements.count * of.element_bytes() > memory::longest_of_words ||
+      !read_at_once(of, elements, to, memory::copied_as_words_from_shared)) {
+    read_at_length(of, elements, to);
+  }
 }
 
 transfer write_stretches(segment& of, std::span<const stretch> stretches, const std::byte* from,
@@ -453,17 +460,15 @@ void write_stretch(segment& of, stretch elements, const std::byte* from) {
 
 transfer fill_stretch(segment& of, const stretch& elements, const std::byte* element) {
   const std::size_t size = of.element_bytes();
-  const std::size_t longest =
-      std::min(elements.count, std::max<std::size_t>(1, block_bytes / size));
-  std::vector<std::byte> block(longest * size);
-  for (std::size_t i = 0; i < longest; ++i) std::memcpy(block.data() + i * size, element, size);
-  of.padding().clear(block);
+  std::span one(element, size);
+  std::vector<std::byte> cleared;
+  if (of.padding()) {
+    cleared.assign(one.begin(), one.end());
+    of.padding().clear(cleared);
+    one = cleared;
+  }
   return written(of, {&elements, 1}, patience::waits, [&] {
-    for (std::size_t done = 0; done < elements.count; done += longest) {
-      const std::size_t count = std::min(longest, elements.count - done);
-      memory::copy_to_shared(of.data() + (elements.first + done) * size, block.data(),
-                             count * size);
-    }
+    memory::fill_shared(of.data() + elements.first * size, one, elements.count);
   });
 }
 

@@ -1,8 +1,11 @@
 #include "memory/word_copy.hpp"
 
+#include <algorithm>
+#include <array>
 #include <atomic>
 #include <cstdint>
 #include <cstring>
+#include <span>
 
 #include "os/sanitizers.hpp"
 
@@ -21,6 +24,36 @@ void each_word(const std::byte* shared, std::size_t bytes, One one) {
   }
   for (; at + sizeof(word) <= bytes; at += sizeof(word)) one(at, word{});
   while (at < bytes) one(at++, std::byte{});
+}
+
+// Copies of an element, as many as fit, and the first part of one more.
+void repeat(std::span<const std::byte> element, std::span<std::byte> all) noexcept {
+  std::size_t done = std::min(element.size(), all.size());
+  std::memcpy(all.data(), element.data(), done);
+  while (done < all.size()) {
+    const std::size_t next = std::min(done, all.size() - done);
+    std::memcpy(all.data() + done, all.data(), next);
+    done += next;
+  }
+}
+
+// By copies of a block.
+template <class Copy>
+void fill_by_blocks(std::byte* to, std::span<const std::byte> element, std::size_t count,
+                    Copy copy) noexcept {
+  std::array<std::byte, 4096> room;
+  std::span<const std::byte> block = element;
+  if (const std::size_t fit = std::min(count, room.size() / element.size()); fit > 1) {
+    const std::span copies(room.data(), fit * element.size());
+    repeat(element, copies);
+    block = copies;
+  }
+  for (std::size_t left = count * element.size(); left > 0;) {
+    const std::size_t bytes = std::min(left, block.size());
+    copy(to, block.data(), bytes);
+    to += bytes;
+    left -= bytes;
+  }
 }
 
 #if defined(__x86_64__)
@@ -80,6 +113,19 @@ struct zmm {
         :
         : SHARD_CLOBBERS_ZMM, "cc");
   }
+  // A number of lines, at least one, like that at `one`.
+  static void lines(std::byte*& to, const std::byte* one, std::size_t count) noexcept {
+    asm volatile(
+        "vmovdqu64 (%[one]), %%zmm16\n\t"
+        "1:\n\t"
+        "vmovdqu64 %%zmm16, (%[to])\n\t"
+        "add $64, %[to]\n\t"
+        "dec %[count]\n\t"
+        "jnz 1b"
+        : [to] "+r"(to), [count] "+r"(count)
+        : [one] "r"(one)
+        : SHARD_CLOBBERS_ZMM, "cc");
+  }
   static void done() noexcept {}
 };
 
@@ -116,6 +162,20 @@ struct ymm {
         : [to] "+r"(to), [from] "+r"(from), [count] "+r"(count)
         :
         : "xmm0", "xmm1", "xmm2", "xmm3", "memory", "cc");
+  }
+  static void lines(std::byte*& to, const std::byte* one, std::size_t count) noexcept {
+    asm volatile(
+        "vmovups (%[one]), %%ymm0\n\t"
+        "vmovups 32(%[one]), %%ymm1\n\t"
+        "1:\n\t"
+        "vmovups %%ymm0, (%[to])\n\t"
+        "vmovups %%ymm1, 32(%[to])\n\t"
+        "add $64, %[to]\n\t"
+        "dec %[count]\n\t"
+        "jnz 1b"
+        : [to] "+r"(to), [count] "+r"(count)
+        : [one] "r"(one)
+        : "xmm0", "xmm1", "memory", "cc");
   }
   // It changes all of them.
   static void done() noexcept {
@@ -170,6 +230,24 @@ struct xmm {
         : [to] "+r"(to), [from] "+r"(from), [count] "+r"(count)
         :
         : "xmm0", "xmm1", "xmm2", "xmm3", "xmm4", "xmm5", "xmm6", "xmm7", "memory", "cc");
+  }
+  static void lines(std::byte*& to, const std::byte* one, std::size_t count) noexcept {
+    asm volatile(
+        "movups (%[one]), %%xmm0\n\t"
+        "movups 16(%[one]), %%xmm1\n\t"
+        "movups 32(%[one]), %%xmm2\n\t"
+        "movups 48(%[one]), %%xmm3\n\t"
+        "1:\n\t"
+        "movups %%xmm0, (%[to])\n\t"
+        "movups %%xmm1, 16(%[to])\n\t"
+        "movups %%xmm2, 32(%[to])\n\t"
+        "movups %%xmm3, 48(%[to])\n\t"
+        "add $64, %[to]\n\t"
+        "dec %[count]\n\t"
+        "jnz 1b"
+        : [to] "+r"(to), [count] "+r"(count)
+        : [one] "r"(one)
+        : "xmm0", "xmm1", "xmm2", "xmm3", "memory", "cc");
   }
   static void done() noexcept {}
 };
@@ -291,12 +369,69 @@ inline void copy_to(std::byte* shared, const std::byte* from, std::size_t bytes,
   copy_in<xmm>(shared, from, bytes);
 }
 
+template <class Number>
+void repeat(std::span<const std::byte> number, std::span<std::byte> all) noexcept {
+  Number value;
+  std::memcpy(&value, number.data(), sizeof value);
+  for (std::size_t at = 0; at < all.size(); at += sizeof value) {
+    std::memcpy(&all[at], &value, sizeof value);
+  }
+}
+
+// By whole lines, and what is before the first and behind the last by words. Many equal words are
+// for the processor itself.
+template <class Registers>
+void fill_lines(std::byte* to, std::span<const std::byte> element, std::size_t bytes) noexcept {
+  alignas(line_bytes) std::array<std::byte, 2 * line_bytes> pattern;
+  switch (element.size()) {
+    case 1: repeat<std::uint8_t>(element, pattern); break;
+    case 2: repeat<std::uint16_t>(element, pattern); break;
+    case 4: repeat<std::uint32_t>(element, pattern); break;
+    case 8: repeat<std::uint64_t>(element, pattern); break;
+    default: repeat(element, pattern);
+  }
+  const std::size_t before = std::min(bytes, to_next_line(to) % line_bytes);
+  copy_little(to, pattern.data(), before);
+  to += before;
+  bytes -= before;
+  const std::byte* const one = &pattern[before];
+  const std::size_t lines = bytes / line_bytes;
+  if (bytes >= long_bytes && std::memcmp(one, one + sizeof(word), line_bytes - sizeof(word)) == 0) {
+    word value;
+    std::memcpy(&value, one, sizeof value);
+    std::size_t count = lines * (line_bytes / sizeof(word));
+    asm volatile("rep stosq" : "+D"(to), "+c"(count) : "a"(value) : "memory");
+  } else if (lines > 0) {
+    Registers::lines(to, one, lines);
+  }
+  Registers::done();
+  copy_little(to, one, bytes % line_bytes);
+}
+
+// False: the lines of what is written differ.
+inline bool filled_by_lines(std::byte* shared, std::span<const std::byte> element,
+                            std::size_t count, registers by) noexcept {
+  if (line_bytes % element.size() != 0) return false;
+  const std::size_t bytes = count * element.size();
+  if (by == registers::zmm) {
+    fill_lines<zmm>(shared, element, bytes);
+  } else if (by == registers::ymm) {
+    fill_lines<ymm>(shared, element, bytes);
+  } else {
+    fill_lines<xmm>(shared, element, bytes);
+  }
+  return true;
+}
+
 #else
 
 constexpr bool by_instruction = false;
 constexpr registers widest = registers::xmm;
 void copy_from(std::byte*, const std::byte*, std::size_t, registers) noexcept {}
 void copy_to(std::byte*, const std::byte*, std::size_t, registers) noexcept {}
+bool filled_by_lines(std::byte*, std::span<const std::byte>, std::size_t, registers) noexcept {
+  return false;
+}
 
 #endif
 
@@ -317,6 +452,11 @@ void copy_words_to_shared(std::byte* shared, const std::byte* from, std::size_t 
   });
 }
 
+void fill_words_of_shared(std::byte* shared, std::span<const std::byte> element,
+                          std::size_t count) noexcept {
+  fill_by_blocks(shared, element, count, copy_words_to_shared);
+}
+
 registers widest_registers() noexcept { return widest; }
 
 void copy_from_shared(std::byte* to, const std::byte* shared, std::size_t bytes) noexcept {
@@ -333,6 +473,20 @@ void copy_to_shared(std::byte* shared, const std::byte* from, std::size_t bytes)
 void copy_to_shared(std::byte* shared, const std::byte* from, std::size_t bytes,
                     registers by) noexcept {
   by_instruction ? copy_to(shared, from, bytes, by) : copy_words_to_shared(shared, from, bytes);
+}
+
+void fill_shared(std::byte* shared, std::span<const std::byte> element,
+                 std::size_t count) noexcept {
+  fill_shared(shared, element, count, widest);
+}
+void fill_shared(std::byte* shared, std::span<const std::byte> element, std::size_t count,
+                 registers by) noexcept {
+  if (!by_instruction) return fill_words_of_shared(shared, element, count);
+  if (filled_by_lines(shared, element, count, by)) return;
+  fill_by_blocks(shared, element, count,
+                 [by](std::byte* to, const std::byte* from, std::size_t bytes) {
+                   copy_to_shared(to, from, bytes, by);
+                 });
 }
 
 }  // namespace shard::memory

@@ -409,10 +409,47 @@ TEST(WordCopy, EqualsMemcpyAtEveryPlaceAndLength) {
   }
 }
 
-// What somebody else does to an element as soon as it is written stays.
-TEST(WordCopy, WritesEachByteOfSharedMemoryOnce) {
-  if (!shard_test::can_step) GTEST_SKIP() << "this processor can't be stepped";
-  if (shard_test::sanitized) GTEST_SKIP() << "sanitizers store for themselves";
+using word_fill = std::function<void(std::byte*, std::span<const std::byte>, std::size_t)>;
+
+std::vector<word_fill> fills() {
+  namespace memory = shard::memory;
+  std::vector<word_fill> all{memory::fill_words_of_shared};
+  using enum memory::registers;
+  for (const auto by : {xmm, ymm, zmm}) {
+    if (by > memory::widest_registers()) break;
+    all.emplace_back([by](std::byte* to, std::span<const std::byte> element, std::size_t count) {
+      memory::fill_shared(to, element, count, by);
+    });
+  }
+  return all;
+}
+
+TEST(WordFill, EqualsCopiesOfTheElementAtEveryPlaceAndLength) {
+  for (const auto& fill : fills()) {
+    for (const std::size_t size : {1U, 2U, 3U, 4U, 8U, 12U, 16U, 24U, 32U, 64U, 100U, 5000U}) {
+      const auto element = some_bytes(size);
+      std::vector<std::size_t> counts{10'000 / size + 3};
+      for (std::size_t count = 0; count * size < 700 && count < 200; ++count) {
+        counts.push_back(count);
+      }
+      for (const std::size_t count : counts) {
+        for (std::size_t target = 0; target < 64; target += 1 + count % 7) {
+          const std::size_t bytes = count * size;
+          std::vector<std::byte> to(bytes + 66, std::byte{0xFF});
+          std::vector<std::byte> expected = to;
+          fill(to.data() + target, element, count);
+          for (std::size_t i = 0; i < bytes; ++i) expected[target + i] = element[i % size];
+          ASSERT_EQ(to, expected) << count << " of " << size << " bytes to " << target;
+        }
+      }
+    }
+  }
+}
+
+// What somebody else does to an element as soon as it is written stays. `write` writes so many
+// bytes, none of them 0, to the place that it is given.
+testing::AssertionResult writes_each_byte_once(std::size_t bytes, std::size_t target,
+                                               const std::function<void(std::byte*)>& write) {
   constexpr std::size_t page = 4096;
   constexpr std::byte others{0xFF};
   struct unmapped {
@@ -420,27 +457,56 @@ TEST(WordCopy, WritesEachByteOfSharedMemoryOnce) {
   };
   const std::unique_ptr<std::byte, unmapped> shared(static_cast<std::byte*>(
       mmap(nullptr, 2 * page, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0)));
-  const auto from = some_bytes(2 * page);
+  std::byte* const to = shared.get() + target;
+  std::vector<bool> changed(bytes);
+  const std::function<void()> change = [&] {
+    for (std::size_t i = 0; i < bytes; ++i) {
+      if (to[i] == std::byte{0} || changed[i]) continue;
+      to[i] = others;
+      changed[i] = true;
+    }
+  };
+  const std::function<void()> steps = [&] { write(to); };
+  { const shard_test::stepping walk(shared.get(), 2 * page, steps, change); }
+  const auto once = static_cast<std::size_t>(std::count(to, to + bytes, others));
+  if (once == bytes) return testing::AssertionSuccess();
+  return testing::AssertionFailure()
+         << once << " of " << bytes << " bytes to " << target << " are written once";
+}
+
+constexpr std::array<std::size_t, 5> some_places{0, 1, 8, 20, 63};
+
+TEST(WordCopy, WritesEachByteOfSharedMemoryOnce) {
+  if (!shard_test::can_step) GTEST_SKIP() << "this processor can't be stepped";
+  if (shard_test::sanitized) GTEST_SKIP() << "sanitizers store for themselves";
+  const auto from = some_bytes(8192);
   const auto all = copies();
   for (std::size_t kind = 0; kind < all.size(); ++kind) {
     if (is_from_shared(kind)) continue;
     for (const std::size_t bytes :
          {1U, 7U, 63U, 64U, 100U, 128U, 200U, 360U, 800U, 1023U, 1024U, 1500U}) {
-      for (const std::size_t target : {0U, 1U, 8U, 20U, 63U}) {
-        std::byte* const to = shared.get() + target;
-        std::fill_n(shared.get(), 2 * page, std::byte{0});
-        std::vector<bool> changed(bytes);
-        const std::function<void()> change = [&] {
-          for (std::size_t i = 0; i < bytes; ++i) {
-            if (to[i] == std::byte{0} || changed[i]) continue;
-            to[i] = others;
-            changed[i] = true;
-          }
-        };
-        const std::function<void()> steps = [&] { all[kind](to, from.data(), bytes); };
-        { const shard_test::stepping walk(shared.get(), 2 * page, steps, change); }
-        EXPECT_EQ(std::count(to, to + bytes, others), bytes)
-            << bytes << " bytes to " << target << " by kind " << kind;
+      for (const std::size_t target : some_places) {
+        EXPECT_TRUE(writes_each_byte_once(
+            bytes, target, [&](std::byte* to) { all[kind](to, from.data(), bytes); }))
+            << "kind " << kind;
+      }
+    }
+  }
+}
+
+TEST(WordFill, WritesEachByteOfSharedMemoryOnce) {
+  if (!shard_test::can_step) GTEST_SKIP() << "this processor can't be stepped";
+  if (shard_test::sanitized) GTEST_SKIP() << "sanitizers store for themselves";
+  const auto all = fills();
+  for (std::size_t kind = 0; kind < all.size(); ++kind) {
+    for (const std::size_t size : {1U, 8U, 24U, 64U}) {
+      const auto element = some_bytes(size);
+      for (const std::size_t count : {1U, 2U, 9U, 23U}) {
+        for (const std::size_t target : some_places) {
+          EXPECT_TRUE(writes_each_byte_once(count * size, target,
+                                            [&](std::byte* to) { all[kind](to, element, count); }))
+              << count << " of " << size << " bytes by kind " << kind;
+        }
       }
     }
   }
