@@ -49,6 +49,7 @@ std::vector<budget> core_budgets();
 std::vector<budget> long_array_budgets();
 std::vector<budget> dispatch_budgets();
 std::vector<budget> buffers_budgets();
+std::vector<budget> page_budgets();
 std::vector<budget> failures_budgets();
 std::vector<budget> reduction_budgets();
 std::vector<budget> histogram_budgets();

@@ -18,8 +18,10 @@
 #include <optional>
 #include <semaphore>
 #include <shard/shard.hpp>
+#include <shared_mutex>
 #include <span>
 #include <stop_token>
+#include <string>
 #include <system_error>
 #include <thread>
 #include <utility>
@@ -193,6 +195,15 @@ struct copies_in {
   }
 };
 
+struct fills {
+  void operator()(copies& of) const { of.shared.fill({0, of.shared.size()}, 0); }
+};
+struct sets {
+  void operator()(copies& of) const {
+    std::memset(of.shared.begin(), 0, opaque(of.shared.size()) * sizeof(std::int64_t));
+  }
+};
+
 template <class Copy>
 BENCH_KERNEL void copy_often(copies& of, std::size_t times, Copy copy) {
   for (std::size_t k = 0; k < times; ++k) {
@@ -206,6 +217,7 @@ struct transfer_case {
   std::size_t times;     // in one measurement
 };
 constexpr transfer_case short_transfer{100, 200'000};
+constexpr transfer_case fill_transfer{10'000, 10'000};
 constexpr transfer_case long_transfer{std::size_t{4} << 17, 24};  // 4 MiB
 
 template <class Copy>
@@ -222,6 +234,48 @@ make_workload transfer_of(transfer_case what) {
         },
         [=] { copy_often(*data, often, Copy()); });
   };
+}
+
+// --- one element
+// ------------------------------------------------------------------------------------------------
+
+using word = shard::text<16>;
+constexpr std::size_t words = 1024;
+
+BENCH_KERNEL void copy_word(word& to, const word& from) { to = from; }
+
+struct reads_word {
+  void operator()(const shard::buffer<word>& from, std::size_t i, word& to) const {
+    from.read({i, i + 1}, {&to, 1});
+  }
+};
+struct copies_word {
+  void operator()(const shard::buffer<word>& from, std::size_t i, word& to) const {
+    opaque (&copy_word)(to, from[i]);
+  }
+};
+
+template <class Read>
+BENCH_KERNEL std::uint64_t read_words(const shard::buffer<word>& from, std::size_t times) {
+  std::uint64_t sum = 0;
+  word held;
+  for (std::size_t k = 0; k < times; ++k) {
+    for (std::size_t i = 0; i < words; ++i) {
+      Read()(from, i, held);
+      keep_memory();
+      sum += static_cast<unsigned char>(held.bytes()[0]);
+    }
+  }
+  return sum;
+}
+
+template <class Read>
+workload word_by_word(const settings& with) {
+  auto of = std::make_shared<shard::buffer<word>>(words);
+  for (std::size_t i = 0; i < words; ++i) (*of)[i] = word(std::to_string(i));
+  of->write({0, 0}, {});  // attaches the words that processes share
+  const std::size_t often = repeats(with, 1'000);
+  return alone([=] { return read_words<Read>(*of, 1); }, [=] { read_words<Read>(*of, often); });
 }
 
 // --- others at the same time
@@ -351,6 +405,13 @@ struct by_mutex {
     of.unlock();
   }
 };
+struct sharing_mutex {
+  static void once(std::shared_mutex& of) {
+    of.lock_shared();
+    keep_memory();
+    of.unlock_shared();
+  }
+};
 
 template <class Lock, class Lockable>
 BENCH_KERNEL void lock_often(Lockable& of, std::size_t times) {
@@ -376,6 +437,9 @@ workload lock_buffer(const settings& with) {
 
 workload lock_mutex(const settings& with) {
   return lock_workload<by_mutex>(with, std::make_shared<std::mutex>());
+}
+workload share_mutex(const settings& with) {
+  return lock_workload<sharing_mutex>(with, std::make_shared<std::shared_mutex>());
 }
 
 // --- creation
@@ -578,13 +642,17 @@ std::vector<budget> buffers_budgets() {
       transfer_of<copies_out>(long_transfer));
   add("write_4MiB", "memcpy", 1.11, transfer_of<writes>(long_transfer),
       transfer_of<copies_in>(long_transfer));
+  add("fill_80kB", "memset", 1.1, transfer_of<fills>(fill_transfer),
+      transfer_of<sets>(fill_transfer));
+  add("read_word", "a called copy of 16 bytes", 1.5, word_by_word<reads_word>,
+      word_by_word<copies_word>);
   add("two_writers", "one of them", 1.11, write_together<2>, write_together<1>);
   all.back().processors = 2;
   add("read_beside_writer", "the same undisturbed", 1.25, read_beside<elsewhere::written>,
       read_beside<elsewhere::quiet>);
 
-  add("lock", "private std::mutex", 3, lock_buffer<exclusively>, lock_mutex);
-  add("lock_shared", "private std::mutex", 3, lock_buffer<sharing>, lock_mutex);
+  add("lock", "private std::mutex", 2, lock_buffer<exclusively>, lock_mutex);
+  add("lock_shared", "private std::shared_mutex", 1.3, lock_buffer<sharing>, share_mutex);
   add("create_1GiB", "memfd_create, ftruncate, mmap", 3, create_buffer, create_plain);
 
   constexpr auto pointers = "loop over raw pointers";

@@ -63,6 +63,7 @@ std::vector<bench::budget> every_budget() {
   std::ranges::move(bench::long_array_budgets(), std::back_inserter(all));
   std::ranges::move(bench::dispatch_budgets(), std::back_inserter(all));
   std::ranges::move(bench::buffers_budgets(), std::back_inserter(all));
+  std::ranges::move(bench::page_budgets(), std::back_inserter(all));
   std::ranges::move(bench::failures_budgets(), std::back_inserter(all));
   std::ranges::move(bench::reduction_budgets(), std::back_inserter(all));
   std::ranges::move(bench::histogram_budgets(), std::back_inserter(all));

@@ -12,10 +12,13 @@ namespace shard {
 enum class backing { memory, file, named };
 
 // The pages that a buffer in memory is made of. Huge pages (usually 2 MiB) save TLB misses where
-// accesses jump around in much memory. shard gets huge pages if the system has enough of them in
-// reserve (/proc/sys/vm/nr_hugepages), or if the system may form them when they are needed
-// (/sys/kernel/mm/transparent_hugepage/shmem_enabled). Otherwise shard uses normal pages. stats()
-// says which pages the buffer has.
+// accesses jump around in much memory, and page faults at first writes. A buffer of huge pages
+// takes all of its memory when it is made, which takes about as long as writing to it would.
+//
+// shard takes huge pages that the system has in reserve (/proc/sys/vm/nr_hugepages), if those are
+// enough. Otherwise shard asks the kernel to join normal pages to huge ones (MADV_COLLAPSE, Linux
+// 6.1): that needs no privilege and no setting. What cannot be joined, and the rest behind the last
+// whole huge page, is in normal pages. stats() says how much of the buffer is in huge pages.
 enum class pages { normal, huge };
 
 // What open_or_create does if there is an array of another shape.
@@ -38,7 +41,7 @@ struct buffer_stats {
   std::size_t data_bytes = 0;       // size of the elements
   std::size_t allocated_bytes = 0;  // memory or disk space that the whole file takes
   std::size_t resident_bytes = 0;   // the part that is in memory, whichever process touched it
-  std::size_t huge_bytes = 0;       // the part that this process reaches through huge pages
+  std::size_t huge_bytes = 0;       // the part that this process has reached through huge pages
   std::size_t page_bytes = 0;       // size of the pages that the buffer is made of
 
   // The control words say who shares the buffer, and what dead processes have left. The first

@@ -89,7 +89,8 @@ class SHARD_ACCESS buffer : public detail::owner_atomics<buffer<T, Rank>, T, Ran
     requires(sizeof...(N) == Rank && !std::is_const_v<T>)
   explicit buffer(N... extents);
 
-  // The same, with huge pages if `made_of` asks for them and the system has them (backing.hpp).
+  // The same, with huge pages if `made_of` asks for them and the system can give them
+  // (backing.hpp). All memory is taken now.
   template <std::integral... N>
     requires(sizeof...(N) == Rank && !std::is_const_v<T>)
   explicit buffer(pages made_of, N... extents);
@@ -267,8 +268,8 @@ class SHARD_ACCESS buffer : public detail::owner_atomics<buffer<T, Rank>, T, Ran
   void unlink() { detail::unlink(open_owner()); }
 
   // What the buffer takes now, and who shares it. Costs about two system calls for each handle of
-  // this buffer. From 1 MiB on it also reads /proc/self/smaps, which has some lines for each
-  // mapping of this process. Throws shard::error.
+  // this buffer. Before Linux 6.7, a buffer of 2 MiB or more also costs a look into
+  // /proc/self/smaps, which has some lines for each mapping of this process. Throws shard::error.
   buffer_stats stats() const { return detail::stats(open_owner(), shape_); }
 
   // Gives a file made by create() its final name, at once and complete. A map that fills the file

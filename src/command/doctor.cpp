@@ -20,9 +20,11 @@
 #include "os/cpu.hpp"
 #include "os/file.hpp"
 #include "os/headroom.hpp"
+#include "os/huge_pages.hpp"
 #include "os/machine.hpp"
 #include "os/own_pid.hpp"
 #include "os/topology.hpp"
+#include "shard/buffer.hpp"
 #include "shard/named.hpp"
 
 namespace shard::command {
@@ -217,17 +219,26 @@ finding check_names() try {
   return {"named buffers", verdict::problem, "not known", printable(e.what())};
 }
 
+// Tries it: which kernels join pages, and when, no setting tells.
+bool can_join_pages() try {
+  const std::size_t bytes = 2 * os::huge_page_bytes();
+  return buffer<char>(pages::huge, bytes).stats().huge_bytes > 0;
+} catch (const error&) {
+  return false;
+}
+
 finding check_huge_pages() {
   const os::memory_status memory = os::machine_memory();
   const std::string mode =
       memory.huge_shared_memory.empty() ? "unknown" : memory.huge_shared_memory;
-  const bool never = mode == "never" || mode == "deny" || mode == "unknown";
-  return {"huge pages", never ? verdict::note : verdict::ok,
-          fmt::format("for shared memory: {}; {} of {} reserved and free", mode,
-                      memory.free_huge_pages, size(memory.huge_page_bytes)),
-          never
-              ? "first writes to large buffers take longer: see transparent_hugepage/shmem_enabled"
-              : "large buffers in memory can have them"};
+  const bool joined = can_join_pages();
+  const bool given = joined || memory.free_huge_pages > 0;
+  return {"huge pages", given ? verdict::ok : verdict::note,
+          fmt::format("for shared memory: {}; {} of {} reserved and free; normal pages {} joined",
+                      mode, memory.free_huge_pages, size(memory.huge_page_bytes),
+                      joined ? "can be" : "can't be"),
+          given ? "buffers with pages::huge have them"
+                : "pages::huge means normal pages: first writes to large buffers take longer"};
 }
 
 // ---- limits

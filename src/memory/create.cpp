@@ -12,6 +12,7 @@
 #include "memory/segment.hpp"
 #include "memory/unpublished.hpp"
 #include "os/file.hpp"
+#include "os/huge_pages.hpp"
 #include "shard/detail/index.hpp"
 
 namespace shard::detail {
@@ -59,7 +60,7 @@ array create_memory(const element_type& type, std::span<const std::size_t> shape
           parts.file = os::memory_file("shard", size.file_bytes());
           os::write_all(parts.file, header, 0);
           parts.mapped = os::mapping(parts.file.get(), size.mapped_bytes(), os::protection::write);
-          if (made_of == pages::huge) os::prefer_huge_pages(parts.mapped);
+          if (made_of == pages::huge) os::collapse(parts.mapped);
         }
         return segment::make_array(std::move(parts), {shape.begin(), shape.end()});
       });

@@ -11,12 +11,12 @@
 #include <cerrno>
 #include <cstdint>
 #include <cstdio>
-#include <cstdlib>
 #include <fstream>
 #include <optional>
 #include <string>
 
 #include "os/calls.hpp"
+#include "os/huge_pages.hpp"
 
 namespace shard::os {
 
@@ -26,11 +26,46 @@ int bits_of(protection rights) {
   return rights == protection::write ? PROT_READ | PROT_WRITE : PROT_READ;
 }
 
-// 0: the file consists of normal pages.
-std::size_t huge_page_bytes(int descriptor) {
+struct statfs file_system_of(int descriptor) {
   struct statfs found {};
   if (calls().fstatfs(descriptor, &found) != 0) fail("fstatfs");
-  return found.f_type == HUGETLBFS_MAGIC ? static_cast<std::size_t>(found.f_bsize) : 0;
+  return found;
+}
+
+// Of a file that consists of huge pages from the system's reserve; 0: it consists of normal pages.
+std::size_t reserved_page_bytes(const struct statfs& in) {
+  return in.f_type == HUGETLBFS_MAGIC ? static_cast<std::size_t>(in.f_bsize) : 0;
+}
+
+std::size_t rounded_up(std::size_t bytes, std::size_t page_bytes) {
+  return page_bytes == 0 ? bytes : (bytes + page_bytes - 1) / page_bytes * page_bytes;
+}
+
+// The pages of a shared memory file may have been joined to huge ones, by whoever made it. A
+// process has these as huge pages only where addresses and places in the file agree modulo their
+// size. So this takes more addresses than needed, maps the file to the right ones, and gives the
+// others back. Null if there are not enough addresses.
+void* map_for_huge_pages(int descriptor, std::size_t length_bytes, int protection, off_t offset) {
+  const std::size_t huge = huge_page_bytes();
+  const std::size_t length = rounded_up(length_bytes, normal_page_bytes());
+  const std::size_t taken = length + huge;
+  void* const start =
+      calls().mmap(nullptr, taken, PROT_NONE, MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE, -1, 0);
+  if (start == MAP_FAILED) return nullptr;
+  auto* const first = static_cast<std::byte*>(start);
+  const std::size_t before =
+      (static_cast<std::size_t>(offset) - reinterpret_cast<std::uintptr_t>(first)) % huge;
+  void* const base = calls().mmap(first + before, length_bytes, protection, MAP_SHARED | MAP_FIXED,
+                                  descriptor, offset);
+  if (base == MAP_FAILED) {
+    const int why = errno;
+    calls().munmap(first, taken);
+    errno = why;
+    return nullptr;
+  }
+  if (before != 0) calls().munmap(first, before);
+  if (before != huge) calls().munmap(first + before + length, huge - before);
+  return base;
 }
 
 // cachestat(2), of Linux 6.5: one call, where mincore(2) looks for page after page, also in holes.
@@ -69,35 +104,27 @@ std::size_t resident_bytes(const mapping& of, int descriptor, std::size_t page_b
 // /proc/self/smaps has, for each mapping, a line that begins with its addresses, and then one
 // "Key: 123 kB" for each figure. The kernel may have joined ours with neighbours that it can't tell
 // apart, never with those of another file.
-class figures {
- public:
-  explicit figures(const void* base) {
-    const auto address = reinterpret_cast<std::uintptr_t>(base);
-    std::ifstream smaps("/proc/self/smaps");
-    // Where there is no /proc nothing is told; that this process can open nothing is no answer.
-    if (!smaps && !remedy_for(errno).empty()) fail("open");
-    bool inside = false;
-    for (std::string line; std::getline(smaps, line);) {
-      std::uintptr_t first = 0;
-      std::uintptr_t last = 0;
-      if (std::sscanf(line.c_str(), "%zx-%zx ", &first, &last) == 2) {
-        if (inside) return;
-        inside = first <= address && address < last;
-      } else if (inside) {
-        lines_ += line + '\n';
-      }
+std::size_t told_huge_bytes(const mapping& of) {
+  const auto address = reinterpret_cast<std::uintptr_t>(of.base());
+  std::ifstream smaps("/proc/self/smaps");
+  // Where there is no /proc nothing is told; that this process can open nothing is no answer.
+  if (!smaps && !remedy_for(errno).empty()) fail("open");
+  std::size_t huge_kib = 0;
+  bool inside = false;
+  for (std::string line; std::getline(smaps, line);) {
+    std::uintptr_t first = 0;
+    std::uintptr_t last = 0;
+    std::size_t kib = 0;
+    if (std::sscanf(line.c_str(), "%zx-%zx ", &first, &last) == 2) {
+      if (inside) break;
+      inside = first <= address && address < last;
+    } else if (inside && (std::sscanf(line.c_str(), "ShmemPmdMapped: %zu", &kib) == 1 ||
+                          std::sscanf(line.c_str(), "FilePmdMapped: %zu", &kib) == 1)) {
+      huge_kib += kib;
     }
   }
-
-  std::size_t bytes(const std::string& key) const {
-    const std::size_t at = lines_.find(key + ':');
-    if (at == std::string::npos) return 0;
-    return std::strtoull(lines_.c_str() + at + key.size() + 1, nullptr, 10) * 1024;
-  }
-
- private:
-  std::string lines_ = "\n";
-};
+  return huge_kib * 1024;
+}
 
 }  // namespace
 
@@ -106,10 +133,17 @@ std::size_t normal_page_bytes() noexcept {
   return bytes;
 }
 
-mapping::mapping(int descriptor, std::size_t length_bytes, protection rights, std::size_t offset)
-    : length_bytes_(round_to_pages(descriptor, length_bytes)) {
-  void* base = calls().mmap(nullptr, length_bytes_, bits_of(rights), MAP_SHARED, descriptor,
-                            static_cast<off_t>(offset));
+mapping::mapping(int descriptor, std::size_t length_bytes, protection rights, std::size_t offset) {
+  const struct statfs in = file_system_of(descriptor);
+  length_bytes_ = rounded_up(length_bytes, reserved_page_bytes(in));
+  const auto from = static_cast<off_t>(offset);
+  void* base = nullptr;
+  if (in.f_type == TMPFS_MAGIC && length_bytes_ >= huge_page_bytes()) {
+    base = map_for_huge_pages(descriptor, length_bytes_, bits_of(rights), from);
+  }
+  if (base == nullptr) {
+    base = calls().mmap(nullptr, length_bytes_, bits_of(rights), MAP_SHARED, descriptor, from);
+  }
   if (base == MAP_FAILED) fail("mmap");
   base_ = static_cast<std::byte*>(base);
 }
@@ -138,23 +172,20 @@ void flush(const mapping& of) {
 memory_use use_of(const mapping& of, int descriptor) {
   const std::size_t page_bytes = normal_page_bytes();
   const std::size_t resident = resident_bytes(of, descriptor, page_bytes);
-  const std::size_t made_of = huge_page_bytes(descriptor);
+  const std::size_t made_of = reserved_page_bytes(file_system_of(descriptor));
   if (made_of > page_bytes) return {resident, resident, made_of};
-  // No huge page fits into less, and /proc/self/smaps is long where there are many mappings.
-  constexpr std::size_t smallest_huge_page = std::size_t{1} << 20;
-  if (of.length_bytes() < smallest_huge_page) return {resident, 0, page_bytes};
-  const figures found(of.base());
-  const std::size_t huge = found.bytes("\nShmemPmdMapped") + found.bytes("\nFilePmdMapped");
-  return {resident, huge, page_bytes};
+  if (of.length_bytes() < huge_page_bytes()) return {resident, 0, page_bytes};
+  const auto huge = mapped_huge_bytes(of);
+  return {resident, huge ? *huge : told_huge_bytes(of), page_bytes};
 }
 
 std::size_t round_to_pages(int descriptor, std::size_t bytes) {
-  const std::size_t page = huge_page_bytes(descriptor);
-  return page == 0 ? bytes : (bytes + page - 1) / page * page;
+  return rounded_up(bytes, reserved_page_bytes(file_system_of(descriptor)));
 }
 
 std::size_t page_floor(int descriptor, std::size_t offset) {
-  const std::size_t page = std::max(huge_page_bytes(descriptor), normal_page_bytes());
+  const std::size_t page =
+      std::max(reserved_page_bytes(file_system_of(descriptor)), normal_page_bytes());
   return offset / page * page;
 }
 

@@ -405,6 +405,8 @@ TEST(Creation, OfHugePagesSurvivesEveryFailingCall) {
   fail_everything([](const folder&) {
     shard::buffer<int> numbers(shard::pages::huge, 1000);
     numbers[999] = 1;
+    shard::buffer<char> pages(shard::pages::huge, std::size_t{4} << 20);
+    pages[0] = pages[pages.size() - 1] = 1;
   });
 }
 

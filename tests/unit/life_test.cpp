@@ -14,7 +14,10 @@
 #include <unistd.h>
 
 #include <algorithm>
+#include <cstdint>
+#include <cstdio>
 #include <cstring>
+#include <fstream>
 #include <memory>
 #include <optional>
 #include <set>
@@ -379,6 +382,101 @@ TEST(HugePages, AreUsedIfTheyAreToBeHadAndNeverAnError) {
   EXPECT_EQ(taken.data_bytes, std::size_t{8} << 20);
   EXPECT_LE(taken.huge_bytes, taken.allocated_bytes + taken.page_bytes);
   EXPECT_EQ(shard::buffer<double>(shard::pages::huge, 0).size(), 0u);
+}
+
+constexpr std::size_t huge_page = std::size_t{2} << 20;  // where a normal page has 4 KiB
+
+bool aligned_to_huge_pages(const void* data) {
+  constexpr std::size_t header_bytes = 4096;
+  return reinterpret_cast<std::uintptr_t>(data) % huge_page == header_bytes;
+}
+
+// Whether this kernel joins pages of a memory file, found out without shard.
+bool joins_pages() {
+  const int file = memfd_create("joined", MFD_CLOEXEC);
+  EXPECT_EQ(ftruncate(file, 2 * huge_page), 0);
+  void* const taken = mmap(nullptr, 3 * huge_page, PROT_NONE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
+  auto* const base = reinterpret_cast<char*>((reinterpret_cast<std::uintptr_t>(taken) + huge_page) /
+                                             huge_page * huge_page);
+  EXPECT_NE(mmap(base, 2 * huge_page, PROT_READ | PROT_WRITE, MAP_SHARED | MAP_FIXED, file, 0),
+            MAP_FAILED);
+  base[0] = base[huge_page] = 1;
+  constexpr int collapse = 25;
+  const bool joined = madvise(base, 2 * huge_page, collapse) == 0;
+  munmap(taken, 3 * huge_page);
+  close(file);
+  return joined;
+}
+
+// As /proc/self/smaps has it for the mapping at this address.
+std::size_t huge_bytes_told_of(const void* data) {
+  const auto address = reinterpret_cast<std::uintptr_t>(data);
+  std::ifstream smaps("/proc/self/smaps");
+  bool inside = false;
+  for (std::string line; std::getline(smaps, line);) {
+    std::uintptr_t first = 0;
+    std::uintptr_t last = 0;
+    std::size_t kib = 0;
+    if (std::sscanf(line.c_str(), "%zx-%zx ", &first, &last) == 2) {
+      inside = first <= address && address < last;
+    } else if (inside && std::sscanf(line.c_str(), "ShmemPmdMapped: %zu", &kib) == 1) {
+      return kib * 1024;
+    }
+  }
+  return 0;
+}
+
+TEST(HugePages, NeedNoAdministrator) {
+  if (sysconf(_SC_PAGESIZE) != 4096) GTEST_SKIP() << "other sizes of pages";
+  shard::buffer<char> some(shard::pages::huge, 5 * huge_page);
+  const auto taken = some.stats();
+  if (taken.page_bytes != 4096) GTEST_SKIP() << "the system has huge pages in reserve";
+  EXPECT_TRUE(std::ranges::all_of(some, [](char x) { return x == 0; }));
+  if (!joins_pages()) GTEST_SKIP() << "this kernel does not join pages";
+  // Of 10 MiB and a header five pages are whole ones.
+  EXPECT_EQ(taken.huge_bytes, 5 * huge_page);
+  EXPECT_EQ(some.stats().huge_bytes, huge_bytes_told_of(some.begin()));
+  EXPECT_GE(taken.allocated_bytes, 5 * huge_page);
+  shard::buffer<char> normal(5 * huge_page);
+  std::ranges::fill(normal, 'x');
+  EXPECT_EQ(normal.stats().huge_bytes, huge_bytes_told_of(normal.begin()));
+
+  const auto reached_by = [&](const auto& handle) {
+    return std::ranges::count(handle, 0), handle.stats().huge_bytes;
+  };
+  EXPECT_EQ(reached_by(some.read_only()), 5 * huge_page);
+  EXPECT_TRUE(holds_in_a_child([&] {
+    return reached_by(shard::buffer<const char>::reopen(some.descriptor())) == 5 * huge_page;
+  }));
+}
+
+TEST(HugePages, AreMappedWhereTheyFit) {
+  if (sysconf(_SC_PAGESIZE) != 4096) GTEST_SKIP() << "other sizes of pages";
+  for (std::size_t k = 1; k < 6; ++k) {
+    shard::buffer<char> some(k * huge_page + 1000 * k);
+    EXPECT_TRUE(aligned_to_huge_pages(some.begin()));
+    EXPECT_TRUE(aligned_to_huge_pages(some.read_only().begin()));
+    EXPECT_TRUE(aligned_to_huge_pages(shard::buffer<char>::reopen(some.descriptor()).begin()));
+  }
+}
+
+// There is room for the buffer, but not for what aligns it.
+TEST(HugePages, DoWithoutTheirPlaceWhereAddressesAreScarce) {
+  EXPECT_TRUE(holds_in_a_child([] {
+    static shard::os::call_table real;
+    real = shard::os::calls();
+    shard::os::calls().mmap = [](void* at, std::size_t bytes, int protection, int flags,
+                                 int descriptor, off_t offset) {
+      if (protection != PROT_NONE) {
+        return real.mmap(at, bytes, protection, flags, descriptor, offset);
+      }
+      errno = ENOMEM;
+      return MAP_FAILED;
+    };
+    shard::buffer<char> some(shard::pages::huge, 2 * huge_page);
+    some[2 * huge_page - 1] = 'x';
+    return shard::buffer<char>::reopen(some.descriptor())[2 * huge_page - 1] == 'x';
+  }));
 }
 
 // The machine of the test may have no huge page; what differs in their file system is imitated: no
