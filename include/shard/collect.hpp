@@ -91,6 +91,16 @@ class collect : public detail::adds_by_accumulator {
   collect(std::filesystem::path file, detail::wants_offsets) : collect(std::move(file)) {
     held_->starts = no_starts();
   }
+  // The same, with these permissions (npy.hpp).
+  collect(std::filesystem::path file, std::filesystem::perms permissions) : collect() {
+    static_cast<void>(create<T>(file, permissions, 0));
+    file_ = std::move(file);
+    permissions_ = permissions;
+  }
+  collect(std::filesystem::path file, std::filesystem::perms permissions, detail::wants_offsets)
+      : collect(std::move(file), permissions) {
+    held_->starts = no_starts();
+  }
 
   collect(const collect&) = default;  // and not moved: there is always something to read
   collect& operator=(const collect&) = default;
@@ -186,9 +196,11 @@ class collect : public detail::adds_by_accumulator {
     places_ = {};
   }
   buffer<const T> joined(bool complete) const;
+  buffer<T> made(bool complete, std::size_t count) const;
   buffer<const std::uint64_t> joined_starts(range all) const;
 
   std::filesystem::path file_;  // empty: none
+  detail::asked_permissions permissions_;
   std::shared_ptr<held> held_;  // null in workers that have no copy of the caller
   bool places_in_worker_ = false;
   // Between merge() and settle(), of one spill.
@@ -355,7 +367,7 @@ template <class T>
 buffer<const T> collect<T>::joined(bool complete) const {
   std::size_t count = size();
   for (const std::span<const T> piece : pieces_) count += piece.size();
-  buffer<T> all = complete && !file_.empty() ? create<T>(file_, count) : buffer<T>(count);
+  buffer<T> all = made(complete, count);
   std::byte* to = reinterpret_cast<std::byte*>(all.begin());
   const auto add = [&to](std::span<const T> some) {
     if (!some.empty()) std::memcpy(to, some.data(), some.size_bytes());
@@ -365,6 +377,12 @@ buffer<const T> collect<T>::joined(bool complete) const {
   for (const std::span<const T> piece : pieces_) add(piece);
   all.clear_padding();
   return all;
+}
+
+template <class T>
+buffer<T> collect<T>::made(bool complete, std::size_t count) const {
+  if (!complete || file_.empty()) return buffer<T>(count);
+  return permissions_ ? create<T>(file_, *permissions_, count) : create<T>(file_, count);
 }
 
 template <class T>

@@ -62,6 +62,10 @@ std::string to_svg(const H& histogram, const svg_options& options = {});
 template <tabulable H>
 void save_svg(const std::filesystem::path& path, const H& histogram,
               const svg_options& options = {}, durability needed = durability::memory);
+template <tabulable H>
+void save_svg(const std::filesystem::path& path, std::filesystem::perms permissions,
+              const H& histogram, const svg_options& options = {},
+              durability needed = durability::memory);
 
 namespace detail {
 std::string draw_table(const bin_table& table, const draw_options& options);
@@ -91,6 +95,12 @@ template <tabulable H>
 void save_svg(const std::filesystem::path& path, const H& histogram, const svg_options& options,
               durability needed) {
   detail::save_text(path, to_svg(histogram, options), needed);
+}
+
+template <tabulable H>
+void save_svg(const std::filesystem::path& path, std::filesystem::perms permissions,
+              const H& histogram, const svg_options& options, durability needed) {
+  detail::save_text(path, to_svg(histogram, options), needed, permissions);
 }
 
 }  // namespace shard

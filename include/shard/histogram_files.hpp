@@ -4,9 +4,10 @@
 //   shard::save_json("hours.json", hours);  // one file in the UHI form
 //
 // All functions take any histogram of shard, and a bin_table. What they write appears under its
-// name only when it is complete, mode 0600, and replaces what is there. They throw shard::error if
-// they fail. If the process is killed meanwhile, no file is half written; of several files, some
-// may be new, and others old.
+// name only when it is complete, and replaces what is there. They throw shard::error if they fail.
+// If the process is killed meanwhile, no file is half written; of several files, some may be new,
+// and others old. std::filesystem::perms behind the path are the permissions of each file; without
+// them, a new file has mode 0600, and one that replaces another keeps that one's (npy.hpp).
 #pragma once
 
 #include <filesystem>
@@ -14,13 +15,16 @@
 
 #include "shard/backing.hpp"
 #include "shard/bin_table.hpp"
+#include "shard/detail/segment.hpp"
 
 namespace shard {
 
 namespace detail {
-void save_table(const std::filesystem::path& path, const bin_table& table, durability needed);
+void save_table(const std::filesystem::path& path, const bin_table& table, durability needed,
+                asked_permissions asked = {});
 std::string table_json(const bin_table& table);
-void save_text(const std::filesystem::path& path, const std::string& text, durability needed);
+void save_text(const std::filesystem::path& path, const std::string& text, durability needed,
+               asked_permissions asked = {});
 }  // namespace detail
 
 // Writes .npy files. For "hours.npy" and a histogram with one axis:
@@ -51,6 +55,11 @@ void save(const std::filesystem::path& path, const H& histogram,
           durability needed = durability::memory) {
   detail::save_table(path, tabulate(histogram), needed);
 }
+template <tabulable H>
+void save(const std::filesystem::path& path, std::filesystem::perms permissions, const H& histogram,
+          durability needed = durability::memory) {
+  detail::save_table(path, tabulate(histogram), needed, permissions);
+}
 
 // The histogram as JSON in the form of UHI, schema version 1: what boost-histogram and hist read in
 // Python, `hist.Hist(json.load(file, object_hook=uhi.io.json.object_hook))`. The schema is
@@ -70,6 +79,11 @@ template <tabulable H>
 void save_json(const std::filesystem::path& path, const H& histogram,
                durability needed = durability::memory) {
   detail::save_text(path, to_json(histogram), needed);
+}
+template <tabulable H>
+void save_json(const std::filesystem::path& path, std::filesystem::perms permissions,
+               const H& histogram, durability needed = durability::memory) {
+  detail::save_text(path, to_json(histogram), needed, permissions);
 }
 
 }  // namespace shard

@@ -73,9 +73,10 @@ void add_axis(memory::output_set& to, const fs::path& path, const bin_axis& alon
 
 }  // namespace
 
-void save_table(const fs::path& path, const bin_table& table, durability needed) {
+void save_table(const fs::path& path, const bin_table& table, durability needed,
+                asked_permissions asked) {
   check_table(table);
-  memory::output_set files;
+  memory::output_set files(asked);
   std::vector<std::size_t> inner_shape;
   std::vector<std::size_t> whole_shape;
   bool has_flow = false;
@@ -104,8 +105,9 @@ void save_table(const fs::path& path, const bin_table& table, durability needed)
   files.finish(needed);
 }
 
-void save_text(const fs::path& path, const std::string& text, durability needed) {
-  memory::output_set files;
+void save_text(const fs::path& path, const std::string& text, durability needed,
+               asked_permissions asked) {
+  memory::output_set files(asked);
   files.add(path, text);
   files.finish(needed);
 }

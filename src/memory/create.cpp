@@ -67,8 +67,9 @@ array create_memory(const element_type& type, std::span<const std::size_t> shape
 }
 
 array create_file(const std::filesystem::path& path, const element_type& type,
-                  std::span<const std::size_t> shape) {
-  return memory::unpublished(memory::file_location(path), type, shape, memory::taking::replaces);
+                  std::span<const std::size_t> shape, asked_permissions asked) {
+  return memory::unpublished(memory::file_location(path), type, shape, memory::taking::replaces,
+                             asked);
 }
 
 }  // namespace shard::detail

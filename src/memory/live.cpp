@@ -74,7 +74,7 @@ bool open_usable(std::optional<array>& found, const location& at, const os::desc
 }
 
 array open_or_publish(const location& at, on_mismatch then, const element_type& type,
-                      std::span<const std::size_t> shape) {
+                      std::span<const std::size_t> shape, asked_permissions asked) {
   const std::string what = "open or create " + label(at);
   array made;
   for (int round = 0; round < most_rounds; ++round) {
@@ -102,7 +102,7 @@ array open_or_publish(const location& at, on_mismatch then, const element_type& 
     found.reset();
     // Before anything is removed for it: there may be no room.
     const bool first = !made.owner;
-    if (first) made = unpublished(at, type, shape, taking::must_be_free);
+    if (first) made = unpublished(at, type, shape, taking::must_be_free, asked);
     if (first && obsolete) continue;
     if (give_name(made, what)) return made;
   }
@@ -127,9 +127,9 @@ array open_or_publish(const location& at, on_mismatch then, const element_type& 
 }  // namespace
 
 array create_live(const std::filesystem::path& path, const element_type& type,
-                  std::span<const std::size_t> shape) {
+                  std::span<const std::size_t> shape, asked_permissions asked) {
   const location at = memory::file_location(path);
-  array made = unpublished(at, type, shape, taking::must_be_free);
+  array made = unpublished(at, type, shape, taking::must_be_free, asked);
   if (!give_name(made, "create " + at.name)) {
     refuse_taken(at, "something of that name");
   }
@@ -137,11 +137,12 @@ array create_live(const std::filesystem::path& path, const element_type& type,
 }
 
 array open_or_create_file(const std::filesystem::path& path, on_mismatch then,
-                          const element_type& type, std::span<const std::size_t> shape) {
+                          const element_type& type, std::span<const std::size_t> shape,
+                          asked_permissions asked) {
   location at = memory::file_location(path);
   at.path = attempt("open or create " + at.name, "a working directory",
                     [&] { return memory::absolute_path(path); });
-  return open_or_publish(at, then, type, shape);
+  return open_or_publish(at, then, type, shape, asked);
 }
 
 array create_named(const std::string& name, const element_type& type,
@@ -180,7 +181,7 @@ array open_named(const std::string& name, const element_type& type, std::size_t 
 
 array open_or_create_named(const std::string& name, on_mismatch then, const element_type& type,
                            std::span<const std::size_t> shape) {
-  return open_or_publish(memory::shared_location(name), then, type, shape);
+  return open_or_publish(memory::shared_location(name), then, type, shape, {});
 }
 
 }  // namespace shard::detail

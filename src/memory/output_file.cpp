@@ -58,6 +58,26 @@ bool keeps_from_us(const os::file_status& folder, const os::file_status& found) 
          !os::may_remove_others_files();
 }
 
+void restrict_quietly(const os::descriptor& file) noexcept {
+  try {
+    os::restrict_to_owner(file);
+  } catch (const os::call_failed&) {
+    // The mode was changed a moment ago: it can be.
+  }
+}
+
+void refuse_permissions(taking name, asked_permissions asked) {
+  if (const std::string found = obstacle_to(asked); !found.empty()) {
+    throw refused{found, "a mode of reading, writing and executing alone (0 to 0777)"};
+  }
+  if (name != taking::must_be_free) return;
+  if (const std::string found = obstacle_to_live(asked); !found.empty()) {
+    throw refused{found,
+                  "a file that its owner may read and write (0600 and more), since it is used "
+                  "while it is being filled"};
+  }
+}
+
 std::string file_name_of(const std::filesystem::path& path) {
   std::string name = path.filename().string();
   if (name.empty() || name == "." || name == "..") throw refused{"a directory", "a file name"};
@@ -75,8 +95,10 @@ output_file::output_file(os::descriptor directory, std::string name)
     : directory_(std::move(directory)), name_(std::move(name)), creator_(os::own_pid()) {}
 
 // Delegates, so that the destructor removes a temporary name if a later step fails.
-output_file::output_file(const std::filesystem::path& path, taking name)
+output_file::output_file(const std::filesystem::path& path, taking name, asked_permissions asked)
     : output_file(directory_of(path), file_name_of(path)) {
+  refuse_permissions(name, asked);
+  asked_ = asked;
   refuse_fixed_folder();
   if (name == taking::replaces) refuse_what_cannot_be_replaced();
   // Only /proc can link a file without a name.
@@ -96,12 +118,21 @@ output_file::output_file(output_file&& from) noexcept
       file_(std::move(from.file_)),
       name_(std::move(from.name_)),
       temporary_(std::exchange(from.temporary_, {})),
+      replaced_(std::exchange(from.replaced_, {})),
+      asked_(from.asked_),
       creator_(from.creator_) {}
 
 output_file::~output_file() {
-  if (temporary_.empty() || !ours()) return;
+  if (!ours()) return;
+  remove(temporary_);
+  remove(replaced_);
+}
+
+void output_file::remove(std::string& name) noexcept {
+  if (name.empty()) return;
   try {
-    os::unlink_at(directory_, temporary_);
+    os::unlink_at(directory_, name);
+    name.clear();
   } catch (const os::call_failed&) {
     // Someone else removed it, or the folder no longer lets us: there is no one to tell.
   }
@@ -147,19 +178,32 @@ void output_file::finish(const os::descriptor& file, durability needed) {
 // Linking can't replace a file; renaming can. Between a link to a temporary name and its renaming a
 // kill leaves the temporary name, so a free name is linked at once.
 void output_file::give_final_name(const os::descriptor& file) try {
-  if (temporary_.empty() && publish(file)) return;
+  give_asked(file);
+  if (temporary_.empty() && link_final_name(file)) return;
   // A temporary name in a folder that can only be added to would stay.
   refuse_what_cannot_be_replaced();
   if (temporary_.empty()) link_to_temporary_name(file);
-  os::rename_at(directory_, temporary_, name_);
-  temporary_.clear();
+  rename_over(file);
 } catch (const os::call_failed&) {
+  restrict_quietly(file);
   refuse_fixed_folder();
   refuse_what_cannot_be_replaced();
   throw;
+} catch (const refused&) {
+  restrict_quietly(file);
+  throw;
 }
 
-bool output_file::publish(const os::descriptor& file) try {
+bool output_file::publish(const os::descriptor& file) {
+  give_asked(file);
+  return link_final_name(file);
+}
+
+void output_file::give_asked(const os::descriptor& file) const {
+  if (asked_) os::set_mode(file, mode_of(*asked_));
+}
+
+bool output_file::link_final_name(const os::descriptor& file) try {
   if (temporary_.empty()) {
     os::link_at(file, directory_, name_);
   } else {
@@ -169,6 +213,45 @@ bool output_file::publish(const os::descriptor& file) try {
 } catch (const os::call_failed& e) {
   if (e.code() != std::errc::file_exists) throw;
   return false;
+}
+
+// What was asked for is given already. Else the file gets what the old one has, which others may
+// change, or replace, at any moment before ours has its name. Where that matters, since our file is
+// not its owner's alone, the two exchange their names: then we see what it was that we replaced.
+void output_file::rename_over(const os::descriptor& file) {
+  if (!asked_) {
+    const os::descriptor old = os::look_at(directory_, name_);
+    if (old && os::status(old.get()).regular) {
+      const file_access seen = access_of(old);
+      const file_access given = give(file, seen);
+      if (given.beyond_owner() && exchange_with(file, given, seen)) return;
+    }
+  }
+  os::rename_at(directory_, temporary_, name_);
+  temporary_.clear();
+}
+
+// False: the name is free by now, so that ours is a new file; or this file system can't do it.
+bool output_file::exchange_with(const os::descriptor& file, const file_access& given,
+                                const file_access& seen) {
+  try {
+    if (!os::exchange_at(directory_, temporary_, name_)) return false;
+  } catch (const os::call_failed& e) {
+    if (e.code() != std::errc::no_such_file_or_directory) throw;
+    os::restrict_to_owner(file);
+    return false;
+  }
+  // From here on the file has its name, and nothing may fail.
+  replaced_ = std::exchange(temporary_, {});
+  try {
+    const file_access found = access_of(os::look_at(directory_, replaced_));
+    if (found != seen) restrict_to_both(file, given, found);
+  } catch (const std::exception&) {
+    // Another process has removed that name at once, or there is no memory or descriptor to look.
+    restrict_quietly(file);
+  }
+  remove(replaced_);
+  return true;
 }
 
 void output_file::open_under_temporary_name() {

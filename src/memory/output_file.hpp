@@ -8,8 +8,10 @@
 #include <utility>
 
 #include "memory/attempt.hpp"
+#include "memory/file_access.hpp"
 #include "os/descriptor.hpp"
 #include "shard/backing.hpp"
+#include "shard/detail/segment.hpp"
 #include "shard/error.hpp"
 
 namespace shard::memory {
@@ -18,12 +20,17 @@ namespace shard::memory {
 enum class taking { replaces, must_be_free };
 
 // An empty file without a name, or with a temporary name beside its final name, until finish(). The
-// file belongs to the process that made it: a forked copy neither finishes nor removes it.
+// file belongs to the process that made it: a forked copy neither finishes nor removes it. Until
+// finish() or publish() it is the owner's alone, mode 0600, whatever it will be: who fills it opens
+// it anew, and nobody else is to see what is not complete.
 class output_file {
  public:
   // Throws os::call_failed, or refused if `path` can't become a file, or if finish() could not
-  // replace what is there, as far as that can be known now.
-  explicit output_file(const std::filesystem::path& path, taking name = taking::replaces);
+  // replace what is there, as far as that can be known now; or if no such file can have the
+  // permissions that are asked for. Where none are, the file has those of what it replaces, or else
+  // mode 0600.
+  explicit output_file(const std::filesystem::path& path, taking name = taking::replaces,
+                       asked_permissions asked = {});
   output_file(output_file&& from) noexcept;
   output_file& operator=(output_file&&) = delete;
   ~output_file();
@@ -40,7 +47,7 @@ class output_file {
   // descriptor that was taken, or file(). With durability::disk, the file's bytes are on the disk
   // before the file has its name, and the name is on the disk when finish() returns. Throws
   // os::call_failed, or refused with the cause if shard knows it. The final name is then as it was,
-  // unless flushing the folder failed.
+  // and the file its owner's alone, unless flushing the folder failed.
   void finish(const os::descriptor& file, durability needed);
 
   // Gives the file its final name if that is free. False: something has that name. Throws
@@ -50,6 +57,11 @@ class output_file {
  private:
   output_file(os::descriptor directory, std::string name);
   void give_final_name(const os::descriptor& file);
+  void give_asked(const os::descriptor& file) const;
+  bool link_final_name(const os::descriptor& file);
+  void rename_over(const os::descriptor& file);
+  bool exchange_with(const os::descriptor& file, const file_access& given, const file_access& seen);
+  void remove(std::string& name) noexcept;
   void refuse_fixed_folder() const;
   void refuse_what_cannot_be_replaced() const;
   void open_under_temporary_name();
@@ -59,6 +71,8 @@ class output_file {
   os::descriptor file_{};
   std::string name_;
   std::string temporary_{};  // empty: the file has no name yet, or its final name
+  std::string replaced_{};   // what is left of the old file; empty: nothing
+  asked_permissions asked_{};
   pid_t creator_;
 };
 

@@ -24,7 +24,7 @@ output_file& output_set::begin(const std::filesystem::path& path, std::size_t by
   const std::string what = file_location(path).name;
   require_file_size(what, {bytes - std::min(bytes, header_bytes)});
   files_.push_back({what, naming("create " + what, "a folder that can be written to",
-                                 [&] { return output_file(path, taking::replaces); })});
+                                 [&] { return output_file(path, taking::replaces, asked_); })});
   return files_.back().file;
 }
 

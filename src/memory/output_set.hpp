@@ -8,6 +8,7 @@
 #include <string_view>
 #include <vector>
 
+#include "memory/file_access.hpp"
 #include "memory/output_file.hpp"
 #include "shard/backing.hpp"
 #include "shard/detail/segment.hpp"
@@ -17,6 +18,9 @@ namespace shard::memory {
 // Until finish(), nothing is left of them, whatever happens. Throws shard::error.
 class output_set {
  public:
+  // All of them are to have these permissions.
+  explicit output_set(asked_permissions asked = {}) : asked_(asked) {}
+
   void add(const std::filesystem::path& path, std::string_view text);
   // A .npy file. Requires: as many bytes as the type and the shape ask for.
   void add(const std::filesystem::path& path, const detail::element_type& type,
@@ -32,6 +36,7 @@ class output_set {
   };
   output_file& begin(const std::filesystem::path& path, std::size_t bytes);
 
+  asked_permissions asked_;
   std::vector<written_file> files_;
 };
 

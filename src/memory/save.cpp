@@ -74,13 +74,14 @@ dtype type_of_elements(const element_type& type, const segment& from) {
 
 void save_file(const std::filesystem::path& path, const element_type& type,
                std::span<const std::size_t> shape, const std::shared_ptr<segment>& from,
-               durability needed) {
+               durability needed, asked_permissions asked) {
   if (!from) refuse_closed();
   const std::string what = memory::file_location(path).name;
   const memory::sizes size = memory::sizes_of(what, backing::file, type, shape);
   memory::require_file_size(what, size);
-  output_file output = memory::naming("create " + what, "a folder that can be written to",
-                                      [&] { return output_file(path, memory::taking::replaces); });
+  output_file output = memory::naming("create " + what, "a folder that can be written to", [&] {
+    return output_file(path, memory::taking::replaces, asked);
+  });
   memory::attempt("save " + memory::sized(what, size), "room for it on its disk", [&] {
     os::write_all(output.file(), memory::written(type_of_elements(type, *from), shape), 0);
     write_elements(output.file(), type, *from);

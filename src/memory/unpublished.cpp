@@ -14,13 +14,14 @@
 namespace shard::memory {
 
 detail::array unpublished(const location& at, const detail::element_type& type,
-                          std::span<const std::size_t> shape, taking name) {
+                          std::span<const std::size_t> shape, taking name,
+                          asked_permissions asked) {
   const std::string what = label(at);
   const sizes size = sizes_of(what, at.kind, type, shape);
   require_file_size(what, size);
   if (at.kind == backing::named) require_memory(what, size);
   output_file output = naming("create " + what, "a folder that can be written to",
-                              [&] { return output_file(at.path, name); });
+                              [&] { return output_file(at.path, name, asked); });
   return attempt("create " + sized(what, size), "room for it, and address space", [&] {
     detail::segment::parts parts{
         .name = at.name, .element_bytes = type.size_bytes, .padding = padding(type)};

@@ -3,9 +3,11 @@
 #include <fcntl.h>
 #include <sys/socket.h>
 #include <sys/statfs.h>
+#include <sys/xattr.h>
 #include <unistd.h>
 
 #include <cerrno>
+#include <cstdio>
 
 #include "os/descriptor.hpp"
 
@@ -29,6 +31,10 @@ call_table& calls() noexcept {
                     int flags) { return ::fstatat(directory, path, found, flags); },
       .fstatfs = ::fstatfs,
       .fchmod = ::fchmod,
+      .fchown = ::fchown,
+      .getxattr = ::getxattr,
+      .fsetxattr = ::fsetxattr,
+      .fremovexattr = ::fremovexattr,
       .ftruncate = ::ftruncate,
       .fallocate = ::fallocate,
       .posix_fallocate = ::posix_fallocate,
@@ -42,6 +48,7 @@ call_table& calls() noexcept {
       .readlink = ::readlink,
       .linkat = ::linkat,
       .renameat = ::renameat,
+      .renameat2 = ::renameat2,
       .unlinkat = ::unlinkat,
       .mmap = ::mmap,
       .msync = ::msync,

@@ -28,6 +28,11 @@ struct call_table {
   int (*fstatat)(int directory, const char* path, struct stat* found, int flags);
   int (*fstatfs)(int descriptor, struct statfs* found);
   int (*fchmod)(int descriptor, mode_t mode);
+  int (*fchown)(int descriptor, uid_t user, gid_t group);
+  ssize_t (*getxattr)(const char* path, const char* name, void* to, std::size_t bytes);
+  int (*fsetxattr)(int descriptor, const char* name, const void* from, std::size_t bytes,
+                   int flags);
+  int (*fremovexattr)(int descriptor, const char* name);
   int (*ftruncate)(int descriptor, off_t bytes);
   int (*fallocate)(int descriptor, int mode, off_t offset, off_t bytes);
   int (*posix_fallocate)(int descriptor, off_t offset, off_t bytes);  // returns its error
@@ -39,6 +44,7 @@ struct call_table {
   ssize_t (*readlink)(const char* path, char* to, std::size_t bytes);
   int (*linkat)(int from, const char* old_path, int to, const char* new_path, int flags);
   int (*renameat)(int from, const char* old_path, int to, const char* new_path);
+  int (*renameat2)(int from, const char* old_path, int to, const char* new_path, unsigned flags);
   int (*unlinkat)(int directory, const char* path, int flags);
   void* (*mmap)(void* at, std::size_t bytes, int protection, int flags, int descriptor,
                 off_t offset);

@@ -11,6 +11,7 @@
 #include <array>
 #include <cerrno>
 #include <climits>
+#include <cstdio>
 #include <memory>
 
 #include "os/calls.hpp"
@@ -19,6 +20,7 @@ namespace shard::os {
 namespace {
 
 constexpr mode_t owner_only = 0600;
+constexpr const char* list_attribute = "system.posix_acl_access";
 constexpr int needed_seals = F_SEAL_SHRINK | F_SEAL_GROW;
 
 std::string proc_path(int descriptor) { return "/proc/self/fd/" + std::to_string(descriptor); }
@@ -64,6 +66,7 @@ file_status status_of(const struct stat& found) {
           .size_bytes = static_cast<std::size_t>(found.st_size),
           .allocated_bytes = static_cast<std::size_t>(found.st_blocks) * block_bytes,
           .mode = found.st_mode & 07777u,
+          .group = found.st_gid,
           .identity = {found.st_dev, found.st_ino},
           .ours = found.st_uid == geteuid()};
 }
@@ -108,8 +111,35 @@ descriptor create_new(const descriptor& directory, const std::string& name) {
   return open_from(directory.get(), name, O_RDWR | O_CREAT | O_EXCL | O_NOFOLLOW, owner_only);
 }
 
-void restrict_to_owner(const descriptor& file) {
-  if (calls().fchmod(file.get(), owner_only) != 0) fail("fchmod");
+void restrict_to_owner(const descriptor& file) { set_mode(file, owner_only); }
+
+void set_mode(const descriptor& file, unsigned mode) {
+  if (calls().fchmod(file.get(), static_cast<mode_t>(mode)) != 0) fail("fchmod");
+}
+
+bool set_group(const descriptor& file, unsigned group) noexcept {
+  constexpr auto as_it_is = static_cast<uid_t>(-1);
+  return calls().fchown(file.get(), as_it_is, static_cast<gid_t>(group)) == 0;
+}
+
+// By its path in /proc: a descriptor that was opened to look at a file tells no attributes.
+std::optional<access_list> access_list_of(const descriptor& file) {
+  access_list found(65536);  // XATTR_SIZE_MAX
+  const ssize_t bytes =
+      calls().getxattr(proc_path(file.get()).c_str(), list_attribute, found.data(), found.size());
+  if (bytes < 0 && (errno == ENODATA || errno == EOPNOTSUPP)) return access_list{};
+  if (bytes < 0) return std::nullopt;
+  found.resize(static_cast<std::size_t>(bytes));
+  return found;
+}
+
+bool set_access_list(const descriptor& file, const access_list& to) noexcept {
+  return calls().fsetxattr(file.get(), list_attribute, to.data(), to.size(), 0) == 0;
+}
+
+bool drop_access_list(const descriptor& file) noexcept {
+  return calls().fremovexattr(file.get(), list_attribute) == 0 || errno == ENODATA ||
+         errno == EOPNOTSUPP;
 }
 
 descriptor memory_file(const std::string& name, std::size_t size_bytes) {
@@ -184,6 +214,13 @@ std::optional<file_status> status_at(const descriptor& directory, const std::str
   }
   if (errno != ENOENT) fail("fstatat");
   return std::nullopt;
+}
+
+descriptor look_at(const descriptor& directory, const std::string& name) try {
+  return open_from(directory.get(), name, O_PATH | O_NOFOLLOW, 0);
+} catch (const call_failed& e) {
+  if (e.code() != std::errc::no_such_file_or_directory) throw;
+  return {};
 }
 
 std::vector<std::string> names_in(const std::string& folder) {
@@ -280,6 +317,15 @@ void link_name_at(const descriptor& directory, const std::string& from, const st
 void rename_at(const descriptor& directory, const std::string& from, const std::string& to) {
   if (calls().renameat(directory.get(), from.c_str(), directory.get(), to.c_str()) != 0)
     fail("rename");
+}
+
+bool exchange_at(const descriptor& directory, const std::string& one, const std::string& other) {
+  if (calls().renameat2(directory.get(), one.c_str(), directory.get(), other.c_str(),
+                        RENAME_EXCHANGE) == 0) {
+    return true;
+  }
+  if (errno != EINVAL && errno != ENOSYS && errno != EOPNOTSUPP && errno != EPERM) fail("rename");
+  return false;
 }
 
 void unlink_at(const descriptor& directory, const std::string& name) {

@@ -28,6 +28,21 @@ descriptor create_new(const descriptor& directory, const std::string& name);
 // Mode 0600: the umask can take rights away even from the owner, and memory files start with all.
 void restrict_to_owner(const descriptor& file);
 
+// The same for any mode: exactly that one, whatever the umask.
+void set_mode(const descriptor& file, unsigned mode);
+// False: this process may not give the file to that group.
+[[nodiscard]] bool set_group(const descriptor& file, unsigned group) noexcept;
+
+// The access control list of a file (acl(5)), as the system has it in its extended attribute.
+using access_list = std::vector<std::byte>;
+// Empty: the file has none besides its mode. Nothing: that can't be known. Needs /proc. Whatever
+// the descriptor was opened for.
+std::optional<access_list> access_list_of(const descriptor& file);
+// Sets the mode as well, as the list says. False: that can't be.
+[[nodiscard]] bool set_access_list(const descriptor& file, const access_list& to) noexcept;
+// Leaves the mode alone. False: it has one still.
+[[nodiscard]] bool drop_access_list(const descriptor& file) noexcept;
+
 // A file in memory, mode 0600, of zeros, `size_bytes` long and sealed to stay so: no one it is
 // handed to can shrink it under a mapping. Takes no memory before it is written to.
 descriptor memory_file(const std::string& name, std::size_t size_bytes);
@@ -66,6 +81,7 @@ struct file_status {
   std::size_t size_bytes = 0;
   std::size_t allocated_bytes = 0;
   unsigned mode = 0;  // of the permissions, as chmod takes them
+  unsigned group = 0;
   file_identity identity{};
   bool ours = false;  // belongs to this process's effective user
 };
@@ -85,6 +101,10 @@ bool may_remove_others_files() noexcept;
 
 // Of what has that name, itself where it is a symlink; nothing where the name is free.
 std::optional<file_status> status_at(const descriptor& directory, const std::string& name);
+
+// What has that name, itself where it is a symlink, to look at and for nothing else. Empty where
+// the name is free.
+descriptor look_at(const descriptor& directory, const std::string& name);
 
 // All names in a folder, but "." and "..".
 std::vector<std::string> names_in(const std::string& folder);
@@ -110,6 +130,9 @@ void link_at(const descriptor& unnamed, const descriptor& directory, const std::
 // Gives a file with a name one more, which must be new.
 void link_name_at(const descriptor& directory, const std::string& from, const std::string& to);
 void rename_at(const descriptor& directory, const std::string& from, const std::string& to);
+// Each gets the other's file, in one step. False: this file system has no such step.
+[[nodiscard]] bool exchange_at(const descriptor& directory, const std::string& one,
+                               const std::string& other);
 void unlink_at(const descriptor& directory, const std::string& name);
 
 // Waits until what was written is on the disk.

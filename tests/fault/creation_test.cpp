@@ -154,6 +154,13 @@ void fail_everything(const std::function<void(const folder&)>& use) {
   fail_everywhere<&table::linkat>("linkat", EEXIST, use);
   fail_everywhere<&table::linkat>("linkat", ENOENT, use);
   fail_everywhere<&table::renameat>("rename", EACCES, use);
+  fail_everywhere<&table::renameat2>("rename", EACCES, use);
+  fail_everywhere<&table::renameat2>("rename", EINVAL, use);
+  fail_everywhere<&table::renameat2>("rename", ENOENT, use);
+  fail_everywhere<&table::fchown>("fchown", EPERM, use);
+  fail_everywhere<&table::getxattr>("getxattr", EACCES, use);
+  fail_everywhere<&table::fsetxattr>("fsetxattr", ENOSPC, use);
+  fail_everywhere<&table::fremovexattr>("fremovexattr", EPERM, use);
   fail_everywhere<&table::mmap>("mmap", ENOMEM, use);
   fail_everywhere<&table::munmap>("munmap", EINVAL, use);
   fail_everywhere<&table::unlinkat>("unlink", EACCES, use);
@@ -188,8 +195,9 @@ struct reaper {
             &table::fstat, &table::fstatat, &table::fstatfs, &table::fchmod, &table::ftruncate,
             &table::fallocate, &table::posix_fallocate, &table::fsync, &table::get_flags,
             &table::get_seals, &table::add_seals, &table::lock_file, &table::readlink,
-            &table::linkat, &table::renameat, &table::unlinkat, &table::mmap, &table::munmap>(
-        nth, when_done);
+            &table::linkat, &table::renameat, &table::renameat2, &table::unlinkat, &table::mmap,
+            &table::munmap, &table::fchown, &table::getxattr, &table::fsetxattr,
+            &table::fremovexattr>(nth, when_done);
   }
 };
 
@@ -303,6 +311,43 @@ TEST(AKill, OfWhoReplacesAFileLeavesTheOldOneOrTheNew) {
   die_everywhere(replace, look);
 }
 
+// No name in the folder, a temporary one neither, ever leads to more than both may.
+TEST(AKill, OfWhoReplacesAFileLeavesItsPermissions) {
+  const folder in;
+  const auto path = in / "x.npy";
+  const auto begin = [&] {
+    shard::save(path, std::filesystem::perms{0644}, shard::buffer<int>(2));
+  };
+  const auto mode_of = [&](const std::string& name) {
+    return static_cast<unsigned>(std::filesystem::status(in / name).permissions());
+  };
+  unsigned expected = 0644;
+  const auto look = [&] {
+    for (const std::string& each : in.names()) EXPECT_EQ(mode_of(each) & ~0644u, 0u) << each;
+    const unsigned found = mode_of("x.npy");
+    const std::size_t size = shard::open<int>(path).size();
+    EXPECT_EQ(found, size == 2 ? 0644u : expected);
+    expect_no_other_names(in);
+    for (const std::string& each : in.names()) std::filesystem::remove(in / each);
+    begin();
+  };
+  const shard::buffer<int> numbers(1000);
+  const auto replace = [&] { shard::open_or_create<int>(path, shard::on_mismatch::replace, 1000); };
+  const auto both_ways = [&] {
+    begin();
+    expected = 0644;
+    die_everywhere([&] { shard::create<int>(path, 1000).finish(); }, look);
+    die_everywhere([&] { shard::save(path, numbers); }, look);
+    die_everywhere(replace, look);
+    expected = 0640;
+    die_everywhere([&] { shard::save(path, std::filesystem::perms{0640}, numbers); }, look);
+  };
+  both_ways();
+  const restored_calls after;
+  without_unnamed_files();
+  both_ways();
+}
+
 TEST(AKill, OnTheWayToANamedBufferLeavesNothingThatOpens) {
   using shard::on_mismatch;
   const shard_test::shared_names names;
@@ -399,6 +444,51 @@ TEST(Creation, OfAFileSurvivesEveryFailingCall) {
     numbers.finish();
     if (!std::filesystem::exists(in / "x.npy")) ADD_FAILURE() << "finished and not there";
   });
+}
+
+// The old file, of this mode, or the new one; and the new one has no more than the old.
+TEST(Replacing, OfAFileThatOthersMayReadSurvivesEveryFailingCall) {
+  const shard::buffer<int> numbers(1000);
+  static const call_table genuine = calls();
+  const auto use = [&](const folder& in) {
+    const auto path = in / "x.npy";
+    {
+      const restored_calls armed;
+      calls() = genuine;
+      shard::save(path, std::filesystem::perms{0644}, shard::buffer<int>(2));
+    }
+    const std::string message = refusal([&] { shard::save(path, numbers); });
+    const restored_calls armed;
+    calls() = genuine;
+    const auto mode = static_cast<unsigned>(std::filesystem::status(path).permissions());
+    EXPECT_EQ(shard::open<int>(path).size(), message.empty() ? 1000u : 2u);
+    EXPECT_TRUE(mode == 0644 || (message.empty() && mode == 0600)) << mode << message;
+    if (!message.empty()) mentions(message, {"cannot ", ": found ", "expected "});
+  };
+  fail_everything(use);
+  const restored_calls after;
+  without_unnamed_files();
+  fail_everything([&](const folder& in) {
+    shard::save(in / "x.npy", std::filesystem::perms{0644}, shard::buffer<int>(2));
+    shard::save(in / "x.npy", numbers);
+  });
+}
+
+// What is there keeps its elements and its permissions.
+TEST(Replacing, OnAFullDiskLeavesTheOldFileAsItWas) {
+  const restored_calls after;
+  const folder in;
+  const shard::buffer<int> numbers(1000);
+  shard::save(in / "x.npy", std::filesystem::perms{0644}, shard::buffer<int>(2));
+  calls().pwrite = [](int, const void*, std::size_t, off_t) { return errno = ENOSPC, ssize_t{-1}; };
+  calls().fallocate = [](int, int, off_t, off_t) { return errno = ENOSPC, -1; };
+  for (const auto mode : {std::filesystem::perms{0600}, std::filesystem::perms{0666}}) {
+    mentions(refusal([&] { shard::save(in / "x.npy", mode, numbers); }),
+             {"cannot save", "No space left"});
+    mentions(refusal([&] { shard::create<int>(in / "x.npy", mode, 1000); }), {"No space left"});
+    EXPECT_EQ(std::filesystem::status(in / "x.npy").permissions(), std::filesystem::perms{0644});
+    EXPECT_EQ(in.names(), std::set<std::string>{"x.npy"});
+  }
 }
 
 TEST(Creation, OfHugePagesSurvivesEveryFailingCall) {

@@ -771,6 +771,7 @@ std::vector<denial> denials() {
         CALL(pwrite64, buffers), CALL(writev), CALL(openat, processes),
         CALL(newfstatat, "completes, without orphans; refused: file, lock, notice"),
         CALL(linkat, "completes; refused: file, lock"), CALL(renameat, "completes; refused: file"),
+        CALL(renameat2), CALL(fchown), CALL(getxattr), CALL(fremovexattr),
         CALL(unlinkat), CALL(getdents64, "completes, without pinning"), CALL(statfs),
         CALL(faccessat), CALL(faccessat2), CALL(ioctl), CALL(dup3), CALL(pipe2, processes),
         CALL(eventfd2), CALL(signalfd4), CALL(ppoll), CALL(clock_nanosleep), CALL(clone, processes),

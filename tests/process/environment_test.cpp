@@ -227,7 +227,7 @@ TEST_F(Environment, HasNoNameThatTakesMoreThanALine) {
 
 // ---- The documents ----
 
-std::string contents(const char* path) {
+std::string contents(const std::string& path) {
   std::ifstream file(path);
   return {std::istreambuf_iterator<char>(file), {}};
 }
@@ -262,6 +262,13 @@ TEST_F(Environment, IsDocumentedInTheTour) {
     EXPECT_THAT(expected_of((*each)[1]), testing::StartsWith((*each)[3])) << (*each)[1];
   }
   EXPECT_EQ(names, strings(variables().begin(), variables().end()));
+}
+
+// The program that is shown is the one that is run.
+TEST(Tour, ShowsTheProgramOfPermissionsAsItIs) {
+  const std::string tour = contents(SHARD_TOUR);
+  const std::string program = contents(std::string(EXAMPLES) + "/permissions.cpp");
+  EXPECT_NE(tour.find("```cpp\n" + program + "```\n"), std::string::npos);
 }
 
 TEST_F(Environment, IsDocumentedInTheHeader) {

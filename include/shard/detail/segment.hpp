@@ -5,6 +5,7 @@
 #include <cstddef>
 #include <filesystem>
 #include <memory>
+#include <optional>
 #include <span>
 #include <string>
 #include <vector>
@@ -67,14 +68,18 @@ struct array {
 
 enum class access { read, write };
 
+// Of a file that is made. Nothing: those of the file that it replaces, or else 0600.
+using asked_permissions = std::optional<std::filesystem::perms>;
+
 array create_memory(const element_type& type, std::span<const std::size_t> shape,
                     pages made_of = pages::normal);
 array create_file(const std::filesystem::path& path, const element_type& type,
-                  std::span<const std::size_t> shape);
+                  std::span<const std::size_t> shape, asked_permissions asked = {});
 array create_live(const std::filesystem::path& path, const element_type& type,
-                  std::span<const std::size_t> shape);
+                  std::span<const std::size_t> shape, asked_permissions asked = {});
 array open_or_create_file(const std::filesystem::path& path, on_mismatch then,
-                          const element_type& type, std::span<const std::size_t> shape);
+                          const element_type& type, std::span<const std::size_t> shape,
+                          asked_permissions asked = {});
 array create_named(const std::string& name, const element_type& type,
                    std::span<const std::size_t> shape);
 array open_named(const std::string& name, const element_type& type, std::size_t rank,
@@ -87,7 +92,7 @@ array load_file(const std::filesystem::path& path, const element_type& type, std
 array reopen(int descriptor, const element_type& type, std::size_t rank, access rights);
 void save_file(const std::filesystem::path& path, const element_type& type,
                std::span<const std::size_t> shape, const std::shared_ptr<segment>& from,
-               durability needed);
+               durability needed, asked_permissions asked = {});
 // Gives a created file its final name; other segments have theirs, or none.
 void finish(segment& file, durability needed = durability::memory);
 void clear_padding(segment& of);
@@ -103,5 +108,6 @@ buffer_stats stats(const segment& of, std::span<const std::size_t> shape);
 
 int descriptor_of(const segment& of) noexcept;
 bool was_created(const segment& of) noexcept;
+const std::string& name_of(const segment& of) noexcept;
 
 }  // namespace shard::detail
