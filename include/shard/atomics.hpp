@@ -6,19 +6,40 @@
 //   load store exchange compare_exchange      integers, bool, std::byte, float, double
 //   fetch_add fetch_sub fetch_min fetch_max   integers, float, double
 //   fetch_and fetch_or fetch_xor              integers, std::byte
+//   wait wait_for notify_one notify_all       those of 4 or 8 bytes
 //
 // Complex numbers, text, enums and structs have no atomic operations. Const elements have only
 // load. Every fetch_ function returns the value before the operation. Integers wrap, also signed
 // ones. In fetch_min and fetch_max a NaN loses against any number, as in std::fmin. The default
 // memory order is acquire for loads, release for stores, and acq_rel for all others.
+//
+// Waiting works as in std::atomic, between all processes that have the elements, by whatever way
+// they got them (fork, path, name, descriptor), and through handles that can only read:
+//
+//   state.wait(0, idle);                              // one process
+//   state.store(0, ready), state.notify_all(0);       // another one
+//
+// wait returns as soon as it sees that the element has other bits than `old`, and returns what it
+// has seen. Who changes an element calls notify_one or notify_all afterwards: without that, a
+// waiting thread may sleep on. wait_for returns nothing if `limit` is over first. That is the way
+// to live with a notifier that was killed before it could notify. Signals don't end a wait. A value
+// that changes and changes back may go unseen. notify_one wakes one of the threads that wait for
+// this element, notify_all all of them; a thread that is not needed goes on sleeping. The wait and
+// notify of std::atomic_ref itself reach no other process.
 #pragma once
 
+#include <array>
 #include <atomic>
+#include <bit>
+#include <chrono>
 #include <concepts>
 #include <cstddef>
+#include <cstdint>
+#include <optional>
 #include <type_traits>
 
 #include "shard/detail/index.hpp"
+#include "shard/detail/sharing.hpp"
 
 namespace shard {
 
@@ -33,6 +54,8 @@ template <class T>
 concept atomic_integer = atomic_number<T> && std::integral<T>;
 template <class T>
 concept atomic_bits = atomic_integer<T> || std::same_as<T, std::byte>;
+template <class T>
+concept waitable_element = atomic_element<T> && (sizeof(T) == 4 || sizeof(T) == 8);
 
 namespace detail {
 
@@ -86,6 +109,20 @@ class atomic_cell : public std::atomic_ref<T> {
     return old;
   }
 };
+
+// Nothing: the deadline has passed, and the element has the bits of `old` still. Memory order: that
+// of the load that sees the change.
+template <waitable_element T>
+std::optional<T> wait_at(T& element, T old, deadline until, std::memory_order order) {
+  using words = std::array<std::uint32_t, sizeof(T) / sizeof(std::uint32_t)>;
+  const auto before = std::bit_cast<words>(old);
+  for (;;) {
+    const T now = atomic_cell<T>(element).load(order);
+    if (std::bit_cast<words>(now) != before) return now;
+    if (until && *until <= std::chrono::steady_clock::now()) return std::nullopt;
+    sleep_at(&element, before, until);
+  }
+}
 
 // The operations of a handle that does not own its elements: a const handle can change them, too.
 // Self has T& cell(position<Rank>) const.
@@ -144,6 +181,29 @@ class handle_atomics {
     requires atomic_bits<T>
   {
     return atomic(i).fetch_xor(value, o);
+  }
+
+  T wait(index i, T old, order o = order::acquire) const
+    requires waitable_element<T>
+  {
+    return *wait_at(static_cast<const Self&>(*this).cell(i), old, {}, o);
+  }
+  template <class Rep, class Period>
+  std::optional<T> wait_for(index i, T old, std::chrono::duration<Rep, Period> limit,
+                            order o = order::acquire) const
+    requires waitable_element<T>
+  {
+    return wait_at(static_cast<const Self&>(*this).cell(i), old, deadline_in(limit), o);
+  }
+  void notify_one(index i) const noexcept(!checked)
+    requires waitable_element<T>
+  {
+    wake_at(&static_cast<const Self&>(*this).cell(i), wakes::one);
+  }
+  void notify_all(index i) const noexcept(!checked)
+    requires waitable_element<T>
+  {
+    wake_at(&static_cast<const Self&>(*this).cell(i), wakes::all);
   }
 
  private:
@@ -222,12 +282,36 @@ class owner_atomics {
     return atomic(i).fetch_xor(value, o);
   }
 
+  plain wait(index i, plain old, order o = order::acquire) const
+    requires waitable_element<plain>
+  {
+    return *wait_at(element(i), old, {}, o);
+  }
+  template <class Rep, class Period>
+  std::optional<plain> wait_for(index i, plain old, std::chrono::duration<Rep, Period> limit,
+                                order o = order::acquire) const
+    requires waitable_element<plain>
+  {
+    return wait_at(element(i), old, deadline_in(limit), o);
+  }
+  void notify_one(index i)
+    requires waitable_element<T>
+  {
+    wake_at(&element(i), wakes::one);
+  }
+  void notify_all(index i)
+    requires waitable_element<T>
+  {
+    wake_at(&element(i), wakes::all);
+  }
+
  private:
   // The const is cast away because std::atomic_ref cannot refer to a const object. A load writes
   // nothing.
-  auto atomic(const index& i) const {
-    return atomic_cell<plain>(const_cast<plain&>(static_cast<const Self&>(*this).cell(i)));
+  plain& element(const index& i) const {
+    return const_cast<plain&>(static_cast<const Self&>(*this).cell(i));
   }
+  auto atomic(const index& i) const { return atomic_cell<plain>(element(i)); }
 };
 
 }  // namespace detail

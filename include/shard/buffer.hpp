@@ -12,6 +12,7 @@
 #include <memory>
 #include <ranges>
 #include <span>
+#include <string>
 #include <type_traits>
 #include <utility>
 
@@ -63,10 +64,10 @@ concept copied_into =
 // was closed or moved from is empty: it has size 0 and no memory.
 //
 // A buffer also has the operations of these headers:
-//   atomics.hpp        load, store, fetch_add, …: one element, atomically
+//   atomics.hpp        load, store, fetch_add, …: one element, atomically; wait until it changes
 //   bulk.hpp           read, write, add, gather, …: many elements, as one transfer
 //   lock.hpp           lock, lock_shared, …
-//   notifications.hpp  notify, wait, …
+//   notifications.hpp  notify, wait, …; attach_event, …
 // They throw shard::error(argument_out_of_domain) if an index is outside the buffer, and
 // shard::error(bad_file_descriptor) if the buffer is closed.
 template <class T, std::size_t Rank = 1>
@@ -81,6 +82,12 @@ class SHARD_ACCESS buffer : public detail::owner_atomics<buffer<T, Rank>, T, Ran
  public:
   using element_type = T;
   using value_type = std::remove_const_t<T>;
+
+  // Without an index for notifications, with one for elements.
+  using detail::owner_atomics<buffer, T, Rank>::wait;
+  using detail::owner_atomics<buffer, T, Rank>::wait_for;
+  using detail::notifiable<buffer, T>::wait;
+  using detail::notifiable<buffer, T>::wait_for;
 
   // Makes a buffer of zeros in memory that processes can share. Pages take memory only when they
   // are first used, but shard checks now that there is enough memory. Throws shard::error if there
@@ -137,12 +144,23 @@ class SHARD_ACCESS buffer : public detail::owner_atomics<buffer<T, Rank>, T, Ran
   }
 
   bool is_open() const noexcept { return owner_ != nullptr; }
+
+  // What the buffer is called in messages: the path, as it was given to the function that opened or
+  // created the file; the name of a named buffer; "memory". No system call is made. The path stays
+  // after finish(), unlink() and a chdir, and does not follow a file that is renamed. A handle from
+  // reopen() or receive() was given no path. Its name is the absolute path by which the system
+  // knows the open file at that moment, or "descriptor 7" if the system knows none. It knows none
+  // of a file that was opened without a name, as create() opens it, also when it is finished. Empty
+  // if the buffer was closed or moved from.
+  std::string name() const { return owner_ ? detail::name_of(*owner_) : std::string(); }
+
   // send_descriptor() sends the descriptor over a connected Unix domain socket. receive() takes the
   // next descriptor that was sent, and checks it as reopen() does. If T is const, the receiver gets
-  // the right to read only. Both functions wait. receive() throws shard::error(not_connected) if
-  // the sender has closed the connection, (bad_message) if a message has no descriptor or several,
-  // and (too_many_files_open) if this process has no room for the descriptor. It keeps none of
-  // those descriptors.
+  // the right to read only. If T is not const, the events of this handle go along, and are attached
+  // to the handle that receives them (notifications.hpp). Both functions wait. receive() throws
+  // shard::error(not_connected) if the sender has closed the connection, (bad_message) if a message
+  // has no descriptor, or more that are no events, and (too_many_files_open) if this process has no
+  // room for them. It keeps none of those descriptors.
   void send_descriptor(int socket) const { detail::send(open_owner(), socket, rights); }
   static buffer receive(int socket) {
     return buffer(detail::receive(socket, detail::type_of<value_type>(), Rank, rights));

@@ -4,8 +4,10 @@
 #include <system_error>
 #include <thread>
 #include <utility>
+#include <vector>
 
 #include "memory/attempt.hpp"
+#include "memory/delivery.hpp"
 #include "memory/lending.hpp"
 #include "memory/malformed.hpp"
 #include "memory/name.hpp"
@@ -26,21 +28,16 @@ using memory::malformed;
   throw error(code, "cannot " + what + ": found " + found + ", expected " + expected);
 }
 
-os::descriptor only_of(os::delivery received) {
-  if (received.truncated) {
-    throw malformed("more descriptors than this process may open",
-                    "room for one (ulimit -n), and a message with one",
-                    std::errc::too_many_files_open);
-  }
-  if (received.descriptors.size() == 1) return std::move(received.descriptors.front());
-  if (received.bytes == 0) {
-    throw malformed("the end of the connection", "a buffer's descriptor", std::errc::not_connected);
-  }
-  if (received.descriptors.empty()) {
-    throw malformed("a message without a descriptor", "a buffer's", std::errc::bad_message);
-  }
-  throw malformed(std::to_string(received.descriptors.size()) + " descriptors in a message",
-                  "a buffer's alone", std::errc::bad_message);
+// The events behind the buffer's own descriptor. All or none are attached.
+void attach_events(segment& to, std::vector<os::descriptor> all) {
+  for (std::size_t k = 1; k < all.size(); ++k) to.attach(std::move(all[k]));
+}
+
+void require_events(std::vector<os::descriptor>& all) try {
+  for (std::size_t k = 1; k < all.size(); ++k) all[k] = memory::checked_event(std::move(all[k]));
+} catch (const malformed& e) {
+  throw malformed(std::to_string(all.size()) + " descriptors in a message, among them " + e.what(),
+                  "a buffer's, and events", std::errc::bad_message);
 }
 
 }  // namespace
@@ -214,18 +211,24 @@ void freeze(const std::shared_ptr<segment>& only) {
 
 void send(const segment& of, int socket, access rights) {
   attempt("send " + of.name(), "a connected Unix domain socket, and /proc mounted", [&] {
-    if (rights == access::write || !of.writable()) {
-      os::send_descriptor(socket, of.descriptor());
-    } else {
-      os::send_descriptor(socket, of.readable().get());
-    }
+    const bool narrowed = rights == access::read && of.writable();
+    const os::descriptor readable = narrowed ? of.readable() : os::descriptor();
+    std::vector<int> all{narrowed ? readable.get() : of.descriptor()};
+    // Who only reads notifies nobody.
+    const auto events = rights == access::write ? of.events() : std::vector<segment::event>();
+    for (const segment::event& each : events) all.push_back(each->get());
+    os::send_descriptors(socket, all);
   });
 }
 
 array receive(int socket, const element_type& type, std::size_t rank, access rights) {
   return memory::attempt("receive a buffer", "a connected Unix domain socket", [&] {
-    const os::descriptor received = only_of(os::receive_descriptors(socket));
-    return reopen(received.get(), type, rank, rights);
+    std::vector<os::descriptor> all =
+        memory::delivered(os::receive_descriptors(socket), "a buffer's descriptor");
+    require_events(all);
+    array made = reopen(all.front().get(), type, rank, rights);
+    if (rights == access::write) attach_events(*made.owner, std::move(all));
+    return made;
   });
 }
 

@@ -1,12 +1,18 @@
 // Notifications: a counter in the control area that is a futex, and an eventfd for event loops.
 
 #include <string>
-#include "memory/control.hpp"
+#include <utility>
+#include <vector>
 
+#include "memory/attempt.hpp"
+#include "memory/control.hpp"
+#include "memory/delivery.hpp"
+#include "memory/malformed.hpp"
 #include "memory/segment.hpp"
 #include "os/calls.hpp"
 #include "os/event.hpp"
 #include "os/futex.hpp"
+#include "os/socket.hpp"
 #include "shard/detail/sharing.hpp"
 #include "shard/error.hpp"
 
@@ -18,11 +24,10 @@ void notify(segment& of) {
   // was written before it.
   count.fetch_add(1, std::memory_order_release);
   os::futex_wake_all(count);
-  const int event = of.event_descriptor(false);
-  if (event >= 0 && !os::count_event(event)) {
+  if (!of.count_events()) {
     throw error(std::errc::operation_not_permitted,
-                "cannot notify by the event descriptor of " + of.name() +
-                    ": found that it can't be written to, expected " +
+                "cannot notify by the event descriptors of " + of.name() +
+                    ": found that one can't be written to, expected " +
                     std::string(os::remedy_for_denial));
   }
 }
@@ -44,6 +49,34 @@ std::uint32_t wait_for_notice(segment& of, deadline until) {
   }
 }
 
-int event_descriptor(segment& of) { return of.event_descriptor(true); }
+int event_descriptor(segment& of) { return of.event_descriptor(); }
+
+void attach_event(segment& of, int eventfd) {
+  memory::attempt("attach an event to " + of.name(), "an open eventfd, and /proc mounted",
+                  [&] { of.attach(memory::checked_event(os::duplicate(eventfd))); });
+}
+
+void detach_events(segment& of) noexcept { of.detach_events(); }
+
+void send_event(segment& of, int socket) {
+  static_cast<void>(of.event_descriptor());
+  const segment::event own = of.events().back();
+  memory::attempt("send the event of " + of.name(), "a connected Unix domain socket", [&] {
+    const int number = own->get();
+    os::send_descriptors(socket, {&number, 1});
+  });
+}
+
+void receive_event(segment& of, int socket) {
+  memory::attempt("receive an event for " + of.name(), "a connected Unix domain socket", [&] {
+    std::vector<os::descriptor> all =
+        memory::delivered(os::receive_descriptors(socket), "an event");
+    if (all.size() > 1) {
+      throw memory::malformed(std::to_string(all.size()) + " descriptors in a message",
+                              "an event's alone", std::errc::bad_message);
+    }
+    of.attach(memory::checked_event(std::move(all.front())));
+  });
+}
 
 }  // namespace shard::detail

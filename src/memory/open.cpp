@@ -78,7 +78,10 @@ memory::location place_of(int descriptor, const os::file_status& status, const s
   if (status.names == 0) return {label, {}, backing::file};
   if (const auto name = memory::name_of_shared(descriptor)) return memory::shared_location(*name);
   const std::string link = os::name_of(descriptor);
-  return {link, link, backing::file};
+  // Of a file that had no name when it was opened, as create() makes them, or has lost the one that
+  // it was opened by.
+  const bool told = !link.ends_with(" (deleted)");
+  return {told ? link : label, link, backing::file};
 }
 
 }  // namespace

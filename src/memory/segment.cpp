@@ -11,6 +11,7 @@
 #include "os/event.hpp"
 #include "os/file.hpp"
 #include "os/own_pid.hpp"
+#include "os/socket.hpp"
 
 namespace shard::detail {
 namespace {
@@ -114,7 +115,8 @@ void segment::forsake() noexcept {
   attached_.store(nullptr);
   kept_.reset();
   reading_.reset();
-  event_ = {};
+  own_event_ = {};
+  attached_events_ = {};
   parts_.file = {};
   os::vacate(base(), length_bytes());
   standing_ = standing::forsaken;
@@ -159,12 +161,47 @@ bool segment::has_writers(const memory::control& area) const {
                          [&] { return area.has_writers(); });
 }
 
-int segment::event_descriptor(bool create) {
+int segment::event_descriptor() {
   const std::scoped_lock held(attaching_);
-  if (!event_ && create) {
-    event_ = memory::attempt("watch " + name(), "an eventfd", [] { return os::event_counter(); });
+  if (!own_event_) {
+    own_event_ = std::make_shared<const os::descriptor>(
+        memory::attempt("watch " + name(), "an eventfd", [] { return os::event_counter(); }));
   }
-  return event_.get();
+  return own_event_->get();
+}
+
+// One message takes all events and a buffer.
+void segment::attach(os::descriptor event) {
+  constexpr std::size_t most = 250;
+  static_assert(most + 2 < os::most_descriptors);
+  auto shared = std::make_shared<const os::descriptor>(std::move(event));
+  const std::scoped_lock held(attaching_);
+  if (attached_events_.size() >= most) {
+    throw error(std::errc::no_buffer_space,
+                "cannot attach an event to " + name() + ": found " + std::to_string(most) +
+                    " attached, expected fewer; detach_events() drops them");
+  }
+  attached_events_.push_back(std::move(shared));
+}
+
+void segment::detach_events() noexcept {
+  std::vector<event> dropped;
+  const std::scoped_lock held(attaching_);
+  dropped.swap(attached_events_);
+}
+
+bool segment::count_events() {
+  const std::scoped_lock held(attaching_);
+  bool all = !own_event_ || os::count_event(own_event_->get());
+  for (const event& each : attached_events_) all = os::count_foreign_event(each->get()) && all;
+  return all;
+}
+
+std::vector<segment::event> segment::events() const {
+  const std::scoped_lock held(attaching_);
+  std::vector<event> all = attached_events_;
+  if (own_event_) all.push_back(own_event_);
+  return all;
 }
 
 void segment::clear_padding() {
@@ -242,6 +279,8 @@ std::size_t segment::most_promised_bytes() {
 int descriptor_of(const segment& of) noexcept { return of.descriptor(); }
 
 bool was_created(const segment& of) noexcept { return of.created(); }
+
+const std::string& name_of(const segment& of) noexcept { return of.name(); }
 
 void finish(segment& file, durability needed) { file.finish(needed); }
 

@@ -110,8 +110,16 @@ class segment {
   bool has_writers(const memory::control& area) const;
   // How many notifications this handle has seen.
   std::atomic<std::uint32_t>& noticed() noexcept { return noticed_; }
-  // Made by the first call, -1 before, with `create` unset.
-  int event_descriptor(bool create);
+  // Eventfds: one to wait for, which the first call makes, and those of others. Any thread may call
+  // them. Throw shard::error.
+  int event_descriptor();
+  void attach(os::descriptor event);
+  void detach_events() noexcept;
+  // False: one of them can't be written to.
+  bool count_events();
+  // All of them, which stay open as long as somebody has them.
+  using event = std::shared_ptr<const os::descriptor>;
+  std::vector<event> events() const;
 
   const memory::padding& padding() const noexcept { return parts_.padding; }
   // Of all elements. Throws shard::error unless this may be written to.
@@ -184,7 +192,8 @@ class segment {
   // that it goes first, and doesn't keep the area from being cut off.
   mutable std::unique_ptr<memory::control> reading_;
   std::atomic<std::uint32_t> noticed_ = 0;
-  os::descriptor event_;
+  event own_event_;
+  std::vector<event> attached_events_;
 };
 
 }  // namespace shard::detail

@@ -18,6 +18,12 @@ descriptor::~descriptor() {
   errno = before;
 }
 
+descriptor duplicate(int open) {
+  descriptor made(::fcntl(open, F_DUPFD_CLOEXEC, STDERR_FILENO + 1));
+  if (!made) fail("fcntl");
+  return made;
+}
+
 int above_standard_streams(int opened) noexcept {
   if (opened < 0 || opened > STDERR_FILENO) return opened;
   const int moved = ::fcntl(opened, F_DUPFD_CLOEXEC, STDERR_FILENO + 1);

@@ -31,4 +31,7 @@ class descriptor {
 // would be read and printed to.
 int above_standard_streams(int opened) noexcept;
 
+// One more descriptor of the same open file. Throws call_failed.
+descriptor duplicate(int open);
+
 }  // namespace shard::os

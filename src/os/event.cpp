@@ -1,6 +1,7 @@
 #include "os/event.hpp"
 
 #include <fcntl.h>
+#include <poll.h>
 #include <sys/eventfd.h>
 #include <unistd.h>
 
@@ -10,6 +11,7 @@
 #include <string>
 
 #include "os/calls.hpp"
+#include "os/file.hpp"
 #include "os/process.hpp"
 
 namespace shard::os {
@@ -39,6 +41,22 @@ bool count_event(int counter) noexcept {
   const bool counted = ::eventfd_write(counter, 1) == 0 || errno == EAGAIN;
   errno = before;
   return counted;
+}
+
+bool count_foreign_event(int counter) noexcept {
+  pollfd one{counter, POLLOUT, 0};
+  const timespec at_once{};
+  const int before = errno;
+  const int ready = ::ppoll(&one, 1, &at_once, nullptr);
+  errno = before;
+  return ready == 0 || count_event(counter);
+}
+
+bool is_event_counter(int descriptor) {
+  const std::string name = name_of(descriptor);
+  // Only one made here is a pipe with both ends in one.
+  return name == "anon_inode:[eventfd]" ||
+         (name.starts_with("pipe:") && open_for_writing(descriptor));
 }
 
 void take_events(const descriptor& counter) noexcept {

@@ -13,6 +13,14 @@ descriptor event_counter();
 // be written to.
 bool count_event(int counter) noexcept;
 
+// The same for a counter of somebody else's, which a write may wait for: if it is full, nothing is
+// done.
+bool count_foreign_event(int counter) noexcept;
+
+// Whether a descriptor is a counter, as event_counter() makes them, or an eventfd. Throws
+// call_failed. Needs /proc.
+bool is_event_counter(int descriptor);
+
 // It isn't readable any more until the next event, unless there were very many.
 void take_events(const descriptor& counter) noexcept;
 

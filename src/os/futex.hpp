@@ -5,6 +5,7 @@
 #include <chrono>
 #include <cstdint>
 #include <optional>
+#include <span>
 #include <thread>
 
 namespace shard::os {
@@ -22,6 +23,13 @@ void futex_wait(const std::atomic<std::uint32_t>& word, std::uint32_t expected,
 void futex_wake(const std::atomic<std::uint32_t>& word, unsigned most,
                 sleepers whom = everybody) noexcept;
 void futex_wake_all(const std::atomic<std::uint32_t>& word) noexcept;
+
+// The same for one or two words of memory that others may know as something else, side by side and
+// at a multiple of their size. Returns when one of them isn't as expected any more, too. Who wakes
+// needs to know the first one only. The memory may be mapped for reading alone.
+void futex_wait_words(const void* first, std::span<const std::uint32_t> expected,
+                      std::optional<std::chrono::steady_clock::time_point> until) noexcept;
+void futex_wake_words(const void* first, unsigned most) noexcept;
 
 // Between two looks at a word that another processor is about to change.
 inline void pause() noexcept {

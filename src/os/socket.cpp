@@ -11,17 +11,14 @@
 namespace shard::os {
 namespace {
 
-constexpr std::size_t most_descriptors = 253;  // in one message: SCM_MAX_FD of the kernel
-
 // A message of one byte with room for so many descriptors.
-template <std::size_t Count>
 class envelope {
  public:
-  envelope() {
+  explicit envelope(std::size_t descriptors) {
     header_.msg_iov = &data_;
     header_.msg_iovlen = 1;
     header_.msg_control = control_;
-    header_.msg_controllen = sizeof control_;
+    header_.msg_controllen = CMSG_SPACE(descriptors * sizeof(int));
   }
   envelope(const envelope&) = delete;
   envelope& operator=(const envelope&) = delete;
@@ -30,7 +27,7 @@ class envelope {
  private:
   char byte_ = 0;
   iovec data_{&byte_, 1};
-  alignas(cmsghdr) char control_[CMSG_SPACE(Count * sizeof(int))] = {};
+  alignas(cmsghdr) char control_[CMSG_SPACE(most_descriptors * sizeof(int))] = {};
   msghdr header_{};
 };
 
@@ -53,18 +50,18 @@ void take_descriptors(const cmsghdr& from, std::vector<descriptor>& into) {
 
 }  // namespace
 
-void send_descriptor(int socket, int descriptor) {
-  envelope<1> message;
+void send_descriptors(int socket, std::span<const int> all) {
+  envelope message(all.size());
   cmsghdr* const attached = CMSG_FIRSTHDR(&message.header());
   attached->cmsg_level = SOL_SOCKET;
   attached->cmsg_type = SCM_RIGHTS;
-  attached->cmsg_len = CMSG_LEN(sizeof descriptor);
-  std::memcpy(CMSG_DATA(attached), &descriptor, sizeof descriptor);
+  attached->cmsg_len = CMSG_LEN(all.size_bytes());
+  std::memcpy(CMSG_DATA(attached), all.data(), all.size_bytes());
   transferred("sendmsg", [&] { return calls().sendmsg(socket, &message.header(), MSG_NOSIGNAL); });
 }
 
 delivery receive_descriptors(int socket) {
-  envelope<most_descriptors> message;
+  envelope message(most_descriptors);
   delivery found;
   found.descriptors.reserve(most_descriptors);  // nothing may throw while a number has no owner
   found.bytes = transferred(

@@ -2,15 +2,19 @@
 #pragma once
 
 #include <cstddef>
+#include <span>
 #include <vector>
 
 #include "os/descriptor.hpp"
 
 namespace shard::os {
 
-// One message of one byte with one descriptor. Waits for room in the socket. Throws call_failed:
-// EPIPE, and no signal, where no one is left to read it.
-void send_descriptor(int socket, int descriptor);
+// In one message: SCM_MAX_FD of the kernel.
+constexpr std::size_t most_descriptors = 253;
+
+// One message of one byte with these descriptors, at most so many. Waits for room in the socket.
+// Throws call_failed: EPIPE, and no signal, where no one is left to read it.
+void send_descriptors(int socket, std::span<const int> all);
 
 struct delivery {
   std::size_t bytes = 0;   // 0: the connection has ended

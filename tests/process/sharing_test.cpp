@@ -150,7 +150,7 @@ TEST_F(Sharing, LeavesNoDescriptorToAProgramThatIsExecuted) {
       [](cells some) {
         some.fill({0, 3}, 1);
         some.lock();
-        static_cast<void>(some.event_descriptor());
+        some.attach_event(some.event_descriptor());
         const auto watching = some.read_only();
         std::vector<std::int64_t> seen(3);
         watching.read({0, 3}, seen);

@@ -372,6 +372,87 @@ TEST(Stats, TellWhatABufferIsAndTakes) {
   EXPECT_EQ(shard::buffer<int>(0).stats().data_bytes, 0u);
 }
 
+// What the system is asked from here on.
+struct counted_calls {
+  static inline shard::os::call_table real;
+  static inline int made = 0;
+
+  counted_calls() {
+    real = shard::os::calls();
+    made = 0;
+    shard::os::calls().openat = [](int directory, const char* path, int flags, mode_t mode) {
+      return ++made, real.openat(directory, path, flags, mode);
+    };
+    shard::os::calls().fstat = [](int descriptor, struct stat* found) {
+      return ++made, real.fstat(descriptor, found);
+    };
+    shard::os::calls().readlink = [](const char* path, char* to, std::size_t bytes) {
+      return ++made, real.readlink(path, to, bytes);
+    };
+  }
+  counted_calls(const counted_calls&) = delete;
+  counted_calls& operator=(const counted_calls&) = delete;
+  ~counted_calls() { shard::os::calls() = real; }
+};
+
+TEST(Name, IsWhatTheBufferWasOpenedByAndAsksNobody) {
+  const shared_names names;
+  const folder in;
+  const fs::path path = in / "x.npy";
+  const shard::buffer<int> memory(3);
+  auto created = shard::create<int>(path, 3);
+  const auto live = shard::create_live<int>(in / "live.npy", 3);
+  const auto opened = shard::open<int>(in / "live.npy");
+  const auto named = shard::named::create<int>("x", 3);
+  const auto view = named.read_only();
+  const counted_calls counted;
+  EXPECT_EQ(memory.name(), "memory");
+  EXPECT_EQ(created.name(), path.string());
+  EXPECT_EQ(live.name(), (in / "live.npy").string());
+  EXPECT_EQ(opened.name(), (in / "live.npy").string());
+  EXPECT_EQ(named.name(), "x");
+  EXPECT_EQ(view.name(), "x");
+  EXPECT_EQ(counted_calls::made, 0);
+  created.finish();
+  created.unlink();
+  EXPECT_EQ(created.name(), path.string()) << "and no other";
+  EXPECT_EQ(created.stats().name, created.name());
+  const auto taken = std::move(created);
+  EXPECT_EQ(created.name(), "");  // NOLINT(bugprone-use-after-move): its state is documented
+  created.close();
+  EXPECT_EQ(created.name(), "");
+}
+
+TEST(Name, OfARelativePathIsRelative) {
+  const folder in;
+  EXPECT_TRUE(holds_in_a_child([&] {
+    fs::current_path(in.path());
+    const auto made = shard::create_live<int>("x.npy", 3);
+    fs::current_path("/");
+    return made.name() == "x.npy";
+  }));
+}
+
+// It was given none: what the system calls it then.
+TEST(Name, OfAReopenedDescriptorIsWhatTheFileHadThen) {
+  const shared_names names;
+  const folder in;
+  const auto reopened = [](const auto& from) {
+    return shard::buffer<int>::reopen(from.descriptor());
+  };
+  const auto named = shard::named::create<int>("x", 3);
+  EXPECT_EQ(reopened(named).name(), "x");
+  EXPECT_EQ(reopened(shard::buffer<int>(3)).name(), "memory");
+  auto file = shard::create<int>(in / "x.npy", 3);
+  EXPECT_EQ(reopened(file).name(), "descriptor " + std::to_string(file.descriptor()));
+  file.finish();
+  EXPECT_EQ(reopened(file).name(), "descriptor " + std::to_string(file.descriptor()));
+  const auto again = reopened(shard::open_writable<int>(in / "x.npy"));
+  EXPECT_EQ(again.name(), fs::canonical(in / "x.npy").string());
+  fs::rename(in / "x.npy", in / "y.npy");
+  EXPECT_EQ(again.name(), (fs::canonical(in.path()) / "x.npy").string()) << "as it was";
+}
+
 TEST(HugePages, AreUsedIfTheyAreToBeHadAndNeverAnError) {
   shard::buffer<double> numbers(shard::pages::huge, 1 << 20);
   EXPECT_TRUE(std::ranges::all_of(numbers, [](double x) { return x == 0; }));

@@ -72,11 +72,22 @@ void unlock_shared(segment& of);
 bool is_abandoned(const segment& of);
 void clear_abandoned(segment& of);
 
+// ---- Waiting for elements of 4 or 8 bytes. `old` are the words of the element as it was.
+
+// Returns after a wake, at the deadline, if the element has changed, or for no reason.
+void sleep_at(const void* element, std::span<const std::uint32_t> old, deadline until) noexcept;
+enum class wakes { one, all };
+void wake_at(const void* element, wakes whom) noexcept;
+
 // ---- Notifications.
 
 void notify(segment& of);
 std::uint32_t wait_for_notice(segment& of, deadline until);
 int event_descriptor(segment& of);
+void attach_event(segment& of, int eventfd);
+void detach_events(segment& of) noexcept;
+void send_event(segment& of, int socket);
+void receive_event(segment& of, int socket);
 
 }  // namespace detail
 
