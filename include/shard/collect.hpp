@@ -52,6 +52,7 @@ namespace detail {
 [[noreturn]] void refuse_item_of_no_index();
 [[noreturn]] void refuse_index_of_items(std::size_t found, range expected, std::size_t at_least);
 [[noreturn]] void refuse_offsets_of_tiles();
+[[noreturn]] void refuse_offsets_of_strides();
 [[noreturn]] void refuse_offsets_behind(std::size_t first, std::size_t indices);
 [[noreturn]] void refuse_offsets_beyond(std::size_t last, std::size_t most);
 
@@ -326,6 +327,7 @@ void collect<T>::expect(const detail::space& where) {
   forget();
   if (!held_->starts) return;
   if (where.by == detail::space::cut::tiled) detail::refuse_offsets_of_tiles();
+  if (where.by == detail::space::cut::strided) detail::refuse_offsets_of_strides();
   constexpr std::size_t most_indices = std::size_t{1} << 40;
   if (where.all.last > most_indices) detail::refuse_offsets_beyond(where.all.last, most_indices);
   require_behind(where.all);

@@ -5,7 +5,9 @@
 // The space says which indices are mapped, and with what the kernel is called:
 //
 //   count, range, chunks,          kernel(range chunk, …) once for each chunk, or
-//   chunk_list, weighted           kernel(std::size_t i, …) once for each index; returns nothing
+//   chunk_list, weighted,          kernel(std::size_t i, …) once for each index; returns nothing
+//   by_memory
+//   strided                        kernel(std::size_t i, …) once for each index; returns nothing
 //   tiles                          kernel(tile cells, …) once for each tile; returns nothing
 //   buffer<T>&                     kernel(std::size_t i, …) -> T, which becomes element i
 //   std::tie(buffer<T>&, …)        kernel(std::size_t i, …) -> std::tuple<T, …>, likewise
@@ -30,7 +32,8 @@
 // buffer except the outputs of its own map.
 //
 // When a chunk has failed too often (options::retries), shard looks for the indices that fail. It
-// then calls a kernel(range chunk, …) with parts of a chunk. What the kernel adds to ordered
+// then calls a kernel(range chunk, …) with parts of a chunk, unless the kernel has the chunk's
+// number or an out_per_chunk(). What the kernel adds to ordered
 // reductions goes on from part to part, in ascending order.
 #pragma once
 
@@ -66,6 +69,15 @@ template <class T, std::size_t Rank>
 auto out(buffer<T, Rank>& to);
 template <class T, std::size_t Rank>
 void out(const buffer<T, Rank>&& temporary) = delete;  // its elements would be gone with it
+
+// The kernel receives slice<T, Rank>: the one row that has the chunk's number, to write, for
+// results of whole groups. As out() otherwise. Requires: as many rows as the plan has chunks, a
+// kernel(range chunk, …) or kernel(tile cells, …). No part of a chunk is run for itself; see
+// chunk_number().
+template <class T, std::size_t Rank>
+auto out_per_chunk(buffer<T, Rank>& to);
+template <class T, std::size_t Rank>
+void out_per_chunk(const buffer<T, Rank>&& temporary) = delete;
 
 // The kernel receives slice<T, Rank>: the chunk's own rows with their old values, to change in
 // place. shard brings the old values back before it runs a chunk again, so each index counts once.
@@ -105,6 +117,33 @@ auto value(X x);
 // cause. In threads and inline, what make throws leaves map.
 template <class F, class... V>
 auto worker_state(F make, V... arguments);
+
+// The kernel receives std::size_t: the number of the chunk, which is that of the part in a
+// chunk_list, of the tile in tiles, and k in the plans of plan.hpp. The number is the same however
+// often, by whom and in which way the chunk is run. A report has it in failure::chunk and
+// missing_chunks().
+//
+// A kernel(range chunk, …) that has the number is always called with the whole chunk, even after
+// failures: what it writes for the number is then never the result of a part. So shard does not
+// look for the indices that fail, and gives up a chunk as a whole. The same holds for
+// out_per_chunk().
+auto chunk_number();
+
+// The kernel receives unsigned: the number of the worker that it runs in, for names of scratch
+// files and for logs. In each way to run a map, the number is less than the number of workers
+// (options::workers, default_workers(), or pool::workers() in a pool), and no two kernels of the
+// map that run at the same time have the same. The caller's own thread has the number 0 if it is
+// the only worker, as on executor::serial. The number is also failure::worker.
+//
+// A result must not depend on the number: which worker runs a chunk differs from run to run. A
+// worker that replaces another has the same number. So a scratch file may hold what an earlier
+// chunk left there, and may end in the middle of what a worker wrote when it died: a kernel, or the
+// make of a worker_state, must begin the file anew (truncate it). Other maps count from 0, too:
+// those that run at the same time, in this program or another, and those that kernels call. They
+// need other names.
+//
+// make of a worker_state may have it, too: worker_state(make, worker_number()) calls make(number).
+auto worker_number();
 
 // Runs the kernel on every index, and returns when all outputs and reductions are final. Requires
 // an output (a buffer space, out, inout), a reducer, or a shared buffer.
@@ -147,6 +186,14 @@ auto out(buffer<T, Rank>& to) {
 }
 
 template <class T, std::size_t Rank>
+auto out_per_chunk(buffer<T, Rank>& to) {
+  static_assert(!std::is_const_v<T>,
+                "shard: out_per_chunk() writes, but this buffer is read-only; open it with "
+                "open_writable");
+  return detail::out_per_chunk_argument<std::remove_const_t<T>, Rank>(detail::array_of(to));
+}
+
+template <class T, std::size_t Rank>
 auto inout(buffer<T, Rank>& both) {
   static_assert(!std::is_const_v<T>,
                 "shard: inout() writes, but this buffer is read-only; open it with open_writable");
@@ -169,6 +216,10 @@ template <class X>
 auto value(X x) {
   return detail::value_argument<X>(std::move(x));
 }
+
+inline auto chunk_number() { return detail::chunk_number_argument(); }
+
+inline auto worker_number() { return detail::worker_number_argument(); }
 
 template <class F, class... V>
 auto worker_state(F make, V... arguments) {

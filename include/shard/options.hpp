@@ -16,7 +16,9 @@
 //                                 Maps inside kernels have no number. What the kernel throws leaves
 //                                 map. If the kernel does not fail, the report is that of a map
 //                                 that was stopped. shard ignores on_progress, on_failure and stop
-//                                 in this map.
+//                                 in this map. MAP:FIRST-LAST/STRIDE runs every STRIDE-th of these
+//                                 indices, which must be those of a chunk of a strided space.
+//                                 MAP:chunkK runs the chunk K of the map, counted from 0.
 #pragma once
 
 #include <chrono>

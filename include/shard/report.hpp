@@ -18,8 +18,13 @@ namespace shard {
 // chunk.
 struct failure {
   std::size_t chunk = 0;  // number of the chunk in the plan
-  range indices = {};     // the indices of the attempt; empty: the worker was not inside a kernel
-  std::string kind = {};  // "exception", "signal", "exit", "killed", "timeout", "oom"
+  // The indices of the attempt. Empty: the worker was not inside a kernel, unless empty_part is
+  // set.
+  range indices = {};
+  // Of a strided space: the indices of the attempt are every stride-th one of `indices`.
+  std::size_t stride = 1;
+  bool empty_part = false;  // the attempt was at an empty part of a chunk_list: see `chunk`
+  std::string kind = {};    // "exception", "signal", "exit", "killed", "timeout", "oom"
   std::string what = {};  // one line: the exception's type and text, or the signal and address, …
   int signal = 0;         // the signal that ended the worker; 0: none
   int exit_status = 0;    // the worker's exit status, for kind "exit"
@@ -84,11 +89,12 @@ struct run_counts {
 };
 
 // The indices of a map, each in exactly one of three sets. In each set the ranges are ascending,
-// disjoint and not adjacent.
+// disjoint and not adjacent. The same holds for the numbers of the chunks that are not completed.
 struct index_sets {
   std::vector<range> completed = {};
   std::vector<range> failed = {};
   std::vector<range> not_tried = {};
+  std::vector<range> missing_chunks = {};
 };
 
 class report {
@@ -97,8 +103,8 @@ class report {
   report(index_sets indices, std::vector<failure> failures, run_counts counts, seconds elapsed,
          std::string trouble = {});
 
-  // Every index is final.
-  bool complete() const noexcept { return missing_.empty(); }
+  // Every index is final, and so is every empty part of a chunk_list.
+  bool complete() const noexcept { return missing_.empty() && sets_.missing_chunks.empty(); }
 
   // How many indices were mapped, or were to be.
   std::size_t indices() const noexcept;
@@ -121,6 +127,12 @@ class report {
   // pass them to a chunk_list.
   std::span<const range> missing() const noexcept { return missing_; }
 
+  // The numbers of the chunks that are not completed: the kernel failed at one of their indices, or
+  // was not tried there. The chunk's other indices may be in completed(). Of a chunk_list these are
+  // numbers of parts; an empty part is nowhere else. To map whole groups later, pass those parts to
+  // a chunk_list, and their numbers as a value(): chunk_number() then counts anew.
+  std::span<const range> missing_chunks() const noexcept { return sets_.missing_chunks; }
+
   // In the order of chunks and attempts. Failures outside of any chunk come last.
   std::span<const failure> failures() const noexcept { return failures_; }
 
@@ -128,9 +140,10 @@ class report {
   seconds elapsed() const noexcept { return elapsed_; }
 
   // How to debug a failure: "SHARD_REPLAY=2:613-614". If the program runs again with this variable,
-  // this map runs only the indices that failed here, in the calling process. Empty if there is
-  // nothing to debug: for a failure outside of any chunk, for a failure that came from outside, and
-  // for a map inside a kernel (debug the outer map).
+  // this map runs only the indices that failed here, in the calling process. "2:3-995/7" stands for
+  // every seventh of these indices, "2:chunk5" for the empty part 5 of a chunk_list. Empty if there
+  // is nothing to debug: for a failure outside of any chunk, for a failure that came from outside,
+  // and for a map inside a kernel (debug the outer map).
   std::string replay(const failure& one) const;
 
   // Why the run ended early, if no single chunk is to blame; else empty.

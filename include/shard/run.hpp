@@ -37,7 +37,7 @@ namespace shard {
 // What a worker is at.
 struct worker_status {
   unsigned worker = 0;          // its number, from 0
-  range indices = {};           // of the chunk that it runs
+  range indices = {};           // of the chunk that it runs; if they have strides, all between, too
   seconds since{};              // how long it has been at it
   std::string processors = {};  // that it keeps to: "0-1,8"; empty: it is not pinned
 };
@@ -81,8 +81,8 @@ class run {
   // Whether all of these are.
   bool ready(range indices) const;
 
-  // Each completed part of a chunk, once: for (range done : run.chunks()). Waits for the next one,
-  // and ends with the run.
+  // Each completed part of a chunk, once, but no empty one: for (range done : run.chunks()). Waits
+  // for the next one, and ends with the run.
   chunk_stream chunks(chunk_order order = chunk_order::as_they_come);
 
   // A copy of a reducer of this run, with what completed() has added so far. Workers publish what

@@ -16,6 +16,10 @@
 
 namespace shard {
 
+namespace detail {
+struct slice_mover;
+}
+
 // The whole buffer, for reading. The kernel receives it for in(buffer).
 template <class T, std::size_t Rank = 1>
 class SHARD_ACCESS view {
@@ -87,7 +91,8 @@ class SHARD_ACCESS view {
 };
 
 // The rows that a chunk owns, for writing. In a map over tiles, the chunk owns only some columns of
-// these rows. The kernel receives a slice for out(buffer) and for inout(buffer).
+// these rows. In a map over a strided space, each call of the kernel owns the row of its index. The
+// kernel receives a slice for out(buffer) and for inout(buffer).
 //
 // With out(), write an element before you read it. At first its value is unspecified. After a crash
 // it may be what an earlier attempt wrote. With inout(), an element has its old value at first.
@@ -168,6 +173,7 @@ class SHARD_ACCESS slice {
   constexpr std::array<std::size_t, Rank> shape() const noexcept { return shape_; }
 
  private:
+  friend struct detail::slice_mover;
   struct no_columns {};
 
   constexpr void require_row(std::size_t i) const {
@@ -195,6 +201,18 @@ class SHARD_ACCESS slice {
   range rows_;
   [[no_unique_address]] std::conditional_t<Rank == 1, no_columns, range> columns_{};
 };
+
+namespace detail {
+
+// From one call of a kernel to the next.
+struct slice_mover {
+  template <class T, std::size_t Rank>
+  static constexpr void move(slice<T, Rank>& which, std::size_t row) noexcept {
+    which.rows_ = {row, row + 1};
+  }
+};
+
+}  // namespace detail
 
 // All elements of the buffer, for the atomic operations of atomics.hpp. The kernel receives it for
 // shared(buffer). If a chunk is run again after a crash, its operations happen again: each happens

@@ -8,6 +8,7 @@
 #include "board/board.hpp"
 #include "board/owner.hpp"
 #include "family/crew.hpp"
+#include "family/door.hpp"
 #include "os/file.hpp"
 
 namespace shard::family {
@@ -17,11 +18,12 @@ struct assignment {
   board::dimensions size;
   board::policy policy;
   limits worker_limits;
-  std::uint32_t place = 0;   // where its board is
-  bool has_state = false;    // workers make a worker_state
-  bool follows = false;      // if the run before is incomplete, this one isn't begun
-  bool awaited = false;      // the caller waits for its end, and for what is printed
-  std::uint64_t grants = 0;  // how many
+  std::uint32_t place = 0;            // where its board is
+  bool has_state = false;             // workers make a worker_state
+  bool follows = false;               // if the run before is incomplete, this one isn't begun
+  bool awaited = false;               // the caller waits for its end, and for what is printed
+  unsigned most_workers = door::all;  // at a time
+  std::uint64_t grants = 0;           // how many
   std::uint64_t packed_bytes = 0;
 };
 

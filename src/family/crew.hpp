@@ -46,7 +46,8 @@ struct crew {
 
   // Called by each worker, where it works: what it owns there until it leaves, and its task. The
   // worker has the grants' elements at `data`, in their order.
-  std::function<std::shared_ptr<const board::task>(std::vector<std::byte*> data)> enter;
+  std::function<std::shared_ptr<const board::task>(std::vector<std::byte*> data, unsigned slot)>
+      enter;
   bool has_state = false;  // what `enter` makes is a worker_state, too: code of the user's
 
   std::shared_ptr<const os::stop_signals> signals = {};  // that stop the run; null: none

@@ -29,8 +29,9 @@ door::door(std::byte* memory, unsigned slots, int event) noexcept
 
 // ---- The caller. ----
 
-void door::submit(run next, unsigned workers, waker by) const noexcept {
+void door::submit(run next, unsigned workers, waker by, unsigned most) const noexcept {
   facts_of(next).wanted.store(workers, std::memory_order_relaxed);
+  facts_of(next).most.store(most, std::memory_order_relaxed);
   facts_of(next).took.store(0, std::memory_order_relaxed);
   shared_->submitted.store(next, in_order);
   // Else whoever ends the run before rings, or whoever buries it.
@@ -75,6 +76,11 @@ door::run door::try_to_enter(unsigned slot, run& last) const noexcept {
   for (;;) {
     const run now = next(last);
     if (now == 0) return 0;
+    // If the run is over by now, this may be what a later run allows: either way leads on.
+    if (slot >= most(now)) {
+      last = now;
+      continue;
+    }
     own.inside.store(now, in_order);
     if (shared_->shut.load(in_order) < now) return now;
     own.inside.store(0, in_order);

@@ -55,8 +55,10 @@ class door {
   enum class waker { makes_room, stays };
 
   // What workers of the run need must be in place. Once it may begin, so many workers are awake, or
-  // woken. Others may enter it, too. Requires: next == submitted() + 1.
-  void submit(run next, unsigned workers = all, waker by = waker::stays) const noexcept;
+  // woken. Others may enter it, too, if their slots are below `most`: so no more than that work on
+  // it at a time, and all must be woken if there are more slots. Requires: next == submitted() + 1.
+  void submit(run next, unsigned workers = all, waker by = waker::stays,
+              unsigned most = all) const noexcept;
 
   // Wakes another one, who has slept on another processor than that of who asks, if there is one.
   void call_one_from_elsewhere() const noexcept;
@@ -103,12 +105,16 @@ class door {
   unsigned wanted(run one) const noexcept {
     return facts_of(one).wanted.load(std::memory_order_relaxed);
   }
+  // Which slots may enter a run: those below this. Requires: it is submitted, and not over.
+  unsigned most(run one) const noexcept {
+    return facts_of(one).most.load(std::memory_order_relaxed);
+  }
 
   // How often there were news so far.
   std::uint64_t news() const noexcept { return shared_->news.load(std::memory_order_seq_cst); }
 
   // Enters the run whose turn it is; never `last`, the one that it has left before. 0: there is
-  // none now. Sets `last` to a run that it came too late for.
+  // none now. Sets `last` to a run that it came too late for, or that is not for its slot.
   run try_to_enter(unsigned slot, run& last) const noexcept;
 
   // Returns at once if a run may be entered, or if there are more news than the worker has heard;
@@ -151,6 +157,7 @@ class door {
   };
   struct alignas(16) facts {
     std::atomic<unsigned> wanted;
+    std::atomic<unsigned> most;
     std::atomic<std::int64_t> took;  // nanoseconds
   };
   struct shared_part {

@@ -49,7 +49,7 @@ class in_the_caller final : public in_a_thread {
 
 void own(const crew& all, unsigned slot, board::workplace& where) {
   const for_a_while at_its_place(all.roster, slot);
-  const std::shared_ptr<const board::task> task = all.enter(memory::data_here(all.grants));
+  const std::shared_ptr<const board::task> task = all.enter(memory::data_here(all.grants), slot);
   board::policy how = all.policy;
   how.park = false;
   work_at(all, slot, *task, how, where);

@@ -214,7 +214,8 @@ const run_queue::experience* run_queue::last_like(const assignment& what) const 
 }
 
 unsigned run_queue::most_workers(const assignment& what) const noexcept {
-  return static_cast<unsigned>(std::clamp<std::size_t>(what.size.chunks, 1, roster_.size()));
+  return static_cast<unsigned>(
+      std::clamp<std::size_t>(what.size.chunks, 1, std::min(roster_.size(), what.most_workers)));
 }
 
 unsigned run_queue::workers_for(const assignment& what) const noexcept {

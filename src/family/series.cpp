@@ -50,14 +50,24 @@ series::turn& series::turn_of(door::run current) {
 // While a slot that has work can't get a process, the others wait.
 bool series::wants_worker(unsigned slot) const {
   if (given_up_ || runs_.is_ending()) return false;
-  return !runs_.wants_room() || door_.inside(slot) != 0;
+  return !runs_.wants_room() || door_.inside(slot) != 0 || is_needed(slot);
+}
+
+// Whether a run waits that only some slots may enter, this one among them: a process that is idle
+// elsewhere is of no use to it.
+bool series::is_needed(unsigned slot) const {
+  const door::run now = door_.over() + 1;
+  if (now > door_.submitted()) return false;
+  const unsigned most = door_.most(now);
+  return most < staff_.seats() && slot < most;
 }
 
 void series::prepare(unsigned) {}
 
 void series::ask_for_a_place() const {
   for (unsigned slot = 0; slot < staff_.seats(); ++slot) {
-    if (staff_.is(slot, staff::seat_state::vacant) && door_.inside(slot) != 0) {
+    const bool is_missed = door_.inside(slot) != 0 || is_needed(slot);
+    if (staff_.is(slot, staff::seat_state::vacant) && is_missed) {
       return runs_.want_room(true);
     }
   }

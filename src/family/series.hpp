@@ -46,6 +46,7 @@ class series final : public agenda {
 
   bool is_current(door::run number) const;
   turn& turn_of(door::run current);
+  bool is_needed(unsigned slot) const;
   void kill_who_works_in_vain();
   void name_stacks_if_asked();
 

@@ -249,7 +249,8 @@ std::unique_ptr<preparation> server::prepare_anew(const assignment& what,
   }
   const std::span<const std::byte> packed =
       std::span<const std::byte>(made->bytes).subspan(grants.size() * sizeof(lent_buffer));
-  made->task = self_.prepare(what.has_state, [&] { return all_.make(packed, std::move(data)); });
+  made->task = self_.prepare(what.has_state,
+                             [&] { return all_.make(packed, std::move(data), self_.slot()); });
   return made;
 }
 

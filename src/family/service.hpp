@@ -32,7 +32,8 @@ struct service {
   // Makes a task of a packed job: what a worker owns as long as it keeps the job. `data`: where the
   // granted buffers' elements are. Throws shard::error.
   using make_task = std::shared_ptr<const board::task> (*)(std::span<const std::byte> packed,
-                                                           std::vector<std::byte*> data);
+                                                           std::vector<std::byte*> data,
+                                                           unsigned slot);
 
   const run_queue& runs;
   make_task make;

@@ -117,7 +117,10 @@ void warm_family::submit(door::run number) {
   const unsigned workers = runs_.workers_for(what);
   const bool sleeps = what.awaited && !may_look(number, workers);
   if (sleeps) door_.await(number);
-  door_.submit(number, workers, sleeps ? door::waker::makes_room : door::waker::stays);
+  // Who is woken may be one that must not enter: then all are.
+  const bool is_limited = what.most_workers < runs_.slots();
+  door_.submit(number, is_limited ? door::all : workers,
+               sleeps ? door::waker::makes_room : door::waker::stays, what.most_workers);
   if (sleeps && workers == 1 && looks_pay_off()) door_.call_one_from_elsewhere();
   if (what.worker_limits.timed()) runs_.call_supervisor();
 }

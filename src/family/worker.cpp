@@ -125,7 +125,7 @@ void work_on(const crew& all, const std::vector<memory::live_segment>& inherited
   self.limit_memory(all.worker_limits.memory_bytes);
   self.unblock_signals();
   std::shared_ptr<const board::task> task =
-      self.prepare(all.has_state, [&] { return all.enter(std::move(data)); });
+      self.prepare(all.has_state, [&] { return all.enter(std::move(data), self.slot()); });
   work_at(all, self.slot(), *task, all.policy, self);
   task.reset();  // before the flush: what it has made may print in its end
 }

@@ -24,10 +24,17 @@ std::string name_of(const job& what, const grant& one) {
 }
 
 // Outputs must have a row for every index; for a count, exactly those.
-void check_outputs(const job& what) {
+void check_outputs(const job& what, const plan::partition& chunks) {
   const space& where = what.where;
   for (const grant& one : what.grants) {
     if (!one.partitioned) continue;
+    if (one.by_chunk) {
+      if (one.rows == chunks.chunks()) continue;
+      throw error(std::errc::invalid_argument, "cannot map to " + name_of(what, one) + ": found " +
+                                                   std::to_string(one.rows) + " rows, expected " +
+                                                   std::to_string(chunks.chunks()) +
+                                                   ", one for each chunk");
+    }
     if (where.by == space::cut::tiled) {
       if (one.rows == where.rows && one.columns == where.columns) continue;
       throw error(std::errc::invalid_argument,
@@ -89,10 +96,10 @@ void check_chunks(const plan::partition& chunks) {
                   " chunks, expected at most " + std::to_string(most) + ": use a larger grain");
 }
 
-void check_arguments(const job& what) {
+void check_arguments(const job& what, const plan::partition& chunks) {
   check_memory(what);
   check_outputs_are_apart(what);
-  check_outputs(what);
+  check_outputs(what, chunks);
 }
 
 void check_headroom(const board::dimensions& size) {

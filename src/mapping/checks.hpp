@@ -14,9 +14,9 @@ std::size_t number_among_buffers(const detail::job& what, const detail::grant& o
 // A board has a few bytes for each chunk and slot: beyond this, sizes would overflow.
 void check_chunks(const plan::partition& chunks);
 
-// Every buffer has memory that this process may use so, and every output a row for each index, and
-// no second role.
-void check_arguments(const detail::job& what);
+// Every buffer has memory that this process may use so, and every output a row for each index, or
+// for each chunk, and no second role.
+void check_arguments(const detail::job& what, const plan::partition& chunks);
 
 // States live in memory that is only touched as the run goes on: two published areas and a private
 // one for each worker, and a partial for each chunk. So do the old values of what is changed in

@@ -24,16 +24,17 @@ std::size_t partial_alignment(std::size_t bytes) {
 // Also where the kernel throws: nobody may come back to what it has written.
 class cleared_afterwards {
  public:
-  cleared_afterwards(const output_padding& of, range indices) noexcept
-      : padding_(of), indices_(indices) {}
+  cleared_afterwards(const output_padding& of, std::size_t chunk, range indices) noexcept
+      : padding_(of), chunk_(chunk), indices_(indices) {}
   cleared_afterwards(const cleared_afterwards&) = delete;
   cleared_afterwards& operator=(const cleared_afterwards&) = delete;
   ~cleared_afterwards() {
-    if (padding_) padding_.clear(indices_);
+    if (padding_) padding_.clear(chunk_, indices_);
   }
 
  private:
   const output_padding& padding_;
+  std::size_t chunk_;
   range indices_;
 };
 
@@ -61,12 +62,13 @@ state_layout::state_layout(const std::vector<detail::reduction>& reductions) {
 
 chunk_runner::chunk_runner(const detail::job& what, const plan::partition& chunks,
                            const state_layout& states, const output_padding::paddings& in,
-                           std::vector<std::byte*> data)
+                           std::vector<std::byte*> data, numbers told)
     : job_(what),
       chunks_(chunks),
       units_(chunks),
       states_(states),
       data_(std::move(data)),
+      first_chunk_(told.first_chunk),
       old_(what, chunks, data_),
       padding_(what, in, data_),
       states_here_(std::make_unique<std::byte*[]>(what.reductions.size())),
@@ -90,10 +92,13 @@ chunk_runner::chunk_runner(const detail::job& what, const plan::partition& chunk
             what.run_chunks != nullptr && chunks.grain() != 0 ? run_row : nullptr} {
   for (const detail::belonging& one : job_.belongings) {
     made_.emplace_back(nullptr, one.destroy);
-    made_.back().reset(one.make(job_.call.get()));
+    made_.back().reset(one.make(job_.call.get(), told.worker));
     belongings_.push_back(made_.back().get());
   }
-  memory_ = {data_.data(), states_here_.get(), belongings_.data()};
+  memory_ = {.data = data_.data(),
+             .states = states_here_.get(),
+             .belongings = belongings_.data(),
+             .worker = told.worker};
   if (std::ranges::none_of(job_.reductions, &detail::reduction::live_bytes)) return;
   for (std::size_t k = 0; k < job_.reductions.size(); ++k) {
     if (!job_.reductions[k].ordered) commutative_.push_back(k);
@@ -124,9 +129,10 @@ void chunk_runner::run(const board::piece& what, std::byte* partial,
   }
   const range indices =
       what.last == board::piece::to_the_end ? chunks_[what.chunk] : indices_of(what);
-  const cleared_afterwards outputs(padding_, indices);
   detail::worker_memory memory = memory_;
   memory.goes_on = what.goes_on;
+  memory.chunk = first_chunk_ + what.chunk;
+  const cleared_afterwards outputs(padding_, memory.chunk, indices);
   job_.run(job_.call.get(), memory, indices);
 }
 
@@ -138,7 +144,7 @@ bool chunk_runner::run_row(const void* self, const board::row& what, std::byte* 
   const range indices{its.chunks_[what.chunk].first,
                       its.chunks_[what.chunk + what.chunks - 1].last};
   try {
-    const cleared_afterwards outputs(its.padding_, indices);
+    const cleared_afterwards outputs(its.padding_, what.chunk, indices);
     its.job_.run_chunks(its.job_.call.get(), its.memory_,
                         {indices, its.chunks_.grain(), what.progress});
     return true;

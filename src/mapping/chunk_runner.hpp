@@ -31,10 +31,16 @@ struct state_layout {
 
 class chunk_runner {
  public:
+  // What kernels may ask for.
+  struct numbers {
+    unsigned worker = 0;
+    std::size_t first_chunk = 0;  // of the partition, if that is a part of the map's
+  };
+
   // data: where this worker has the buffers of the job's grants, in their order. Makes the job's
   // belongings; throws what their making throws.
   chunk_runner(const detail::job& what, const plan::partition& chunks, const state_layout& states,
-               const output_padding::paddings& in, std::vector<std::byte*> data);
+               const output_padding::paddings& in, std::vector<std::byte*> data, numbers told);
   chunk_runner(const chunk_runner&) = delete;
   chunk_runner& operator=(const chunk_runner&) = delete;
 
@@ -60,6 +66,7 @@ class chunk_runner {
   units units_;
   const state_layout& states_;
   std::vector<std::byte*> data_;
+  std::size_t first_chunk_;
   old_values old_;
   output_padding padding_;
   std::vector<std::size_t> commutative_;       // reductions

@@ -30,6 +30,14 @@ void refuse_index_of_items(std::size_t found, range expected, std::size_t at_lea
           ", expected the indices of the chunk in ascending order");
 }
 
+void refuse_offsets_of_strides() {
+  throw error(
+      std::errc::invalid_argument,
+      "cannot collect items with offsets: found a map over a strided space, whose chunks are "
+      "not in the order of the indices, expected another space, or a collect without "
+      "offsets");
+}
+
 void refuse_offsets_of_tiles() {
   throw error(std::errc::invalid_argument,
               "cannot collect items with offsets: found a map over tiles, expected one over "

@@ -3,6 +3,7 @@
 #include <algorithm>
 #include <chrono>
 #include <cstddef>
+#include <limits>
 #include <optional>
 #include <string>
 #include <utility>
@@ -28,10 +29,12 @@ using detail::space;
 std::vector<std::size_t> output_row_bytes(const job& what) {
   std::vector<std::size_t> bytes;
   for (const grant& one : what.grants) {
-    if (one.partitioned) bytes.push_back(one.row_bytes);
+    if (one.partitioned && !one.by_chunk) bytes.push_back(one.row_bytes);
   }
   return bytes;
 }
+
+by_memory need_of(const space& where) { return {where.all, where.index_bytes, where.budget_bytes}; }
 
 plan::partition partition_of(const job& what, const options& given, std::size_t grain) {
   const space& where = what.where;
@@ -43,6 +46,8 @@ plan::partition partition_of(const job& what, const options& given, std::size_t 
   switch (where.by) {
     case space::cut::listed: return plan::partition::listed({where.all, where.parts});
     case space::cut::weighted: return plan::partition::balanced({where.all, where.cost});
+    case space::cut::by_memory: return plan::partition::within(need_of(where));
+    case space::cut::strided: return plan::partition::interleaved({where.all, where.stride});
     case space::cut::tiled:
     case space::cut::even: break;
   }
@@ -53,30 +58,41 @@ plan::partition partition_of(const job& what, const options& given, std::size_t 
   return plan::partition::uniform(where.all, grain);
 }
 
+// Whether a complete map has written every row.
+bool fills(const job& what, const plan::partition& chunks, const grant& one) {
+  if (!one.partitioned) return false;
+  return one.by_chunk || what.where.by == space::cut::tiled || chunks.indices() == one.rows;
+}
+
 // Before anything runs: a file that another process has created can't be finished by this one.
 void check_filled_outputs(const job& what, const plan::partition& chunks) {
-  const bool tiled = what.where.by == space::cut::tiled;
   for (const grant& one : what.grants) {
-    if (!one.partitioned || (!tiled && chunks.indices() != one.rows)) continue;
-    one.owner->require_own("map to " + one.owner->name());
+    if (fills(what, chunks, one)) one.owner->require_own("map to " + one.owner->name());
   }
 }
 
 }  // namespace
 
+unsigned most_workers_of(const job& what) noexcept {
+  constexpr std::size_t any = std::numeric_limits<unsigned>::max();
+  if (what.where.by != space::cut::by_memory) return any;
+  return static_cast<unsigned>(std::min(any, plan::chunks_at_a_time(need_of(what.where))));
+}
+
 order::order(const job& what, const options& given, const settings& decided)
     : began(clock::now()),
       number(number_of_this_map()),
       how(where_it_runs(decided)),
-      chunks(partition_of(what, given, how.grain)) {
+      chunks(partition_of(what, given, how.grain)),
+      most_workers(most_workers_of(what)) {
+  if (what.whole_chunks) chunks.keep_whole();
   check_chunks(chunks);
-  check_arguments(what);
+  check_arguments(what, chunks);
   check_filled_outputs(what, chunks);
 }
 
 report finished(const job& what, const plan::partition& chunks, report result) {
   if (!result.complete()) return result;
-  const bool tiled = what.where.by == space::cut::tiled;
   std::optional<error> first;
   const auto name = [&first](const auto& file) {
     try {
@@ -86,7 +102,7 @@ report finished(const job& what, const plan::partition& chunks, report result) {
     }
   };
   for (const grant& one : what.grants) {
-    if (!one.partitioned || (!tiled && chunks.indices() != one.rows)) continue;
+    if (!fills(what, chunks, one)) continue;
     name([&] { one.owner->finish_cleared(durability::memory); });
   }
   for (const detail::reduction& one : what.reductions) {
@@ -130,8 +146,9 @@ std::shared_ptr<detail::pool_state> pool_to_spawn(const job& what, const options
                 "out(buffer); or start_by::fork");
   }
   const std::size_t chunks = partition_of(what, given, decided.grain).chunks();
+  const unsigned most = std::min(workers_of(decided), most_workers_of(what));
   options how = given;
-  how.workers = static_cast<unsigned>(std::clamp<std::size_t>(chunks, 1, workers_of(decided)));
+  how.workers = static_cast<unsigned>(std::clamp<std::size_t>(chunks, 1, most));
   return detail::make_pool_for_one_map(how);
 }
 

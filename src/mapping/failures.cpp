@@ -70,10 +70,14 @@ failure told_by(const board::failure_record& record, const plan::partition& chun
   if (facts.kind == board::failure_kind::exception) one.exception = type_in(one.what);
   if (facts.chunk == board::no_chunk) return one;
   one.chunk = facts.chunk;
-  one.indices = chunks[facts.chunk];
+  range places = chunks[facts.chunk];
+  one.empty_part = places.empty();
   if (facts.first != facts.last) {
-    one.indices = units(chunks).indices(facts.chunk, facts.first, facts.last);
+    places = units(chunks).indices(facts.chunk, facts.first, facts.last);
   }
+  const auto [indices, stride] = chunks.extent_of(places);
+  one.indices = indices;
+  one.stride = stride;
   return one;
 }
 
@@ -122,7 +126,9 @@ bool new_failures::stands(const attempt_at& which) const {
 
 std::vector<failure> all_failures(const board::board& on, const plan::partition& chunks) {
   std::vector<failure> all = new_failures(on, chunks).take();
-  const auto blames_none = [](const failure& one) { return one.indices.empty(); };
+  const auto blames_none = [](const failure& one) {
+    return one.indices.empty() && !one.empty_part;
+  };
   std::ranges::stable_sort(all, [&](const failure& one, const failure& other) {
     return std::tuple(blames_none(one), one.chunk, one.attempt) <
            std::tuple(blames_none(other), other.chunk, other.attempt);

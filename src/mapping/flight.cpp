@@ -36,9 +36,10 @@ std::size_t undo_bytes(const old_values& in_place, const state_layout& states) {
   return largest == 0 ? 0 : (std::max(largest, one_by_one ? 0 : comfortable) + 63) / 64 * 64;
 }
 
-unsigned worker_count(const settings& how, std::size_t chunks) {
+unsigned worker_count(const order& settled) {
+  const std::size_t chunks = std::max<std::size_t>(settled.chunks.chunks(), 1);
   return static_cast<unsigned>(
-      std::min<std::size_t>(workers_of(how), std::max<std::size_t>(chunks, 1)));
+      std::min<std::size_t>({workers_of(settled.how), chunks, settled.most_workers}));
 }
 
 family::limits limits_of(const settings& how) {
@@ -73,8 +74,8 @@ void run(const family::crew& all, const settings& how, const family::on_tick& re
 struct one_worker {
   one_worker(inside_a_map::where found, const job& what, const plan::partition& chunks,
              const state_layout& states, const output_padding::paddings& in,
-             std::vector<std::byte*> data)
-      : here(found), runner(what, chunks, states, in, std::move(data)) {}
+             std::vector<std::byte*> data, unsigned number)
+      : here(found), runner(what, chunks, states, in, std::move(data), {.worker = number}) {}
 
   inside_a_map here;
   chunk_runner runner;
@@ -97,8 +98,7 @@ flight::flight(const job& what, const options& given, const order& settled,
       given_(given),
       order_(settled),
       pool_(pool),
-      workers_(pool != nullptr ? pool->runs().slots()
-                               : worker_count(settled.how, settled.chunks.chunks())),
+      workers_(pool != nullptr ? pool->runs().slots() : worker_count(settled)),
       states_(what.reductions),
       data_here_(memory::data_here(what.grants)),
       in_(output_padding::of(what)),
@@ -165,7 +165,8 @@ family::crew flight::make_crew() {
                    .grants = {},
                    .threads_per_worker = order_.how.threads_per_worker,
                    .prefix_output = order_.how.prefix_output,
-                   .enter = [this](std::vector<std::byte*> data) { return enter(std::move(data)); },
+                   .enter = [this](std::vector<std::byte*> data,
+                                   unsigned slot) { return enter(std::move(data), slot); },
                    .has_state = !job_.belongings.empty()};
   for (const detail::grant& one : job_.grants) {
     if (pool_ != nullptr) break;  // its workers are told in another way
@@ -177,12 +178,13 @@ family::crew flight::make_crew() {
 }
 
 // What a worker owns, where it works.
-std::shared_ptr<const board::task> flight::enter(std::vector<std::byte*> data) const {
+std::shared_ptr<const board::task> flight::enter(std::vector<std::byte*> data,
+                                                 unsigned slot) const {
   const bool in_processes = order_.how.run_on == executor::processes;
   try {
     const auto worker = std::make_shared<one_worker>(
         in_processes ? inside_a_map::where::this_process : inside_a_map::where::this_thread, job_,
-        order_.chunks, states_, in_, std::move(data));
+        order_.chunks, states_, in_, std::move(data), slot);
     return {worker, &worker->runner.task()};
   } catch (...) {
     if (!in_processes) throw;
@@ -218,6 +220,7 @@ void flight::begin(bool follows, bool awaited) {
           .has_state = crew_.has_state,
           .follows = follows,
           .awaited = awaited,
+          .most_workers = order_.most_workers,
           .grants = job_.grants.size(),
           .packed_bytes = packed_bytes_};
   pool_->submit(number);
@@ -266,10 +269,10 @@ report flight::join() {
   const outcome result(board_, roster_, order_.chunks, before_);
   result.merge(job_.reductions, states_);
   settle_reducers(job_, result.complete());
-  const auto workers =
-      static_cast<unsigned>(std::clamp<std::size_t>(order_.chunks.chunks(), 1, workers_));
+  const auto workers = static_cast<unsigned>(
+      std::clamp<std::size_t>(order_.chunks.chunks(), 1, std::min(workers_, order_.most_workers)));
   report told = result.report_on(order_.number, clock::now() - order_.began, workers);
-  if (padding_) completed_.assign(told.completed().begin(), told.completed().end());
+  if (padding_) completed_ = result.completed_places();
   return told;
 }
 
@@ -321,7 +324,7 @@ std::vector<worker_status> flight::workers_now() const {
     const std::uint64_t chunk = board_.log(slot)[entry - 1].load(std::memory_order_relaxed);
     if (chunk >= size_.chunks) continue;  // it has just ended, and its slot another one
     const std::chrono::nanoseconds since = now - at.began.load(std::memory_order_relaxed);
-    all.push_back({slot, order_.chunks[chunk], since, {}});
+    all.push_back({slot, order_.chunks.extent_of(order_.chunks[chunk]).indices, since, {}});
     if (pinned) all.back().processors = to_string(roster_.at(slot).place);
   }
   return all;

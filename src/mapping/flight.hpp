@@ -31,6 +31,9 @@ namespace shard::mapping {
 
 using clock = std::chrono::steady_clock;
 
+// How many workers may run a job at a time. Requires: its plan is settled.
+unsigned most_workers_of(const detail::job& what) noexcept;
+
 // What is settled before anything is made for a run.
 struct order {
   // Throws shard::error if the job can't be run with these options. decided: they, resolved.
@@ -40,6 +43,7 @@ struct order {
   std::size_t number;  // of the map in its program; 0: it is inside another
   settings how;
   plan::partition chunks;
+  unsigned most_workers;  // at a time
 
   bool is_replayed() const noexcept { return number != 0 && how.replay.map == number; }
 };
@@ -97,7 +101,7 @@ class flight {
   void carry_out(const family::on_tick& listen);
   void name_stacks();
   family::crew make_crew();
-  std::shared_ptr<const board::task> enter(std::vector<std::byte*> data) const;
+  std::shared_ptr<const board::task> enter(std::vector<std::byte*> data, unsigned worker) const;
   family::on_tick teller() const;
   bool has_trouble() const noexcept;
   void tell_who_stopped() const;
@@ -108,7 +112,7 @@ class flight {
   const options& given_;
   const order& order_;
   family::warm_family* pool_;
-  unsigned workers_;
+  unsigned workers_;  // the board's slots
   state_layout states_;
   std::vector<std::byte*> data_here_;
   output_padding::paddings in_;

@@ -50,9 +50,7 @@ std::size_t old_values::bytes(std::size_t chunk) const {
   std::size_t sum = 0;
   if (!any_) return sum;
   for (const detail::grant& one : job_.grants) {
-    if (!one.keeps) continue;
-    each_block(job_.where, one, chunks_[chunk],
-               [&](std::size_t, std::size_t bytes, std::size_t) { sum += bytes; });
+    if (one.keeps) sum += bytes_in(job_.where, one, chunks_[chunk]);
   }
   return sum;
 }
@@ -69,25 +67,25 @@ std::size_t old_values::bytes_of_largest() const {
 void old_values::save(std::size_t chunk, std::byte* to) const {
   for (std::size_t k = 0; k < job_.grants.size(); ++k) {
     if (!job_.grants[k].keeps) continue;
-    each_block(job_.where, job_.grants[k], chunks_[chunk],
-               [&](std::size_t at, std::size_t bytes, std::size_t) {
-                 copy_from_memory(to, data_[k] + at, bytes);
-                 to += bytes;
-               });
+    each_block(job_.where, job_.grants[k], chunks_[chunk], [&](std::size_t at, std::size_t bytes) {
+      copy_from_memory(to, data_[k] + at, bytes);
+      to += bytes;
+    });
   }
 }
 
 void old_values::restore(std::size_t chunk, range units, const std::byte* from) const {
-  const range offsets = units_.offsets(chunk, units.first, units.last);
+  const range all = chunks_[chunk];
+  const range part = units_.indices(chunk, units.first, units.last);
   for (std::size_t k = 0; k < job_.grants.size(); ++k) {
-    if (!job_.grants[k].keeps) continue;
-    each_block(job_.where, job_.grants[k], chunks_[chunk],
-               [&](std::size_t at, std::size_t bytes, std::size_t of_index) {
-                 const std::size_t begin = std::min(bytes, offsets.first * of_index);
-                 const std::size_t end = std::min(bytes, offsets.last * of_index);
-                 std::memcpy(data_[k] + at + begin, from + begin, end - begin);
-                 from += bytes;
-               });
+    const detail::grant& one = job_.grants[k];
+    if (!one.keeps) continue;
+    const std::byte* old = from + bytes_in(job_.where, one, {all.first, part.first});
+    each_block(job_.where, one, part, [&](std::size_t at, std::size_t bytes) {
+      std::memcpy(data_[k] + at, old, bytes);
+      old += bytes;
+    });
+    from += bytes_in(job_.where, one, all);
   }
 }
 

@@ -67,7 +67,7 @@ outcome::outcome(const board::board& on, const family::roster& who, const plan::
   find_committed();
   find_lost();
   std::size_t chunk = 0;
-  while (chunk < chunks.chunks() && completed_in(chunk) == std::vector{chunks[chunk]}) ++chunk;
+  while (chunk < chunks.chunks() && is_whole(chunk)) ++chunk;
   complete_ = chunk == chunks.chunks();
 }
 
@@ -102,11 +102,13 @@ void outcome::find_lost() {
 
 void outcome::add_lost(std::size_t chunk) {
   losses found;
+  bool any = false;
   const std::size_t base = units_.first_of(chunk);
   const std::size_t count = units_.in(chunk);
   for (std::size_t at = 0; at < count; ++at) {
     at = board_.next_lost(base + at, base + count) - base;
     if (at == count) break;
+    any = true;
     const range part = units_.offsets(chunk, at, at + 1);
     append(found.all, part);
     if (board_.is_untried(base + at)) continue;
@@ -116,14 +118,19 @@ void outcome::add_lost(std::size_t chunk) {
   const board::verdict judged = board_.verdict_on(chunk).load(std::memory_order_relaxed);
   if (judged.state == board::standing::condemned && !committed_[chunk]) {
     // The run ended before all of it was given up.
+    any = true;
     found.failed = found.all = {{0, chunks_[chunk].size()}};
   }
-  if (!found.all.empty()) lost_[chunk] = std::move(found);
+  if (any) lost_[chunk] = std::move(found);
 }
 
 std::vector<range> outcome::completed_in(std::size_t chunk) const {
   const range all = chunks_[chunk];
   if (complete_) return {all};
+  if (all.empty()) {
+    const bool has_run = committed_[chunk] || begun_.contains(chunk);
+    return has_run && !lost_.contains(chunk) ? std::vector{all} : std::vector<range>();
+  }
   std::size_t end = 0;
   if (committed_[chunk]) end = all.size();
   const auto walked = begun_.find(chunk);
@@ -203,6 +210,26 @@ void outcome::merge_published(const detail::reduction& one, std::size_t number,
 
 std::vector<range> outcome::completed() const { return sets().completed; }
 
+std::vector<range> outcome::completed_places() const {
+  std::vector<range> all;
+  for (std::size_t chunk = 0; chunk < chunks_.chunks(); ++chunk) {
+    for (const range part : completed_in(chunk)) append(all, part);
+  }
+  return all;
+}
+
+bool outcome::is_whole(std::size_t chunk) const {
+  return completed_in(chunk) == std::vector{chunks_[chunk]};
+}
+
+std::vector<range> outcome::missing_chunks() const {
+  std::vector<range> missing;
+  for (std::size_t chunk = 0; !complete_ && chunk < chunks_.chunks(); ++chunk) {
+    if (!is_whole(chunk)) append(missing, {chunk, chunk + 1});
+  }
+  return missing;
+}
+
 report outcome::report_on(std::size_t map, seconds elapsed, unsigned workers) const {
   run_counts counts{
       .map = map, .chunks = chunks_.chunks(), .grain = chunks_.grain(), .workers = workers};
@@ -238,9 +265,10 @@ std::string outcome::trouble() const {
     const std::uint64_t entry = board_.at(slot).running.load(std::memory_order_acquire);
     if (entry == 0 || ++running > most_named) continue;
     const std::size_t chunk = board_.log(slot)[entry - 1].load(std::memory_order_relaxed);
-    const range indices = chunks_[chunk];
+    const auto [indices, stride] = chunks_.extent_of(chunks_[chunk]);
     text += (running == 1 ? "; running then: indices [" : ", [") + std::to_string(indices.first) +
             ", " + std::to_string(indices.last) + ")";
+    if (stride != 1) text += " in steps of " + std::to_string(stride);
   }
   if (running > most_named) text += " and " + std::to_string(running - most_named) + " chunks more";
   return text;
@@ -282,6 +310,12 @@ index_sets outcome::sets() const {
     for (const range part : failed_in(chunk)) append(all.failed, part);
   }
   all.not_tried = without(every, joined(all.completed, all.failed));
+  all.missing_chunks = missing_chunks();
+  if (chunks_.stride() == 0) return all;
+  const detail::strided_order order = chunks_.order();
+  for (std::vector<range>* const set : {&all.completed, &all.failed, &all.not_tried}) {
+    *set = indices_at(order, *set);
+  }
   return all;
 }
 

@@ -49,6 +49,10 @@ class outcome {
                        void* into) const;
   // The final indices; see report::completed().
   std::vector<range> completed() const;
+  // The same as places, which are the indices unless the space is strided.
+  std::vector<range> completed_places() const;
+  // What of a chunk is final: places, ascending and apart. An empty chunk is itself, or nothing.
+  std::vector<range> completed_in(std::size_t chunk) const;
 
   report report_on(std::size_t map, seconds elapsed, unsigned workers) const;
 
@@ -69,9 +73,10 @@ class outcome {
   void find_committed();
   void find_lost();
   void add_lost(std::size_t chunk);
-  std::vector<range> completed_in(std::size_t chunk) const;
   std::vector<range> failed_in(std::size_t chunk) const;
   index_sets sets() const;
+  bool is_whole(std::size_t chunk) const;
+  std::vector<range> missing_chunks() const;
   std::size_t last_failures(std::size_t chunk) const;
   std::string trouble() const;
 

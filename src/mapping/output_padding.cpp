@@ -25,9 +25,14 @@ output_padding::output_padding(const detail::job& of, const paddings& in,
   }
 }
 
-void output_padding::clear(range indices) const noexcept {
+void output_padding::clear(std::size_t chunk, range indices) const noexcept {
   for (const output& one : outputs_) {
-    each_block(where_, one.granted, indices, [&](std::size_t at, std::size_t bytes, std::size_t) {
+    const std::size_t row_bytes = one.granted.row_bytes;
+    if (one.granted.by_chunk) {
+      one.in.clear({one.data + chunk * row_bytes, row_bytes});
+      continue;
+    }
+    each_block(where_, one.granted, indices, [&](std::size_t at, std::size_t bytes) {
       one.in.clear({one.data + at, bytes});
     });
   }
@@ -43,8 +48,9 @@ void output_padding::clear_begun(const board::board& on, const plan::partition& 
   for (unsigned slot = 0; slot < on.size().slots; ++slot) {
     const std::uint64_t length = on.at(slot).length.load(std::memory_order_acquire);
     for (std::uint64_t k = 0; k < length; ++k) {
-      const range chunk = chunks[on.log(slot)[k].load(std::memory_order_relaxed)];
-      if (!is_completed(chunk)) clear(chunk);
+      const std::size_t number = on.log(slot)[k].load(std::memory_order_relaxed);
+      const range chunk = chunks[number];
+      if (chunk.empty() || !is_completed(chunk)) clear(number, chunk);
     }
   }
 }

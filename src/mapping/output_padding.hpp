@@ -25,8 +25,8 @@ class output_padding {
   // Whether any output has some.
   explicit operator bool() const noexcept { return !outputs_.empty(); }
 
-  // In the rows that these indices own.
-  void clear(range indices) const noexcept;
+  // In the rows that these indices of a chunk own, and the chunk's own row.
+  void clear(std::size_t chunk, range indices) const noexcept;
 
   // In the rows of every chunk that was begun, except those whose indices are `completed`
   // (ascending, apart): a worker that died cleared nothing. Requires: nobody works on the board.

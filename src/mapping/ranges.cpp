@@ -30,6 +30,24 @@ std::vector<range> joined(std::span<const range> some, std::span<const range> ot
   return both;
 }
 
+std::vector<range> indices_at(const detail::strided_order& order, std::span<const range> places) {
+  if (indices_in(places) == order.all.size()) return {places.begin(), places.end()};
+  std::vector<bool> found(order.all.size());
+  for (const range part : places) {
+    for (std::size_t place = part.first; place < part.last;) {
+      // What is left of the part in one chunk.
+      const std::size_t end = std::min(part.last, order.places(order.chunk_at(place)).last);
+      std::size_t index = order.index_at(place);
+      for (; place < end; ++place, index += order.stride) found[index - order.all.first] = true;
+    }
+  }
+  std::vector<range> indices;
+  for (std::size_t k = 0; k < found.size(); ++k) {
+    if (found[k]) append(indices, {order.all.first + k, order.all.first + k + 1});
+  }
+  return indices;
+}
+
 std::vector<range> without(std::span<const range> all, std::span<const range> taken) {
   std::vector<range> rest;
   for (const range part : all) {

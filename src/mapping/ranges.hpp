@@ -6,6 +6,7 @@
 #include <span>
 #include <vector>
 
+#include "shard/detail/strided_order.hpp"
 #include "shard/range.hpp"
 
 namespace shard::mapping {
@@ -20,5 +21,8 @@ std::vector<range> joined(std::span<const range> some, std::span<const range> ot
 
 // What is in `all` and not in `taken`.
 std::vector<range> without(std::span<const range> all, std::span<const range> taken);
+
+// The indices that have these places.
+std::vector<range> indices_at(const detail::strided_order& order, std::span<const range> places);
 
 }  // namespace shard::mapping

@@ -37,15 +37,21 @@ std::string brief(seconds time) {
   return text.str();
 }
 
+// Not at a chunk.
+bool is_outside(const failure& one) { return one.indices.empty() && !one.empty_part; }
+
 // What failed, in one line.
 void print_line(std::ostream& to, const failure& one) {
-  if (one.indices.empty()) {
+  if (is_outside(one)) {
     to << "worker " << one.worker << " outside of any chunk";
   } else {
-    if (one.indices.size() == 1) {
+    if (one.empty_part) {
+      to << "an empty part at index " << one.indices.first;
+    } else if (one.indices.size() == 1) {
       to << "index " << one.indices.first;
     } else {
       to << "indices [" << one.indices.first << ", " << one.indices.last << ")";
+      if (one.stride != 1) to << " in steps of " << one.stride;
     }
     to << " (chunk " << one.chunk << "), attempt " << one.attempt << ", worker " << one.worker
        << ", after " << brief(one.elapsed);
@@ -145,7 +151,7 @@ void print(std::ostream& to, const failure& one, const failure* before) {
 }
 
 bool same_chunk(const failure& one, const failure& other) {
-  return !one.indices.empty() && !other.indices.empty() && one.chunk == other.chunk;
+  return !is_outside(one) && !is_outside(other) && one.chunk == other.chunk;
 }
 
 // The failures that tell something new: of a chunk that was searched for what fails in it, the
@@ -173,6 +179,10 @@ std::string missing_from(const report& result) {
     text += ", " + std::to_string(count) + " failed";
   if (const std::size_t count = indices_in(result.not_tried()); count != 0)
     text += ", " + std::to_string(count) + " not tried";
+  // Where no index says it.
+  if (text.empty() && !result.complete()) {
+    text += ", without " + plural(indices_in(result.missing_chunks()), "empty part");
+  }
   return text;
 }
 
@@ -232,9 +242,11 @@ std::size_t report::indices() const noexcept {
 }
 
 std::string report::replay(const failure& one) const {
-  if (counts_.map == 0 || one.indices.empty() || one.from_outside) return {};
-  return "SHARD_REPLAY=" + std::to_string(counts_.map) + ":" + std::to_string(one.indices.first) +
-         "-" + std::to_string(one.indices.last);
+  if (counts_.map == 0 || is_outside(one) || one.from_outside) return {};
+  const std::string which = "SHARD_REPLAY=" + std::to_string(counts_.map) + ":";
+  if (one.empty_part) return which + "chunk" + std::to_string(one.chunk);
+  return which + std::to_string(one.indices.first) + "-" + std::to_string(one.indices.last) +
+         (one.stride == 1 ? "" : "/" + std::to_string(one.stride));
 }
 
 std::ostream& operator<<(std::ostream& to, const report& result) {

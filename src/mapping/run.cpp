@@ -9,6 +9,7 @@
 #include <utility>
 
 #include "mapping/execute.hpp"
+#include "mapping/ranges.hpp"
 #include "mapping/replay.hpp"
 #include "mapping/run_state.hpp"
 #include "mapping/unknown_variables.hpp"
@@ -100,6 +101,34 @@ void run_state::merge_now(const void* reducer, void* into) const {
   }
 }
 
+namespace {
+
+// The indices of a chunk. Those of a strided space are far apart.
+std::vector<range> ranges_of(const plan::partition& chunks, std::size_t chunk) {
+  std::vector<range> all;
+  const auto [indices, stride] = chunks.extent_of(chunks[chunk]);
+  if (stride == 1) {
+    mapping::append(all, indices);
+    return all;
+  }
+  for (std::size_t i = indices.first; i < indices.last; i += stride) all.push_back({i, i + 1});
+  return all;
+}
+
+// Both ascending.
+std::vector<range> common_to(const std::vector<range>& some, const std::vector<range>& others) {
+  std::vector<range> common;
+  for (const range one : some) {
+    auto other = std::ranges::upper_bound(others, one.first, {}, &range::last);
+    for (; other != others.end() && other->first < one.last; ++other) {
+      common.push_back({std::max(one.first, other->first), std::min(one.last, other->last)});
+    }
+  }
+  return common;
+}
+
+}  // namespace
+
 // Which chunks were told of, by how far each slot's log was read.
 class chunk_reader {
  public:
@@ -161,17 +190,12 @@ void chunk_reader::look() {
 void chunk_reader::tell(std::size_t chunk) {
   if (told_[chunk]) return;
   told_[chunk] = true;
-  const range whole = run_->chunks()[chunk];
   const mapping::flight* const now = run_->flight();
   // Whose units are not lost, as nearly always, is completed as a whole.
-  std::vector<range> parts{whole};
-  if (now == nullptr || now->board().given_up() != 0 || !now->board().failures().empty()) {
-    parts.clear();
-    for (const range part : run_->completed()) {
-      const range common{std::max(part.first, whole.first), std::min(part.last, whole.last)};
-      if (common.first < common.last) parts.push_back(common);
-    }
-  }
+  const bool is_whole =
+      now != nullptr && now->board().given_up() == 0 && now->board().failures().empty();
+  std::vector<range> parts = ranges_of(run_->chunks(), chunk);
+  if (!is_whole) parts = common_to(parts, run_->completed());
   if (!ascending_) {
     ready_.insert(ready_.end(), parts.begin(), parts.end());
     return;

@@ -23,7 +23,8 @@ using detail::unpacker;
 void pack_space(const space& what, packer& to) {
   to.put(what.all);
   to.put(what.by);
-  for (const std::size_t each : {what.rows, what.columns, what.tile_rows, what.tile_columns}) {
+  for (const std::size_t each :
+       {what.rows, what.columns, what.tile_rows, what.tile_columns, what.stride}) {
     to.put(each);
   }
 }
@@ -36,12 +37,14 @@ space unpack_space(unpacker& from) {
   what.columns = from.get<std::size_t>();
   what.tile_rows = from.get<std::size_t>();
   what.tile_columns = from.get<std::size_t>();
+  what.stride = from.get<std::size_t>();
   return what;
 }
 
 void pack_grant(const grant& one, packer& to) {
   to.put(one.rights);
   to.put(one.partitioned);
+  to.put(one.by_chunk);
   to.put(one.keeps);
   to.put(one.rows);
   to.put(one.columns);
@@ -60,6 +63,7 @@ grant unpack_grant(unpacker& from, memory::padding& in) {
   grant one;
   one.rights = from.get<detail::access>();
   one.partitioned = from.get<bool>();
+  one.by_chunk = from.get<bool>();
   one.keeps = from.get<bool>();
   one.rows = from.get<std::size_t>();
   one.columns = from.get<std::size_t>();
@@ -78,18 +82,24 @@ grant unpack_grant(unpacker& from, memory::padding& in) {
 plan::partition unpack_chunks(unpacker& from) {
   const auto all = from.get<range>();
   const auto grain = from.get<std::size_t>();
+  const auto stride = from.get<std::size_t>();
+  const auto whole = from.get<bool>();
   const auto parts = from.get_all<range>();
-  return grain != 0 ? plan::partition::uniform(all, grain) : plan::partition::listed({all, parts});
+  plan::partition cut = stride != 0  ? plan::partition::interleaved({all, stride})
+                        : grain != 0 ? plan::partition::uniform(all, grain)
+                                     : plan::partition::listed({all, parts});
+  if (whole) cut.keep_whole();
+  return cut;
 }
 
 // What a worker has of a job.
 struct received {
-  explicit received(unpacker& from, std::vector<std::byte*> data)
+  received(unpacker& from, std::vector<std::byte*> data, unsigned worker)
       : what(job_in(from)),
         chunks(unpack_chunks(from)),
         states(what.reductions),
         here(inside_a_map::where::this_process),
-        runner(what, chunks, states, pointers(), std::move(data)) {}
+        runner(what, chunks, states, pointers(), std::move(data), {.worker = worker}) {}
 
   job job_in(unpacker& from) {
     const auto unpack_call =
@@ -124,13 +134,15 @@ void pack(const job& what, const plan::partition& chunks, packer& to) {
   for (const grant& one : what.grants) pack_grant(one, to);
   to.put(chunks.all());
   to.put(chunks.grain());
+  to.put(chunks.stride());
+  to.put(chunks.is_kept_whole());
   to.put_all(chunks.parts());
 }
 
 std::shared_ptr<const board::task> unpack(std::span<const std::byte> packed,
-                                          std::vector<std::byte*> data) {
+                                          std::vector<std::byte*> data, unsigned worker) {
   unpacker from(packed);
-  const auto made = std::make_shared<received>(from, std::move(data));
+  const auto made = std::make_shared<received>(from, std::move(data), worker);
   return {made, &made->runner.task()};
 }
 

@@ -19,7 +19,7 @@ void pack(const detail::job& what, const plan::partition& chunks, detail::packer
 
 // As a family wants it: see service::make_task.
 std::shared_ptr<const board::task> unpack(std::span<const std::byte> packed,
-                                          std::vector<std::byte*> data);
+                                          std::vector<std::byte*> data, unsigned worker);
 
 // What a worker needs to map each of the job's buffers: a family::lent_buffer for each.
 void lend(const detail::job& what, detail::packer& to);

@@ -124,18 +124,31 @@ struct name_of_start {
 
 struct map_and_indices {
   static std::optional<replayed> read(std::string_view text) {
-    const std::size_t colon = std::min(text.find(':'), text.size());
-    const std::size_t dash = std::min(text.find('-'), text.size());
-    if (colon >= dash || dash == text.size()) return std::nullopt;
+    const std::size_t colon = text.find(':');
+    if (colon == text.npos) return std::nullopt;
     const auto map = number_in<std::size_t>(text.substr(0, colon));
-    const auto first = number_in<std::size_t>(text.substr(colon + 1, dash - colon - 1));
-    const auto last = number_in<std::size_t>(text.substr(dash + 1));
-    if (!map || *map == 0 || !first || !last || *first >= *last) return std::nullopt;
-    return replayed{*map, {*first, *last}};
+    if (!map || *map == 0) return std::nullopt;
+    std::string_view which = text.substr(colon + 1);
+    constexpr std::string_view whole_chunk = "chunk";
+    if (which.starts_with(whole_chunk)) {
+      const auto chunk = number_in<std::size_t>(which.substr(whole_chunk.size()));
+      return chunk ? std::optional(replayed{.map = *map, .chunk = chunk}) : std::nullopt;
+    }
+    std::optional<std::size_t> stride = 1;
+    if (const std::size_t slash = which.find('/'); slash != which.npos) {
+      stride = number_in<std::size_t>(which.substr(slash + 1));
+      which = which.substr(0, slash);
+    }
+    const std::size_t dash = which.find('-');
+    if (dash == which.npos || !stride || *stride == 0) return std::nullopt;
+    const auto first = number_in<std::size_t>(which.substr(0, dash));
+    const auto last = number_in<std::size_t>(which.substr(dash + 1));
+    if (!first || !last || *first >= *last) return std::nullopt;
+    return replayed{.map = *map, .indices = {*first, *last}, .stride = *stride};
   }
   static std::string expected() {
     return "MAP:FIRST-LAST, such as 2:613-614 for index 613 of the second map: MAP counts from 1, "
-           "and LAST is the first index that isn't run";
+           "and LAST is the first index that isn't run; or MAP:FIRST-LAST/STRIDE, or MAP:chunkK";
   }
   static void check(const std::string&, const replayed&) {}
 };

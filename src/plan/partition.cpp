@@ -23,6 +23,9 @@ constexpr std::size_t large_output_bytes = std::size_t{64} << 20;
 // gives way before that: a line that two chunks share costs nanoseconds.
 constexpr std::size_t enough_chunks = 1024;
 
+// A constant, too: so many chunks of a space by memory fit into its budget, if single indices do.
+constexpr std::size_t enough_at_a_time = 64;
+
 std::string text(range r) {
   return "[" + std::to_string(r.first) + ", " + std::to_string(r.last) + ")";
 }
@@ -51,7 +54,10 @@ std::size_t aligned_run(std::span<const std::size_t> row_bytes, std::size_t bloc
 
 partition::partition(range all, std::vector<range> parts)
     : all_(all), chunks_(parts.size()), parts_(std::move(parts)) {
-  for (const range part : parts_) indices_ += part.size();
+  for (const range part : parts_) {
+    indices_ += part.size();
+    has_empty_ |= part.empty();
+  }
 }
 
 partition partition::uniform(range all, std::size_t grain) {
@@ -71,7 +77,7 @@ partition partition::listed(const chunk_list& list) {
     const range part = list.parts[k];
     const std::string name =
         "found chunk " + std::to_string(k) + " = " + text(part) + ", expected ";
-    if (part.last <= part.first) refuse(name + "first < last");
+    if (part.last < part.first) refuse(name + "first <= last");
     if (part.last > list.all.last) refuse(name + "it inside " + text(list.all));
     if (part.first < border)
       refuse(name + "it to begin at " + std::to_string(border) + " or later");
@@ -113,6 +119,44 @@ partition partition::balanced(const weighted& items) {
     shares_passed = shares;
   }
   return {items.all, std::move(parts)};
+}
+
+partition partition::within(const by_memory& need) {
+  check(need.all);
+  if (need.index_bytes == 0) refuse("found index_bytes 0, expected at least 1");
+  if (need.index_bytes > need.budget_bytes) {
+    refuse("found an index that needs " + std::to_string(need.index_bytes) +
+           " bytes (index_bytes), expected at most the budget of " +
+           std::to_string(need.budget_bytes) + " bytes (budget_bytes)");
+  }
+  return uniform(need.all, grain_within(need));
+}
+
+partition partition::interleaved(const strided& by) {
+  check(by.all);
+  if (by.stride == 0) refuse("found stride 0, expected a stride of at least 1");
+  partition cut(by.all, {});
+  cut.stride_ = by.stride;
+  cut.chunks_ = cut.order().chunks();
+  cut.indices_ = by.all.size();
+  return cut;
+}
+
+partition::extent partition::extent_of(range places) const noexcept {
+  if (stride_ == 0 || places.empty()) return {places};
+  const std::size_t first = order().index_at(places.first);
+  const std::size_t last = first + (places.size() - 1) * stride_ + 1;
+  return {{first, last}, places.size() == 1 ? 1 : stride_};
+}
+
+std::size_t grain_within(const by_memory& need) noexcept {
+  const std::size_t fitting = need.budget_bytes / need.index_bytes / enough_at_a_time;
+  const std::size_t even = ceil_div(need.all.size(), target_chunks);
+  return std::max<std::size_t>(1, std::min(fitting, even));
+}
+
+std::size_t chunks_at_a_time(const by_memory& need) noexcept {
+  return need.budget_bytes / (grain_within(need) * need.index_bytes);
 }
 
 std::size_t default_grain(std::size_t indices, std::span<const std::size_t> row_bytes) noexcept {

@@ -25,5 +25,15 @@ void run(shard::buffer<double>& out, shard::buffer<float>& other, shard::buffer<
              [](std::size_t i, std::vector<double>& scratch) { return scratch[i % 10]; });
   shard::map(m, shard::worker_state([] { return 7; }),
              [](std::size_t, std::size_t, const auto& seven) { return seven; });
+  shard::map(
+      shard::strided{{0, 10}, 3}, shard::out(out), shard::chunk_number(),
+      [](std::size_t i, shard::slice<double> to, std::size_t chunk) { to[i] = double(chunk); });
+  shard::map(shard::chunks{{0, 10}, 3}, shard::out_per_chunk(out), shard::chunk_number(),
+             [](shard::range chunk, auto to, auto k) { to[k] = double(chunk.size()); });
+  shard::map(shard::by_memory{{0, 10}, 8, 80}, shard::worker_number(), shard::reduce(total),
+             [](std::size_t, unsigned, auto& sum) { sum += 1; });
+  shard::map(out,
+             shard::worker_state([](unsigned number) { return number; }, shard::worker_number()),
+             [](std::size_t, const unsigned& number) { return number * 0.0; });
   shard::for_each(10, [](std::size_t) {});
 }

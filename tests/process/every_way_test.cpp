@@ -11,6 +11,7 @@
 #include <cstddef>
 #include <cstdint>
 #include <cstdlib>
+#include <exception>
 #include <functional>
 #include <memory>
 #include <numeric>
@@ -19,6 +20,7 @@
 #include <span>
 #include <stdexcept>
 #include <string>
+#include <thread>
 #include <tuple>
 #include <utility>
 #include <vector>
@@ -97,6 +99,9 @@ class carrier {
         return;
     }
   }
+
+  // How many kernels run at most at a time.
+  unsigned workers() const { return *options_.workers; }
 
   // What is said of a map that is not complete. Failures of the kernel are not the end of it.
   template <class... What>
@@ -259,6 +264,149 @@ TEST_P(EveryWay, GivesWhatChunksWrite) {
     gives(shard::chunks{{0, n}, 17});
     gives(shard::chunk_list{{0, n}, parts});
     gives(shard::weighted{{0, n}, cost});
+    gives(shard::by_memory{.all = {0, n}, .index_bytes = 1000, .budget_bytes = 1'000'000});
+  });
+}
+
+TEST_P(EveryWay, GivesAResultForEachGroupEvenIfItIsEmpty) {
+  const std::vector<shard::range> parts{{0, 0},       {0, 100},   {100, 100}, {100, 100},
+                                        {100, n - 3}, {n - 3, n}, {n, n}};
+  std::vector<std::size_t> sizes;
+  for (const shard::range part : parts) sizes.push_back(part.size());
+  std::vector<std::size_t> numbered = sizes;
+  for (std::size_t k = 0; k < numbered.size(); ++k) numbered[k] += 10'000 * k;
+  each([&](carrier& map) {
+    shard::buffer<std::size_t> results(parts.size());
+    shard::buffer<std::size_t> to(n);
+    shard::collect<std::size_t> in_order;
+    shard::counter calls;
+    map(shard::chunk_list{{0, n}, parts}, shard::out_per_chunk(results), shard::out(to),
+        shard::chunk_number(), shard::reduce(in_order), shard::reduce(calls),
+        [](shard::range group, shard::slice<std::size_t> own, shard::slice<std::size_t> by_index,
+           std::size_t number, auto& sizes_of, auto& hits) {
+          own[number] = 10'000 * number + group.size();
+          for (const std::size_t i : group) by_index[i] = number;
+          sizes_of.push_back(group.size());
+          ++hits;
+        });
+    EXPECT_EQ(elements(results), numbered);
+    EXPECT_EQ(elements(in_order.items()), sizes);
+    EXPECT_EQ(calls.value(), static_cast<std::int64_t>(parts.size()));
+    for (std::size_t k = 0; k < parts.size(); ++k) {
+      for (const std::size_t i : parts[k]) ASSERT_EQ(to[i], k);
+    }
+  });
+}
+
+// Groups are kept whole. One without members fails, and one with.
+TEST_P(EveryWay, NamesTheGroupsThatThrow) {
+  const std::vector<shard::range> parts{{0, 0}, {0, 100}, {100, 100}, {100, n}};
+  each([&](carrier& map) {
+    shard::buffer<int> results(parts.size());
+    shard::counter calls;
+    const shard::report how = map.report_of(
+        shard::chunk_list{{0, n}, parts}, shard::out_per_chunk(results), shard::reduce(calls),
+        shard::chunk_number(),
+        [](shard::range group, shard::slice<int> own, auto& hits, std::size_t number) {
+          if (number == 3 && group.size() != n - 100) std::terminate();  // a part of it
+          ++hits;
+          own[number] = 1;
+          if (number >= 2) throw std::runtime_error("no " + std::to_string(number));
+        });
+    EXPECT_EQ(calls.value(), 2);
+    EXPECT_EQ(results[0] + results[1], 2);
+    EXPECT_THAT(how.failed(), testing::ElementsAre(shard::range{100, n}));
+    EXPECT_THAT(how.missing_chunks(), testing::ElementsAre(shard::range{2, 4}));
+  });
+}
+
+// A worker marks its number as taken while it works.
+TEST_P(EveryWay, GivesWorkersNumbersOfWhichNoTwoAreTheSame) {
+  each([&](carrier& map) {
+    shard::buffer<int> taken(map.workers()), wrong(3);
+    map(shard::chunks{{0, 300}, 1}, shard::worker_number(),
+        shard::worker_state([](unsigned number) { return number; }, shard::worker_number()),
+        shard::shared(taken), shard::shared(wrong),
+        [](std::size_t, unsigned number, unsigned& of_state, shard::shared_view<int> now,
+           shard::shared_view<int> bad) {
+          if (number >= now.size()) {
+            bad.fetch_add(0, 1);
+            return;
+          }
+          if (number != of_state) bad.fetch_add(1, 1);
+          if (now.fetch_add(number, 1) != 0) bad.fetch_add(2, 1);
+          std::this_thread::yield();
+          now.fetch_sub(number, 1);
+        });
+    EXPECT_EQ(elements(wrong), (std::vector<int>{0, 0, 0}));
+  });
+}
+
+TEST_P(EveryWay, RunsNoMoreChunksThanTheirMemoryAllows) {
+  double expected = 0;
+  for (std::size_t i = 0; i < 200; ++i) expected += 1.0 / static_cast<double>(i + 1);
+  each([&](carrier& map) {
+    shard::buffer<int> work(2);  // how many are at it, and how often that was too many
+    shard::ordered_sum<double> sum;
+    map(shard::by_memory{.all = {0, 200}, .index_bytes = 100, .budget_bytes = 399},
+        shard::shared(work), shard::reduce(sum),
+        [](std::size_t i, shard::shared_view<int> at, shard::ordered_sum<double>::accumulator& to) {
+          if (at.fetch_add(0, 1) >= 3) at.fetch_add(1, 1);
+          std::this_thread::yield();
+          at.fetch_sub(0, 1);
+          to += 1.0 / static_cast<double>(i + 1);
+        });
+    EXPECT_EQ(work[1], 0);
+    EXPECT_EQ(sum.value(), expected);
+  });
+}
+
+TEST_P(EveryWay, MapsStrides) {
+  constexpr std::size_t stride = 37;
+  std::vector<std::size_t> order, chunk(n), counts(n, 1);
+  for (std::size_t k = 0; k < stride; ++k) {
+    for (std::size_t i = k; i < n; i += stride) {
+      order.push_back(i);
+      chunk[i] = k;
+    }
+  }
+  each([&](carrier& map) {
+    shard::buffer<std::size_t> to(n), changed(n);
+    shard::collect<std::size_t> in_order;
+    shard::sum<std::uint64_t> sum;
+    map(shard::strided{{0, n}, stride}, shard::out(to), shard::inout(changed),
+        shard::chunk_number(), shard::reduce(in_order), shard::reduce(sum),
+        [](std::size_t i, shard::slice<std::size_t> own, shard::slice<std::size_t> count,
+           std::size_t number, auto& all, auto& total) {
+          own.span()[0] = number;
+          ++count[i];
+          all.push_back(i);
+          total += i;
+        });
+    EXPECT_EQ(elements(to), chunk);
+    EXPECT_EQ(elements(changed), counts);
+    EXPECT_EQ(elements(in_order.items()), order);
+    EXPECT_EQ(sum.value(), n * (n - 1) / 2);
+  });
+}
+
+TEST_P(EveryWay, NamesTheIndicesOfStridesThatThrow) {
+  each([&](carrier& map) {
+    shard::buffer<int> counts(n);
+    shard::counter hits;
+    const shard::report how =
+        map.report_of(shard::strided{{0, n}, 37}, shard::inout(counts), shard::reduce(hits),
+                      [](std::size_t i, shard::slice<int> own, shard::counter::accumulator& c) {
+                        ++own[i];
+                        ++c;
+                        if (i % 1000 == 123) throw std::runtime_error("no " + std::to_string(i));
+                      });
+    EXPECT_EQ(hits.value(), static_cast<std::int64_t>(n - 5));
+    EXPECT_EQ(std::ranges::count(counts, 1), static_cast<std::ptrdiff_t>(n - 5));
+    std::vector<std::size_t> failed;
+    for (const shard::range part : how.failed()) failed.push_back(part.first);
+    EXPECT_EQ(failed, (std::vector<std::size_t>{123, 1123, 2123, 3123, 4123}));
+    EXPECT_EQ(how.completed().size(), 6u);
   });
 }
 

@@ -65,6 +65,29 @@ TEST(Door, TurnsAwayWhoComesLateAndLetsItIntoTheNextRun) {
   EXPECT_EQ(at.over(), 1u);
 }
 
+TEST(Door, LetsOnlyAsManyInAsARunAllows) {
+  const queue_of_runs queue(3);
+  const door& at = queue.entrance();
+  at.submit(1, door::all, door::waker::stays, 1);
+  at.submit(2, door::all, door::waker::stays, 2);
+  door::run last = 0;
+  EXPECT_EQ(at.try_to_enter(2, last), 0u);
+  EXPECT_EQ(last, 1u);  // so that it may sleep
+  EXPECT_EQ(at.inside(2), 0u);
+  EXPECT_EQ(at.over(), 0u);
+  enter(at, 0, 0);
+  at.leave(0, 1);
+  EXPECT_EQ(at.over(), 1u);
+  EXPECT_EQ(at.try_to_enter(2, last), 0u);
+  EXPECT_EQ(last, 2u);
+  last = 0;
+  EXPECT_EQ(at.try_to_enter(1, last), 2u);
+  at.submit(3);
+  at.leave(1, 2);
+  last = 2;
+  EXPECT_EQ(at.try_to_enter(2, last), 3u);
+}
+
 TEST(Door, TellsTheCallerOnceItsRunIsOver) {
   const queue_of_runs queue(1);
   const door& at = queue.entrance();

@@ -62,7 +62,7 @@ std::vector<std::vector<std::uint64_t>> states_after(const job& what, std::vecto
   }
   std::vector<void*> made;
   for (const shard::detail::belonging& one : what.belongings) {
-    made.push_back(one.make(what.call.get()));
+    made.push_back(one.make(what.call.get(), 0));
   }
   what.run(what.call.get(), {data.data(), places.data(), made.data()}, indices);
   for (std::size_t k = 0; k < made.size(); ++k) what.belongings[k].destroy(made[k]);

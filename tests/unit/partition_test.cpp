@@ -9,8 +9,10 @@
 #include <cstdint>
 #include <limits>
 #include <numeric>
+#include <span>
 #include <vector>
 
+#include "mapping/units.hpp"
 #include "refusal.hpp"
 #include "shard/map.hpp"
 
@@ -146,9 +148,115 @@ TEST(Partition, OfABadListNamesTheChunkAndWhatIsWrong) {
   mentions(listed({{10, 12}, {5, 6}}), {"chunk 1 = [5, 6)", "begin at 12 or later"});
   mentions(listed({{4, 8}}), {"chunk 0 = [4, 8)", "begin at 5 or later"});
   mentions(listed({{5, 8}, {8, 21}}), {"chunk 1 = [8, 21)", "inside [5, 20)"});
-  mentions(listed({{5, 8}, {8, 8}}), {"chunk 1 = [8, 8)", "first < last"});
-  mentions(listed({{9, 8}}), {"chunk 0 = [9, 8)", "first < last"});
+  mentions(listed({{5, 8}, {4, 4}}), {"chunk 1 = [4, 4)", "begin at 8 or later"});
+  mentions(listed({{5, 8}, {21, 21}}), {"chunk 1 = [21, 21)", "inside [5, 20)"});
+  mentions(listed({{9, 8}}), {"chunk 0 = [9, 8)", "first <= last"});
   EXPECT_EQ(listed({{5, 20}}), "");
+  EXPECT_EQ(listed({{5, 5}, {5, 8}, {8, 8}, {8, 8}, {20, 20}}), "");
+}
+
+TEST(Partition, OfAListKeepsEmptyParts) {
+  const std::vector<range> parts{{0, 0}, {0, 3}, {3, 3}, {3, 3}, {20, 20}};
+  const partition cut = partition::listed({{0, 20}, parts});
+  EXPECT_EQ(all_chunks(cut), parts);
+  EXPECT_EQ(cut.indices(), 3u);
+  EXPECT_TRUE(cut.has_empty());
+  EXPECT_FALSE(partition::listed({{0, 20}, std::span(parts).subspan(1, 1)}).has_empty());
+}
+
+// Each chunk has units of its own, and one at least, in which it can fail.
+RC_GTEST_PROP(Partition, OfAnyListHasUnitsThatNoTwoChunksShare, ()) {
+  auto borders =
+      *rc::gen::container<std::vector<std::size_t>>(rc::gen::inRange<std::size_t>(5, 60));
+  std::ranges::sort(borders);
+  std::vector<range> parts;
+  for (std::size_t k = 0; k + 1 < borders.size(); ++k)
+    parts.push_back({borders[k], borders[k + 1]});
+  partition cut = partition::listed({{5, 60}, parts});
+  const bool whole = *rc::gen::arbitrary<bool>();
+  if (whole) cut.keep_whole();
+  const shard::mapping::units units(cut, *rc::gen::inRange<std::size_t>(1, 100));
+  std::size_t end = 0;
+  for (std::size_t k = 0; k < cut.chunks(); ++k) {
+    RC_ASSERT(units.first_of(k) >= end);
+    RC_ASSERT(units.in(k) >= 1u);
+    RC_ASSERT(!whole || units.in(k) == 1u);
+    end = units.first_of(k) + units.in(k);
+    RC_ASSERT(units.indices(k, 0, units.in(k)) == cut[k]);
+    for (std::size_t unit = 0; unit < units.in(k); ++unit) {
+      RC_ASSERT(units.indices(k, unit, unit + 1).empty() == cut[k].empty());
+    }
+  }
+  RC_ASSERT(end <= units.total());
+}
+
+// ---- Memory ----
+
+TEST(Partition, ByMemoryHasTheGrainThatTheFieldsSay) {
+  const auto grain = [](std::size_t n, std::size_t each, std::size_t budget) {
+    return partition::within({{0, n}, each, budget}).grain();
+  };
+  EXPECT_EQ(grain(1'000'000, 1, 6400), 100u);           // 64 chunks fit
+  EXPECT_EQ(grain(1'000'000, 1, 1'000'000'000), 245u);  // ceil(n / 4096)
+  EXPECT_EQ(grain(1'000'000, 100, 6399), 1u);
+  EXPECT_EQ(grain(1'000'000, 100, 100), 1u);
+  EXPECT_EQ(grain(10, 1, std::numeric_limits<std::size_t>::max()), 1u);
+  EXPECT_EQ(shard::plan::chunks_at_a_time({{0, 1'000'000}, 1, 6400}), 64u);
+  EXPECT_EQ(shard::plan::chunks_at_a_time({{0, 1'000'000}, 100, 399}), 3u);
+}
+
+TEST(Partition, ByMemoryRefusesWhatCannotFit) {
+  const auto within = [](std::size_t each, std::size_t budget) {
+    return refusal([&] { partition::within({{0, 10}, each, budget}); });
+  };
+  mentions(within(101, 100), {"101 bytes (index_bytes)", "100 bytes (budget_bytes)"});
+  mentions(within(0, 100), {"index_bytes 0", "at least 1"});
+  EXPECT_EQ(within(100, 100), "");
+}
+
+RC_GTEST_PROP(Partition, ByMemoryNeverExceedsTheBudget, ()) {
+  const auto all = *rc::gen::inRange<std::size_t>(0, 1'000'000);
+  const auto each = *rc::gen::inRange<std::size_t>(1, 10'000);
+  const auto budget = each + *rc::gen::inRange<std::size_t>(0, 1'000'000'000);
+  const shard::by_memory need{{0, all}, each, budget};
+  const partition cut = partition::within(need);
+  const std::size_t at_a_time = shard::plan::chunks_at_a_time(need);
+  RC_ASSERT(at_a_time >= 1u);
+  RC_ASSERT(at_a_time * cut.grain() * each <= budget);
+  RC_ASSERT(at_a_time >= std::min<std::size_t>(64, budget / each));
+}
+
+// ---- Strides ----
+
+RC_GTEST_PROP(Partition, OfStridesHasEachIndexOnceAndInItsChunk, ()) {
+  const auto first = *rc::gen::inRange<std::size_t>(0, 50);
+  const range all{first, first + *rc::gen::inRange<std::size_t>(0, 300)};
+  const auto stride = *rc::gen::inRange<std::size_t>(1, 400);
+  const partition cut = partition::interleaved({all, stride});
+  RC_ASSERT(cut.chunks() == std::min(stride, all.size()));
+  RC_ASSERT(cut.indices() == all.size());
+  RC_ASSERT(cut.grain() == 0u);
+  std::vector<std::size_t> found;
+  std::size_t border = first;
+  for (std::size_t k = 0; k < cut.chunks(); ++k) {
+    RC_ASSERT(cut[k].first == border);
+    border = cut[k].last;
+    std::vector<std::size_t> of_chunk;
+    for (std::size_t i = first + k; i < all.last; i += stride) of_chunk.push_back(i);
+    std::vector<std::size_t> indices;
+    for (const std::size_t place : cut[k]) {
+      RC_ASSERT(cut.order().chunk_at(place) == k);
+      indices.push_back(cut.order().index_at(place));
+    }
+    RC_ASSERT(indices == of_chunk);
+    const auto [extent, apart] = cut.extent_of(cut[k]);
+    RC_ASSERT(extent == (range{of_chunk.front(), of_chunk.back() + 1}));
+    RC_ASSERT(apart == (of_chunk.size() == 1 ? 1 : stride));
+    found.insert(found.end(), indices.begin(), indices.end());
+  }
+  RC_ASSERT(border == all.last);
+  std::ranges::sort(found);
+  RC_ASSERT(found == indices_of(all));
 }
 
 // Any list with one fault is refused, and one without is taken as it is.

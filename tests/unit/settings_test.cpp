@@ -297,6 +297,10 @@ const std::vector<bad> all_bad{bad{"SHARD_WORKERS", "0", "from 1 to 4096"},
                                bad{"SHARD_REPLAY", "0:613-614", "MAP:FIRST-LAST"},
                                bad{"SHARD_REPLAY", "1:614-613", "MAP:FIRST-LAST"},
                                bad{"SHARD_REPLAY", "1:-614", "MAP:FIRST-LAST"},
+                               bad{"SHARD_REPLAY", "1:613-614/0", "MAP:FIRST-LAST"},
+                               bad{"SHARD_REPLAY", "1:613-614/", "MAP:FIRST-LAST"},
+                               bad{"SHARD_REPLAY", "1:chunk", "MAP:FIRST-LAST"},
+                               bad{"SHARD_REPLAY", "1:chunk-1", "MAP:FIRST-LAST"},
                                bad{"SHARD_REPLAY", "1-613:614", "MAP:FIRST-LAST"},
                                bad{"SHARD_REPLAY", "1:613-614 ", "MAP:FIRST-LAST"}};
 
@@ -357,6 +361,14 @@ TEST_F(Settings, OfAReplayAreAMapAndItsIndices) {
   EXPECT_EQ(resolve({}).replay.indices, (shard::range{613, 614}));
   set("SHARD_REPLAY", "1:0-18446744073709551615");
   EXPECT_EQ(resolve({}).replay.indices.last, 18446744073709551615u);
+  EXPECT_EQ(resolve({}).replay.stride, 1u);
+  EXPECT_FALSE(resolve({}).replay.chunk);
+  set("SHARD_REPLAY", "2:3-995/7");
+  EXPECT_EQ(resolve({}).replay.indices, (shard::range{3, 995}));
+  EXPECT_EQ(resolve({}).replay.stride, 7u);
+  set("SHARD_REPLAY", "3:chunk5");
+  EXPECT_EQ(resolve({}).replay.map, 3u);
+  EXPECT_EQ(resolve({}).replay.chunk, 5u);
 }
 
 TEST_F(Settings, OfTheCodeThatCannotBeHonouredAreNamed) {

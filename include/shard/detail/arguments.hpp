@@ -1,5 +1,6 @@
-// What in(), out(), inout(), shared(), reduce(), value() and worker_state() make: how each argument
-// of a map is granted to the workers, and what the kernel receives for it. Not for users.
+// What in(), out(), out_per_chunk(), inout(), shared(), reduce(), value(), worker_state(),
+// chunk_number() and worker_number() make: how each argument of a map is granted to the workers,
+// and what the kernel receives for it. Not for users.
 //
 // An argument belongs to the caller, and owns what it grants. It describes itself to a job once:
 // the job's grants own the memory from then on. What a worker needs is the argument's binding,
@@ -90,7 +91,14 @@ struct whole_binding : buffer_binding<T, Rank> {
   }
 };
 
-// Of the chunk's own rows or cells.
+// Indices of a chunk of a strided space.
+struct index_row {
+  std::size_t first = 0;
+  std::size_t stride = 0;
+  std::size_t count = 0;
+};
+
+// Of the chunk's own rows or cells; of an index_row, the row of the first index.
 template <class T, std::size_t Rank>
 struct slice_binding : buffer_binding<T, Rank> {
   slice_binding(const std::array<std::size_t, Rank>& shape, std::size_t grant) noexcept
@@ -101,6 +109,21 @@ struct slice_binding : buffer_binding<T, Rank> {
     static_assert(std::is_constructible_v<slice<T, Rank>, T*, std::array<std::size_t, Rank>, Cells>,
                   "shard: a map over tiles writes to buffers of rank 2 or more");
     return {this->first(memory), this->shape(), chunk};
+  }
+  slice<T, Rank> bind(const worker_memory& memory, const index_row& chunk) const noexcept {
+    return {this->first(memory), this->shape(), range{chunk.first, chunk.first + 1}};
+  }
+};
+
+// Of the row that has the chunk's number.
+template <class T, std::size_t Rank>
+struct chunk_row_binding : buffer_binding<T, Rank> {
+  chunk_row_binding(const std::array<std::size_t, Rank>& shape, std::size_t grant) noexcept
+      : buffer_binding<T, Rank>(shape, grant) {}
+
+  template <class Cells>
+  slice<T, Rank> bind(const worker_memory& memory, const Cells&) const noexcept {
+    return {this->first(memory), this->shape(), range{memory.chunk, memory.chunk + 1}};
   }
 };
 
@@ -146,6 +169,21 @@ class out_argument : public buffer_argument<T, Rank> {
 
   binding describe(job& to) const {
     return this->template described<binding>(to, access::write, true);
+  }
+};
+
+template <class T, std::size_t Rank>
+class out_per_chunk_argument : public buffer_argument<T, Rank> {
+ public:
+  static constexpr bool has_effect = true;
+  static constexpr bool shows_chunks = true;
+  using binding = chunk_row_binding<T, Rank>;
+  using buffer_argument<T, Rank>::buffer_argument;
+
+  binding describe(job& to) const {
+    const binding made = this->template described<binding>(to, access::write, true);
+    to.grants.back().by_chunk = true;
+    return made;
   }
 };
 
@@ -373,11 +411,43 @@ class value_argument {
   X value_;
 };
 
+// Nothing but a number that the worker has. It grants nothing, so it is its own binding.
+template <class Number, Number worker_memory::*Where, bool OfTheChunk>
+class number_argument {
+ public:
+  static constexpr bool has_effect = false;
+  static constexpr bool shows_chunks = OfTheChunk;
+  using binding = number_argument;
+
+  binding describe(job&) const noexcept { return *this; }
+  template <class Cells>
+  Number bind(const worker_memory& memory, const Cells&) const noexcept {
+    return memory.*Where;
+  }
+  void done(const Number&, const worker_memory&) const noexcept {}
+
+  void pack(packer&) const noexcept {}
+  static number_argument unpack(unpacker&) noexcept { return {}; }
+};
+using chunk_number_argument = number_argument<std::size_t, &worker_memory::chunk, true>;
+using worker_number_argument = number_argument<unsigned, &worker_memory::worker, false>;
+
+// What make of a worker_state gets for one of the arguments, in worker number `worker`.
+template <class V>
+const V& given_to_make(const V& argument, unsigned) noexcept {
+  return argument;
+}
+inline unsigned given_to_make(const worker_number_argument&, unsigned worker) noexcept {
+  return worker;
+}
+template <class V>
+using given_for = decltype(given_to_make(std::declval<const V&>(), 0U));
+
 template <class F, class... V>
 class state_binding {
  public:
   using packs_what_it_holds = void;
-  using parameter = std::remove_cv_t<std::invoke_result_t<const F&, const V&...>>;
+  using parameter = std::remove_cv_t<std::invoke_result_t<const F&, given_for<V>...>>;
 
   state_binding(F maker, std::tuple<V...> arguments, std::size_t belonging)
       : make_(std::move(maker)), arguments_(std::move(arguments)), belonging_(belonging) {}
@@ -386,9 +456,11 @@ class state_binding {
   static belonging described() noexcept { return {.make = nullptr, .destroy = destroy}; }
   // Which of the job's belongings.
   std::size_t place() const noexcept { return belonging_; }
-  void* make() const {
+  void* make(unsigned worker) const {
     return std::apply(
-        [&](const V&... arguments) { return new parameter(std::invoke(make_, arguments...)); },
+        [&](const V&... arguments) {
+          return new parameter(std::invoke(make_, given_to_make(arguments, worker)...));
+        },
         arguments_);
   }
   static void destroy(void* made) noexcept { delete static_cast<parameter*>(made); }
@@ -443,12 +515,12 @@ class state_argument {
 // Says what is wrong with what worker_state() was given.
 template <class F, class... V>
 constexpr bool check_state() {
-  constexpr bool callable = std::is_invocable_v<const F&, const V&...>;
+  constexpr bool callable = std::is_invocable_v<const F&, given_for<V>...>;
   static_assert(callable,
                 "shard: worker_state(make, arguments...) can't call make, as const, with its "
                 "arguments, as const");
   if constexpr (callable) {
-    using made = std::invoke_result_t<const F&, const V&...>;
+    using made = std::invoke_result_t<const F&, given_for<V>...>;
     constexpr bool copies =
         std::is_copy_constructible_v<F> && (std::is_copy_constructible_v<V> && ...);
     static_assert(copies,
@@ -467,6 +539,16 @@ constexpr bool check_state() {
 }
 
 template <class>
+inline constexpr bool is_out_per_chunk = false;
+template <class T, std::size_t R>
+inline constexpr bool is_out_per_chunk<out_per_chunk_argument<T, R>> = true;
+
+// What a kernel would get wrong if it were called with parts of a chunk.
+template <class A>
+inline constexpr bool wants_whole_chunks =
+    is_out_per_chunk<A> || std::is_same_v<A, chunk_number_argument>;
+
+template <class>
 inline constexpr bool is_state = false;
 template <class F, class... V>
 inline constexpr bool is_state<state_argument<F, V...>> = true;
@@ -483,6 +565,8 @@ inline constexpr bool is_argument<in_argument<T, R>> = true;
 template <class T, std::size_t R>
 inline constexpr bool is_argument<out_argument<T, R>> = true;
 template <class T, std::size_t R>
+inline constexpr bool is_argument<out_per_chunk_argument<T, R>> = true;
+template <class T, std::size_t R>
 inline constexpr bool is_argument<inout_argument<T, R>> = true;
 template <class T, std::size_t R>
 inline constexpr bool is_argument<shared_argument<T, R>> = true;
@@ -490,5 +574,9 @@ template <class R>
 inline constexpr bool is_argument<reduce_argument<R>> = true;
 template <class X>
 inline constexpr bool is_argument<value_argument<X>> = true;
+template <>
+inline constexpr bool is_argument<chunk_number_argument> = true;
+template <>
+inline constexpr bool is_argument<worker_number_argument> = true;
 
 }  // namespace shard::detail

@@ -42,6 +42,7 @@ class call {
                       const Arguments&... arguments) {
     job result;
     result.by_index = form != kernel_form::chunk && form != kernel_form::tile;
+    result.whole_chunks = !result.by_index && (wants_whole_chunks<Arguments> || ...);
     const runner space = over.describe(result);
     bindings described{arguments.describe(result)...};  // braces: in their order
     finish(result, std::make_shared<const call>(space, kernel, std::move(described)));
@@ -120,8 +121,8 @@ class call {
       };
     }
     if constexpr (is_state<argument<K>>) {
-      to.belongings[std::get<K>(bindings_).place()].make = [](const void* self) {
-        return std::get<K>(of(self).bindings_).make();
+      to.belongings[std::get<K>(bindings_).place()].make = [](const void* self, unsigned worker) {
+        return std::get<K>(of(self).bindings_).make(worker);
       };
     }
   }
@@ -230,7 +231,12 @@ report start_call(const Runner& run, Space&& over, const Kernel& kernel,
       Kernel,
       std::remove_reference_t<decltype(std::declval<const typename Arguments::binding&>().bind(
           std::declval<const worker_memory&>(), range{}))>...>;
-  if constexpr (form != kernel_form::none) {
+  constexpr bool fits_chunks = form == kernel_form::chunk || form == kernel_form::tile ||
+                               form == kernel_form::none || (!is_out_per_chunk<Arguments> && ...);
+  static_assert(fits_chunks,
+                "shard: out_per_chunk() gives a chunk one row, but this kernel is called for each "
+                "index; take a shard::range");
+  if constexpr (form != kernel_form::none && fits_chunks) {
     if constexpr (check_states<Kernel, form, Arguments...>()) {
       using made = call<typed, Kernel, Arguments...>;
       if constexpr (Sent == sent::if_possible) {
@@ -265,8 +271,10 @@ report start(const Runner& run, Space&& over, Rest&&... rest) {
            ...);
       static_assert(
           known || refused,
-          "shard: between the space and the kernel stand in(), out(), inout(), shared(), reduce(), "
-          "value() and worker_state(); wrap a plain value in value(x)");
+          "shard: between the space and the kernel stand in(), out(), out_per_chunk(), inout(), "
+          "shared(), reduce(), "
+          "value(), worker_state(), chunk_number() and worker_number(); wrap a plain value in "
+          "value(x)");
       if constexpr (known) {
         const auto& kernel = std::get<arguments>(all);
         if constexpr (std::is_function_v<std::remove_reference_t<decltype(kernel)>>) {

@@ -11,6 +11,7 @@
 #include <vector>
 
 #include "shard/detail/segment.hpp"
+#include "shard/detail/strided_order.hpp"
 #include "shard/options.hpp"
 #include "shard/range.hpp"
 #include "shard/report.hpp"
@@ -23,7 +24,7 @@ namespace shard::detail {
 
 // The index space, and how much of its plan the caller has settled.
 struct space {
-  enum class cut { even, listed, weighted, tiled };
+  enum class cut { even, listed, weighted, tiled, strided, by_memory };
 
   range all;
   cut by = cut::even;
@@ -34,8 +35,14 @@ struct space {
   std::size_t columns = 0;
   std::size_t tile_rows = 0;  // of one tile; those at the far edges are smaller
   std::size_t tile_columns = 0;
+  std::size_t stride = 0;       // of a strided space
+  std::size_t index_bytes = 0;  // of a space by memory
+  std::size_t budget_bytes = 0;
   std::span<const range> parts = {};
   std::span<const double> cost = {};
+
+  // Requires: a strided space. Its chunks, and all that is cut out of them, are ranges of places.
+  constexpr strided_order order() const noexcept { return {all, stride}; }
 
   // Tiles are numbered row by row. Requires: a tiled space, and a number inside.
   constexpr tile tile_number(std::size_t k) const noexcept {
@@ -57,6 +64,7 @@ struct grant {
   std::size_t columns = 1;  // elements of a row, in rank 2 and more: extent(1)
   std::size_t row_bytes = 0;
   bool is_spill = false;  // of a reducer: no argument of the map
+  bool by_chunk = false;  // and partitioned: chunk k owns row k
 };
 
 // Workers start states and add to them; the caller merges them.
@@ -87,17 +95,19 @@ struct reduction {
 
 // An object that every worker makes for itself when it enters, and destroys when it leaves.
 struct belonging {
-  void* (*make)(const void* call) = nullptr;
+  void* (*make)(const void* call, unsigned worker) = nullptr;
   void (*destroy)(void* made) noexcept = nullptr;
 };
 
 // Where a worker has the job's buffers (in the order of the grants), for the chunk it runs the
-// states of the reductions, and its belongings.
+// states of the reductions, and its belongings. And the numbers of the chunk and of the worker.
 struct worker_memory {
   std::byte* const* data = nullptr;
   std::byte* const* states = nullptr;
   void* const* belongings = nullptr;
   bool goes_on = false;  // ordered states hold what the chunk's first indices gave: add to that
+  std::size_t chunk = 0;
+  unsigned worker = 0;
 };
 
 // Chunks side by side, of `grain` indices each; the last one may have fewer.
@@ -125,6 +135,8 @@ struct job {
   // What the kernel's parameters are made of. It refers to the kernel and the reducers, which must
   // outlive it.
   std::shared_ptr<const void> call;
+  // The kernel is never called with a part of a chunk: each is completed as a whole, or not at all.
+  bool whole_chunks = false;
   bool by_index = false;  // the kernel is called for one index, cell or row at a time
   void (*run)(const void* call, const worker_memory& memory, range chunk) = nullptr;
   // The same for several chunks side by side. Null: they can't be told from one large chunk.

@@ -313,6 +313,24 @@ constexpr kernel_form form_of_chunk_kernel() {
   }
 }
 
+// Of a space whose chunks are no ranges.
+template <class K, class... P>
+constexpr kernel_form form_of_index_kernel() {
+  constexpr bool wrong_index = declares_other_number<K, P...>;
+  constexpr bool takes_range = declares_range<K, P...>;
+  static_assert(!takes_range,
+                "shard: a chunk of a strided space is no range: the kernel is called for one index "
+                "at a time, and takes a std::size_t");
+  if constexpr (takes_range) {
+    return kernel_form::none;
+  } else if constexpr (!wrong_index && std::is_invocable_v<const K&, std::size_t, P&...>) {
+    check_no_result<std::invoke_result_t<const K&, std::size_t, P&...>>();
+    return kernel_form::index;
+  } else {
+    return explain<K, 1, wrong_index, is_mutable<K, std::size_t, P&...>, P...>();
+  }
+}
+
 template <class K, class... P>
 constexpr kernel_form form_of_tile_kernel() {
   if constexpr (std::is_invocable_v<const K&, const tile&, P&...>) {

@@ -62,6 +62,44 @@ struct index_space {
   }
 };
 
+// A slice that a kernel is given for one index after the other has the row of that index.
+template <class P>
+void move_one([[maybe_unused]] std::size_t index, [[maybe_unused]] P& parameter) {}
+template <class T, std::size_t Rank>
+void move_one(std::size_t index, slice<T, Rank>& parameter) noexcept {
+  slice_mover::move(parameter, index);
+}
+
+// Strides: the kernel is called for indices. What the job calls a chunk is a range of places.
+struct strided_space {
+  strided cut;
+
+  static constexpr bool has_effect = false;
+  strided_space describe(job& to) const {
+    to.where = {.all = cut.all, .by = space::cut::strided, .own_grain = true, .stride = cut.stride};
+    return *this;
+  }
+  index_row cells(range chunk) const noexcept {
+    if (chunk.empty()) return {};
+    const strided_order order{cut.all, cut.stride};
+    return {order.index_at(chunk.first), cut.stride, chunk.size()};
+  }
+
+  template <class Kernel, class... P>
+  static constexpr kernel_form form = form_of_index_kernel<Kernel, P...>();
+
+  template <class Kernel, class... P>
+  static void run(const Kernel& kernel, const worker_memory&, const index_row& cells,
+                  P&... parameters) {
+    std::size_t i = cells.first;
+    for (std::size_t left = cells.count; left != 0; --left, i += cells.stride) {
+      (move_one(i, parameters), ...);
+      tell(i, parameters...);
+      kernel(i, parameters...);
+    }
+  }
+};
+
 // Tiles, numbered row by row; each is a chunk.
 struct tile_space {
   tiles cut;
@@ -223,6 +261,14 @@ inline index_space space_of(const chunk_list& list) {
 inline index_space space_of(const weighted& items) {
   return {{.all = items.all, .by = space::cut::weighted, .own_grain = true, .cost = items.cost}};
 }
+inline index_space space_of(const by_memory& need) {
+  return {{.all = need.all,
+           .by = space::cut::by_memory,
+           .own_grain = true,
+           .index_bytes = need.index_bytes,
+           .budget_bytes = need.budget_bytes}};
+}
+inline strided_space space_of(const strided& cut) { return {cut}; }
 inline tile_space space_of(const tiles& cut) {
   if (cut.step[0] == 0 || cut.step[1] == 0) refuse_empty_step();
   const tile_space made{cut};
@@ -262,7 +308,7 @@ constexpr bool check_space() {
     static_assert(
         requires(const plain& s) { space_of(s); },
         "shard: the first argument is the space: a count, range, chunks, chunk_list, "
-        "weighted, tiles, a buffer, or std::tie of writable buffers");
+        "weighted, by_memory, strided, tiles, a buffer, or std::tie of writable buffers");
   }
   return true;
 }
