@@ -124,6 +124,17 @@ std::vector<range> missing_from(const selection& run, const plan::partition& who
   return missing;
 }
 
+// A kernel that has the number of its chunk is never called with a part of it.
+void check_whole(const selection& chosen, const plan::partition& whole, const replayed& wanted) {
+  if (!whole.is_kept_whole()) return;
+  for (std::size_t k = 0; k < chosen.parts.size(); ++k) {
+    if (chosen.parts[k] == whole[chosen.first_chunk + k]) continue;
+    throw error(std::errc::invalid_argument,
+                "cannot replay map " + std::to_string(wanted.map) + ": found " + text_of(wanted) +
+                    " in SHARD_REPLAY, expected whole chunks, since its kernel has their numbers");
+  }
+}
+
 void run_all(const detail::job& what, const plan::partition& chunks, std::size_t first_chunk) {
   const state_layout states(what.reductions);
   const auto partial = board::run_memory(states.partial_bytes, os::sharing::none);
@@ -150,6 +161,7 @@ void run_all(const detail::job& what, const plan::partition& chunks, std::size_t
 report replay(const detail::job& what, const plan::partition& whole, const replayed& wanted) {
   const auto began = std::chrono::steady_clock::now();
   const selection chosen = parts_of(whole, wanted);
+  check_whole(chosen, whole, wanted);
   run_all(what, plan::partition::listed({whole.all(), chosen.parts}), chosen.first_chunk);
   index_sets sets;
   for (const range part : chosen.parts) append(sets.completed, part);

@@ -3,6 +3,7 @@
 
 #include <gmock/gmock.h>
 #include <gtest/gtest.h>
+#include <rapidcheck/gtest.h>
 #include <sched.h>
 #include <signal.h>
 #include <unistd.h>
@@ -240,17 +241,75 @@ TEST_F(Groups, AreDebuggedByTheirNumber) {
 
 TEST_F(Groups, HaveTheirOwnNumbersInAReplayOfSomeIndices) {
   EXPECT_TRUE(holds_in_a_child([] {
-    replay_of_the_next("5-7");
-    std::vector<std::size_t> called;
+    replay_of_the_next("3-6");
+    std::vector<std::pair<std::size_t, std::size_t>> called;
     shard::counter none;
-    static_cast<void>(shard::try_map(shard::chunk_list{{0, 10}, groups}, shard::chunk_number(),
-                                     shard::reduce(none),
-                                     [&](range group, std::size_t number, auto&) {
-                                       EXPECT_EQ(group, (range{5, 7}));
-                                       called.push_back(number);
-                                     }));
-    EXPECT_THAT(called, ElementsAre(4u));
+    static_cast<void>(shard::try_map(
+        shard::chunk_list{{0, 10}, groups}, shard::chunk_number(), shard::reduce(none),
+        [&](std::size_t i, std::size_t number, auto&) { called.emplace_back(i, number); }));
+    EXPECT_THAT(called, ElementsAre(std::pair(3u, 1u), std::pair(4u, 4u), std::pair(5u, 4u)));
     return !testing::Test::HasFailure();
+  }));
+}
+
+// Whatever fails, a group is done as a whole or is missing, and the report says which.
+RC_GTEST_PROP(GroupsOfAnyMap, AreEitherDoneOrMissing, ()) {
+  std::vector<range> parts;
+  std::size_t at = *rc::gen::inRange<std::size_t>(0, 5);
+  const std::size_t first = at;
+  for (auto left = *rc::gen::inRange(1, 15); left > 0; --left) {
+    const std::size_t begin = at + *rc::gen::element<std::size_t>(0, 0, 3);
+    at = begin + *rc::gen::element<std::size_t>(0, 0, 1, 7);
+    parts.push_back({begin, at});
+  }
+  const auto fails = *rc::gen::container<std::vector<bool>>(
+      parts.size(), rc::gen::map(rc::gen::inRange(0, 6), [](int of_six) { return of_six == 0; }));
+  const bool keep_going = *rc::gen::arbitrary<bool>();
+  const executor where = *rc::gen::weightedElement<executor>(
+      {{1, executor::processes}, {3, executor::threads}, {4, executor::serial}});
+  const shard::options how{.workers = *rc::gen::inRange(1u, 4u),
+                           .retries_error = *rc::gen::inRange(0u, 3u),
+                           .keep_going = keep_going,
+                           .run_on = where};
+  shard::collect<std::size_t> done;
+  shard::buffer<std::size_t> results(parts.size());
+  const shard::report run =
+      shard::try_map(how, shard::chunk_list{{first, at}, parts}, shard::reduce(done),
+                     shard::out_per_chunk(results), shard::chunk_number(),
+                     [&](range group, auto& to, shard::slice<std::size_t> own, std::size_t number) {
+                       to.push_back(number);
+                       if (group != parts[number]) std::abort();
+                       own[number] = number + 1;
+                       if (fails[number]) throw std::runtime_error("as it was drawn");
+                     });
+  std::vector<std::size_t> complete, failed, indices, missing;
+  for (const range part : run.missing_chunks())
+    missing.insert(missing.end(), part.begin(), part.end());
+  for (std::size_t k = 0; k < parts.size(); ++k) {
+    if (fails[k]) failed.push_back(k);
+    if (std::ranges::count(missing, k) != 0) continue;
+    RC_ASSERT(results[k] == k + 1);
+    complete.push_back(k);
+    indices.insert(indices.end(), parts[k].begin(), parts[k].end());
+  }
+  RC_ASSERT(elements(done.items()) == complete);
+  RC_ASSERT(indices_in(run.completed()) == indices);
+  RC_ASSERT(std::ranges::includes(missing, failed) || !keep_going);
+  RC_ASSERT(missing.empty() == failed.empty());
+  RC_ASSERT(run.complete() == failed.empty());
+  if (keep_going) RC_ASSERT(missing == failed);
+}
+
+TEST_F(Groups, ThatAreKeptWholeAreNotReplayedInParts) {
+  EXPECT_TRUE(holds_in_a_child([] {
+    replay_of_the_next("5-7");
+    shard::counter none;
+    return mentions(refusal([&] {
+                      shard::map(shard::chunk_list{{0, 10}, groups}, shard::reduce(none),
+                                 shard::chunk_number(),
+                                 [](range, auto&, std::size_t) { std::abort(); });
+                    }),
+                    {"found the indices [5, 7)", "expected whole chunks"});
   }));
 }
 
@@ -649,6 +708,53 @@ TEST_F(Strides, AreRunAgainFromTheirOldValuesWhereWorkersDie) {
     for (const std::int64_t each : cells) ASSERT_EQ(each, 6);
     for (std::size_t i = 0; i < 300; ++i) ASSERT_EQ(to[i], static_cast<std::int64_t>(i));
   }
+}
+
+// Whatever fails, an index has its old value, or is changed once, and the report says which.
+RC_GTEST_PROP(StridesOfAnyMap, AreEitherDoneOnceOrMissing, ()) {
+  const auto first = *rc::gen::inRange<std::size_t>(0, 5);
+  const range all{first, first + *rc::gen::inRange<std::size_t>(1, 80)};
+  const auto apart = *rc::gen::inRange<std::size_t>(1, 30);
+  const auto fails = *rc::gen::container<std::vector<bool>>(
+      all.last, rc::gen::map(rc::gen::inRange(0, 15), [](int of_many) { return of_many == 0; }));
+  const bool keep_going = *rc::gen::arbitrary<bool>();
+  const executor where = *rc::gen::weightedElement<executor>(
+      {{1, executor::processes}, {3, executor::threads}, {4, executor::serial}});
+  const shard::options how{.workers = *rc::gen::inRange(1u, 4u),
+                           .retries_error = *rc::gen::inRange(0u, 3u),
+                           .keep_going = keep_going,
+                           .run_on = where};
+  shard::buffer<int> counts(all.last);
+  shard::counter hits;
+  shard::collect<std::size_t> order;
+  const shard::report run = shard::try_map(
+      how, shard::strided{all, apart}, shard::inout(counts), shard::reduce(hits),
+      shard::reduce(order), [&](std::size_t i, shard::slice<int> own, auto& count, auto& to) {
+        ++own[i];
+        ++count;
+        to.push_back(i);
+        if (fails[i]) throw std::runtime_error("as it was drawn");
+      });
+  const std::vector<std::size_t> completed = indices_in(run.completed());
+  const std::vector<std::size_t> missing = indices_in(run.missing());
+  std::vector<std::size_t> both = completed, in_order = completed, failed;
+  both.insert(both.end(), missing.begin(), missing.end());
+  std::ranges::sort(both);
+  RC_ASSERT(both == std::vector<std::size_t>(all.begin(), all.end()));
+  for (const std::size_t i : all) {
+    if (fails[i]) failed.push_back(i);
+    RC_ASSERT(counts[i] == static_cast<int>(std::ranges::count(completed, i)));
+  }
+  RC_ASSERT(hits.value() == static_cast<std::int64_t>(completed.size()));
+  std::ranges::stable_sort(in_order, {}, [&](std::size_t i) { return (i - first) % apart; });
+  RC_ASSERT(elements(order.items()) == in_order);
+  RC_ASSERT(std::ranges::includes(failed, indices_in(run.failed())));
+  if (keep_going) RC_ASSERT(missing == failed);
+  std::vector<std::size_t> chunks;
+  for (const std::size_t i : missing) chunks.push_back((i - first) % apart);
+  std::ranges::sort(chunks);
+  chunks.erase(std::unique(chunks.begin(), chunks.end()), chunks.end());
+  RC_ASSERT(indices_in(run.missing_chunks()) == chunks);
 }
 
 // From outside, at any moment: workers, and the supervisor.
