@@ -1,5 +1,6 @@
 // Every reducer in one map: the same bits with any number of workers and any grain, in every
-// executor, and after workers were killed.
+// executor, after workers were killed, after kernels threw, and whether numbers are added one by
+// one or by spans.
 
 #include <gtest/gtest.h>
 #include <signal.h>
@@ -9,6 +10,8 @@
 #include <cstddef>
 #include <cstdint>
 #include <ostream>
+#include <span>
+#include <stdexcept>
 #include <string>
 #include <vector>
 
@@ -52,6 +55,17 @@ constexpr auto join = [](fingerprint& to, const fingerprint& part) {
   to = {to.value * part.power + part.value, to.power * part.power};
 };
 
+// For the second pass of an exact quantile.
+const shard::quantiles<double>& counted() {
+  static const auto all = [] {
+    shard::quantiles<double> made;
+    shard::map({.run_on = executor::serial}, n, shard::reduce(made),
+               [](std::size_t i, auto& each) { each(number(i)); });
+    return made;
+  }();
+  return all;
+}
+
 struct results {
   shard::sum<double> sum;
   shard::sum<float> float_sum;
@@ -69,7 +83,9 @@ struct results {
   shard::argmax<double> argmax;
   shard::top_k<double> top{20};
   shard::quantiles<double> quantiles;
-  shard::collect<std::size_t> items;
+  shard::exact_quantile<double> median{counted(), 0.5};
+  shard::collect<std::size_t> items{shard::with_offsets};
+  shard::category_counts<std::int64_t> categories{40};
   shard::histogram<shard::axis::regular_axis> bins{shard::axis::regular(50, -3.0, 3.0)};
   shard::weighted_histogram<shard::axis::regular_axis> weighted{shard::axis::regular(5, -3.0, 3.0)};
   shard::profile<shard::axis::regular_axis> profile{shard::axis::regular(5, -3.0, 3.0)};
@@ -82,69 +98,138 @@ struct results {
            a.checked_sum == b.checked_sum && a.counter == b.counter && a.minimum == b.minimum &&
            a.maximum == b.maximum && a.dot == b.dot && a.norm == b.norm && a.moments == b.moments &&
            a.covariance == b.covariance && a.argmin == b.argmin && a.argmax == b.argmax &&
-           a.top == b.top && a.quantiles == b.quantiles && a.bins == b.bins &&
-           a.weighted == b.weighted && a.profile == b.profile &&
-           a.order.value() == b.order.value() && a.items == b.items;
+           a.top == b.top && a.quantiles == b.quantiles && a.median == b.median &&
+           a.categories == b.categories && a.bins == b.bins && a.weighted == b.weighted &&
+           a.profile == b.profile && a.order.value() == b.order.value() && a.items == b.items;
   }
 };
 
-// How often an index was begun; whoever begins one of some of them first is killed.
-constexpr auto kernel = [](std::size_t i, shard::shared_view<std::int32_t> begun, bool kills,
-                           auto& sum, auto& float_sum, auto& integer_sum, auto& checked_sum,
-                           auto& ordered_sum, auto& counter, auto& minimum, auto& maximum,
-                           auto& dot, auto& norm, auto& moments, auto& covariance, auto& argmin,
-                           auto& argmax, auto& top, auto& quantiles, auto& items, auto& bins,
-                           auto& weighted, auto& profile, auto& order) {
-  const double x = number(i);
-  sum += x;
-  float_sum += static_cast<float>(x);
-  integer_sum += static_cast<std::int64_t>(i) - 300;
-  checked_sum += static_cast<std::uint32_t>(i);
-  ordered_sum += x;
-  ++counter;
-  // In the middle of what the index adds.
-  if (kills && i % 100 == 50 && begun.fetch_add(i, 1) == 0) ::raise(SIGKILL);
-  minimum(x);
-  maximum(x);
-  dot(x, number(n - 1 - i));
-  norm(x);
-  moments(x);
-  covariance(x, number(n - 1 - i));
-  argmin(x, i);
-  argmax(x, i);
-  top(x, i);
-  quantiles(x);
-  for (std::size_t k = 0; k < i % 3; ++k) items.push_back(i);
-  bins(x);
-  weighted.add(x, shard::weight(number(n - 1 - i)));
-  profile(x, shard::sample(number(n - 1 - i)));
-  order(i);
-};
+enum class trouble { none, kills, throws };
+
+using notes = shard::shared_view<std::int32_t>;
+
+// In the middle of what an index adds. Of those that note it first, one in a hundred meets it.
+void meet(trouble which, notes begun, std::size_t i) {
+  if (which == trouble::none || i % 100 != 50 || begun.fetch_add(i, 1) != 0) return;
+  if (which == trouble::kills) ::raise(SIGKILL);
+  throw std::runtime_error("met trouble");
+}
+
+constexpr auto one_by_one =
+    [](std::size_t i, shard::view<double>, shard::view<double>, notes begun, trouble which,
+       auto& sum, auto& float_sum, auto& integer_sum, auto& checked_sum, auto& ordered_sum,
+       auto& counter, auto& minimum, auto& maximum, auto& dot, auto& norm, auto& moments,
+       auto& covariance, auto& argmin, auto& argmax, auto& top, auto& quantiles, auto& median,
+       auto& items, auto& categories, auto& bins, auto& weighted, auto& profile, auto& order) {
+      const double x = number(i);
+      const double y = number(n - 1 - i);
+      sum += x;
+      float_sum += static_cast<float>(x);
+      integer_sum += static_cast<std::int64_t>(i) - 300;
+      checked_sum += static_cast<std::uint32_t>(i);
+      ordered_sum += x;
+      ++counter;
+      if (i % 3 != 0) items.push_back(i);
+      categories(static_cast<std::int64_t>(i % 37));
+      meet(which, begun, i);
+      if (i % 3 == 2) items.push_back(i);
+      minimum(x);
+      maximum(x);
+      dot(x, y);
+      norm(x);
+      moments(x);
+      covariance(x, y);
+      argmin(x, i);
+      argmax(x, i);
+      top(x, i);
+      quantiles(x);
+      median(x);
+      bins(x);
+      weighted.add(x, shard::weight(y));
+      profile(x, shard::sample(y));
+      order(i);
+    };
+
+// The same by spans, where there is such a way.
+constexpr auto by_spans =
+    [](shard::range all, shard::view<double> numbers, shard::view<double> others, notes begun,
+       trouble which, auto& sum, auto& float_sum, auto& integer_sum, auto& checked_sum,
+       auto& ordered_sum, auto& counter, auto& minimum, auto& maximum, auto& dot, auto& norm,
+       auto& moments, auto& covariance, auto& argmin, auto& argmax, auto& top, auto& quantiles,
+       auto& median, auto& items, auto& categories, auto& bins, auto& weighted, auto& profile,
+       auto& order) {
+      const std::span<const double> x = numbers.span(all);
+      const std::span<const double> y = others.span(all);
+      const std::vector<float> floats(x.begin(), x.end());
+      std::vector<std::int64_t> integers, classes;
+      std::vector<std::uint32_t> indices;
+      for (const std::size_t i : all) {
+        integers.push_back(static_cast<std::int64_t>(i) - 300);
+        classes.push_back(static_cast<std::int64_t>(i % 37));
+        indices.push_back(static_cast<std::uint32_t>(i));
+      }
+      sum.add(x);
+      float_sum.add(floats);
+      integer_sum.add(integers);
+      checked_sum.add(indices);
+      ordered_sum.add(x);
+      counter += all.size();
+      categories.fill(classes);
+      for (const std::size_t i : all) {
+        if (i % 3 != 0) items.push_back(i);
+        if (i == 50) meet(which, begun, i);
+        if (i % 3 == 2) items.push_back(i);
+        minimum(number(i));
+        maximum(number(i));
+        order(i);
+      }
+      dot.add(x, y);
+      norm.add(x);
+      moments.add(x);
+      covariance.add(x, y);
+      argmin.add(x, all.first);
+      argmax.add(x, all.first);
+      top.add(x, all.first);
+      quantiles.add(x);
+      median.add(x);
+      bins.fill(x);
+      weighted.fill(x, shard::weight(y));
+      profile.fill(x, shard::sample(y));
+    };
 
 class EveryReducer : public shard_test::leaves_nothing, public testing::WithParamInterface<place> {
  protected:
-  static results in_one_chunk() { return run_with({.grain = n, .run_on = executor::serial}, {}); }
+  static results in_one_chunk() {
+    return run_with({.grain = n, .run_on = executor::serial}, {}, one_by_one);
+  }
 
-  static results run_with(shard::options how, const place& at, bool kills = false) {
+  template <class Kernel>
+  static results run_with(shard::options how, const place& at, const Kernel& kernel,
+                          trouble which = trouble::none) {
     results all;
+    shard::buffer<double> numbers(n);
+    shard::buffer<double> others(n);
+    for (std::size_t i = 0; i < n; ++i) numbers[i] = others[n - 1 - i] = number(i);
     shard::buffer<std::int32_t> begun(n);
     const auto map = [&](auto&&... what) {
       if (at.in_a_pool) {
         shard::pool pool({.workers = how.workers, .run_on = how.run_on, .start = how.start});
-        pool.map(shard::options{.grain = how.grain}, what...);
+        pool.map(shard::options{.grain = how.grain, .retries_error = 1}, what...);
       } else {
+        how.retries_error = 1;
         shard::map(how, what...);
       }
     };
-    map(n, shard::shared(begun), shard::value(kills), shard::reduce(all.sum),
-        shard::reduce(all.float_sum), shard::reduce(all.integer_sum),
+    map(n, shard::in(numbers), shard::in(others), shard::shared(begun), shard::value(which),
+        shard::reduce(all.sum), shard::reduce(all.float_sum), shard::reduce(all.integer_sum),
         shard::reduce(all.checked_sum), shard::reduce(all.ordered_sum), shard::reduce(all.counter),
         shard::reduce(all.minimum), shard::reduce(all.maximum), shard::reduce(all.dot),
         shard::reduce(all.norm), shard::reduce(all.moments), shard::reduce(all.covariance),
         shard::reduce(all.argmin), shard::reduce(all.argmax), shard::reduce(all.top),
-        shard::reduce(all.quantiles), shard::reduce(all.items), shard::reduce(all.bins),
-        shard::reduce(all.weighted), shard::reduce(all.profile), shard::reduce(all.order), kernel);
-    EXPECT_EQ(begun[50] > 1, kills) << "whether anybody was killed";
+        shard::reduce(all.quantiles), shard::reduce(all.median), shard::reduce(all.items),
+        shard::reduce(all.categories), shard::reduce(all.bins), shard::reduce(all.weighted),
+        shard::reduce(all.profile), shard::reduce(all.order), kernel);
+    EXPECT_EQ(begun[50] > 1, which != trouble::none) << "whether anybody met trouble";
     return all;
   }
 };
@@ -158,23 +243,31 @@ INSTANTIATE_TEST_SUITE_P(
                     place{"Inline", executor::serial, start_by::fork, false}),
     [](const auto& of) { return of.param.name; });
 
-TEST_P(EveryReducer, HasTheSameBitsWithAnyWorkersAndGrainsAndAfterKills) {
+TEST_P(EveryReducer, HasTheSameBitsWithAnyWorkersAndGrainsAndAfterTrouble) {
   const place& at = GetParam();
   const results expected = in_one_chunk();
-  const bool may_kill = at.where == executor::processes;
+  EXPECT_EQ(expected.median.value(), [] {
+    std::vector<double> sorted;
+    for (std::size_t i = 0; i < n; ++i) sorted.push_back(number(i));
+    std::ranges::sort(sorted);
+    return sorted[n / 2 - 1];
+  }());
+  EXPECT_EQ(expected.items.offsets()[n], expected.items.size());
   for (const std::size_t grain : {std::size_t{1}, std::size_t{7}, std::size_t{0}, n}) {
     const double in_order =
-        run_with({.grain = grain, .run_on = executor::serial}, {}).ordered_sum.value();
+        run_with({.grain = grain, .run_on = executor::serial}, {}, one_by_one).ordered_sum.value();
     for (const unsigned workers : {1u, 2u, 3u, 8u}) {
       if (at.where == executor::serial && workers > 1) continue;
-      for (const bool kills : {false, true}) {
-        if (kills && !may_kill) continue;
+      for (const trouble which : {trouble::none, trouble::kills, trouble::throws}) {
+        if (which == trouble::kills && at.where != executor::processes) continue;
         SCOPED_TRACE(std::to_string(workers) + " workers, grain " + std::to_string(grain) +
-                     (kills ? ", with kills" : ""));
-        const results found = run_with(
-            {.workers = workers, .grain = grain, .run_on = at.where, .start = at.start}, at, kills);
+                     ", trouble " + std::to_string(static_cast<int>(which)));
+        const shard::options how{
+            .workers = workers, .grain = grain, .run_on = at.where, .start = at.start};
+        const results found = run_with(how, at, one_by_one, which);
         EXPECT_EQ(found, expected);
         EXPECT_EQ(found.ordered_sum.value(), in_order);
+        EXPECT_EQ(run_with(how, at, by_spans, which), expected);
       }
     }
   }
