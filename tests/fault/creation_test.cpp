@@ -348,6 +348,30 @@ TEST(AKill, OfWhoReplacesAFileLeavesItsPermissions) {
   both_ways();
 }
 
+TEST(AKill, OnTheWayToAFileLeavesNoMorePermissionsThanWereAsked) {
+  const folder in;
+  const auto path = in / "x.npy";
+  constexpr auto asked = std::filesystem::perms{0640};
+  const auto look = [&] {
+    for (const std::string& each : in.names()) {
+      const auto found = std::filesystem::status(in / each).permissions();
+      EXPECT_EQ(found & ~asked, std::filesystem::perms::none) << each;
+      EXPECT_TRUE(each != "x.npy" || found == asked);
+      std::filesystem::remove(in / each);
+    }
+  };
+  const auto all_ways = [&] {
+    die_everywhere([&] { shard::create<int>(path, asked, 1000).finish(); }, look);
+    die_everywhere([&] { shard::create_live<int>(path, asked, 1000); }, look);
+    die_everywhere(
+        [&] { shard::open_or_create<int>(path, asked, shard::on_mismatch::refuse, 1000); }, look);
+  };
+  all_ways();
+  const restored_calls after;
+  without_unnamed_files();
+  all_ways();
+}
+
 TEST(AKill, OnTheWayToANamedBufferLeavesNothingThatOpens) {
   using shard::on_mismatch;
   const shard_test::shared_names names;

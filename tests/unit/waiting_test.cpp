@@ -131,6 +131,23 @@ TYPED_TEST(Waiting, HearsOfAForkedProcess) {
   EXPECT_TRUE(other.succeeded());
 }
 
+// It sleeps, and does not look all the time: also at memory that nobody has touched.
+TEST(Wait, ThroughAReadOnlyHandleSleepsOverUntouchedMemory) {
+  constexpr std::size_t count = std::size_t{1} << 18;
+  for_each_backing<std::int64_t>(
+      [](shard::buffer<std::int64_t> some) {
+        companion other([&] {
+          const auto own = shard::buffer<const std::int64_t>::reopen(some.descriptor());
+          return own.wait(count / 2, 0) == 7;
+        });
+        wait_until_process_asleep(other.pid());
+        some.store(count / 2, 7);
+        some.notify_all(count / 2);
+        EXPECT_TRUE(other.succeeded());
+      },
+      count);
+}
+
 // ---- No wake is lost.
 
 // Two processes, which change in turns the half of an element that no futex of 4 bytes at its
