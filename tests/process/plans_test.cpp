@@ -582,6 +582,26 @@ TEST_F(ByMemory, IsKeptToWhereWorkersDie) {
   }
 }
 
+// A pool wakes some of its workers for a short run: here that must be one that may enter.
+TEST_F(ByMemory, WakesThoseWhoMayWorkForManyShortRuns) {
+  shard::pool pool({.workers = 6});
+  const shard::by_memory one{.all = {0, 20}, .index_bytes = 10, .budget_bytes = 10};
+  const auto add = [](std::size_t, shard::counter::accumulator& hits) { ++hits; };
+  for (int times = 0; times < 300; ++times) {
+    shard::counter count;
+    pool.map(one, shard::reduce(count), add);
+    EXPECT_EQ(count.value(), 20);
+    pool.map(20, shard::reduce(count), add);
+    for (int queued = 0; queued < times % 5; ++queued) {
+      pool.queue(one, shard::reduce(count), add);
+      if (queued % 2 == 0) pool.queue(20, shard::reduce(count), add);
+    }
+    pool.wait();
+    EXPECT_EQ(count.value() % 20, 0);
+    if (times % 50 == 0) usleep(2000);  // all of them sleep
+  }
+}
+
 // ---- Strides ----
 
 constexpr std::size_t n = 103;
