@@ -32,9 +32,9 @@
 // buffer except the outputs of its own map.
 //
 // When a chunk has failed too often (options::retries), shard looks for the indices that fail. It
-// then calls a kernel(range chunk, …) with parts of a chunk, unless the kernel has the chunk's
-// number or an out_per_chunk(). What the kernel adds to ordered
-// reductions goes on from part to part, in ascending order.
+// then calls a kernel(range chunk, …) with parts of a chunk, unless the kernel has a chunk_number()
+// or an out_per_chunk(). What the kernel adds to ordered reductions goes on from part to part, in
+// ascending order.
 #pragma once
 
 #include <array>

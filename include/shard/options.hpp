@@ -72,8 +72,8 @@ struct progress {
 //
 // For example {.workers = 8, .timeout = 200ms, .keep_going = true}.
 struct options {
-  // Number of worker processes or threads. 0 (default): as many as the CPUs that affinity and
-  // cgroup quota grant to this process. SHARD_WORKERS
+  // Number of worker processes or threads; a space by_memory may allow fewer. 0 (default): as many
+  // as the CPUs that affinity and cgroup quota grant to this process. SHARD_WORKERS
   std::optional<unsigned> workers = {};
 
   // How many threads a worker process may use, for kernels that call parallel libraries. In each

@@ -20,6 +20,8 @@
 //     woken, may have been stopped: the caller wakes all after a while.
 //  6. Anybody may find that a run is over. One of them makes it so, and tells. If that one dies
 //     before it has told, whoever buries it tells.
+//  7. A run may be for some slots only. Workers of others leave it out: they are never inside, and
+//     never shut its door. Whoever has such a run wakes all.
 #pragma once
 
 #include <atomic>

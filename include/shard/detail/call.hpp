@@ -272,9 +272,8 @@ report start(const Runner& run, Space&& over, Rest&&... rest) {
       static_assert(
           known || refused,
           "shard: between the space and the kernel stand in(), out(), out_per_chunk(), inout(), "
-          "shared(), reduce(), "
-          "value(), worker_state(), chunk_number() and worker_number(); wrap a plain value in "
-          "value(x)");
+          "shared(), reduce(), value(), worker_state(), chunk_number() and worker_number(); wrap a "
+          "plain value in value(x)");
       if constexpr (known) {
         const auto& kernel = std::get<arguments>(all);
         if constexpr (std::is_function_v<std::remove_reference_t<decltype(kernel)>>) {
