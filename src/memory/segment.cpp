@@ -171,10 +171,10 @@ int segment::event_descriptor() {
 }
 
 // One message takes all events and a buffer.
-void segment::attach(os::descriptor event) {
+void segment::attach(os::descriptor given) {
   constexpr std::size_t most = 250;
   static_assert(most + 2 < os::most_descriptors);
-  auto shared = std::make_shared<const os::descriptor>(std::move(event));
+  auto shared = std::make_shared<const os::descriptor>(std::move(given));
   const std::scoped_lock held(attaching_);
   if (attached_events_.size() >= most) {
     throw error(std::errc::no_buffer_space,
