@@ -113,7 +113,7 @@ class segment {
   // Eventfds: one to wait for, which the first call makes, and those of others. Any thread may call
   // them. Throw shard::error.
   int event_descriptor();
-  void attach(os::descriptor event);
+  void attach(os::descriptor given);
   void detach_events() noexcept;
   // False: one of them can't be written to.
   bool count_events();
