@@ -632,6 +632,17 @@ TEST_F(Strides, AreChunksOfIndicesThatAreAStrideApart) {
   }
 }
 
+TEST_F(Strides, OwnNoOtherRowOfTheirChunkWhereThatIsChecked) {
+  if (!shard::detail::checked) GTEST_SKIP() << "nothing is checked in this build";
+  shard::buffer<int> to(n);
+  const shard::report run =
+      shard::try_map({.workers = 1}, shard::strided{{0, n}, stride}, shard::out(to),
+                     [](std::size_t i, shard::slice<int> own) { own[i == 12 ? 22 : i] = 1; });
+  EXPECT_THAT(run.failed(), ElementsAre(range{12, 13}));
+  ASSERT_FALSE(run.failures().empty());
+  EXPECT_THAT(run.failures()[0].what, HasSubstr("22"));
+}
+
 TEST_F(Strides, LongerThanTheRangeAreSingleIndices) {
   shard::counter count;
   const shard::report run = shard::map(shard::strided{{0, 5}, 1000}, shard::reduce(count),
