@@ -19,14 +19,14 @@
 #include <vector>
 
 #include "backings.hpp"
-#include "companion.hpp"
+#include "process/family.hpp"
 #include "refusal.hpp"
 #include "shard/buffer.hpp"
 
 namespace {
 
 using namespace std::chrono_literals;
-using shard_test::companion;
+using shard_test::bystander;
 using shard_test::for_each_backing;
 using shard_test::holds_in_a_child;
 using shard_test::mentions;
@@ -206,7 +206,7 @@ TEST(Event, IsOneOfAtMost250) {
 // The other process gets the buffer with the event that this one waits for.
 TEST(Event, GoesAlongWithTheBufferToAProcessThatNotifies) {
   const connection to;
-  companion other([&] {
+  bystander other([&] {
     for (int backing = 0; backing < 6; ++backing) {
       auto received = shard::buffer<int>::receive(to.there());
       received[0] = 42;
@@ -230,7 +230,7 @@ TEST(Event, GoesAlongWithTheBufferToAProcessThatNotifies) {
 // The other process waits, and hands its event to this one.
 TEST(Event, OfAReceiverReachesWhoSentTheBuffer) {
   const connection to;
-  companion other([&] {
+  bystander other([&] {
     for (int backing = 0; backing < 6; ++backing) {
       auto received = shard::buffer<int>::receive(to.there());
       const int loop = received.event_descriptor();
@@ -257,8 +257,8 @@ TEST(Event, OfEachOfSeveralReceiversCountsByItself) {
     received.send_event(to[c].there());
     return awaited(received.event_descriptor()) == 1;
   };
-  companion first([&] { return receive(0); });
-  companion second([&] { return receive(1); });
+  bystander first([&] { return receive(0); });
+  bystander second([&] { return receive(1); });
   for (const connection& each : to) {
     some.send_descriptor(each.here());
     some.receive_event(each.here());

@@ -24,14 +24,14 @@
 
 #include "asleep.hpp"
 #include "backings.hpp"
-#include "companion.hpp"
+#include "process/family.hpp"
 #include "refusal.hpp"
 #include "shard/shard.hpp"
 
 namespace {
 
 using namespace std::chrono_literals;
-using shard_test::companion;
+using shard_test::bystander;
 using shard_test::folder;
 using shard_test::for_each_backing;
 using shard_test::holds_in_a_child;
@@ -102,7 +102,7 @@ TYPED_TEST(Waiting, HearsOfAnotherProcessInEveryBacking) {
         for (const bool only_reads : {false, true}) {
           some.store(1, T{0});
           some.store(2, T{0});
-          companion other([&] {
+          bystander other([&] {
             const auto own = only_reads ? shard::buffer<const T>::reopen(some.descriptor())
                                         : shard::buffer<T>::reopen(some.descriptor());
             some.store(2, T{1});
@@ -124,7 +124,7 @@ TYPED_TEST(Waiting, HearsOfAnotherProcessInEveryBacking) {
 TYPED_TEST(Waiting, HearsOfAForkedProcess) {
   using T = TypeParam;
   shard::buffer<T> some(3);
-  companion other([&] { return some.wait(1, T{0}) == high<T>(); });
+  bystander other([&] { return some.wait(1, T{0}) == high<T>(); });
   wait_until_process_asleep(other.pid());
   some.store(1, high<T>());
   some.notify_one(1);
@@ -136,7 +136,7 @@ TEST(Wait, ThroughAReadOnlyHandleSleepsOverUntouchedMemory) {
   constexpr std::size_t count = std::size_t{1} << 18;
   for_each_backing<std::int64_t>(
       [](shard::buffer<std::int64_t> some) {
-        companion other([&] {
+        bystander other([&] {
           const auto own = shard::buffer<const std::int64_t>::reopen(some.descriptor());
           return own.wait(count / 2, 0) == 7;
         });
@@ -157,7 +157,7 @@ TEST(Wait, ThroughAReadOnlyHandleSleepsOverUntouchedMemory) {
 bool play(int rounds) {
   constexpr std::uint64_t answered = std::uint64_t{1} << 32;
   shard::buffer<std::uint64_t> some(2);
-  companion answers([&] {
+  bystander answers([&] {
     auto own = shard::buffer<std::uint64_t>::reopen(some.descriptor());
     for (int k = 0; k < rounds; ++k) {
       while (own.load(0) != 0) {
@@ -215,7 +215,7 @@ TEST(Wait, EndsWhereASandboxDeniesFutexes) {
   EXPECT_TRUE(holds_in_a_child([] {
     shard::buffer<std::int64_t> wide(1);
     shard::buffer<std::int32_t> narrow(1);
-    companion other([&] {
+    bystander other([&] {
       return deny(SYS_futex) && deny(futex_waitv) && wide.wait(0, 0) == 1 &&
              narrow.wait(0, 0) == 1 && !narrow.wait_for(0, 1, 5ms) && !wide.wait_for(0, 1, 5ms);
     });
@@ -320,7 +320,7 @@ TEST(Wait, ForOneElementIsNotDisturbedByAnother) {
 
 TEST(Wait, ForADeadNotifierEndsByItsLimit) {
   shard::buffer<std::int64_t> some(1);
-  companion dies([&] {
+  bystander dies([&] {
     raise(SIGKILL);
     some.store(0, 1);
     return true;
@@ -355,7 +355,7 @@ TEST(Wait, SeesWhatWasWrittenBefore) {
 
 TEST(Wait, HearsOfAKernel) {
   shard::buffer<std::int64_t> some(2);
-  companion other([&] { return some.wait(1, 0) == 7; });
+  bystander other([&] { return some.wait(1, 0) == 7; });
   wait_until_process_asleep(other.pid());
   shard::map(10, shard::shared(some), [](std::size_t i, shard::shared_view<std::int64_t> at) {
     if (i != 5) return;
