@@ -14,9 +14,9 @@ namespace shard::mapping {
 // Of one map of the program the only indices that are run.
 struct replayed {
   std::size_t map = 0;  // counted from 1; 0: all maps run as usual
-  range indices;
-  std::size_t stride = 1;            // of these: every so many
-  std::optional<std::size_t> chunk;  // all of it, instead
+  range indices{};
+  std::size_t stride = 1;              // of these: every so many
+  std::optional<std::size_t> chunk{};  // all of it, instead
 };
 
 // Every member of options, decided. workers and grain may still be 0: "to be chosen".
