@@ -523,7 +523,8 @@ TEST(HugePages, NeedNoAdministrator) {
   EXPECT_EQ(normal.stats().huge_bytes, huge_bytes_told_of(normal.begin()));
 
   const auto reached_by = [&](const auto& handle) {
-    return std::ranges::count(handle, 0), handle.stats().huge_bytes;
+    EXPECT_EQ(std::ranges::count(handle, 0), std::ssize(handle));
+    return handle.stats().huge_bytes;
   };
   EXPECT_EQ(reached_by(some.read_only()), 5 * huge_page);
   EXPECT_TRUE(holds_in_a_child([&] {
