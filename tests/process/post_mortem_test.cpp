@@ -713,6 +713,8 @@ TEST_F(PostMortem, IsTheSameInJson) {
     const shard::failure& one = run.failures()[k];
     EXPECT_EQ(found["chunk"], one.chunk);
     EXPECT_EQ(found["indices"], nlohmann::json({one.indices.first, one.indices.last}));
+    EXPECT_EQ(found["stride"], one.stride);
+    EXPECT_EQ(found["empty_part"], one.empty_part);
     EXPECT_EQ(found["kind"], one.kind);
     EXPECT_EQ(found["exception"], one.exception);
     EXPECT_EQ(found["signal"], one.signal);
@@ -729,7 +731,7 @@ TEST_F(PostMortem, IsTheSameInJson) {
     EXPECT_THAT(found["stderr_tail"].get<std::string>(),
                 EndsWith("index " + std::to_string(one.chunk) + " \xef\xbf\xbd\n"));
     EXPECT_EQ(found["from_outside"], one.from_outside);
-    EXPECT_EQ(found.size(), 17u) << "a member is not compared here";
+    EXPECT_EQ(found.size(), 19u) << "a member is not compared here";
   }
   EXPECT_EQ(told["failures"][0]["what"], "std::runtime_error: in \"words\"\xef\xbf\xbd");
   EXPECT_EQ(told["failures"][1]["what"], run.failures()[1].what);

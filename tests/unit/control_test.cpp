@@ -135,9 +135,8 @@ TEST(Control, IsWhereItsDocumentSays) {
   const std::string shared = text();
   std::size_t occupied = 0;
   for (std::size_t slot = 0; slot < 64; ++slot) {
-    if (word<std::uint32_t>(shared, slots_at + 64 * slot + 40) != 1) continue;
+    if (word<std::int32_t>(shared, slots_at + 64 * slot + 40) != gettid()) continue;
     ++occupied;
-    EXPECT_EQ(word<std::int32_t>(shared, slots_at + 64 * slot + 44), gettid());
     EXPECT_GT(word<std::uint32_t>(shared, exclusive_at + 48), slot);
   }
   EXPECT_EQ(occupied, 1u);
@@ -309,7 +308,6 @@ TEST(Control, OfAFileHasNoOwnersBeforeItsFirstOpener) {
   for (const std::size_t at : {exclusive_at, slots_at, slots_at + 63 * 64, stripes_at + 24}) {
     file.put(at, garbage);
   }
-  file.put(exclusive_at + 40, std::uint32_t{1});
   file.put(exclusive_at + 48, std::uint32_t{0xffffffff});
   file.put(slots_at + 40, std::uint32_t{1});
   auto some = shard::open_writable<std::int64_t>(file.path());
@@ -324,7 +322,7 @@ TEST(Control, OfAFileHasNoOwnersBeforeItsFirstOpener) {
 TEST(Control, SaysThatItsHolderDiedInAnEarlierLife) {
   for (const bool holding : {false, true}) {
     by_hand file;
-    file.put(exclusive_at + (holding ? 40 : 44), std::uint32_t{holding ? 2u : 1u});
+    file.put(exclusive_at + (holding ? 40 : 44), std::uint32_t{1});
     EXPECT_TRUE(shard::open<std::int64_t>(file.path()).abandoned());
     auto some = shard::open_writable<std::int64_t>(file.path());
     some.lock();
