@@ -34,6 +34,7 @@
 #include "os/calls.hpp"
 #include "os/file.hpp"
 #include "refusal.hpp"
+#include "restored_calls.hpp"
 #include "shard/named.hpp"
 #include "shard/npy.hpp"
 #include "shared_names.hpp"
@@ -46,18 +47,7 @@ using shard_test::folder;
 using shard_test::mentions;
 using shard_test::open_descriptors;
 using shard_test::refusal;
-
-// Puts the table back as it was.
-class restored_calls {
- public:
-  restored_calls() : before_(calls()) {}
-  restored_calls(const restored_calls&) = delete;
-  restored_calls& operator=(const restored_calls&) = delete;
-  ~restored_calls() { calls() = before_; }
-
- private:
-  call_table before_;
-};
+using shard_test::restored_calls;
 
 // Replaces one entry by a call that fails the n-th time it is made. Entries are plain function
 // pointers, so that what they refer to is static.

@@ -19,6 +19,7 @@
 #include <vector>
 
 #include "backings.hpp"
+#include "connection.hpp"
 #include "process/family.hpp"
 #include "refusal.hpp"
 #include "shard/buffer.hpp"
@@ -27,30 +28,12 @@ namespace {
 
 using namespace std::chrono_literals;
 using shard_test::bystander;
+using shard_test::connection;
 using shard_test::for_each_backing;
 using shard_test::holds_in_a_child;
 using shard_test::mentions;
 using shard_test::open_descriptors;
 using shard_test::refusal;
-
-class connection {
- public:
-  connection() { EXPECT_EQ(socketpair(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0, ends_), 0); }
-  connection(const connection&) = delete;
-  connection& operator=(const connection&) = delete;
-  ~connection() {
-    hang_up();
-    close(ends_[1]);
-  }
-  void hang_up() {
-    if (ends_[0] >= 0) close(std::exchange(ends_[0], -1));
-  }
-  int here() const { return ends_[0]; }
-  int there() const { return ends_[1]; }
-
- private:
-  int ends_[2] = {-1, -1};
-};
 
 // What an eventfd has counted since it was read last.
 std::uint64_t taken(int event) {

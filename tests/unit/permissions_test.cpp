@@ -20,6 +20,7 @@
 
 #include "os/calls.hpp"
 #include "refusal.hpp"
+#include "restored_calls.hpp"
 #include "shard/shard.hpp"
 
 namespace {
@@ -32,6 +33,7 @@ using shard_test::folder;
 using shard_test::holds_in_a_child;
 using shard_test::mentions;
 using shard_test::refusal;
+using shard_test::restored_calls;
 
 constexpr uid_t nobody = 65534;
 constexpr gid_t some_group = 4321;
@@ -52,18 +54,6 @@ bool become_nobody() {
   return setgroups(0, nullptr) == 0 && setresgid(nobody, nobody, nobody) == 0 &&
          setresuid(nobody, nobody, nobody) == 0;
 }
-
-// Puts the table back as it was.
-class restored_calls {
- public:
-  restored_calls() : before_(calls()) {}
-  restored_calls(const restored_calls&) = delete;
-  restored_calls& operator=(const restored_calls&) = delete;
-  ~restored_calls() { calls() = before_; }
-
- private:
-  call_table before_;
-};
 
 // A way to make x.npy, with permissions or without.
 using asked = std::optional<fs::perms>;
