@@ -15,8 +15,9 @@ namespace shard::journal {
 
 // One file of the two places. Throws shard::error where it can't be read. Nothing: neither has a
 // whole record.
-std::optional<record::found> last_record(const folder& in, const std::string& note,
+std::optional<record::found> last_record(const notes& in, const std::string& note,
                                          const shape& expected);
+std::optional<record::found> last_record(const notes& in, const std::string& note);
 
 class checkpointer {
  public:
@@ -29,23 +30,24 @@ class checkpointer {
     shape expected;
     std::vector<int> files;  // what is synced before a record is written
     std::chrono::nanoseconds interval{};
-    std::uint64_t sequence = 0;  // of the last record so far
   };
   explicit checkpointer(orders what);
   checkpointer(const checkpointer&) = delete;
   checkpointer& operator=(const checkpointer&) = delete;
-  // Ends it, whatever it is at.
+  // Waits until it has done what it is at, and ends it.
   ~checkpointer();
 
  private:
   [[noreturn]] void work() noexcept;
-  void make_one();
+  bool make_one();
 
   orders what_;
   std::size_t place_bytes_ = 0;
   os::descriptor log_;
   pid_t parent_;
+  std::uint64_t sequence_ = 0;  // of the last record
   std::uint64_t last_count_ = 0;
+  os::pipe_ends until_closed_;
   os::process process_;
 };
 

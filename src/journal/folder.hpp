@@ -19,41 +19,21 @@ namespace shard::journal {
 // Whether what is written is on the disk when a function returns.
 enum class survives { processes, power_cuts };
 
-class folder {
+// Notes as whoever may read the folder sees them: small files.
+class notes {
  public:
-  // Makes it, if it is not there, and locks it. If the process that had it has died, waits until
-  // its family has gone. Throws shard::error if somebody has it, or if it is on another host's
-  // disk and that is not allowed.
-  folder(const std::filesystem::path& path, survives what, bool on_network_too);
+  // Throws shard::error if there is no job.
+  explicit notes(const std::filesystem::path& folder);
 
   const std::string& name() const noexcept { return name_; }
-  std::string path_of(std::string_view file) const { return name_ + "/" + std::string(file); }
-  bool is_durable() const noexcept { return what_ == survives::power_cuts; }
+  const os::descriptor& directory() const noexcept { return notes_; }
 
-  // Every description of the lock file that this one was duplicated to holds the lock.
-  int lock_descriptor() const noexcept { return lock_.get(); }
-
-  const os::descriptor& files() const noexcept { return files_; }
-  const os::descriptor& notes() const noexcept { return notes_; }
-  // Tells this folder from a copy of it, in the same file system.
-  std::uint64_t inode() const { return os::status(notes_.get()).identity.inode; }
-
-  // ---- Notes: small files. All throw shard::error.
-
-  // Nothing: there is none.
+  // Nothing: there is none. All throw shard::error.
   std::optional<std::string> read(const std::string& note) const;
-  // As a whole: a reader, or the next start, finds the old one or the new one.
-  void replace(const std::string& note, std::string_view content) const;
-  // If it is there.
-  void remove(const std::string& note) const;
+  // Of a text that tells whether it is whole. Nothing: there is none, or only what a power cut has
+  // left of it.
+  std::optional<std::string> read_text(const std::string& note) const;
   std::vector<std::string> all_notes() const;
-
-  // ---- Names of files, in the order in which they are on the disk.
-
-  void rename(const std::string& from, const std::string& to) const;
-  // Waits until names are on the disk, if they are to be.
-  void flush_files() const;
-  void flush_notes() const;
 
   // Runs `steps`, which work on this folder. A call that fails in them is a shard::error.
   template <class Steps>
@@ -62,11 +42,54 @@ class folder {
                            "a folder that can be written to, on a disk with room", steps);
   }
 
+ protected:
+  struct not_opened {};
+  notes(not_opened, const std::filesystem::path& folder);
+  void open_notes();
+
  private:
   std::string name_;
+  os::descriptor notes_;
+};
+
+class folder : public notes {
+ public:
+  // Makes it, if it is not there, and locks it. If the process that had it has died, waits until
+  // its family has gone. Throws shard::error if somebody has it, or if it is on another host's
+  // disk and that is not allowed.
+  folder(const std::filesystem::path& path, survives what, bool on_network_too);
+
+  std::string path_of(std::string_view file) const { return name() + "/" + std::string(file); }
+  bool is_durable() const noexcept { return what_ == survives::power_cuts; }
+
+  // Every description of the lock file that this one was duplicated to holds the lock.
+  int lock_descriptor() const noexcept { return lock_.get(); }
+
+  const os::descriptor& files() const noexcept { return files_; }
+  // Tells this folder from a copy of it, in the same file system.
+  std::uint64_t inode() const { return os::status(directory().get()).identity.inode; }
+
+  // ---- Notes. All throw shard::error.
+
+  // As a whole: a reader, or the next start, finds the old one or the new one. A text gets a last
+  // line that tells whether it is whole. always: it survives power cuts, whatever the others do.
+  void replace_text(const std::string& note, const std::string& text, bool always = false) const;
+
+  // Bytes that tell themselves whether they are whole.
+  void replace(const std::string& note, std::string_view content, bool always = false) const;
+  // If it is there.
+  void remove(const std::string& note) const;
+
+  // ---- Names of files, in the order in which they are on the disk.
+
+  void rename(const std::string& from, const std::string& to) const;
+  // Waits until names are on the disk, if they are to be.
+  void flush_files() const;
+  void flush_notes() const;
+
+ private:
   survives what_;
   os::descriptor files_;
-  os::descriptor notes_;
   os::descriptor lock_;
 };
 

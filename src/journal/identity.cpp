@@ -13,10 +13,12 @@
 
 #include "mapping/sending.hpp"
 #include "memory/attempt.hpp"
+#include "memory/inspect.hpp"
 #include "memory/segment.hpp"
 #include "os/code.hpp"
 #include "os/cpu.hpp"
 #include "os/file.hpp"
+#include "os/mapping.hpp"
 #include "shard/detail/packing.hpp"
 #include "shard/error.hpp"
 
@@ -74,18 +76,21 @@ void add_code(std::vector<trait>& to) {
   std::string libraries;
   for (const os::module_content& one : os::contents_of_modules()) {
     if (one.name.empty()) {
-      to.push_back({"program", hex(one.hash), "code " + hex(one.hash), {}, false});
+      to.push_back({.name = "program", .value = hex(one.hash), .shown = "code " + hex(one.hash)});
     } else {
       libraries += one.name + " " + hex(one.hash) + "; ";
     }
   }
-  to.push_back({"libraries", libraries, {}, {}, false});
+  to.push_back({.name = "libraries", .value = libraries});
 }
 
-std::string file_stamp(const detail::segment& of) {
-  const os::file_status now = os::status(of.descriptor());
+std::string stamp_of(const os::file_status& now) {
   return std::to_string(now.identity.device) + ":" + std::to_string(now.identity.inode) + ":" +
          std::to_string(now.size_bytes) + ":" + std::to_string(now.changed_ns);
+}
+
+std::string content_of(std::span<const std::byte> elements) {
+  return hash_of(elements) + " " + std::to_string(elements.size());
 }
 
 trait input(const detail::grant& one, std::size_t argument, const find_origin& from,
@@ -99,12 +104,14 @@ trait input(const detail::grant& one, std::size_t argument, const find_origin& f
   made.shown = std::to_string(one.row_bytes == 0 ? 0 : of.data_bytes() / one.row_bytes) + " rows";
   const bool is_file = of.stats().kind == backing::file;
   if (is_file)
-    made.stamp = memory::attempt("look at " + of.name(), "a file", [&] { return file_stamp(of); });
+    made.stamp = memory::attempt("look at " + of.name(), "a file",
+                                 [&] { return stamp_of(os::status(of.descriptor())); });
+  made.path = std::filesystem::absolute(of.name()).string();
   if (then != nullptr && is_file) {
     const auto known = std::ranges::find(then->traits(), made.name, &trait::name);
     if (known != then->traits().end() && known->stamp == made.stamp) return *known;
   }
-  made.value = hash_of({of.data(), of.data_bytes()}) + " " + std::to_string(of.data_bytes());
+  made.value = content_of({of.data(), of.data_bytes()});
   return made;
 }
 
@@ -118,15 +125,17 @@ identity identity_of(const detail::job& what, const plan::partition& chunks,
   mapping::pack(what, chunks, packed);
   // The kernel's place and the space come first, then the arguments one by one, then the plan.
   const auto parts = packed.parts();
-  all.push_back({"kernel", hash_of(parts.front()), {}, {}, false});
+  all.push_back({.name = "kernel", .value = hash_of(parts.front())});
   for (std::size_t k = 1; k + 1 < parts.size(); ++k) {
     if (parts[k].empty()) continue;
-    all.push_back({"argument " + std::to_string(k), hash_of(parts[k]), shown(parts[k]), {}, false});
+    all.push_back({.name = "argument " + std::to_string(k),
+                   .value = hash_of(parts[k]),
+                   .shown = shown(parts[k])});
   }
   const std::string cut = std::to_string(chunks.chunks()) + " chunks of the indices [" +
                           std::to_string(chunks.all().first) + ", " +
                           std::to_string(chunks.all().last) + ")";
-  all.push_back({"plan", hash_of(parts.back()), cut, {}, true});
+  all.push_back({.name = "plan", .value = hash_of(parts.back()), .shown = cut, .is_shape = true});
   std::size_t number = 0;
   for (const detail::grant& one : what.grants) {
     ++number;
@@ -134,12 +143,31 @@ identity identity_of(const detail::job& what, const plan::partition& chunks,
     if (one.keeps) {
       const origin its = from(*one.owner);
       all.push_back(
-          {"input " + std::to_string(number) + " (" + its.name + ")", its.by, {}, {}, false});
+          {.name = "input " + std::to_string(number) + " (" + its.name + ")", .value = its.by});
     }
   }
   add_code(all);
-  all.push_back({"arithmetic", arithmetic_of_this_machine(), {}, {}, false});
+  all.push_back({.name = "arithmetic", .value = arithmetic_of_this_machine()});
   return made;
+}
+
+std::vector<std::string> identity::changed_files() const {
+  std::vector<std::string> all;
+  for (const trait& one : traits_) {
+    if (one.path.empty()) continue;
+    try {
+      const os::descriptor file = os::open(one.path, os::protection::read);
+      if (stamp_of(os::status(file.get())) == one.stamp) continue;
+      const array_info found = memory::described(file);
+      const os::mapping mapped(file.get(), found.data_offset + found.data_bytes,
+                               os::protection::read);
+      if (content_of({mapped.base() + found.data_offset, found.data_bytes}) == one.value) continue;
+      all.push_back(one.name + " has changed since: " + one.shown + " then");
+    } catch (const std::exception& e) {
+      all.push_back(one.name + " can't be read: " + e.what());
+    }
+  }
+  return all;
 }
 
 std::vector<std::string> identity::differences_from(const identity& then) const {
@@ -178,6 +206,7 @@ std::string identity::json() const {
                    {"value", one.value},
                    {"shown", one.shown},
                    {"stamp", one.stamp},
+                   {"path", one.path},
                    {"is_shape", one.is_shape}});
   }
   return all.dump(1, ' ', false, ordered_json::error_handler_t::replace);
@@ -186,8 +215,8 @@ std::string identity::json() const {
 identity identity::from_json(const std::string& text) try {
   identity made;
   for (const auto& one : ordered_json::parse(text)) {
-    made.traits_.push_back(
-        {one.at("name"), one.at("value"), one.at("shown"), one.at("stamp"), one.at("is_shape")});
+    made.traits_.push_back({one.at("name"), one.at("value"), one.at("shown"), one.at("stamp"),
+                            one.at("path"), one.at("is_shape")});
   }
   return made;
 } catch (const ordered_json::exception& e) {

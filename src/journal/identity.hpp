@@ -14,11 +14,12 @@ namespace shard::journal {
 
 // What is compared is `value`. The rest is for people.
 struct trait {
-  std::string name;  // "kernel", "input delay.npy", …
-  std::string value;
-  std::string shown;  // "5201 rows"; empty: the value says it
+  std::string name{};  // "kernel", "input delay.npy", …
+  std::string value{};
+  std::string shown{};  // "5201 rows"; empty: the value says it
   // Of a file: if all of it is as before, the content is taken to be. Empty: it isn't looked at.
-  std::string stamp;
+  std::string stamp{};
+  std::string path{};     // of that file, absolute
   bool is_shape = false;  // if it differs, nothing that was achieved means anything
 
   bool operator==(const trait&) const = default;
@@ -35,6 +36,10 @@ class identity {
   std::vector<std::string> differences_from(const identity& then) const;
   // Whether what was achieved as that can't be kept, whatever anybody wants.
   bool is_other_shape_than(const identity& then) const;
+
+  // Of the files that are inputs: which have other contents now, or are not there. One line for
+  // each. Throws shard::error.
+  std::vector<std::string> changed_files() const;
 
   std::string json() const;
   // Throws shard::error.

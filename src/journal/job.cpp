@@ -16,6 +16,7 @@
 #include "journal/folder.hpp"
 #include "journal/identity.hpp"
 #include "journal/live_area.hpp"
+#include "journal/map_note.hpp"
 #include "journal/record.hpp"
 #include "mapping/chunk_runner.hpp"
 #include "mapping/execute.hpp"
@@ -53,33 +54,6 @@ struct job_file {
   std::uint64_t inode = 0;
   std::weak_ptr<detail::segment> owner;  // in this start, once it is opened
   std::size_t written_by = 0;            // the last map of this start; 0: none
-};
-
-// What a map has noted for the next start.
-struct map_note {
-  identity what;
-  std::vector<std::pair<std::string, std::uint64_t>> outputs;  // names, and inodes
-
-  std::string json() const {
-    ordered_json all{{"version", 1}, {"identity", ordered_json::parse(what.json())}};
-    all["outputs"] = ordered_json::array();
-    for (const auto& [name, inode] : outputs) {
-      all["outputs"].push_back({{"name", name}, {"inode", inode}});
-    }
-    return all.dump(1);
-  }
-  static map_note from(const std::string& text, const std::string& note) try {
-    const ordered_json all = ordered_json::parse(text);
-    map_note made;
-    made.what = identity::from_json(all.at("identity").dump());
-    for (const auto& one : all.at("outputs")) {
-      made.outputs.emplace_back(one.at("name"), one.at("inode"));
-    }
-    return made;
-  } catch (const ordered_json::exception& e) {
-    refuse(std::errc::bad_message, "read the note " + note, std::string("'") + e.what() + "'",
-           "what an earlier start has noted there");
-  }
 };
 
 std::string joined(const std::vector<std::string>& lines) {
@@ -151,6 +125,7 @@ class job_state {
     mapping::state_layout states;
     shape of;
     std::vector<job_file*> outputs;
+    std::string began_in{};  // the boot in which an earlier start has begun it; empty: none has
 
     std::string note(const char* kind) const { return std::to_string(number) + "." + kind; }
   };
@@ -201,7 +176,7 @@ job_state::job_state(const std::filesystem::path& path, const job_options& how)
 }
 
 void job_state::read_notes() {
-  const std::optional<std::string> text = folder_.read("job.json");
+  const std::optional<std::string> text = folder_.read_text("job.json");
   if (!text) return;
   try {
     const auto all = nlohmann::ordered_json::parse(*text);
@@ -235,7 +210,7 @@ void job_state::write_notes() {
   all["files"] = nlohmann::ordered_json::array();
   for (const auto& one : files_)
     all["files"].push_back({{"name", one->name}, {"inode", one->inode}});
-  folder_.replace("job.json", all.dump(1));
+  folder_.replace_text("job.json", all.dump(1));
 }
 
 // ---- Files ----
@@ -391,9 +366,10 @@ void job_state::settle_identity(leg& map) {
                             : "written by map " + std::to_string(file->written_by)};
   };
   const std::string name = map.note("map.json");
-  const std::optional<std::string> text = folder_.read(name);
+  const std::optional<std::string> text = folder_.read_text(name);
   std::optional<map_note> then;
   if (text) then = map_note::from(*text, name);
+  if (!then) forget_from(map.number);  // whatever there is belongs to nothing that is known
   map_note now;
   now.what =
       journal::identity_of(map.what, map.settled.chunks, origin, then ? &then->what : nullptr);
@@ -402,11 +378,16 @@ void job_state::settle_identity(leg& map) {
     std::vector<std::string> differs = now.what.differences_from(then->what);
     const bool others = now.outputs != then->outputs;
     if (others) differs.push_back("its outputs are other files");
-    if (differs.empty()) return;
+    map.began_in = then->boot;
     const bool unusable = others || now.what.is_other_shape_than(then->what);
-    if (how_.changed == on_change::start_over) {
+    if (differs.empty()) {
+      now.number = then->number;
+    } else if (how_.changed == on_change::start_over) {
       forget_from(map.number);
-    } else if (how_.changed == on_change::refuse || unusable) {
+      map.began_in.clear();
+    } else if (how_.changed == on_change::keep && !unusable) {
+      now.number = then->number;
+    } else {
       refuse(std::errc::operation_not_permitted,
              "go on with map " + std::to_string(map.number) + " of the job in " + folder_.name(),
              "that it is another one: " + journal::joined(differs),
@@ -415,7 +396,12 @@ void job_state::settle_identity(leg& map) {
                         "on_change::keep");
     }
   }
-  folder_.replace(name, now.json());
+  while (now.number == 0) now.number = os::random_number();
+  now.boot = boot_;
+  now.in_place = std::ranges::any_of(map.what.grants, &grant::keeps);
+  map.of.map = now.number;
+  // After a power cut, it must be known that rows may have been changed.
+  folder_.replace_text(name, now.json(), now.in_place);
 }
 
 // ---- What an earlier start has achieved ----
@@ -433,23 +419,25 @@ std::optional<record::found> job_state::result_of(const leg& map) {
 }
 
 std::optional<harvest> job_state::harvest_of(leg& map) {
-  if (const auto live = journal::live_view::open(folder_, map.note("live"))) {
-    if (!boot_.empty() && live->header().boot.data() == boot_) {
-      const board::dimensions& size = live->board().size();
-      const shape found{size.chunks, size.partial_bytes, live->header().state_words};
-      if (found != map.of) {
-        refuse(std::errc::bad_message, "go on with map " + std::to_string(map.number),
-               "notes of another map in " + map.note("live"), "those of this map");
-      }
-      if (live->header().broken.load() != 0) {
-        refuse(std::errc::io_error, "go on with the job in " + folder_.name(),
-               "that its disk has failed to write, so that nobody knows what is on it",
-               "a disk that works; start over in another folder");
-      }
-      const mapping::old_values old(map.what, map.settled.chunks,
-                                    memory::data_here(map.what.grants));
-      return journal::harvest_of(*live, map.of, old.undo());
+  const auto live = journal::live_view::open(folder_, map.note("live"), os::protection::write);
+  if (live && is_of_boot(live->header(), boot_) && live->header().map == map.of.map &&
+      live->header().syncing.load() == 0) {
+    const board::dimensions& size = live->board().size();
+    const shape found{map.of.map, size.chunks, size.partial_bytes, live->header().state_words};
+    if (found != map.of) {
+      refuse(std::errc::bad_message, "go on with map " + std::to_string(map.number),
+             "notes of another map in " + map.note("live"), "those of this map");
     }
+    const mapping::old_values old(map.what, map.settled.chunks, memory::data_here(map.what.grants));
+    return journal::harvest_of(*live, map.of, old.undo());
+  }
+  const bool in_place = std::ranges::any_of(map.what.grants, &grant::keeps);
+  if (in_place && !map.began_in.empty() && map.began_in != boot_) {
+    refuse(std::errc::operation_not_permitted,
+           "go on with map " + std::to_string(map.number) + " of the job in " + folder_.name(),
+           "that it changes a buffer in place, and that its machine has gone down meanwhile, so "
+           "that nobody knows which rows are changed",
+           "a map from in() to out(); or start over, in another folder");
   }
   if (auto found = journal::last_record(folder_, map.note("log"), map.of)) {
     return harvest{std::move(found->what), {}};
@@ -464,9 +452,9 @@ void job_state::open_spills(leg& map, job& own, bool go_on) {
     const std::string name = map.note("spill.") + std::to_string(number++);
     array made = folder_.attempt("open " + name, [&] {
       if (!go_on) folder_.remove(name);
-      const bool is_there = os::status_at(folder_.notes(), name).has_value();
-      os::descriptor file = is_there ? os::open_at(folder_.notes(), name, os::protection::write)
-                                     : os::create_new(folder_.notes(), name);
+      const bool is_there = os::status_at(folder_.directory(), name).has_value();
+      os::descriptor file = is_there ? os::open_at(folder_.directory(), name, os::protection::write)
+                                     : os::create_new(folder_.directory(), name);
       return make_spill_in(std::move(file), is_there);
     });
     for (reduction& each : own.reductions) {
@@ -508,7 +496,7 @@ report job_state::carry_out(const job& what, const options* how) {
           .states = mapping::state_layout(own.reductions),
           .of = {},
           .outputs = outputs_of(own, folder_.is_durable())};
-  map.of = {settled.chunks.chunks(), map.states.partial_bytes,
+  map.of = {0, settled.chunks.chunks(), map.states.partial_bytes,
             map.states.accumulator_bytes / sizeof(std::uint64_t)};
   settle_identity(map);
   maps_ = map.number;
@@ -534,8 +522,9 @@ report job_state::carry_out(const job& what, const options* how) {
 report job_state::skip(leg& map, const record::found& done) {
   journal::merge(done.what, map.what.reductions, map.states);
   mapping::settle_reducers(map.what, true);
+  folder_.flush_notes();  // whoever wrote what is complete may have died before
   // A later map may be at work on the same files.
-  if (!folder_.read(std::to_string(map.number + 1) + ".map.json")) give_final_names(map);
+  if (!folder_.read_text(std::to_string(map.number + 1) + ".map.json")) give_final_names(map);
   folder_.remove(map.note("live"));
   folder_.remove(map.note("log"));
   const plan::partition& chunks = map.settled.chunks;
@@ -550,13 +539,9 @@ report job_state::skip(leg& map, const record::found& done) {
 report job_state::run(leg& map) {
   protect(map, access::write);
   std::optional<harvest> found = harvest_of(map);
-  std::uint64_t sequence = 0;
-  if (const auto last = journal::last_record(folder_, map.note("log"), map.of)) {
-    sequence = last->sequence;
-  }
   open_spills(map, map.what, found && found->achieved.count() != 0);
   take_final_names_away(map);
-  live_area live(folder_, map.note("live"), map.of, std::move(found), map.settled.chunks.indices());
+  live_area live(folder_, map.note("live"), map.of, std::move(found), map.settled.chunks);
   report told;
   {
     mapping::flight flight(map.what, map.given, map.settled, nullptr, &live);
@@ -564,7 +549,7 @@ report job_state::run(leg& map) {
     if (folder_.is_durable()) {
       checkpoints.emplace(journal::checkpointer::orders{
           folder_, map.note("log"), live, map.of, synced_files(map.what),
-          std::chrono::ceil<std::chrono::nanoseconds>(how_.checkpoint), sequence});
+          std::chrono::ceil<std::chrono::nanoseconds>(how_.checkpoint)});
     }
     flight.begin(false, true);
     told = flight.join();
@@ -575,20 +560,14 @@ report job_state::run(leg& map) {
 
 void job_state::complete(const leg& map, const live_area& live) {
   folder_.attempt("write what is complete", [&] {
-    if (folder_.is_durable()) {
-      if (live.header().broken.load() != 0) {
-        refuse(std::errc::io_error, "complete map " + std::to_string(map.number),
-               "that its disk has failed to write, so that nobody knows what is on it",
-               "a disk that works; start over in another folder");
-      }
-      try {
-        for (const int file : synced_files(map.what)) os::flush_data(file);
-      } catch (const os::call_failed&) {
-        live.header().broken.store(1);
-        throw;
-      }
+    if (folder_.is_durable() && !sync(live.header(), synced_files(map.what))) {
+      refuse(std::errc::io_error, "complete map " + std::to_string(map.number),
+             "that a write to its disk has failed, so that nobody knows what is on it",
+             "a disk that works; start the program again");
     }
-    const record all = journal::result_of(live.board(), 2 * map.of.state_words);
+    shape both_sets = map.of;
+    both_sets.state_words *= 2;
+    const record all = journal::result_of(live.board(), both_sets);
     const auto bytes = all.written(0, boot_, folder_.is_durable());
     folder_.replace(map.note("done"), {reinterpret_cast<const char*>(bytes.data()), bytes.size()});
   });

@@ -4,6 +4,7 @@
 #include <cstring>
 #include <ctime>
 #include <new>
+#include <string_view>
 #include <utility>
 
 #include "family/roster.hpp"
@@ -57,27 +58,41 @@ void add_slot(record& to, const board::board& from, unsigned slot, std::size_t w
 
 }  // namespace
 
+bool is_of_boot(const live_header& of, const std::string& boot) noexcept {
+  const char* const text = of.boot.data();
+  return !boot.empty() && std::string_view(text, ::strnlen(text, of.boot.size())) == boot;
+}
+
+bool sync(live_header& in, std::span<const int> files) {
+  if (in.syncing.exchange(1) != 0) return false;
+  try {
+    for (const int file : files) os::flush_data(file);
+  } catch (const os::call_failed&) {
+    return false;
+  }
+  in.syncing.store(0);
+  return true;
+}
+
 // ---- Reading ----
 
 const live_header& live_view::header() const noexcept {
   return *std::launder(reinterpret_cast<const live_header*>(mapped_.base()));
 }
 
-std::optional<live_view> live_view::open(const os::descriptor& file, os::protection rights) {
-  const std::size_t bytes = os::status(file.get()).size_bytes;
-  if (bytes <= page) return std::nullopt;
-  os::mapping mapped(file.get(), bytes, rights);
-  const auto& head = *std::launder(reinterpret_cast<const live_header*>(mapped.base()));
-  if (head.begins != magic || !is_sane(head.size)) return std::nullopt;
-  if (board::board::size_bytes(head.size) > bytes - page) return std::nullopt;
-  const board::dimensions size = head.size;
-  return live_view(std::move(mapped), size);
-}
-
-std::optional<live_view> live_view::open(const folder& in, const std::string& note) {
+std::optional<live_view> live_view::open(const notes& in, const std::string& note,
+                                         os::protection rights) {
   return in.attempt("read " + note, [&]() -> std::optional<live_view> {
-    if (!os::status_at(in.notes(), note)) return std::nullopt;
-    return open(os::open_at(in.notes(), note, os::protection::write), os::protection::write);
+    if (!os::status_at(in.directory(), note)) return std::nullopt;
+    const os::descriptor file = os::open_at(in.directory(), note, rights);
+    const std::size_t bytes = os::status(file.get()).size_bytes;
+    if (bytes <= page) return std::nullopt;
+    os::mapping mapped(file.get(), bytes, rights);
+    const auto& head = *std::launder(reinterpret_cast<const live_header*>(mapped.base()));
+    if (head.begins != magic || !is_sane(head.size)) return std::nullopt;
+    if (board::board::size_bytes(head.size) > bytes - page) return std::nullopt;
+    const board::dimensions size = head.size;
+    return live_view(std::move(mapped), size);
   });
 }
 
@@ -118,6 +133,18 @@ harvest harvest_of(const live_view& from, const shape& expected, const board::un
   return found;
 }
 
+record committed_of(const board::board& from, const shape& of) {
+  record found(of);
+  for (unsigned slot = 0; slot < from.size().slots; ++slot) {
+    const std::uint64_t length = std::min<std::uint64_t>(from.covered(slot), of.chunks);
+    for (std::uint64_t k = 0; k < length; ++k) {
+      const std::uint64_t chunk = chunk_in_log(from, slot, k);
+      if (is_good(from, chunk)) found.add(chunk);
+    }
+  }
+  return found;
+}
+
 record cut_of(const board::board& from, const shape& of) {
   record cut(of);
   for (unsigned slot = 0; slot < from.size().slots; ++slot) {
@@ -127,13 +154,13 @@ record cut_of(const board::board& from, const shape& of) {
   return cut;
 }
 
-record result_of(const board::board& from, std::uint64_t state_words) {
-  record all({from.size().chunks, from.size().partial_bytes, state_words});
+record result_of(const board::board& from, const shape& of) {
+  record all(of);
   for (std::uint64_t chunk = 0; chunk < from.size().chunks; ++chunk) all.add(chunk);
   for (unsigned slot = 0; slot < from.size().slots; ++slot) {
     std::vector<std::uint64_t> words(from.area_words());
     if (!from.snapshot(slot, words).word) continue;
-    words.resize(state_words);
+    words.resize(of.state_words);
     all.add_state(std::move(words));
   }
   all.take_partials(from);
@@ -143,12 +170,12 @@ record result_of(const board::board& from, std::uint64_t state_words) {
 // ---- Making ----
 
 live_area::live_area(const folder& in, std::string note, const shape& of,
-                     std::optional<harvest> what, std::uint64_t indices)
+                     std::optional<harvest> what, const plan::partition& chunks)
     : folder_(in),
       note_(std::move(note)),
       shape_(of),
       inherited_(std::move(what)),
-      indices_(indices) {
+      chunks_(chunks) {
   if (inherited_ && inherited_->achieved.count() == 0 && inherited_->suspects.empty()) {
     inherited_.reset();
   }
@@ -191,7 +218,7 @@ std::byte* live_area::make(const board::dimensions& of, std::size_t bytes) {
   return folder_.attempt("reserve " + std::to_string(page + bytes) + " bytes for a map", [&] {
     const std::string fresh = note_ + ".new";
     folder_.remove(fresh);
-    const os::descriptor file = os::create_new(folder_.notes(), fresh);
+    const os::descriptor file = os::create_new(folder_.directory(), fresh);
     os::reserve(file, page + bytes);
     memory_ = os::anonymous_memory::of_file(file, page + bytes);
     live_header& head = *::new (memory_.base()) live_header{};
@@ -199,8 +226,10 @@ std::byte* live_area::make(const board::dimensions& of, std::size_t bytes) {
     const std::string boot = os::boot_id();
     std::copy_n(boot.begin(), std::min(boot.size(), head.boot.size() - 1), head.boot.begin());
     head.size = size_ = of;
+    head.map = shape_.map;
     head.state_words = shape_.state_words;
-    head.indices = indices_;
+    head.indices = chunks_.all();
+    head.grain = chunks_.grain();
     head.workers = workers_;
     head.began = std::time(nullptr);
     return memory_.base() + page;
@@ -234,7 +263,8 @@ void live_area::begin(const board::board& on, std::span<const std::uint64_t> ide
     }
     inherited_->achieved = record(shape_);
   }
-  folder_.attempt("begin a map", [&] { os::rename_at(folder_.notes(), note_ + ".new", note_); });
+  folder_.attempt("begin a map",
+                  [&] { os::rename_at(folder_.directory(), note_ + ".new", note_); });
 }
 
 }  // namespace shard::journal

@@ -19,6 +19,7 @@ struct header {
   std::uint64_t sequence = 0;
   std::uint64_t synced = 0;
   std::array<char, 40> boot{};
+  std::uint64_t map = 0;
   std::uint64_t chunks = 0;
   std::uint64_t partial_bytes = 0;
   std::uint64_t state_words = 0;
@@ -26,6 +27,7 @@ struct header {
   std::uint64_t partials = 0;  // bytes of all
 };
 constexpr std::uint64_t most_states = 1 << 20;
+constexpr std::uint64_t most_chunks = std::uint64_t{1} << 40;
 constexpr std::size_t unchecked = offsetof(header, checksum) + sizeof(std::uint64_t);
 
 std::uint64_t checksum_of(std::span<const std::byte> record) {
@@ -73,6 +75,7 @@ std::vector<std::byte> record::written(std::uint64_t sequence, const std::string
   head.sequence = sequence;
   head.synced = synced ? 1 : 0;
   std::copy_n(boot.begin(), std::min(boot.size(), head.boot.size() - 1), head.boot.begin());
+  head.map = shape_.map;
   head.chunks = shape_.chunks;
   head.partial_bytes = shape_.partial_bytes;
   head.state_words = shape_.state_words;
@@ -94,6 +97,12 @@ std::vector<std::byte> record::written(std::uint64_t sequence, const std::string
 }
 
 std::optional<record::found> record::read(std::span<const std::byte> bytes, const shape& expected) {
+  auto found = read(bytes);
+  if (found && found->what.of() != expected) found.reset();
+  return found;
+}
+
+std::optional<record::found> record::read(std::span<const std::byte> bytes) {
   header head;
   if (bytes.size() < sizeof head) return std::nullopt;
   std::memcpy(&head, bytes.data(), sizeof head);
@@ -102,8 +111,8 @@ std::optional<record::found> record::read(std::span<const std::byte> bytes, cons
   }
   bytes = bytes.first(head.bytes);
   if (head.checksum != checksum_of(bytes)) return std::nullopt;
-  const shape of{head.chunks, head.partial_bytes, head.state_words};
-  if (of != expected) return std::nullopt;
+  const shape of{head.map, head.chunks, head.partial_bytes, head.state_words};
+  if (of.chunks > most_chunks || of.state_words > most_chunks) return std::nullopt;
   record what(of);
   bytes = bytes.subspan(sizeof head);
   const auto take = [&bytes](void* to, std::size_t count) {

@@ -15,6 +15,7 @@ namespace shard::journal {
 
 // What must agree, or a record means nothing to a map.
 struct shape {
+  std::uint64_t map = 0;  // a number that no other beginning of a map has
   std::uint64_t chunks = 0;
   std::uint64_t partial_bytes = 0;  // of one chunk
   std::uint64_t state_words = 0;    // of one state: what one slot has published
@@ -55,6 +56,8 @@ class record {
   struct found;
   // Nothing: it is no whole record, of no such map.
   static std::optional<found> read(std::span<const std::byte> bytes, const shape& expected);
+  // Of whatever map.
+  static std::optional<found> read(std::span<const std::byte> bytes);
 
  private:
   shape shape_;

@@ -1,6 +1,7 @@
 #include "os/boot.hpp"
 
 #include <signal.h>
+#include <sys/random.h>
 #include <sys/statfs.h>
 #include <unistd.h>
 
@@ -47,6 +48,12 @@ bool is_on_network(const descriptor& file) {
   };
   const auto type = static_cast<unsigned long>(in.f_type) & 0xffffffffUL;
   return std::ranges::find(types, type) != types.end();
+}
+
+std::uint64_t random_number() {
+  std::uint64_t number = 0;
+  if (::getrandom(&number, sizeof number, 0) != sizeof number) fail("getrandom");
+  return number;
 }
 
 bool is_alive(int pid) noexcept try {

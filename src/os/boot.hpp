@@ -1,6 +1,7 @@
 // Which run of the system this is, and which host.
 #pragma once
 
+#include <cstdint>
 #include <string>
 
 #include "os/descriptor.hpp"
@@ -13,6 +14,9 @@ std::string host_name();
 
 // Whether other hosts may change the files of this file system, too. Throws call_failed.
 bool is_on_network(const descriptor& file);
+
+// That nobody has had before, as far as chance goes.
+std::uint64_t random_number();
 
 // Whether a process of that pid lives. One that has ended and was not reaped does not.
 bool is_alive(int pid) noexcept;

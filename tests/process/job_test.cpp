@@ -637,20 +637,38 @@ TEST_F(Jobs, OnAFullDiskEndBeforeTheyBegin) {
   if (!possible) GTEST_SKIP() << "this machine lets nobody mount";
 }
 
+// What a power cut leaves of a file is no file. What somebody has changed is an error.
 TEST_F(Jobs, WhoseNotesAreSpoiltSaySo) {
-  {
+  const auto contents = [](const std::filesystem::path& of) {
+    std::ifstream file(of);
+    return std::string(std::istreambuf_iterator<char>(file), {});
+  };
+  const auto complete = [&] {
     shard::job job(place_, quick);
     auto out = job.create<double>("out.npy", 10);
-    job.map(out, square_root);
+    return job.map(out, square_root).counts().carried_over == 10;
+  };
+  EXPECT_FALSE(complete());
+  EXPECT_TRUE(complete());
+  for (const char* const name : {"1.map.json", "job.json"}) {
+    const std::filesystem::path note = place_ / ".shard" / name;
+    const std::string good = contents(note);
+    std::string changed = good;
+    changed[changed.find("version")] = 'V';
+    std::ofstream(note) << changed;
+    EXPECT_TRUE(mentions(refusal([&] { complete(); }), {name, "somebody has changed it"}));
+    std::ofstream(note) << good;
+    EXPECT_TRUE(complete());
   }
-  std::ofstream(place_ / ".shard" / "1.map.json") << "{";
-  {
-    shard::job job(place_, quick);
-    auto out = job.create<double>("out.npy", 10);
-    EXPECT_TRUE(mentions(refusal([&] { job.map(out, square_root); }), {"1.map.json"}));
+  const std::filesystem::path note = place_ / ".shard" / "1.map.json";
+  const std::string good = contents(note);
+  for (const std::string& left :
+       {std::string(), good.substr(0, good.size() / 2), good.substr(0, good.size() - 3),
+        std::string(good.size(), '\0'), good.substr(0, 20) + std::string(good.size() - 20, '\0')}) {
+    std::ofstream(note) << left;
+    EXPECT_FALSE(complete()) << "it is not known what the map was";
+    EXPECT_TRUE(complete());
   }
-  std::ofstream(place_ / ".shard" / "job.json") << "[]";
-  EXPECT_TRUE(mentions(refusal([&] { shard::job job(place_, quick); }), {"job.json"}));
 }
 
 // ---- Checkpoints, as far as they show without a power cut ----
