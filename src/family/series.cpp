@@ -192,7 +192,8 @@ void series::name_stacks_if_asked() {
 supervision supervision_of(const service& all, const std::vector<mapped>& forsaken) {
   supervision one{.family = all.runs.family(),
                   .prefix_output = all.terms.prefix_output,
-                  .mask = all.terms.mask};
+                  .mask = all.terms.mask,
+                  .held = all.terms.held};
   one.plan = [&all](staff& who, memory_kills& kills) {
     return std::make_unique<series>(all.runs, who, kills);
   };

@@ -145,6 +145,7 @@ class job_state {
   std::optional<harvest> harvest_of(leg& map);
   report skip(leg& map, const record::found& done);
   report run(leg& map);
+  family::warm_family* family_of(const leg& map);
   void complete(const leg& map, const live_area& live);
   void open_spills(leg& map, job& own, bool go_on);
   std::vector<int> synced_files(const job& what) const;
@@ -157,7 +158,8 @@ class job_state {
   std::vector<std::unique_ptr<job_file>> files_;
   std::size_t starts_ = 0;
   std::size_t maps_ = 0;
-  std::string incomplete_;  // why no further map is begun in this start
+  std::optional<family::warm_family> family_;  // for all maps, if it is to be
+  std::string incomplete_;                     // why no further map is begun in this start
 };
 
 // ---- The folder ----
@@ -474,10 +476,8 @@ report job_state::carry_out(const job& what, const options* how) {
     refuse(std::errc::operation_not_permitted, "map in a job", "a call in a kernel",
            "a call outside of kernels");
   }
-  if (decided.start == start_by::spawn) {
-    refuse(std::errc::not_supported, "map in a job", "start_by::spawn", "start_by::fork");
-  }
-  mapping::refuse_what_forks_have(given);
+  if (how_.reuse_workers && how != nullptr) mapping::refuse_what_a_pool_settles(*how);
+  if (decided.start == start_by::fork) mapping::refuse_what_forks_have(given);
   const mapping::order settled(what, given, decided);
   if (settled.is_replayed()) {
     return mapping::finished(what, settled.chunks,
@@ -536,15 +536,31 @@ report job_state::skip(leg& map, const record::found& done) {
                 mapping::clock::now() - map.settled.began);
 }
 
+// Null: processes of its own, or none.
+family::warm_family* job_state::family_of(const leg& map) {
+  const mapping::settings& decided = map.settled.how;
+  if (decided.run_on != executor::processes) return nullptr;
+  if (!how_.reuse_workers && decided.start == start_by::fork) return nullptr;
+  if (family_ && (family_->has_ended() || family_->is_worn())) family_.reset();
+  if (!family_) {
+    auto what = mapping::family_for(map.given, decided, mapping::workers_of(decided));
+    what.held = folder_.lock_descriptor();
+    family_.emplace(what);
+  }
+  return &*family_;
+}
+
 report job_state::run(leg& map) {
   protect(map, access::write);
   std::optional<harvest> found = harvest_of(map);
   open_spills(map, map.what, found && found->achieved.count() != 0);
   take_final_names_away(map);
-  live_area live(folder_, map.note("live"), map.of, std::move(found), map.settled.chunks);
+  family::warm_family* const family = family_of(map);
+  live_area live(folder_, map.note("live"), map.of, std::move(found), map.settled.chunks,
+                 family != nullptr);
   report told;
   {
-    mapping::flight flight(map.what, map.given, map.settled, nullptr, &live);
+    mapping::flight flight(map.what, map.given, map.settled, family, &live);
     std::optional<journal::checkpointer> checkpoints;
     if (folder_.is_durable()) {
       checkpoints.emplace(journal::checkpointer::orders{
@@ -554,6 +570,8 @@ report job_state::run(leg& map) {
     flight.begin(false, true);
     told = flight.join();
   }
+  if (family != nullptr) family->wait_for_output();
+  if (!how_.reuse_workers) family_.reset();
   if (told.complete()) complete(map, live);
   return told;
 }

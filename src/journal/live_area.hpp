@@ -95,11 +95,12 @@ class live_area final : public mapping::board_keeper {
  public:
   // what: with which it begins.
   live_area(const folder& in, std::string note, const shape& of, std::optional<harvest> what,
-            const plan::partition& chunks);
+            const plan::partition& chunks, bool for_a_pool);
 
   board::dimensions with_inheritance(board::dimensions of) override;
   std::byte* make(const board::dimensions& of, std::size_t bytes) override;
   void begin(const board::board& on, std::span<const std::uint64_t> identity) override;
+  family::kept_board place_for_others() const override;
   int held_descriptor() const noexcept override { return folder_.lock_descriptor(); }
 
   live_header& header() const noexcept;
@@ -117,7 +118,9 @@ class live_area final : public mapping::board_keeper {
   const plan::partition& chunks_;
   std::vector<std::uint64_t> order_;  // of what is left to be done
   unsigned workers_ = 0;
+  bool for_a_pool_;  // whose processes map it for themselves
   board::dimensions size_{};
+  os::descriptor file_;
   os::anonymous_memory memory_;
 };
 

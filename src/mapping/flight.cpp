@@ -136,9 +136,11 @@ flight::ground flight::make_ground() {
     pack(job_, order_.chunks, packed);
     packed_bytes_ = packed.bytes().size();
     family::run_queue& runs = pool_->runs();
-    family::lease place = runs.take_place(size_, packed.bytes());
+    const bool is_here = keeper_ == nullptr;
+    family::lease place = runs.take_place(is_here ? size_ : board::dimensions{}, packed.bytes());
     if (packed_bytes_ <= most_kept_bytes) kept = std::move(packed);
-    std::byte* const board = runs.memory_of(place);
+    std::byte* const board =
+        is_here ? runs.memory_of(place) : keeper_->make(size_, board::board::size_bytes(size_));
     return {.place = std::move(place), .board = board, .roster = runs.family()};
   }
   const std::size_t bytes = board::board::size_bytes(size_);
@@ -258,6 +260,10 @@ void flight::begin(bool follows, bool awaited) {
           .most_workers = order_.most_workers,
           .grants = job_.grants.size(),
           .packed_bytes = packed_bytes_};
+  if (keeper_ != nullptr) {
+    what.kept = keeper_->place_for_others();
+    static_cast<void>(runs.board_of(what));  // so that it is mapped
+  }
   pool_->submit(number);
   number_ = number;
 }
