@@ -57,6 +57,7 @@ options merged(const options& pool, const options& one) {
   take(all.keep_going, one.keep_going);
   take(all.max_failures, one.max_failures);
   take(all.max_timeouts, one.max_timeouts);
+  take(all.record_chunks, one.record_chunks);
   take(all.on_progress, one.on_progress);
   take(all.on_failure, one.on_failure);
   if (one.stop.stop_possible()) all.stop = one.stop;
