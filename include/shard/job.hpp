@@ -64,6 +64,10 @@ struct job_options {
   // none. Then such a map begins anew; one that is killed goes on all the same.
   seconds checkpoint{30};
 
+  // Leaves, of the last map that ran: report.json, report.html, chunks.tsv and trace.pftrace in the
+  // folder; see report.hpp. So record_chunks is on, unless the options of the map say otherwise.
+  bool reports = true;
+
   // Allows a folder on a file system of the network, where no lock of shard's keeps others out.
   bool allow_network = false;
 

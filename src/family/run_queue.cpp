@@ -40,6 +40,7 @@ os::descriptor counter() {
 
 std::size_t touched_by(const board::dimensions& of) {
   return of.chunks * (of.slots * sizeof(std::uint64_t) + of.partial_bytes) +
+         of.notes * sizeof(board::chunk_note) +
          of.slots * (2 * board::board::stride_words(of) * sizeof(std::uint64_t) + of.undo_bytes);
 }
 

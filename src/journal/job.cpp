@@ -147,6 +147,7 @@ class job_state {
   report run(leg& map);
   family::warm_family* family_of(const leg& map);
   void complete(const leg& map, const live_area& live);
+  void leave_reports(const report& of) const;
   void open_spills(leg& map, job& own, bool go_on);
   std::vector<int> synced_files(const job& what) const;
 
@@ -470,7 +471,8 @@ void job_state::open_spills(leg& map, job& own, bool go_on) {
 
 report job_state::carry_out(const job& what, const options* how) {
   const std::scoped_lock mine(busy_);
-  const options given = how == nullptr ? how_.maps : mapping::merged(how_.maps, *how);
+  options given = how == nullptr ? how_.maps : mapping::merged(how_.maps, *how);
+  if (!given.record_chunks && how_.reports) given.record_chunks = true;
   const mapping::settings decided = mapping::resolve(given);
   if (mapping::threads_in_this_kernel()) {
     refuse(std::errc::operation_not_permitted, "map in a job", "a call in a kernel",
@@ -480,8 +482,9 @@ report job_state::carry_out(const job& what, const options* how) {
   if (decided.start == start_by::fork) mapping::refuse_what_forks_have(given);
   const mapping::order settled(what, given, decided);
   if (settled.is_replayed()) {
-    return mapping::finished(what, settled.chunks,
-                             mapping::replay(what, settled.chunks, settled.how.replay));
+    return mapping::finished(
+        what, settled.chunks,
+        mapping::replay(what, settled.chunks, settled.how.replay, settled.how.record_chunks));
   }
   if (!incomplete_.empty()) {
     refuse(std::errc::operation_not_permitted,
@@ -507,6 +510,7 @@ report job_state::carry_out(const job& what, const options* how) {
     told = skip(map, *done);
   } else {
     told = run(map);
+    if (how_.reports) leave_reports(told);
   }
   if (!told.complete()) {
     incomplete_ = "that map " + std::to_string(map.number) + " has lost indices";
@@ -592,6 +596,15 @@ void job_state::complete(const leg& map, const live_area& live) {
   give_final_names(map);
   folder_.remove(map.note("live"));
   folder_.remove(map.note("log"));
+}
+
+// ---- For people ----
+
+void job_state::leave_reports(const report& of) const {
+  folder_.write("report.json", of.json() + "\n");
+  folder_.write("report.html", of.html());
+  of.write_chunks(folder_.path_of("chunks.tsv"));
+  of.write_trace(folder_.path_of("trace.pftrace"));
 }
 
 // ---- As the header has it ----
