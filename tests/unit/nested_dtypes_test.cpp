@@ -15,6 +15,7 @@
 #include <numeric>
 #include <ostream>
 #include <random>
+#include <span>
 #include <string>
 #include <utility>
 #include <vector>
@@ -311,8 +312,7 @@ void check_saved(const fs::path& path, const std::string& expected_descr, const 
   std::ifstream file(path, std::ios::binary);
   file.seekg(static_cast<std::streamoff>(found.data_offset));
   const std::string data{std::istreambuf_iterator<char>(file), std::istreambuf_iterator<char>()};
-  RC_ASSERT(data.size() == expected.size());
-  RC_ASSERT(std::memcmp(data.data(), expected.data(), data.size()) == 0);
+  RC_ASSERT(std::ranges::equal(std::as_bytes(std::span(data)), expected));
 }
 
 bool has_plain_names(const type& of) {
