@@ -406,7 +406,6 @@ while os.path.exists('%d.npy' % seen):
         for found, expected in zip(leaves(saved.ravel()), leaves(a.ravel()), strict=True):
             assert bits(found) == bits(expected), (path, found, expected)
     seen += 1
-assert seen >= 100, seen
 )";
 
 TEST(NestedDtype, OfAnyKindGoesThroughInspectOpenLoadAndSave) {
@@ -423,7 +422,7 @@ TEST(NestedDtype, OfAnyKindGoesThroughInspectOpenLoadAndSave) {
   ASSERT_TRUE(holds) << "see above";
   EXPECT_GT(opened, cases / 10);
   SHARD_NEEDS_NUMPY();
-  EXPECT_TRUE(numpy_agrees(in, numpys_view));
+  EXPECT_TRUE(numpy_agrees(in, numpys_view + ("assert seen == " + std::to_string(cases))));
 }
 
 }  // namespace
