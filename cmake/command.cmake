@@ -12,6 +12,7 @@ add_executable(
   src/command/gc.cpp
   src/command/head.cpp
   src/command/info.cpp
+  src/command/job.cpp
   src/command/listing.cpp
   src/command/main.cpp
   src/command/output.cpp

@@ -49,6 +49,7 @@
 #include "shard/map.hpp"            // the call
 #include "shard/run.hpp"            // a map that goes on by itself
 #include "shard/pool.hpp"           // workers for many maps
+#include "shard/job.hpp"            // maps that go on after a kill
 #include "shard/spawn.hpp"          // workers that are no copies of the caller
 #include "shard/version.hpp"
 // clang-format on

@@ -40,9 +40,12 @@ struct offsets {
         undo(areas + pages(2 * of.slots * board::stride_words(of) * sizeof(std::uint64_t))),
         lost(undo + pages(of.slots * of.undo_bytes)),
         untried(lost + pages(words_of_bits(of.units) * sizeof(std::uint64_t))),
-        end(untried + pages(words_of_bits(of.units) * sizeof(std::uint64_t))) {}
+        schedule(untried + pages(words_of_bits(of.units) * sizeof(std::uint64_t))),
+        end(schedule +
+            (of.scheduled == dimensions::every ? 0 : pages(of.scheduled * sizeof(std::uint64_t)))) {
+  }
 
-  std::size_t slots, failures, verdicts, logs, partials, areas, undo, lost, untried, end;
+  std::size_t slots, failures, verdicts, logs, partials, areas, undo, lost, untried, schedule, end;
 };
 
 template <class T>
@@ -112,12 +115,42 @@ board::board(std::byte* memory, const dimensions& of) noexcept : size_(of) {
   undo_ = memory + where.undo;
   lost_ = part<std::atomic<std::uint64_t>>(memory, where.lost);
   untried_ = part<std::atomic<std::uint64_t>>(memory, where.untried);
+  schedule_ = part<std::uint64_t>(memory, where.schedule);
 }
 
 // What a run uses besides is written before it is read, or has to do with failures.
 void board::clear() const noexcept {
   zero_lines(shared_, sizeof *shared_);
   zero_lines(slots_, size_.slots * sizeof(slot));
+}
+
+// As if the first owner of slot 0, and the first one of `slot`, had published that and left.
+void board::inherit(std::span<const std::uint64_t> committed) const noexcept {
+  constexpr auto relaxed = std::memory_order_relaxed;
+  slot& first = at(0);
+  for (std::size_t k = 0; k < committed.size(); ++k) log(0)[k].store(committed[k], relaxed);
+  first.length.store(committed.size(), relaxed);
+  first.covered[1].store(committed.size(), relaxed);
+  first.saved.store(committed.size(), relaxed);
+  first.undo_first.store(committed.size(), relaxed);
+}
+
+void board::inherit_state(unsigned index, std::span<const std::uint64_t> words,
+                          std::span<const std::uint64_t> aside) const noexcept {
+  const commit_word word = commit_word{}.next(false);
+  std::atomic<std::uint64_t>* to = area(index, word.area());
+  for (const std::uint64_t each : words) (to++)->store(each, std::memory_order_relaxed);
+  for (const std::uint64_t each : aside) (to++)->store(each, std::memory_order_relaxed);
+  at(index).commit.store(word.word, std::memory_order_release);
+}
+
+void board::condemn(std::uint64_t chunk, std::uint64_t attempts,
+                    std::string_view why) const noexcept {
+  verdict judged;
+  judged.state = standing::condemned;
+  judged.crashes = static_cast<std::uint8_t>(std::min<std::uint64_t>(attempts, 255));
+  record({.kind = failure_kind::killed, .chunk = chunk, .attempt = judged.attempts()}, why);
+  verdict_on(chunk).store(judged, std::memory_order_relaxed);
 }
 
 std::uint64_t board::covered(unsigned slot) const noexcept { return snapshot(slot).covered; }

@@ -5,8 +5,10 @@
 // of the protocol, recovery.hpp the supervisor's. docs/design.md has the crash table.
 //
 // Invariants, whatever dies wherever:
-//  1. Each chunk below the cursor stands in exactly one slot's log, or is in the claiming window of
-//     one slot, or belongs to a slot that died in that window (recovery gives it a log).
+//  1. Each chunk at a place of the schedule below the cursor stands in exactly one slot's log, or
+//  is
+//     in the claiming window of one slot, or belongs to a slot that died in that window (recovery
+//     gives it a log). A chunk that is at no place stands in a log since before the run.
 //  2. A log entry never moves or changes. Its chunk is committed exactly when the entry's index is
 //     below the `covered` of the slot's published area.
 //  3. The published area of a slot is at every moment the exact reduction of the entries of its log
@@ -19,6 +21,8 @@
 //     memory.
 //  6. A lost unit stays lost. A unit is marked as lost before a commit passes over it, and after
 //     that no kernel runs on it. A unit that is committed as done is never marked.
+//     What a run has inherited (see board::inherit) is exact in sum: all its entries stand in the
+//     log of slot 0, and their reduction is spread over the areas of several slots.
 //  7. What the notes of a quarantine hold (search_notes) decides how the search goes on, and never
 //     what the results are: whoever dies between two of those stores costs an attempt, no unit.
 #pragma once
@@ -46,6 +50,9 @@ struct dimensions {
   std::size_t accumulator_bytes = 0;  // of one slot's commutative reductions
   std::size_t undo_bytes = 0;         // of one slot's undo memory: the largest chunk's, or more
   std::size_t units = 0;              // of all chunks: what can be given up one by one
+  std::size_t scheduled = every;      // so many chunks are to be claimed; see board::schedule()
+
+  static constexpr std::size_t every = std::numeric_limits<std::size_t>::max();
 
   bool operator==(const dimensions&) const = default;
 };
@@ -277,8 +284,30 @@ class board {
   }
   std::byte* undo(unsigned slot) const noexcept { return undo_ + slot * size_.undo_bytes; }
 
-  // The next chunk that nobody has claimed; may exceed the number of chunks.
+  // The chunks that are to be claimed, in their order, if not every chunk is. Written before the
+  // run.
+  std::span<std::uint64_t> schedule() const noexcept {
+    return {schedule_, size_.scheduled == dimensions::every ? 0 : size_.scheduled};
+  }
+  std::size_t places() const noexcept {
+    return size_.scheduled == dimensions::every ? size_.chunks : size_.scheduled;
+  }
+  std::uint64_t chunk_at(std::uint64_t place) const noexcept {
+    return size_.scheduled == dimensions::every ? place : schedule_[place];
+  }
+
+  // The next place that nobody has claimed; may exceed the number of places.
   std::atomic<std::uint64_t>& cursor() const noexcept { return shared_->cursor; }
+
+  // Before the run: chunks that an earlier one has committed, and one state that it has published.
+  // What else is to be done is the schedule. Requires: each is called once at most for a slot, and
+  // for slot 0 both or none.
+  void inherit(std::span<const std::uint64_t> committed) const noexcept;
+  // aside: what the second set of accumulators begins with.
+  void inherit_state(unsigned slot, std::span<const std::uint64_t> words,
+                     std::span<const std::uint64_t> aside) const noexcept;
+  // The chunk is given up as a whole when it is claimed. Requires: there is a schedule.
+  void condemn(std::uint64_t chunk, std::uint64_t attempts, std::string_view why) const noexcept;
 
   // Log entries of a slot that its published area covers. Safe while the owner publishes.
   std::uint64_t covered(unsigned slot) const noexcept;
@@ -357,6 +386,7 @@ class board {
   std::byte* undo_;
   std::atomic<std::uint64_t>* lost_;     // a bit for each unit
   std::atomic<std::uint64_t>* untried_;  // the same: of those that are lost
+  std::uint64_t* schedule_;
 };
 
 }  // namespace shard::board

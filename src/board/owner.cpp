@@ -48,7 +48,7 @@ void copy_out(std::atomic<std::uint64_t>* words, const std::byte* from, std::siz
 }  // namespace
 
 // Old values lie in the order of the log, from entry undo_first on.
-std::size_t restore(const board& on, unsigned index, const undo& with) {
+std::size_t restore(const board& on, unsigned index, const undo& with, of_quarantines which) {
   if (on.size().undo_bytes == 0) return 0;
   const slot& of = on.at(index);
   const publication published = on.snapshot(index);
@@ -57,9 +57,9 @@ std::size_t restore(const board& on, unsigned index, const undo& with) {
   for (std::uint64_t k = of.undo_first.load(std::memory_order_relaxed); k < saved; ++k) {
     const std::uint64_t chunk = on.log(index)[k].load(std::memory_order_relaxed);
     if (k >= published.covered) {
-      // Of an entry in quarantine, what is committed stays.
-      with.restore(with.context, chunk, k == published.covered ? published.probed : 0,
-                   piece::to_the_end, on.undo(index) + used);
+      const bool keeps = k == published.covered && which == of_quarantines::uncommitted;
+      with.restore(with.context, chunk, keeps ? published.probed : 0, piece::to_the_end,
+                   on.undo(index) + used);
     }
     used += with.bytes(with.context, chunk);
   }
@@ -126,9 +126,7 @@ void owner::reload() {
   const std::size_t bytes = board_.size().accumulator_bytes;
   next_ = published_ = found.covered;
   if (!found.word) {
-    if (bytes == 0) return;
-    std::memset(accumulators_, 0, bytes);
-    task_.start(task_.context, accumulators_);
+    if (bytes != 0) start_accumulators();
     return;
   }
   const auto* const words = board_.area(index_, found.word.area());
@@ -140,15 +138,21 @@ void owner::reload() {
     copy_in(partial_, words + board_.area_words(), board_.size().partial_bytes);
 }
 
+void owner::start_accumulators() {
+  std::memset(accumulators_, 0, board_.size().accumulator_bytes);
+  task_.start(task_.context, accumulators_);
+  if (policy_.aside != 0) task_.start(task_.context, accumulators_ + policy_.aside);
+}
+
 bool owner::claim() {
-  const std::size_t chunks = board_.size().chunks;
+  const std::size_t places = board_.places();
   const std::uint64_t seen = board_.cursor().load(std::memory_order_relaxed);
-  if (seen >= chunks || stopped()) return false;
+  if (seen >= places || stopped()) return false;
 
   // Never more than half of a fair part of what is left: the end of a run is shared by all. Of few
   // chunks less: what stands behind one that fails, or takes long, waits for it.
-  const std::uint64_t parts = chunks < many_chunks ? 8 : 2;
-  const std::uint64_t fair = (chunks - seen) / (parts * board_.size().slots);
+  const std::uint64_t parts = places < many_chunks ? 8 : 2;
+  const std::uint64_t fair = (places - seen) / (parts * board_.size().slots);
   const std::uint64_t wanted = std::clamp<std::uint64_t>(fair, 1, batch_);
 
   if (policy_.timed) note_begin(clock::now());
@@ -158,10 +162,10 @@ bool owner::claim() {
   // Release: pairs with the acquire of the cursor in reclaim(); whoever sees the cursor moved by us
   // sees that we are in the claiming window, or have left it.
   const std::uint64_t first = board_.cursor().fetch_add(wanted, std::memory_order_acq_rel);
-  const std::uint64_t count = first < chunks ? std::min<std::uint64_t>(wanted, chunks - first) : 0;
+  const std::uint64_t count = first < places ? std::min<std::uint64_t>(wanted, places - first) : 0;
   const std::uint64_t end = length();
   for (std::uint64_t k = 0; k < count; ++k) {
-    log_[end + k].store(first + k, std::memory_order_relaxed);
+    log_[end + k].store(board_.chunk_at(first + k), std::memory_order_relaxed);
   }
   // Release, both: pair with the acquires in reclaim(), which reads our log once we are outside.
   slot_.length.store(end + count, std::memory_order_release);
@@ -174,6 +178,9 @@ bool owner::little_to_copy(std::size_t beside) const noexcept {
   std::size_t bytes = beside + (task_.live == nullptr ? board_.size().accumulator_bytes : 0);
   for (std::size_t k = 0; k < task_.parts; ++k) {
     bytes += task_.live(task_.context, accumulators_, k).bytes;
+    if (policy_.aside != 0) {
+      bytes += task_.live(task_.context, accumulators_ + policy_.aside, k).bytes;
+    }
   }
   return bytes <= policy_.little_to_copy_bytes;
 }
@@ -211,8 +218,20 @@ void owner::run() {
 
 // How many fresh entries can be run as one piece.
 std::uint64_t owner::row_from(std::uint64_t chunk, std::uint64_t end) const noexcept {
-  // What one owner claims ascends, so that no gap can hide between.
   const std::uint64_t count = end - next_;
+  if (board_.size().scheduled != dimensions::every) {  // may descend, and be condemned
+    const auto is_good = [this](std::uint64_t one) {
+      return board_.verdict_on(one).load(std::memory_order_relaxed).state == standing::good;
+    };
+    if (!is_good(chunk)) return 1;
+    std::uint64_t k = 1;
+    while (k < count && log_[next_ + k].load(std::memory_order_relaxed) == chunk + k &&
+           is_good(chunk + k)) {
+      ++k;
+    }
+    return k;
+  }
+  // What one owner claims ascends, so that no gap can hide between.
   return log_[end - 1].load(std::memory_order_relaxed) == chunk + count - 1 ? count : 1;
 }
 
@@ -237,7 +256,7 @@ bool owner::run_row(std::uint64_t chunk, std::uint64_t chunks) {
 // False: the entry is not done yet. Its kernel threw, the failure is on the board, and next_ is
 // back at what is committed; or the run has ended in its quarantine.
 bool owner::run_entry(std::uint64_t chunk) {
-  if (next_ < redo_until_) {
+  if (next_ < redo_until_ || board_.size().scheduled != dimensions::every) {
     switch (board_.verdict_on(chunk).load(std::memory_order_relaxed).state) {
       case standing::good: break;
       case standing::quarantined: return quarantine(chunk);
@@ -254,7 +273,7 @@ bool owner::run_entry(std::uint64_t chunk) {
 }
 
 bool owner::run_whole(std::uint64_t chunk) {
-  if (!attempt({.chunk = chunk}, board_.partial(chunk))) return false;
+  if (!attempt({.chunk = chunk}, board_.partial(chunk), accumulators_)) return false;
   if (policy_.keeps_times) {
     board_.note_time(clock::now().time_since_epoch() - slot_.began.load(std::memory_order_relaxed));
   }
@@ -264,20 +283,20 @@ bool owner::run_whole(std::uint64_t chunk) {
 bool owner::run_piece(const piece& what, std::byte* partial) {
   slot_.notes.first.store(what.first, std::memory_order_relaxed);
   slot_.notes.last.store(what.last, std::memory_order_relaxed);
-  return attempt(what, partial);
+  return attempt(what, partial, accumulators_ + policy_.aside);
 }
 
 // `running` names the entry to blame if this process dies now, and the notes its piece. Only a dead
 // owner's slot is judged, so the order of these stores in the program is the order in which they
 // are seen.
-inline bool owner::attempt(const piece& what, std::byte* partial) {
+inline bool owner::attempt(const piece& what, std::byte* partial, std::byte* accumulators) {
   if (policy_.timed) note_begin(clock::now());
   // Release: pairs with the acquire of who looks for pieces that take too long, and so sees when
   // this began.
   slot_.running.store(next_ + 1, std::memory_order_release);
   description error;
   const bool returned =
-      task_.run(task_.context, what, partial, accumulators_, has_room_ ? &error : nullptr);
+      task_.run(task_.context, what, partial, accumulators, has_room_ ? &error : nullptr);
   slot_.running.store(0, std::memory_order_relaxed);
   if (!returned) failed(what, has_room_ ? error : "");
   return returned;
@@ -409,9 +428,13 @@ void owner::publish_quarantine() {
 // has left there.
 inline void owner::publish_accumulators(std::atomic<std::uint64_t>* to) const {
   if (task_.live == nullptr) return copy_out(to, accumulators_, board_.size().accumulator_bytes);
-  for (std::size_t k = 0; k < task_.parts; ++k) {
-    const live_part part = task_.live(task_.context, accumulators_, k);
-    copy_out(to + part.offset / 8, accumulators_ + part.offset, part.bytes);
+  for (std::size_t set = 0;; set = policy_.aside) {
+    for (std::size_t k = 0; k < task_.parts; ++k) {
+      const live_part part = task_.live(task_.context, accumulators_ + set, k);
+      const std::size_t offset = set + part.offset;
+      copy_out(to + offset / 8, accumulators_ + offset, part.bytes);
+    }
+    if (set == policy_.aside) break;
   }
 }
 

@@ -82,7 +82,10 @@ struct task {
 // Brings back the old values of what a slot's entries have changed in place and not committed.
 // Repeatable. Requires: nobody owns the slot, or the caller does. Returns how many bytes of the
 // undo memory hold old values.
-std::size_t restore(const board& on, unsigned slot, const undo& with);
+// of_quarantines: of an entry in quarantine, what is not committed, or all.
+enum class of_quarantines { uncommitted, all };
+std::size_t restore(const board& on, unsigned slot, const undo& with,
+                    of_quarantines which = of_quarantines::uncommitted);
 
 struct policy {
   budgets allowed;
@@ -91,6 +94,9 @@ struct policy {
   std::size_t little_to_copy_bytes = 0;  // accumulators up to this are published after every chunk
   bool timed = false;                    // each chunk's start is told to the supervisor
   bool keeps_times = false;              // and how long it took: their median is asked for
+  // Where a second set of accumulators begins, for what chunks in quarantine add. 0: there is one
+  // set for all.
+  std::size_t aside = 0;
 };
 
 // What an owner asks of the thread, or process, that it works in.
@@ -146,12 +152,13 @@ class owner {
   };
 
   void reload();
+  void start_accumulators();
   std::uint64_t row_from(std::uint64_t chunk, std::uint64_t end) const noexcept;
   bool run_row(std::uint64_t chunk, std::uint64_t chunks);
   bool run_entry(std::uint64_t chunk);
   bool run_whole(std::uint64_t chunk);
   bool run_piece(const piece& what, std::byte* partial);
-  bool attempt(const piece& what, std::byte* partial);
+  bool attempt(const piece& what, std::byte* partial, std::byte* accumulators);
   void failed(const piece& what, const char* error);
   void put_back(std::uint64_t first, std::uint64_t last);
   void save(std::uint64_t chunk);

@@ -22,7 +22,7 @@ bool outside_once(const board& on, unsigned slot, const std::function<bool(unsig
   return !alive(slot);
 }
 
-// Marks the chunks below `end` that stand in no log.
+// Marks the chunks below `end` that stand in a log.
 std::vector<bool> logged_below(const board& on, std::uint64_t end) {
   std::vector<bool> logged(end);
   for (unsigned s = 0; s < on.size().slots; ++s) {
@@ -99,10 +99,12 @@ bool reclaim(const board& on, unsigned index, const std::function<bool(unsigned)
   for (unsigned s = 0; s < on.size().slots; ++s) {
     if (s != index && !outside_once(on, s, alive)) return false;
   }
-  const std::uint64_t end = std::min<std::uint64_t>(cursor, on.size().chunks);
-  const std::vector<bool> logged = logged_below(on, end);
+  const std::uint64_t end = std::min<std::uint64_t>(cursor, on.places());
+  const bool scheduled = on.size().scheduled != dimensions::every;
+  const std::vector<bool> logged = logged_below(on, scheduled ? on.size().chunks : end);
   std::uint64_t length = dead.length.load(std::memory_order_relaxed);
-  for (std::uint64_t chunk = 0; chunk < end; ++chunk) {
+  for (std::uint64_t place = 0; place < end; ++place) {
+    const std::uint64_t chunk = on.chunk_at(place);
     if (!logged[chunk]) on.log(index)[length++].store(chunk, std::memory_order_relaxed);
   }
   // Two stores, in this order: after the first one nothing is missing from the logs, so that doing

@@ -39,5 +39,7 @@ status cat(const std::string& file, const std::string& format, const row_ends& r
 status stats(const listing& asked);
 status gc(bool dry_run, bool as_json);
 status doctor(const std::string& path, bool as_json);
+status job_status_of(const std::string& folder, bool why, bool as_json);
+status watch(const std::string& folder, double every);
 
 }  // namespace shard::command

@@ -178,6 +178,52 @@ void add_doctor(CLI::App& program, status& result) {
   doctor->callback([asked, &result] { result = command::doctor(asked->path, asked->as_json); });
 }
 
+void add_status(CLI::App& program, status& result) {
+  struct request {
+    std::string folder;
+    bool why = false;
+    bool as_json = false;
+  };
+  CLI::App* const job = program.add_subcommand("status", "Show how far a job is");
+  const auto asked = std::make_shared<request>();
+  job->add_option("FOLDER", asked->folder, "The folder of a shard::job")->required();
+  job->add_flag("--why", asked->why, "What keeps its next start from going on: changed inputs");
+  job->add_flag("--json", asked->as_json, "As a JSON object; with --why, an array of texts");
+  job->footer(
+      "Reads the job's notes, and changes nothing; the job may be at work, or may have been "
+      "killed.\n"
+      "A chunk counts as done if the next start would not run it again. With --why the exit status "
+      "is 1\n"
+      "if an input has changed.\n\n"
+      "Examples:\n"
+      "  shard status results\n"
+      "  shard status results --json | jq '.maps[-1].committed'");
+  job->callback([asked, &result] {
+    result = command::job_status_of(asked->folder, asked->why, asked->as_json);
+  });
+}
+
+void add_watch(CLI::App& program, status& result) {
+  struct request {
+    std::string folder;
+    double every = 1;
+  };
+  CLI::App* const job = program.add_subcommand("watch", "Follow a job until nobody works on it");
+  const auto asked = std::make_shared<request>();
+  job->add_option("FOLDER", asked->folder, "The folder of a shard::job")->required();
+  job->add_option("-s,--seconds", asked->every, "Between two looks; 1 if not given")
+      ->check(CLI::Range(0.01, 86400.0).description(""))
+      ->type_name("SECONDS");
+  job->footer(
+      "On a terminal, one line that is written over; elsewhere, a line for each change. Ctrl-C "
+      "ends\n"
+      "it, and not the job.\n\n"
+      "Examples:\n"
+      "  shard watch results\n"
+      "  shard watch results -s 60 >> progress.log");
+  job->callback([asked, &result] { result = command::watch(asked->folder, asked->every); });
+}
+
 // ---- The program ----
 
 void describe(CLI::App& program, status& result) {
@@ -193,6 +239,8 @@ void describe(CLI::App& program, status& result) {
   add_stats(program, result);
   add_gc(program, result);
   add_doctor(program, result);
+  add_status(program, result);
+  add_watch(program, result);
 }
 
 // Help and versions go to standard output, and are no errors.
@@ -222,8 +270,9 @@ void require_known(const CLI::App& program, int argc, char** argv) {
 
 int run(int argc, char** argv) try {
   status result = status::failed;
-  CLI::App program("Looks into shard's arrays (.npy files, named buffers) and at the machine.",
-                   "shard");
+  CLI::App program(
+      "Looks into shard's arrays (.npy files, named buffers), at its jobs and at the machine.",
+      "shard");
   describe(program, result);
   try {
     require_known(program, argc, argv);

@@ -25,7 +25,7 @@ _shard() {
     *:-f | *:--format)
       choices=(csv json text)
       ;;
-    *:-r | *:--rows | head:-n)
+    *:-r | *:--rows | head:-n | watch:-s | *:--seconds)
       return # a number
       ;;
     *)
@@ -37,7 +37,7 @@ _shard() {
       elif [[ -z $subcommand ]]; then
         mapfile -t choices < <("${COMP_WORDS[0]}" --help 2>/dev/null |
           sed -n '/^Subcommands:/,/^$/s/^  \([a-z]\{1,\}\) .*/\1/p')
-      elif [[ $subcommand == doctor ]]; then
+      elif [[ $subcommand == doctor || $subcommand == status || $subcommand == watch ]]; then
         compopt -o filenames 2>/dev/null
         mapfile -t COMPREPLY < <(compgen -d -- "$word")
         return

@@ -42,6 +42,7 @@ struct crew {
   limits worker_limits;
   std::vector<granted> grants;
   unsigned threads_per_worker = 0;  // 0: nobody has said anything
+  int held = -1;                    // a descriptor of its processes, but not of kernels' children
   bool prefix_output = false;       // name the worker before each line that one prints
 
   // Called by each worker, where it works: what it owns there until it leaves, and its task. The

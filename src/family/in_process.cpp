@@ -64,7 +64,7 @@ void run_serial(const crew& all, const on_tick& report_progress) {
 
 // Where nobody has to be heard meanwhile, the caller works, too.
 void run_on_threads(const crew& all, const on_tick& report_progress) {
-  const unsigned slots = all.board.size().slots;
+  const unsigned slots = all.roster.size();
   const bool listens = report_progress || all.signals;
   if (slots == 1 && !listens) return run_serial(all, report_progress);
 

@@ -22,7 +22,7 @@ using clock = std::chrono::steady_clock;
 constexpr std::chrono::milliseconds patience{500};
 
 supervision supervision_of(const crew& all, std::vector<memory::live_segment> inherited) {
-  supervision one{.family = all.roster, .prefix_output = all.prefix_output};
+  supervision one{.family = all.roster, .prefix_output = all.prefix_output, .held = all.held};
   one.plan = [&all](staff& who, memory_kills& kills) {
     return std::make_unique<supervised_run>(all, who, kills);
   };

@@ -14,7 +14,7 @@ bool supervised_run::wants_worker(unsigned slot) const {
   if ((board_.controls() & (board::done | board::exhausted)) != 0) return false;
   if ((board_.controls() & board::stopping) != 0) return board::has_quarantine(board_, slot);
   return board::has_tail(board_, slot) ||
-         board_.cursor().load(std::memory_order_relaxed) < board_.size().chunks;
+         board_.cursor().load(std::memory_order_relaxed) < board_.places();
 }
 
 void supervised_run::prepare(unsigned slot) {

@@ -25,7 +25,8 @@ class supervisor {
       : given_(given),
         life_(std::move(life)),
         relay_(given.family, given.prefix_output),
-        staff_(given.family, relay_, {life_.write.get(), given.somebody_lives.get()}),
+        staff_(given.family, relay_,
+               {life_.write.get(), given.somebody_lives.get(), given.held}),
         agenda_(given.plan(staff_, kills_)) {}
 
   // Until no slot wants a worker, and all workers have ended.

@@ -23,6 +23,7 @@ struct supervision {
   os::descriptor caller = {};  // readable when the caller has died
   int called_off = -1;         // readable when it wants all to end at once
   os::descriptor somebody_lives = {};
+  int held = -1;  // see crew
 
   // Called by the first supervisor, before it forks.
   std::function<void()> prepare = {};

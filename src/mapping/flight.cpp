@@ -47,7 +47,7 @@ family::limits limits_of(const settings& how) {
           how.memory_limit_bytes};
 }
 
-board::policy policy_of(const settings& how, const job& what, bool park) {
+board::policy policy_of(const settings& how, const job& what, bool park, std::size_t aside) {
   return {.allowed = {.errors = how.retries_error,
                       .crashes = how.retries,
                       .kills = how.retries_kill,
@@ -59,7 +59,8 @@ board::policy policy_of(const settings& how, const job& what, bool park) {
           .park = park,
           .little_to_copy_bytes = little_to_copy_bytes,
           .timed = limits_of(how).timed(),
-          .keeps_times = how.timeout_factor != 0};
+          .keeps_times = how.timeout_factor != 0,
+          .aside = aside};
 }
 
 void run(const family::crew& all, const settings& how, const family::on_tick& report_progress) {
@@ -82,10 +83,14 @@ struct one_worker {
 };
 
 board::dimensions dimensions_of(const order& settled, unsigned workers, const state_layout& states,
-                                const old_values& in_place) {
-  const board::dimensions size{settled.chunks.chunks(),      workers,
-                               states.partial_bytes,         states.accumulator_bytes,
-                               undo_bytes(in_place, states), units(settled.chunks).total()};
+                                const old_values& in_place, board_keeper* keeper) {
+  board::dimensions size{settled.chunks.chunks(),      workers,
+                         states.partial_bytes,         states.accumulator_bytes,
+                         undo_bytes(in_place, states), units(settled.chunks).total()};
+  if (keeper != nullptr) {
+    size.accumulator_bytes *= 2;
+    size = keeper->with_inheritance(size);
+  }
   check_headroom(size);
   return size;
 }
@@ -93,23 +98,28 @@ board::dimensions dimensions_of(const order& settled, unsigned workers, const st
 }  // namespace
 
 flight::flight(const job& what, const options& given, const order& settled,
-               family::warm_family* pool)
+               family::warm_family* pool, board_keeper* keeper)
     : job_(what),
       given_(given),
       order_(settled),
       pool_(pool),
+      keeper_(keeper),
       workers_(pool != nullptr ? pool->runs().slots() : worker_count(settled)),
       states_(what.reductions),
       data_here_(memory::data_here(what.grants)),
       in_(output_padding::of(what)),
       old_(what, settled.chunks, data_here_),
       padding_(what, in_, data_here_),
-      size_(dimensions_of(settled, workers_, states_, old_)),
+      size_(dimensions_of(settled, workers_, states_, old_, keeper)),
       ground_(make_ground()),
       board_(ground_.board, size_),
       roster_(ground_.roster),
       crew_(make_crew()),
       before_(roster_) {
+  if (keeper_ != nullptr) {
+    keeper_->begin(board_, identity());
+    inherited_ = board_.settled();
+  }
   const settings& how = order_.how;
   if (!how.pin || pool_ != nullptr || how.run_on == executor::serial) return;
   family::give_places(roster_, how.run_on == executor::processes ? how.threads_per_worker : 1);
@@ -132,6 +142,11 @@ flight::ground flight::make_ground() {
     return {.place = std::move(place), .board = board, .roster = runs.family()};
   }
   const std::size_t bytes = board::board::size_bytes(size_);
+  if (keeper_ != nullptr) {
+    if (order_.how.run_on == executor::processes) check_mappings(job_);
+    std::byte* const board = keeper_->make(size_, bytes + family::roster::size_bytes(workers_));
+    return {.own = {}, .board = board, .roster = {board + bytes, workers_}};
+  }
   os::anonymous_memory own;
   if (order_.how.run_on == executor::processes) {
     check_mappings(job_);
@@ -150,17 +165,32 @@ flight::~flight() {
   if (pool_ != nullptr && number_ != 0) pool_->cancel(number_);
   for (unsigned slot = 0; slot < size_.slots; ++slot) board::restore(board_, slot, old_.undo());
   padding_.clear_begun(board_, order_.chunks, completed_);
-  const bool is_alone = pool_ == nullptr && order_.how.run_on != executor::processes;
+  const bool is_alone =
+      pool_ == nullptr && keeper_ == nullptr && order_.how.run_on != executor::processes;
   if (!is_alone) return;
   if (order_.how.pin) roster_.set_has_places(false);  // for whoever has the memory next
   family::give_back(std::move(ground_.own), size_);
+}
+
+// Of one set of accumulators.
+std::vector<std::uint64_t> flight::identity() const {
+  std::vector<std::uint64_t> words(states_.accumulator_bytes / sizeof(std::uint64_t));
+  const os::anonymous_memory memory =
+      board::run_memory(states_.accumulator_bytes, os::sharing::none);  // aligned as states want it
+  for (std::size_t k = 0; k < job_.reductions.size(); ++k) {
+    const detail::reduction& one = job_.reductions[k];
+    if (!one.ordered) one.start(job_.call.get(), memory.base() + states_.places[k].offset);
+  }
+  if (!words.empty()) std::memcpy(words.data(), memory.base(), states_.accumulator_bytes);
+  return words;
 }
 
 family::crew flight::make_crew() {
   family::crew all{.board = board_,
                    .roster = roster_,
                    .memory = {ground_.own.base(), ground_.own.size_bytes()},
-                   .policy = policy_of(order_.how, job_, pool_ == nullptr),
+                   .policy = policy_of(order_.how, job_, pool_ == nullptr,
+                                       keeper_ == nullptr ? 0 : states_.accumulator_bytes),
                    .worker_limits = limits_of(order_.how),
                    .grants = {},
                    .threads_per_worker = order_.how.threads_per_worker,
@@ -168,6 +198,11 @@ family::crew flight::make_crew() {
                    .enter = [this](std::vector<std::byte*> data,
                                    unsigned slot) { return enter(std::move(data), slot); },
                    .has_state = !job_.belongings.empty()};
+  if (keeper_ != nullptr) {
+    all.memory = {ground_.board,
+                  board::board::size_bytes(size_) + family::roster::size_bytes(workers_)};
+    all.held = keeper_->held_descriptor();
+  }
   for (const detail::grant& one : job_.grants) {
     if (pool_ != nullptr) break;  // its workers are told in another way
     all.grants.push_back({one.owner, one.rights, one.partitioned});
@@ -200,7 +235,7 @@ void flight::begin(bool follows, bool awaited) {
   });
   family::heed_signals(crew_);
   follows_ = follows;
-  const bool is_idle = size_.chunks == 0 || (board_.controls() & board::stopping) != 0;
+  const bool is_idle = has_nothing_to_do() || (board_.controls() & board::stopping) != 0;
   if (pool_ == nullptr) {
     if (!is_idle && order_.how.run_on == executor::processes) {
       processes_.emplace(crew_, order_.how.allow_threads);
@@ -238,11 +273,15 @@ void flight::call_off() {
   if (number_ != 0) pool_->cancel(number_);
 }
 
+bool flight::has_nothing_to_do() const noexcept {
+  return size_.chunks == 0 || (keeper_ != nullptr && board_.settled() == size_.chunks);
+}
+
 void flight::carry_out(const family::on_tick& listen) {
   if (processes_) static_cast<void>(processes_->wait(listen));
   if (pool_ == nullptr) {
     const bool stopped = (board_.controls() & board::stopping) != 0;
-    if (size_.chunks != 0 && !stopped) run(crew_, order_.how, listen);
+    if (!has_nothing_to_do() && !stopped) run(crew_, order_.how, listen);
     return;
   }
   if (number_ == 0) return;
@@ -271,7 +310,7 @@ report flight::join() {
   settle_reducers(job_, result.complete());
   const auto workers = static_cast<unsigned>(
       std::clamp<std::size_t>(order_.chunks.chunks(), 1, std::min(workers_, order_.most_workers)));
-  report told = result.report_on(order_.number, clock::now() - order_.began, workers);
+  report told = result.report_on(order_.number, clock::now() - order_.began, workers, inherited_);
   if (padding_) completed_ = result.completed_places();
   return told;
 }
@@ -304,10 +343,12 @@ progress flight::progress_now() const {
     now.done = total;
   } else {
     // All chunks have the grain but the last one; listed ones are taken for equal.
-    const double share = static_cast<double>(settled) / static_cast<double>(chunks.chunks());
+    const auto all = static_cast<double>(chunks.chunks());
+    const double share = static_cast<double>(settled) / all;
+    const double here = static_cast<double>(settled - inherited_) / all;
     now.done = chunks.grain() != 0 ? std::min(total, settled * chunks.grain())
                                    : static_cast<std::size_t>(share * static_cast<double>(total));
-    if (settled != 0) now.remaining = now.elapsed * ((1 - share) / share);
+    if (settled != inherited_) now.remaining = now.elapsed * ((1 - share) / here);
     now.done = std::max(now.done, now.failed);  // those of chunks that are not settled
   }
   return now;

@@ -14,6 +14,7 @@
 #include "family/processes.hpp"
 #include "family/run_queue.hpp"
 #include "family/warm_family.hpp"
+#include "mapping/board_keeper.hpp"
 #include "mapping/chunk_runner.hpp"
 #include "mapping/old_values.hpp"
 #include "mapping/outcome.hpp"
@@ -52,9 +53,10 @@ struct order {
 class flight {
  public:
   // Throws shard::error if there is no memory for the run. pool: whose family does it; null: who is
-  // started for it.
+  // started for it. keeper: who has its board, and keeps apart what chunks in quarantine add; it
+  // must outlive this, and there is no pool; null: nobody.
   flight(const detail::job& what, const options& given, const order& settled,
-         family::warm_family* pool = nullptr);
+         family::warm_family* pool = nullptr, board_keeper* keeper = nullptr);
   flight(const flight&) = delete;
   flight& operator=(const flight&) = delete;
   // What was begun and not completed is as it was, but for outputs, of which no padding tells. A
@@ -98,6 +100,8 @@ class flight {
   };
 
   ground make_ground();
+  std::vector<std::uint64_t> identity() const;
+  bool has_nothing_to_do() const noexcept;
   void carry_out(const family::on_tick& listen);
   void name_stacks();
   family::crew make_crew();
@@ -112,7 +116,8 @@ class flight {
   const options& given_;
   const order& order_;
   family::warm_family* pool_;
-  unsigned workers_;  // the board's slots
+  board_keeper* keeper_;
+  unsigned workers_;  // the board has as many slots, or more
   state_layout states_;
   std::vector<std::byte*> data_here_;
   output_padding::paddings in_;
@@ -126,6 +131,7 @@ class flight {
   family::roster roster_;
   family::crew crew_;
   counted_before before_;
+  std::size_t inherited_ = 0;  // chunks that were committed before
   std::optional<std::stop_callback<std::function<void()>>> at_request_;
   std::optional<family::process_run> processes_;
   family::door::run number_ = 0;  // in its pool; 0: it was not submitted

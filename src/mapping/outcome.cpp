@@ -48,6 +48,18 @@ std::vector<std::string> names_of(std::uint32_t lacks) {
 
 }  // namespace
 
+// A list may have gaps. Chunks of strides have none.
+index_sets all_completed(const plan::partition& chunks) {
+  index_sets all;
+  if (chunks.indices() == chunks.all().size()) {
+    append(all.completed, chunks.all());
+    return all;
+  }
+  for (std::size_t chunk = 0; chunk < chunks.chunks(); ++chunk)
+    append(all.completed, chunks[chunk]);
+  return all;
+}
+
 void settle_reducers(const detail::job& what, bool complete) {
   for (const detail::reduction& one : what.reductions) {
     if (one.settle != nullptr) one.settle(one.reducer, what.where, complete);
@@ -179,9 +191,12 @@ void outcome::merge(const std::vector<detail::reduction>& reductions,
     const std::uint64_t word = board_.at(slot).commit.load(std::memory_order_acquire);
     if (word == 0) continue;
     auto* const area = reinterpret_cast<std::byte*>(board_.area(slot, word & 1));
-    for (std::size_t k = 0; k < reductions.size(); ++k) {
-      const detail::reduction& one = reductions[k];
-      if (!one.ordered) one.merge(one, one.reducer, area + states.places[k].offset, 1, 0);
+    for (std::size_t set = 0; set < sets_of(states); ++set) {
+      for (std::size_t k = 0; k < reductions.size(); ++k) {
+        const detail::reduction& one = reductions[k];
+        const std::size_t offset = set * states.accumulator_bytes + states.places[k].offset;
+        if (!one.ordered) one.merge(one, one.reducer, area + offset, 1, 0);
+      }
     }
   }
 }
@@ -200,12 +215,19 @@ void outcome::merge_published(const detail::reduction& one, std::size_t number,
     return;
   }
   std::vector<std::uint64_t> words(board_.area_words());
-  const auto memory = board::run_memory(states.accumulator_bytes, os::sharing::none);
+  const auto memory = board::run_memory(board_.size().accumulator_bytes, os::sharing::none);
   for (unsigned slot = 0; slot < board_.size().slots; ++slot) {
     if (!board_.snapshot(slot, words).word) continue;
-    std::memcpy(memory.base(), words.data(), states.accumulator_bytes);
-    one.merge(one, into, memory.base() + offset, 1, 0);
+    std::memcpy(memory.base(), words.data(), memory.size_bytes());
+    for (std::size_t set = 0; set < sets_of(states); ++set) {
+      one.merge(one, into, memory.base() + set * states.accumulator_bytes + offset, 1, 0);
+    }
   }
+}
+
+// With what chunks in quarantine have added, where that is kept aside.
+std::size_t outcome::sets_of(const state_layout& states) const noexcept {
+  return board_.size().accumulator_bytes / std::max<std::size_t>(1, states.accumulator_bytes);
 }
 
 std::vector<range> outcome::completed() const { return sets().completed; }
@@ -230,9 +252,13 @@ std::vector<range> outcome::missing_chunks() const {
   return missing;
 }
 
-report outcome::report_on(std::size_t map, seconds elapsed, unsigned workers) const {
-  run_counts counts{
-      .map = map, .chunks = chunks_.chunks(), .grain = chunks_.grain(), .workers = workers};
+report outcome::report_on(std::size_t map, seconds elapsed, unsigned workers,
+                          std::size_t carried_over) const {
+  run_counts counts{.map = map,
+                    .chunks = chunks_.chunks(),
+                    .grain = chunks_.grain(),
+                    .carried_over = carried_over,
+                    .workers = workers};
   counts.without = names_of(roster_.lacks());
   const counted_before now(roster_);
   counts.takeovers = now.takeovers - before_.takeovers;
@@ -298,11 +324,8 @@ std::vector<range> outcome::failed_in(std::size_t chunk) const {
 }
 
 index_sets outcome::sets() const {
+  if (complete_ && chunks_.indices() == chunks_.all().size()) return all_completed(chunks_);
   index_sets all;
-  if (complete_ && chunks_.indices() == chunks_.all().size()) {
-    append(all.completed, chunks_.all());
-    return all;
-  }
   std::vector<range> every;
   for (std::size_t chunk = 0; chunk < chunks_.chunks(); ++chunk) {
     append(every, chunks_[chunk]);

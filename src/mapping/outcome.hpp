@@ -29,6 +29,9 @@ struct counted_before {
   explicit counted_before(const family::roster& by) noexcept;
 };
 
+// What a complete map has.
+index_sets all_completed(const plan::partition& chunks);
+
 // Behind the last merge of a map: what reducers do then. complete: the map is.
 void settle_reducers(const detail::job& what, bool complete);
 
@@ -54,7 +57,8 @@ class outcome {
   // What of a chunk is final: places, ascending and apart. An empty chunk is itself, or nothing.
   std::vector<range> completed_in(std::size_t chunk) const;
 
-  report report_on(std::size_t map, seconds elapsed, unsigned workers) const;
+  report report_on(std::size_t map, seconds elapsed, unsigned workers,
+                   std::size_t carried_over = 0) const;
 
  private:
   // A chunk in quarantine when the run ended: its first indices are committed.
@@ -70,6 +74,7 @@ class outcome {
     std::size_t failed_units = 0;  // one by one
   };
 
+  std::size_t sets_of(const state_layout& states) const noexcept;
   void find_committed();
   void find_lost();
   void add_lost(std::size_t chunk);

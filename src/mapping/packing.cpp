@@ -38,6 +38,10 @@ void packer::put_code(const void* function) {
                            : "an address that is in no program or library") +
                     ", expected a build id (link with -Wl,--build-id)");
   }
+  if (by_parts_) {
+    put(place->offset);
+    return;
+  }
   put(place->module);
   put(place->offset);
   put(place->file);

@@ -41,28 +41,6 @@ using namespace std::chrono_literals;
 constexpr std::chrono::nanoseconds spin = 50us;
 constexpr std::chrono::nanoseconds none{};
 
-// What the options of one map say beyond those of its pool.
-options merged(const options& pool, const options& one) {
-  options all = pool;
-  const auto take = [](auto& to, const auto& from) {
-    if (from) to = from;
-  };
-  take(all.grain, one.grain);
-  take(all.timeout, one.timeout);
-  take(all.timeout_factor, one.timeout_factor);
-  take(all.memory_limit_bytes, one.memory_limit_bytes);
-  take(all.retries, one.retries);
-  take(all.retries_error, one.retries_error);
-  take(all.retries_kill, one.retries_kill);
-  take(all.keep_going, one.keep_going);
-  take(all.max_failures, one.max_failures);
-  take(all.max_timeouts, one.max_timeouts);
-  take(all.on_progress, one.on_progress);
-  take(all.on_failure, one.on_failure);
-  if (one.stop.stop_possible()) all.stop = one.stop;
-  return all;
-}
-
 // A pool has them for all its maps.
 void refuse_what_a_pool_settles(const options& one) {
   const auto refuse = [](const char* name) {

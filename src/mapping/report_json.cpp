@@ -41,6 +41,7 @@ ordered_json as_json(const run_counts& counts) {
   return {{"map", counts.map},
           {"chunks", counts.chunks},
           {"grain", counts.grain},
+          {"carried_over", counts.carried_over},
           {"workers", counts.workers},
           {"retries", counts.retries},
           {"deaths", counts.deaths},

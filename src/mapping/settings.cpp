@@ -233,6 +233,20 @@ std::optional<T> said(const row<T, Values>& one, const options& given) {
 
 std::span<const std::string_view> variables() noexcept { return names; }
 
+options merged(const options& all, const options& one) {
+  options both = all;
+  const auto take = [&]<class T, class Values>(const row<T, Values>& each) {
+    if (each.given != nullptr && one.*each.given) both.*each.given = one.*each.given;
+  };
+  std::apply([&](const auto&... each) { (take(each), ...); }, table);
+  for (const auto& [name, value] : one.environment) both.environment[name] = value;
+  if (!one.working_directory.empty()) both.working_directory = one.working_directory;
+  if (one.on_progress) both.on_progress = one.on_progress;
+  if (one.on_failure) both.on_failure = one.on_failure;
+  if (one.stop.stop_possible()) both.stop = one.stop;
+  return both;
+}
+
 void refuse_what_forks_have(const options& given) {
   const auto expect_spawn = [](bool unset, const char* option) {
     if (!unset)

@@ -46,6 +46,9 @@ struct settings {
 // say otherwise.
 void refuse_what_forks_have(const options& given);
 
+// The options of one map where it sets them, else those that hold for all.
+options merged(const options& all, const options& one);
+
 // The names of all variables of the environment that shard reads, each once.
 std::span<const std::string_view> variables() noexcept;
 

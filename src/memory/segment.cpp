@@ -97,6 +97,13 @@ void segment::require(access rights) const {
   if (rights == access::write && !may_write()) refuse_writing();
 }
 
+void segment::allow(access rights) const {
+  memory::attempt("protect " + name(), "a mapping of it", [&] {
+    rights == access::write ? os::make_writable(base(), length_bytes())
+                            : os::make_read_only(base(), length_bytes());
+  });
+}
+
 bool segment::same_memory(const segment& as) const {
   if (this == &as) return true;
   return data_bytes() == as.data_bytes() && identity() == as.identity();

@@ -82,6 +82,9 @@ class segment {
   os::file_identity identity() const;
   // When it is closed, those that it was lent to are told.
   void lend() noexcept { lent_ = true; }
+  // What a store to its elements may do in this process: where they stay is the same. For files of
+  // this process that it may write to. Throws shard::error.
+  void allow(access rights) const;
   bool may_write() const noexcept { return writable() && standing_ == standing::own; }
   // Throws shard::error unless a map that this process calls may be granted it so.
   void require(access rights) const;

@@ -1,11 +1,14 @@
 #include "shard/detail/spill.hpp"
 
 #include <algorithm>
+#include <cerrno>
+#include <new>
 #include <string>
 #include <utility>
 
 #include "memory/attempt.hpp"
 #include "memory/segment.hpp"
+#include "memory/spill_file.hpp"
 #include "os/anonymous.hpp"
 #include "os/file.hpp"
 #include "os/headroom.hpp"
@@ -47,23 +50,23 @@ std::uint64_t size_of_a_spill() {
 
 }  // namespace
 
-// No part of what buffers are promised: they may take the memory that this one doesn't.
-array make_spill() {
-  const std::uint64_t size = size_of_a_spill();
-  array made =
-      memory::attempt("make memory for items to collect",
-                      "memory, descriptors and address space (ulimit -v) for it", [&] {
-                        segment::parts parts{.name = "collected items", .element_bytes = 1};
-                        parts.kind = backing::memory;
-                        parts.data_bytes = size;
-                        parts.writable = true;
-                        parts.created = true;
-                        parts.file = os::memory_file("shard", size);
-                        parts.mapped = os::mapping(parts.file.get(), size, os::protection::write);
-                        return segment::make_array(std::move(parts), {size});
-                      });
+namespace {
+
+array mapped(os::descriptor file, backing kind, std::uint64_t size) {
+  segment::parts parts{.name = "collected items", .element_bytes = 1};
+  parts.kind = kind;
+  parts.data_bytes = size;
+  parts.writable = true;
+  parts.created = true;
+  parts.file = std::move(file);
+  parts.mapped = os::mapping(parts.file.get(), size, os::protection::write);
+  array made = segment::make_array(std::move(parts), {size});
   // A core dump would take pages for all that is sparse here.
   static_cast<void>(os::keep_from_dumps(made.data, size));
+  return made;
+}
+
+void begin(const array& made, std::uint64_t size) {
   auto* const head = ::new (made.data) spill::head{};
   head->size = size;
   head->taken.store(sizeof(spill::head), std::memory_order_relaxed);
@@ -72,6 +75,36 @@ array make_spill() {
     refuse_items(least_step, 0, "pages that the system gives");
   }
   head->reserved.store(least_step, std::memory_order_relaxed);
+}
+
+}  // namespace
+
+// No part of what buffers are promised: they may take the memory that this one doesn't.
+array make_spill() {
+  const std::uint64_t size = size_of_a_spill();
+  array made = memory::attempt(
+      "make memory for items to collect",
+      "memory, descriptors and address space (ulimit -v) for it",
+      [&] { return mapped(os::memory_file("shard", size), backing::memory, size); });
+  begin(made, size);
+  return made;
+}
+
+array make_spill_in(os::descriptor file, bool go_on) {
+  if (!go_on) {
+    const std::uint64_t size = size_of_a_spill();
+    os::cut(file, size);
+    array made = mapped(std::move(file), backing::file, size);
+    begin(made, size);
+    return made;
+  }
+  const std::uint64_t size = os::status(file.get()).size_bytes;
+  if (size < least_step) throw os::call_failed(EINVAL, "fstat");
+  array made = mapped(std::move(file), backing::file, size);
+  auto& head = *std::launder(reinterpret_cast<spill::head*>(made.data));
+  if (head.size != size || head.taken.load() > size) throw os::call_failed(EINVAL, "mmap");
+  // After a power cut, what was reserved and not taken need not exist.
+  head.reserved.store(head.taken.load());
   return made;
 }
 

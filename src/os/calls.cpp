@@ -39,6 +39,7 @@ call_table& calls() noexcept {
       .fallocate = ::fallocate,
       .posix_fallocate = ::posix_fallocate,
       .fsync = ::fsync,
+      .fdatasync = ::fdatasync,
       .get_flags = [](int descriptor) { return ::fcntl(descriptor, F_GETFL); },
       .get_seals = [](int descriptor) { return ::fcntl(descriptor, F_GET_SEALS); },
       .add_seals = [](int descriptor,

@@ -37,6 +37,7 @@ struct call_table {
   int (*fallocate)(int descriptor, int mode, off_t offset, off_t bytes);
   int (*posix_fallocate)(int descriptor, off_t offset, off_t bytes);  // returns its error
   int (*fsync)(int descriptor);
+  int (*fdatasync)(int descriptor);
   int (*get_flags)(int descriptor);
   int (*get_seals)(int descriptor);
   int (*add_seals)(int descriptor, int seals);

@@ -6,6 +6,7 @@
 #include <cstdint>
 #include <optional>
 #include <string>
+#include <vector>
 
 namespace shard::os {
 
@@ -31,6 +32,15 @@ std::optional<code_place> place_of_code(const void* address);
 
 // Of the program that this process runs.
 build_id own_build_id() noexcept;
+
+// What of a module can change what it computes: its code and its constants. Names, debug
+// information, notes, and where it was loaded make no difference.
+struct module_content {
+  std::string name;  // of its file, without folders; empty: it is the program
+  std::uint64_t hash = 0;
+};
+// Of all that are loaded, in the order of loading.
+std::vector<module_content> contents_of_modules();
 
 // How many modules were loaded and unloaded so far: as long as both stay, places stay.
 struct module_changes {

@@ -6,8 +6,10 @@
 #include <atomic>
 #include <chrono>
 #include <cmath>
+#include <cstdint>
 #include <cstdio>
 #include <iterator>
+#include <limits>
 #include <sstream>
 #include <string>
 #include <system_error>
@@ -104,5 +106,33 @@ std::optional<unsigned> other_threads() {
   if (count == 0) return std::nullopt;  // not even this one
   return count > 1 + sanitizer_threads ? count - 1 - sanitizer_threads : 0;
 }
+
+#if defined(__x86_64__)
+std::string vector_extensions() {
+  std::string text;
+  const auto add = [&text](bool has, const char* name) {
+    if (has) text += (text.empty() ? "" : " ") + std::string(name);
+  };
+  add(__builtin_cpu_supports("fma") != 0, "fma");
+  add(__builtin_cpu_supports("avx") != 0, "avx");
+  add(__builtin_cpu_supports("avx2") != 0, "avx2");
+  add(__builtin_cpu_supports("avx512f") != 0, "avx512f");
+  return text.empty() ? "no vector extensions" : text;
+}
+
+bool flushes_to_zero() noexcept {
+  constexpr std::uint32_t flush_and_take = 0x8040;  // FTZ and DAZ
+  std::uint32_t mode = 0;
+  asm volatile("stmxcsr %0" : "=m"(mode)::"memory");
+  return (mode & flush_and_take) != 0;
+}
+#else
+std::string vector_extensions() { return "no choice of vector extensions"; }
+
+bool flushes_to_zero() noexcept {
+  volatile double least = std::numeric_limits<double>::denorm_min();
+  return least * 1.0 == 0.0;
+}
+#endif
 
 }  // namespace shard::os

@@ -3,6 +3,7 @@
 
 #include <filesystem>
 #include <optional>
+#include <string>
 
 namespace shard::os {
 
@@ -17,6 +18,12 @@ int processor_here() noexcept;
 
 // As cpu_budget(), but a quota is as it was found less than a second ago: to look takes 0.1 ms.
 unsigned cpu_budget_of_late();
+
+// Which of the extensions this processor has by which libraries of mathematics choose their code:
+// "fma avx avx2 avx512f", say.
+std::string vector_extensions();
+// Whether the calling thread takes subnormal numbers for zeros.
+bool flushes_to_zero() noexcept;
 
 // Threads of this process besides the calling one, without those of a sanitizer's runtime. Nothing:
 // /proc does not tell.

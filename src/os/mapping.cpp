@@ -189,6 +189,10 @@ std::size_t page_floor(int descriptor, std::size_t offset) {
   return offset / page * page;
 }
 
+void make_writable(void* base, std::size_t length_bytes) {
+  if (calls().mprotect(base, length_bytes, PROT_READ | PROT_WRITE) != 0) fail("mprotect");
+}
+
 void make_unreadable(void* base, std::size_t length_bytes) {
   if (calls().mprotect(base, length_bytes, PROT_NONE) != 0) fail("mprotect");
 }

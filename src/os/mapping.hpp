@@ -47,6 +47,9 @@ void make_read_only(void* base, std::size_t length_bytes);
 // The same, for reads as well.
 void make_unreadable(void* base, std::size_t length_bytes);
 
+// Takes back what make_read_only() did. Requires: the file is open for writing.
+void make_writable(void* base, std::size_t length_bytes);
+
 // Asks for huge pages; whether they are given, memory_use tells.
 void prefer_huge_pages(const mapping& of) noexcept;
 

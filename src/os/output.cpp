@@ -182,4 +182,6 @@ void flush_standard_output() {
   std::fflush(stdout);
 }
 
+bool is_terminal(int descriptor) noexcept { return ::isatty(descriptor) == 1; }
+
 }  // namespace shard::os

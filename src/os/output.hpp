@@ -89,4 +89,6 @@ void flush_unfinished_output() noexcept;
 // Writes all that was printed to std::cout, std::clog and stdout.
 void flush_standard_output();
 
+bool is_terminal(int descriptor) noexcept;
+
 }  // namespace shard::os

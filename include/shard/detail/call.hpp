@@ -57,7 +57,8 @@ class call {
     to.put(what.by_index);
     to.put(self.space_);
     pack_function(self.kernel_, to);
-    std::apply([&](const auto&... one) { (to.put(one), ...); }, self.bindings_);
+    to.end_part();
+    std::apply([&](const auto&... one) { ((to.put(one), to.end_part()), ...); }, self.bindings_);
   }
 
   // A job without a space and grants, which the call doesn't know, and without reducers.

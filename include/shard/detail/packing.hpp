@@ -19,12 +19,16 @@
 #include <type_traits>
 #include <vector>
 
+#include "shard/detail/padding.hpp"
 #include "shard/element.hpp"
 
 namespace shard::detail {
 
 class packer {
  public:
+  packer() noexcept = default;
+
+  // Equal values give equal bytes: padding is cleared, if the compiler tells what is padding.
   template <class T>
   void put(const T& x);
   template <class T>
@@ -34,13 +38,28 @@ class packer {
   // module has no build id, by which another process could find it.
   void put_code(const void* function);
 
+  // Where one part of what is packed ends, for whoever compares parts.
+  void end_part() {
+    if (by_parts_) ends_.push_back(bytes_.size());
+  }
+
   std::span<const std::byte> bytes() const noexcept { return bytes_; }
   void clear() noexcept { bytes_.clear(); }
 
+ protected:
+  // by_parts: the bytes are to be compared by parts, with those of another build of the program.
+  // So of a function, its place in its module counts, and not which build that is.
+  explicit packer(bool by_parts) noexcept : by_parts_(by_parts) {}
+  std::span<const std::size_t> ends() const noexcept { return ends_; }
+
  private:
+  template <class T>
+  void append_values(const T& x);
   void append(const void* from, std::size_t bytes);
 
   std::vector<std::byte> bytes_;
+  std::vector<std::size_t> ends_;
+  bool by_parts_ = false;
 };
 
 // Throws shard::error where there are fewer bytes than are asked for.
@@ -139,6 +158,25 @@ void packer::put(const T& x) {
   static_assert(packable<T>);
   if constexpr (requires { packing<T>::pack(x, *this); }) {
     packing<T>::pack(x, *this);
+  } else {
+    append_values(x);
+  }
+}
+
+template <class T>
+void packer::append_values(const T& x) {
+#if defined(SHARD_CLEARS_PADDING)
+  constexpr bool is_told = true;
+#else
+  constexpr bool is_told = tells_padding<T>;
+#endif
+  if constexpr (is_told && !has_only_values<T> && !keeps_padding<T>) {
+    std::array<std::byte, sizeof(T)> bytes;
+    std::memcpy(bytes.data(), &x, sizeof(T));
+    for (const gap& one : gaps_of<T>()) {
+      for (std::size_t k = 0; k < one.bytes; ++k) bytes[one.offset + k] &= one.kept;
+    }
+    append(bytes.data(), sizeof(T));
   } else {
     append(&x, sizeof x);
   }
