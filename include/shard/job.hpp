@@ -66,6 +66,8 @@ struct job_options {
 
   // Leaves, of the last map that ran: report.json, report.html, chunks.tsv and trace.pftrace in the
   // folder; see report.hpp. So record_chunks is on, unless the options of the map say otherwise.
+  // failures.jsonl has the failures of all starts, one JSON object a line, with the members that
+  // they have in report.json.
   bool reports = true;
 
   // Allows a folder on a file system of the network, where no lock of shard's keeps others out.

@@ -200,6 +200,15 @@ void folder::write(const std::string& file, std::string_view content) const {
   });
 }
 
+void folder::append(const std::string& file, std::string_view content) const {
+  attempt("write " + file, [&] {
+    const bool is_there = os::status_at(files_, file).has_value();
+    const os::descriptor to =
+        is_there ? os::open_at(files_, file, os::protection::write) : os::create_new(files_, file);
+    os::write_all(to, std::as_bytes(std::span(content)), os::status(to.get()).size_bytes);
+  });
+}
+
 void folder::rename(const std::string& from, const std::string& to) const {
   attempt("rename " + from + " to " + to, [&] { os::rename_at(files_, from, to); });
 }

@@ -82,6 +82,8 @@ class folder : public notes {
 
   // A file for people, as a whole.
   void write(const std::string& file, std::string_view content) const;
+  // To the end of one, which is made if there is none.
+  void append(const std::string& file, std::string_view content) const;
 
   // ---- Names of files, in the order in which they are on the disk.
 

@@ -20,6 +20,7 @@
 #include "journal/record.hpp"
 #include "mapping/chunk_runner.hpp"
 #include "mapping/execute.hpp"
+#include "mapping/failures.hpp"
 #include "mapping/flight.hpp"
 #include "mapping/nesting.hpp"
 #include "mapping/old_values.hpp"
@@ -147,7 +148,8 @@ class job_state {
   report run(leg& map);
   family::warm_family* family_of(const leg& map);
   void complete(const leg& map, const live_area& live);
-  void leave_reports(const report& of) const;
+  void leave_reports(const leg& map, const report& of) const;
+  void keep_failures(std::size_t map, const report& of, std::size_t start) const;
   void open_spills(leg& map, job& own, bool go_on);
   std::vector<int> synced_files(const job& what) const;
 
@@ -431,6 +433,17 @@ std::optional<harvest> job_state::harvest_of(leg& map) {
       refuse(std::errc::bad_message, "go on with map " + std::to_string(map.number),
              "notes of another map in " + map.note("live"), "those of this map");
     }
+    // Of a start that has come to the map's end, they are told already.
+    if (how_.reports && live->header().told.load() == 0) {
+      // Addresses of an image that is gone.
+      for (board::failure_record& each : live->board().failures()) {
+        if (each.named.load() == 0) each.frames = 0;
+      }
+      keep_failures(map.number,
+                    report({}, mapping::all_failures(live->board(), map.settled.chunks), {}, {}),
+                    starts_ - 1);
+      live->header().told.store(1);
+    }
     const mapping::old_values old(map.what, map.settled.chunks, memory::data_here(map.what.grants));
     return journal::harvest_of(*live, map.of, old.undo());
   }
@@ -510,7 +523,7 @@ report job_state::carry_out(const job& what, const options* how) {
     told = skip(map, *done);
   } else {
     told = run(map);
-    if (how_.reports) leave_reports(told);
+    if (how_.reports) leave_reports(map, told);
   }
   if (!told.complete()) {
     incomplete_ = "that map " + std::to_string(map.number) + " has lost indices";
@@ -576,6 +589,7 @@ report job_state::run(leg& map) {
   }
   if (family != nullptr) family->wait_for_output();
   if (!how_.reuse_workers) family_.reset();
+  live.header().told.store(1);
   if (told.complete()) complete(map, live);
   return told;
 }
@@ -600,11 +614,25 @@ void job_state::complete(const leg& map, const live_area& live) {
 
 // ---- For people ----
 
-void job_state::leave_reports(const report& of) const {
+void job_state::leave_reports(const leg& map, const report& of) const {
+  keep_failures(map.number, of, starts_);
   folder_.write("report.json", of.json() + "\n");
   folder_.write("report.html", of.html());
   of.write_chunks(folder_.path_of("chunks.tsv"));
   of.write_trace(folder_.path_of("trace.pftrace"));
+}
+
+// One line for each: the report of the next start has none of them.
+void job_state::keep_failures(std::size_t map, const report& of, std::size_t start) const {
+  if (of.failures().empty()) return;
+  const auto all = nlohmann::ordered_json::parse(of.json());
+  std::string lines;
+  for (const auto& one : all.at("failures")) {
+    nlohmann::ordered_json line{{"start", start}, {"map", map}};
+    line.update(one);
+    lines += line.dump() + "\n";
+  }
+  folder_.append("failures.jsonl", lines);
 }
 
 // ---- As the header has it ----

@@ -77,8 +77,8 @@ bool sync(live_header& in, std::span<const int> files) {
 
 // ---- Reading ----
 
-const live_header& live_view::header() const noexcept {
-  return *std::launder(reinterpret_cast<const live_header*>(mapped_.base()));
+live_header& live_view::header() const noexcept {
+  return *std::launder(reinterpret_cast<live_header*>(mapped_.base()));
 }
 
 std::optional<live_view> live_view::open(const notes& in, const std::string& note,

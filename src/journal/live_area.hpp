@@ -47,6 +47,7 @@ struct live_header {
   // was told may have died before he could note it. So if it is still 1, nobody knows what is on
   // the disk beyond the last record.
   std::atomic<std::uint64_t> syncing;
+  std::atomic<std::uint64_t> told;  // 1: its failures stand in failures.jsonl
   std::array<suspect, most_suspects> suspects{};
 };
 static_assert(sizeof(live_header) <= 4096);
@@ -63,7 +64,7 @@ class live_view {
   static std::optional<live_view> open(const notes& in, const std::string& note,
                                        os::protection rights);
 
-  const live_header& header() const noexcept;
+  live_header& header() const noexcept;  // to be written to if it was opened for that
   const board::board& board() const noexcept { return board_; }
 
  private:

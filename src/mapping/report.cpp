@@ -136,8 +136,9 @@ std::ostream& operator<<(std::ostream& to, const report& result) {
   std::ostringstream line;
   const std::string missing = missing_from(result);
   line << indices_in(result.completed()) << " of " << result.indices() << " indices" << missing
-       << (missing.empty() ? " in " : ", in ") << plural(counts.chunks, "chunk") << " on "
-       << plural(counts.workers, "worker") << ", ";
+       << (missing.empty() ? " in " : ", in ") << plural(counts.chunks, "chunk");
+  if (counts.carried_over != 0) line << ", " << counts.carried_over << " of them done before,";
+  line << " on " << plural(counts.workers, "worker") << ", ";
   line << brief(result.elapsed());
   if (counts.retries != 0)
     line << ", " << counts.retries << (counts.retries == 1 ? " retry" : " retries");
