@@ -282,7 +282,9 @@ bool owner::run_entry(std::uint64_t chunk) {
         if (board_.size().notes != 0) note(chunk, start, false, this_attempt(chunk));
         return true;
       }
-      case standing::condemned: return lose_rest(chunk, loss::failed), true;
+      case standing::condemned:
+        save(chunk);  // also where it was never run: what is saved follows the log
+        return lose_rest(chunk, loss::failed), true;
       case standing::untried: return lose_rest(chunk, loss::untried), true;
     }
   }

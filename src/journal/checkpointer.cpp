@@ -7,6 +7,7 @@
 #include "os/boot.hpp"
 #include "os/calls.hpp"
 #include "os/cpu.hpp"
+#include "os/event.hpp"
 #include "os/file.hpp"
 #include "os/own_pid.hpp"
 
@@ -22,19 +23,13 @@ constexpr std::size_t page = 4096;
 }  // namespace
 
 std::optional<record::found> last_record(const notes& in, const std::string& note,
-                                         const shape& expected) {
-  auto last = last_record(in, note);
-  if (last && last->what.of() != expected) last.reset();
-  return last;
-}
-
-std::optional<record::found> last_record(const notes& in, const std::string& note) {
+                                         const shape* expected) {
   const std::optional<std::string> log = in.read(note);
   if (!log) return std::nullopt;
   const auto bytes = std::as_bytes(std::span(*log));
   const std::size_t half = bytes.size() / 2;
-  auto first = record::read(bytes.first(half));
-  auto second = record::read(bytes.subspan(half));
+  auto first = record::read(bytes.first(half), expected);
+  auto second = record::read(bytes.subspan(half), expected);
   if (!first) return second;
   if (!second) return first;
   return first->sequence > second->sequence ? std::move(first) : std::move(second);
@@ -46,7 +41,7 @@ checkpointer::checkpointer(orders what) : what_(std::move(what)), parent_(os::ow
   last_count_ = what_.of.carried_over();
   what_.in.attempt("reserve room for checkpoints", [&] {
     const os::descriptor& notes = what_.in.directory();
-    const auto last = last_record(what_.in, what_.note, what_.expected);
+    const auto last = last_record(what_.in, what_.note, &what_.expected);
     if (os::status_at(notes, what_.note)) {
       log_ = os::open_at(notes, what_.note, os::protection::write);
       if (os::status(log_.get()).size_bytes != 2 * place_bytes_) log_ = {};
@@ -69,30 +64,28 @@ checkpointer::checkpointer(orders what) : what_(std::move(what)), parent_(os::ow
     if (is_new) os::rename_at(notes, fresh, what_.note);
     what_.in.flush_notes();
     what_.in.flush_files();
-    until_closed_ = os::make_pipe();
+    end_ = os::event_counter();
     family::end_idle_threads();
     const bool alone = os::other_threads().value_or(0) == 0;
     process_ = os::start_process(
         alone ? os::child_exit::quiet : os::child_exit::signals_parent,
         [](void* self) { static_cast<checkpointer*>(self)->work(); }, this);
-    until_closed_.read = {};
   });
 }
 
 checkpointer::~checkpointer() {
   if (!process_) return;
-  until_closed_.write = {};
+  static_cast<void>(os::count_event(end_.get()));
   process_.wait();
 }
 
 void checkpointer::work() noexcept {
   os::call_itself("shard-checkpt");
-  until_closed_.write = {};
   if (!os::reset_signal_handlers() || !os::die_with_parent(parent_)) os::leave(1);
   std::chrono::nanoseconds pause = what_.interval;
   try {
     for (;;) {
-      os::watched end{until_closed_.read.get()};
+      os::watched end{end_.get()};
       os::wait_ready({&end, 1}, std::chrono::ceil<std::chrono::milliseconds>(pause));
       if (end.ready) os::leave(0);
       const clock::time_point begin = clock::now();

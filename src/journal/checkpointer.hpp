@@ -15,9 +15,9 @@ namespace shard::journal {
 
 // One file of the two places. Throws shard::error where it can't be read. Nothing: neither has a
 // whole record.
+// expected: of which map; null: of whatever map.
 std::optional<record::found> last_record(const notes& in, const std::string& note,
-                                         const shape& expected);
-std::optional<record::found> last_record(const notes& in, const std::string& note);
+                                         const shape* expected);
 
 class checkpointer {
  public:
@@ -47,7 +47,7 @@ class checkpointer {
   pid_t parent_;
   std::uint64_t sequence_ = 0;  // of the last record
   std::uint64_t last_count_ = 0;
-  os::pipe_ends until_closed_;
+  os::descriptor end_;  // readable when it is to end
   os::process process_;
 };
 

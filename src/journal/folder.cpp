@@ -75,8 +75,10 @@ void take_lock(const std::string& folder, const os::descriptor& lock) {
       continue;
     }
     throw error(std::errc::device_or_resource_busy,
-                "cannot work on the job in " + folder + ": found it in use by process " +
-                    std::to_string(who.pid) + " on " + who.host + " since " + who.since +
+                "cannot work on the job in " + folder + ": found it in use by " +
+                    (who.pid == 0 ? "a process that has just opened it"
+                                  : "process " + std::to_string(who.pid) + " on " + who.host +
+                                        " since " + who.since) +
                     (dying ? ", which has died, and whose workers have not" : "") +
                     ", expected nobody");
   }

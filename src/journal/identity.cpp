@@ -8,14 +8,15 @@
 #include <clocale>
 #include <cstring>
 #include <filesystem>
-#include <mutex>
+#include <memory>
+#include <new>
 #include <nlohmann/json.hpp>
-#include <optional>
 #include <span>
 
 #include "mapping/sending.hpp"
 #include "memory/attempt.hpp"
 #include "memory/inspect.hpp"
+#include "memory/padding.hpp"
 #include "memory/segment.hpp"
 #include "os/code.hpp"
 #include "os/cpu.hpp"
@@ -74,32 +75,6 @@ std::string arithmetic_of_this_machine() {
   return text + ", locale " + (locale == nullptr ? "?" : locale);
 }
 
-// As long as none is loaded or unloaded, they are what they were.
-std::vector<os::module_content> modules_now() {
-  static std::mutex busy;
-  static std::optional<os::module_changes> then;
-  static std::vector<os::module_content> all;
-  const std::scoped_lock mine(busy);
-  const os::module_changes now = os::changes_of_modules();
-  if (then != now) {
-    all = os::contents_of_modules();
-    then = now;
-  }
-  return all;
-}
-
-void add_code(std::vector<trait>& to) {
-  std::string libraries;
-  for (const os::module_content& one : modules_now()) {
-    if (one.name.empty()) {
-      to.push_back({.name = "program", .value = hex(one.hash), .shown = "code " + hex(one.hash)});
-    } else {
-      libraries += one.name + " " + hex(one.hash) + "; ";
-    }
-  }
-  to.push_back({.name = "libraries", .value = libraries});
-}
-
 std::string stamp_of(const os::file_status& now) {
   return std::to_string(now.identity.device) + ":" + std::to_string(now.identity.inode) + ":" +
          std::to_string(now.size_bytes) + ":" + std::to_string(now.changed_ns);
@@ -109,32 +84,86 @@ std::string content_of(std::span<const std::byte> elements) {
   return hash_of(elements) + " " + std::to_string(elements.size());
 }
 
+// Of elements in memory: without what is between their fields, which may be anything.
+std::string content_of(const detail::segment& of) {
+  const std::span<const std::byte> all{of.data(), of.data_bytes()};
+  if (!of.padding() || all.empty()) return content_of(all);
+  const std::unique_ptr<XXH3_state_t, XXH_errorcode (*)(XXH3_state_t*)> state(XXH3_createState(),
+                                                                              XXH3_freeState);
+  if (!state) throw std::bad_alloc();
+  XXH3_64bits_reset(state.get());
+  memory::clean_copies copies(of.padding(), of.element_bytes(), all.size() / of.element_bytes(),
+                              std::size_t{1} << 16);
+  copies.each(all.data(), all.size() / of.element_bytes(),
+              [&](std::span<const std::byte> block, std::size_t) {
+                XXH3_64bits_update(state.get(), block.data(), block.size());
+              });
+  return hex(XXH3_64bits_digest(state.get())) + " " + std::to_string(all.size());
+}
+
 trait input(const detail::grant& one, std::size_t argument, const find_origin& from,
             const identity* then) {
   const detail::segment& of = *one.owner;
   const origin its = from(of);
   trait made;
-  made.name = "input " + std::to_string(argument) + " (" + its.name + ")";
+  made.name = "input " + std::to_string(argument);
   made.value = its.by;
+  made.shown = its.by.empty() ? its.name : its.name + ", " + its.by;
+  const trait* const known = then == nullptr ? nullptr : then->find(made.name);
   if (!made.value.empty()) return made;
-  made.shown = std::to_string(one.row_bytes == 0 ? 0 : of.data_bytes() / one.row_bytes) + " rows";
-  const bool is_file = of.stats().kind == backing::file;
-  if (is_file)
-    made.stamp = memory::attempt("look at " + of.name(), "a file",
-                                 [&] { return stamp_of(os::status(of.descriptor())); });
-  made.path = std::filesystem::absolute(of.name()).string();
-  if (then != nullptr && is_file) {
-    const auto known = std::ranges::find(then->traits(), made.name, &trait::name);
-    if (known != then->traits().end() && known->stamp == made.stamp) return *known;
+  // What it was when the map began, an earlier start has noted.
+  if (its.is_rewritten && known != nullptr) return *known;
+  const std::size_t rows = one.row_bytes == 0 ? 0 : of.data_bytes() / one.row_bytes;
+  made.shown += ", " + std::to_string(rows) + " rows";
+  if (of.stats().kind != backing::file) {
+    made.value = content_of(of);
+    return made;
   }
-  made.value = content_of({of.data(), of.data_bytes()});
+  made.stamp = memory::attempt("look at " + of.name(), "a file",
+                               [&] { return stamp_of(os::status(of.descriptor())); });
+  made.path = std::filesystem::absolute(of.name()).string();
+  if (known != nullptr && known->stamp == made.stamp) {
+    made.value = known->value;
+  } else {
+    made.value = content_of({of.data(), of.data_bytes()});
+  }
   return made;
+}
+
+std::string name_of(const os::module_content& one) {
+  return one.name.empty() ? "program" : "library " + one.name;
+}
+
+// The kernel's, if it was loaded later than the list was made.
+void add_module_of(const void* code, std::vector<trait>& to) {
+  const auto place = os::place_of_code(code);
+  if (!place || place->file.empty()) return;
+  const std::string file = std::filesystem::path(place->file).filename().string();
+  for (const os::module_content& one : os::contents_of_modules()) {
+    if (one.name != file || std::ranges::count(to, name_of(one), &trait::name) != 0) continue;
+    to.push_back({.name = name_of(one), .value = hex(one.hash), .shown = "code " + hex(one.hash)});
+  }
 }
 
 }  // namespace
 
+std::string made_valid(const std::string& text) {
+  const std::string quoted =
+      ordered_json(text).dump(-1, ' ', false, ordered_json::error_handler_t::replace);
+  return ordered_json::parse(quoted).get<std::string>();
+}
+
+std::vector<trait> traits_of_code() {
+  std::vector<trait> all;
+  for (const os::module_content& one : os::contents_of_modules()) {
+    all.push_back({.name = name_of(one), .value = hex(one.hash), .shown = "code " + hex(one.hash)});
+  }
+  return all;
+}
+
 identity identity_of(const detail::job& what, const plan::partition& chunks,
-                     const find_origin& from, const identity* then) {
+                     const find_origin& from, const std::vector<trait>& code, const shape& states,
+                     const identity* then) {
   identity made;
   std::vector<trait>& all = made.traits();
   packer_by_parts packed;
@@ -152,6 +181,10 @@ identity identity_of(const detail::job& what, const plan::partition& chunks,
                           std::to_string(chunks.all().first) + ", " +
                           std::to_string(chunks.all().last) + ")";
   all.push_back({.name = "plan", .value = hash_of(parts.back()), .shown = cut, .is_shape = true});
+  all.push_back({.name = "states of reducers",
+                 .value = std::to_string(states.partial_bytes) + " bytes for each chunk, " +
+                          std::to_string(8 * states.state_words) + " for each worker",
+                 .is_shape = true});
   std::size_t number = 0;
   for (const detail::grant& one : what.grants) {
     ++number;
@@ -159,12 +192,18 @@ identity identity_of(const detail::job& what, const plan::partition& chunks,
     if (one.keeps) {
       const origin its = from(*one.owner);
       all.push_back(
-          {.name = "input " + std::to_string(number) + " (" + its.name + ")", .value = its.by});
+          {.name = "input " + std::to_string(number), .value = its.by, .shown = its.name});
     }
   }
-  add_code(all);
+  all.insert(all.end(), code.begin(), code.end());
+  add_module_of(reinterpret_cast<const void*>(what.by.unpack), all);
   all.push_back({.name = "arithmetic", .value = arithmetic_of_this_machine()});
-  return made;
+  return identity::from_json(made.json());  // as the next start will read it
+}
+
+const trait* identity::find(const std::string& name) const {
+  const auto found = std::ranges::find(traits_, name, &trait::name);
+  return found == traits_.end() ? nullptr : &*found;
 }
 
 std::vector<std::string> identity::changed_files() const {

@@ -7,6 +7,7 @@
 #include <string>
 #include <vector>
 
+#include "journal/record.hpp"
 #include "plan/partition.hpp"
 #include "shard/detail/job.hpp"
 
@@ -32,6 +33,9 @@ class identity {
   std::vector<trait>& traits() noexcept { return traits_; }
   const std::vector<trait>& traits() const noexcept { return traits_; }
 
+  // Null: there is none of that name.
+  const trait* find(const std::string& name) const;
+
   // One line for each trait that differs: "delay.npy has changed: 5113 rows then, 5201 now".
   std::vector<std::string> differences_from(const identity& then) const;
   // Whether what was achieved as that can't be kept, whatever anybody wants.
@@ -54,12 +58,20 @@ class identity {
 struct origin {
   std::string name;
   std::string by;
+  bool is_rewritten = false;  // a later map of an earlier start has changed it
 };
 using find_origin = std::function<origin(const detail::segment&)>;
 
-// then: what an earlier start has noted; null: nothing. Files that have the same stamp as there are
-// not read. Throws shard::error.
+// The program and the libraries that it has loaded so far.
+std::vector<trait> traits_of_code();
+
+// code: of the program. then: what an earlier start has noted; null: nothing. Files that have the
+// same stamp as there are not read. Throws shard::error.
 identity identity_of(const detail::job& what, const plan::partition& chunks,
-                     const find_origin& from, const identity* then);
+                     const find_origin& from, const std::vector<trait>& code, const shape& states,
+                     const identity* then);
+
+// What is no UTF-8 is replaced, as it is in notes.
+std::string made_valid(const std::string& text);
 
 }  // namespace shard::journal

@@ -7,6 +7,7 @@
 #include <mutex>
 #include <nlohmann/json.hpp>
 #include <optional>
+#include <set>
 #include <string>
 #include <utility>
 #include <vector>
@@ -35,6 +36,8 @@
 #include "os/boot.hpp"
 #include "os/calls.hpp"
 #include "os/file.hpp"
+#include "os/output.hpp"
+#include "os/own_pid.hpp"
 #include "shard/error.hpp"
 
 namespace shard::journal {
@@ -43,6 +46,7 @@ namespace {
 using nlohmann::ordered_json;
 
 constexpr const char* part_suffix = ".part";
+constexpr seconds longest_pause{1e8};
 
 [[noreturn]] void refuse(std::errc code, const std::string& what, const std::string& found,
                          const std::string& expected) {
@@ -106,6 +110,7 @@ using journal::map_note;
 using journal::record;
 using journal::refuse;
 using journal::shape;
+using journal::trait;
 
 class job_state {
  public:
@@ -126,8 +131,17 @@ class job_state {
     mapping::state_layout states;
     shape of;
     std::vector<job_file*> outputs;
-    std::string began_in{};  // the boot in which an earlier start has begun it; empty: none has
+    map_note now{};
+    std::string noted{};                    // what an earlier start has noted
+    std::optional<std::string> began_in{};  // the boot in which it was begun, or gone on with
+    bool is_changed = false;                // and it is kept all the same
 
+    // Of a complete map, what chunks in quarantine have added counts, too.
+    shape with_aside() const {
+      shape both = of;
+      both.state_words *= 2;
+      return both;
+    }
     std::string note(const char* kind) const { return std::to_string(number) + "." + kind; }
   };
   enum class believed { nothing, live, log, done };
@@ -137,8 +151,14 @@ class job_state {
   job_file* file_of(const segment& owner);
   job_file* file_called(const std::string& name);
   void settle_identity(leg& map);
+  void note_down(const leg& map);
+  void require_own_process(const std::string& what) const;
   void forget_from(std::size_t map);
+  void require_that_it_can_start_over(std::size_t map) const;
+  bool is_rewritten(const std::string& file, std::size_t map) const;
   std::vector<job_file*> outputs_of(const job& what, bool durable);
+  std::uint64_t inode_of(const job_file& one) const;
+  void take_final_name_away(const job_file& one);
   void take_final_names_away(const leg& map);
   void give_final_names(const leg& map);
   void protect(const leg& map, access rights);
@@ -148,6 +168,8 @@ class job_state {
   report run(leg& map);
   family::warm_family* family_of(const leg& map);
   void complete(const leg& map, const live_area& live);
+  template <class Steps>
+  static void for_people(Steps steps);
   void leave_reports(const leg& map, const report& of) const;
   void keep_failures(std::size_t map, const report& of, std::size_t start) const;
   void open_spills(leg& map, job& own, bool go_on);
@@ -156,7 +178,9 @@ class job_state {
   std::filesystem::path path_;
   job_options how_;
   folder folder_;
+  pid_t owner_ = os::own_pid();
   std::mutex busy_;
+  std::vector<trait> code_;  // as it was when the job was opened
   std::string boot_ = os::boot_id();
   std::vector<std::unique_ptr<job_file>> files_;
   std::size_t starts_ = 0;
@@ -175,6 +199,7 @@ job_state::job_state(const std::filesystem::path& path, const job_options& how)
           how.checkpoint > seconds{} ? journal::survives::power_cuts : journal::survives::processes,
           how.allow_network) {
   mapping::tell_unknown_variables();
+  code_ = journal::traits_of_code();
   read_notes();
   ++starts_;
   write_notes();
@@ -190,11 +215,8 @@ void job_state::read_notes() {
              "notes of version " + all.at("version").dump(), "version 1");
     }
     const std::uint64_t inode = all.at("inode");
-    if (inode != folder_.inode()) {
-      if (how_.changed == on_change::start_over) {
-        forget_from(1);
-        return;
-      }
+    const bool is_copy = inode != folder_.inode();
+    if (is_copy && how_.changed != on_change::start_over) {
       refuse(std::errc::operation_not_permitted, "work on the job in " + folder_.name(),
              "a copy of another folder, whose files may have changed while they were copied",
              "the folder that the job was begun in; or on_change::start_over");
@@ -203,6 +225,10 @@ void job_state::read_notes() {
     for (const auto& one : all.at("files")) {
       files_.push_back(
           std::make_unique<job_file>(job_file{one.at("name"), one.at("inode"), {}, 0}));
+    }
+    if (is_copy) {
+      for (const auto& one : files_) one->inode = inode_of(*one);
+      forget_from(1);
     }
   } catch (const nlohmann::ordered_json::exception& e) {
     refuse(std::errc::bad_message, "work on the job in " + folder_.name(),
@@ -215,7 +241,15 @@ void job_state::write_notes() {
   all["files"] = nlohmann::ordered_json::array();
   for (const auto& one : files_)
     all["files"].push_back({{"name", one->name}, {"inode", one->inode}});
-  folder_.replace_text("job.json", all.dump(1));
+  folder_.replace_text("job.json", all.dump(1), true);
+}
+
+void job_state::require_own_process(const std::string& what) const {
+  if (owner_ == os::own_pid()) return;
+  refuse(std::errc::operation_not_permitted, what,
+         "process " + std::to_string(os::own_pid()) + ", forked by process " +
+             std::to_string(owner_) + ", which has opened the job",
+         "the process that has opened it");
 }
 
 // ---- Files ----
@@ -224,9 +258,11 @@ array job_state::create(const std::string& name, const element_type& type,
                         std::span<const std::size_t> extents) {
   const std::scoped_lock mine(busy_);
   const std::string doing = "create " + folder_.path_of(name);
-  if (name.empty() || name.front() == '.' || name.find('/') != std::string::npos) {
+  require_own_process(doing);
+  if (name.empty() || name.front() == '.' || name.find('/') != std::string::npos ||
+      journal::made_valid(name) != name) {
     refuse(std::errc::invalid_argument, doing, "'" + name + "'",
-           "the name of a file in the job's folder");
+           "the name of a file in the job's folder, in UTF-8");
   }
   job_file* known = file_called(name);
   if (known != nullptr && !known->owner.expired()) {
@@ -254,10 +290,11 @@ array job_state::create(const std::string& name, const element_type& type,
       if (part_status) os::unlink_at(folder_.files(), part);
     });
     made = create_live(folder_.path_of(part), type, extents);
+    // Always: what has a name must be a file, also after a power cut.
     folder_.attempt("flush " + part, [&] {
-      if (folder_.is_durable()) os::flush(made.owner->file());
+      os::flush(made.owner->file());
+      os::flush(os::open_to_flush(folder_.files()));
     });
-    folder_.flush_files();
     if (known == nullptr) {
       files_.push_back(std::make_unique<job_file>());
       known = files_.back().get();
@@ -314,15 +351,27 @@ std::vector<job_file*> job_state::outputs_of(const job& what, bool durable) {
   return all;
 }
 
-// A name without .part is a promise that the file is complete.
-void job_state::take_final_names_away(const leg& map) {
-  for (const job_file* const one : map.outputs) {
-    const auto there =
-        folder_.attempt("look", [&] { return os::status_at(folder_.files(), one->name); });
-    if (there && there->identity.inode == one->inode) {
-      folder_.rename(one->name, one->name + journal::part_suffix);
+// 0: it is not there.
+std::uint64_t job_state::inode_of(const job_file& one) const {
+  return folder_.attempt("look", [&]() -> std::uint64_t {
+    for (const std::string& name : {one.name, one.name + journal::part_suffix}) {
+      if (const auto there = os::status_at(folder_.files(), name)) return there->identity.inode;
     }
+    return 0;
+  });
+}
+
+// A name without .part is a promise that the file is complete.
+void job_state::take_final_name_away(const job_file& one) {
+  const auto there =
+      folder_.attempt("look", [&] { return os::status_at(folder_.files(), one.name); });
+  if (there && there->identity.inode == one.inode) {
+    folder_.rename(one.name, one.name + journal::part_suffix);
   }
+}
+
+void job_state::take_final_names_away(const leg& map) {
+  for (const job_file* const one : map.outputs) take_final_name_away(*one);
   folder_.flush_files();
 }
 
@@ -354,44 +403,91 @@ std::vector<int> job_state::synced_files(const job& what) const {
 
 // ---- What a map is ----
 
+// Whatever notes there are of these maps. What says that there was one goes first.
 void job_state::forget_from(std::size_t map) {
+  std::vector<std::string> others;
   for (const std::string& note : folder_.all_notes()) {
     const std::size_t number = std::strtoul(note.c_str(), nullptr, 10);
-    if (number >= map && number != 0) folder_.remove(note);
+    if (number < map || number == 0) continue;
+    if (!note.ends_with(".map.json")) {
+      others.push_back(note);
+      continue;
+    }
+    if (const auto text = folder_.read_text(note)) {
+      for (const auto& [name, inode] : map_note::from(*text, note).outputs) {
+        if (const job_file* const file = file_called(name)) take_final_name_away(*file);
+      }
+    }
+    folder_.remove(note);
   }
+  folder_.flush_files();
+  folder_.flush_notes();
+  for (const std::string& note : others) folder_.remove(note);
   folder_.flush_notes();
 }
 
+// What the forgotten maps have read is there no more, if one of them, or one behind it, has changed
+// it.
+void job_state::require_that_it_can_start_over(std::size_t map) const {
+  std::set<std::string> before;
+  for (std::size_t number = 1;; ++number) {
+    const std::string note = std::to_string(number) + ".map.json";
+    const auto text = folder_.read_text(note);
+    if (!text) break;
+    const map_note found = map_note::from(*text, note);
+    for (const auto& [name, inode] : found.outputs) {
+      if (number < map) {
+        before.insert(name);
+      } else if (before.contains(name) || found.in_place) {
+        refuse(std::errc::operation_not_permitted,
+               "start over from map " + std::to_string(map) + " of the job in " + folder_.name(),
+               "that map " + std::to_string(number) + " has changed " + name +
+                   ", which earlier maps have written, or read",
+               "outputs of their own for each map; or remove the folder, to start over from map 1");
+      }
+    }
+  }
+}
+
 void job_state::settle_identity(leg& map) {
-  const auto origin = [this](const segment& of) -> journal::origin {
+  const auto origin = [&](const segment& of) -> journal::origin {
     const job_file* const file = file_of(of);
-    if (file == nullptr) return {of.name(), {}};
-    return {file->name, file->written_by == 0
-                            ? std::string()
-                            : "written by map " + std::to_string(file->written_by)};
+    if (file == nullptr) return {of.name(), {}, false};
+    return {file->name,
+            file->written_by == 0 ? std::string()
+                                  : "written by map " + std::to_string(file->written_by),
+            is_rewritten(file->name, map.number)};
   };
   const std::string name = map.note("map.json");
-  const std::optional<std::string> text = folder_.read_text(name);
   std::optional<map_note> then;
-  if (text) then = map_note::from(*text, name);
-  if (!then) forget_from(map.number);  // whatever there is belongs to nothing that is known
-  map_note now;
-  now.what =
-      journal::identity_of(map.what, map.settled.chunks, origin, then ? &then->what : nullptr);
+  if (const auto text = folder_.read_text(name)) {
+    then = map_note::from(*text, name);
+    map.noted = *text;
+    map.began_in = then->boot;
+  } else {
+    forget_from(map.number);  // whatever there is belongs to nothing that is known
+  }
+  map_note& now = map.now;
+  now.what = journal::identity_of(map.what, map.settled.chunks, origin, code_, map.of,
+                                  then ? &then->what : nullptr);
+  now.boot = boot_;
+  now.in_place = std::ranges::any_of(map.what.grants, &grant::keeps);
   for (const job_file* const one : map.outputs) now.outputs.emplace_back(one->name, one->inode);
   if (then) {
     std::vector<std::string> differs = now.what.differences_from(then->what);
     const bool others = now.outputs != then->outputs;
     if (others) differs.push_back("its outputs are other files");
-    map.began_in = then->boot;
     const bool unusable = others || now.what.is_other_shape_than(then->what);
     if (differs.empty()) {
       now.number = then->number;
     } else if (how_.changed == on_change::start_over) {
+      require_that_it_can_start_over(map.number);
       forget_from(map.number);
-      map.began_in.clear();
+      map.began_in.reset();
+      map.noted.clear();
     } else if (how_.changed == on_change::keep && !unusable) {
       now.number = then->number;
+      map.is_changed = true;
     } else {
       refuse(std::errc::operation_not_permitted,
              "go on with map " + std::to_string(map.number) + " of the job in " + folder_.name(),
@@ -402,11 +498,26 @@ void job_state::settle_identity(leg& map) {
     }
   }
   while (now.number == 0) now.number = os::random_number();
-  now.boot = boot_;
-  now.in_place = std::ranges::any_of(map.what.grants, &grant::keeps);
   map.of.map = now.number;
-  // After a power cut, it must be known that rows may have been changed.
-  folder_.replace_text(name, now.json(), now.in_place);
+}
+
+// Whether this map, or one behind it, has written to the file in an earlier start.
+bool job_state::is_rewritten(const std::string& file, std::size_t map) const {
+  for (;; ++map) {
+    const std::string note = std::to_string(map) + ".map.json";
+    const auto text = folder_.read_text(note);
+    if (!text) return false;
+    for (const auto& [name, inode] : map_note::from(*text, note).outputs) {
+      if (name == file) return true;
+    }
+  }
+}
+
+// Before the first row is changed. After a power cut it must be known if rows may be changed in
+// place.
+void job_state::note_down(const leg& map) {
+  const std::string text = map.now.json();
+  if (text != map.noted) folder_.replace_text(map.note("map.json"), text, map.now.in_place);
 }
 
 // ---- What an earlier start has achieved ----
@@ -415,9 +526,8 @@ std::optional<record::found> job_state::result_of(const leg& map) {
   const std::string name = map.note("done");
   const std::optional<std::string> text = folder_.read(name);
   if (!text) return std::nullopt;
-  shape both_sets = map.of;
-  both_sets.state_words *= 2;
-  auto found = record::read(std::as_bytes(std::span(*text)), both_sets);
+  const shape both = map.with_aside();
+  auto found = record::read(std::as_bytes(std::span(*text)), &both);
   if (found && (found->synced || (!boot_.empty() && found->boot == boot_))) return found;
   folder_.remove(name);
   return std::nullopt;
@@ -439,23 +549,24 @@ std::optional<harvest> job_state::harvest_of(leg& map) {
       for (board::failure_record& each : live->board().failures()) {
         if (each.named.load() == 0) each.frames = 0;
       }
-      keep_failures(map.number,
-                    report({}, mapping::all_failures(live->board(), map.settled.chunks), {}, {}),
-                    starts_ - 1);
+      for_people([&] {
+        keep_failures(map.number,
+                      report({}, mapping::all_failures(live->board(), map.settled.chunks), {}, {}),
+                      starts_ - 1);
+      });
       live->header().told.store(1);
     }
     const mapping::old_values old(map.what, map.settled.chunks, memory::data_here(map.what.grants));
     return journal::harvest_of(*live, map.of, old.undo());
   }
-  const bool in_place = std::ranges::any_of(map.what.grants, &grant::keeps);
-  if (in_place && !map.began_in.empty() && map.began_in != boot_) {
+  if (map.now.in_place && map.began_in && (boot_.empty() || *map.began_in != boot_)) {
     refuse(std::errc::operation_not_permitted,
            "go on with map " + std::to_string(map.number) + " of the job in " + folder_.name(),
            "that it changes a buffer in place, and that its machine has gone down meanwhile, so "
            "that nobody knows which rows are changed",
            "a map from in() to out(); or start over, in another folder");
   }
-  if (auto found = journal::last_record(folder_, map.note("log"), map.of)) {
+  if (auto found = journal::last_record(folder_, map.note("log"), &map.of)) {
     return harvest{std::move(found->what), {}};
   }
   return std::nullopt;
@@ -469,6 +580,10 @@ void job_state::open_spills(leg& map, job& own, bool go_on) {
     array made = folder_.attempt("open " + name, [&] {
       if (!go_on) folder_.remove(name);
       const bool is_there = os::status_at(folder_.directory(), name).has_value();
+      if (go_on && !is_there) {
+        refuse(std::errc::no_such_file_or_directory, "go on with map " + std::to_string(map.number),
+               "no " + name, "what an earlier start has collected there");
+      }
       os::descriptor file = is_there ? os::open_at(folder_.directory(), name, os::protection::write)
                                      : os::create_new(folder_.directory(), name);
       return make_spill_in(std::move(file), is_there);
@@ -484,6 +599,7 @@ void job_state::open_spills(leg& map, job& own, bool go_on) {
 
 report job_state::carry_out(const job& what, const options* how) {
   const std::scoped_lock mine(busy_);
+  require_own_process("map in the job in " + folder_.name());
   options given = how == nullptr ? how_.maps : mapping::merged(how_.maps, *how);
   if (!given.record_chunks && how_.reports) given.record_chunks = true;
   const mapping::settings decided = mapping::resolve(given);
@@ -494,15 +610,20 @@ report job_state::carry_out(const job& what, const options* how) {
   if (how_.reuse_workers && how != nullptr) mapping::refuse_what_a_pool_settles(*how);
   if (decided.start == start_by::fork) mapping::refuse_what_forks_have(given);
   const mapping::order settled(what, given, decided);
-  if (settled.is_replayed()) {
-    return mapping::finished(
-        what, settled.chunks,
-        mapping::replay(what, settled.chunks, settled.how.replay, settled.how.record_chunks));
-  }
   if (!incomplete_.empty()) {
     refuse(std::errc::operation_not_permitted,
            "begin map " + std::to_string(maps_ + 1) + " of the job in " + folder_.name(),
            incomplete_, "that the maps before it are complete; start the program again");
+  }
+  if (settled.is_replayed()) {
+    if (std::ranges::any_of(what.grants, &grant::keeps)) {
+      refuse(std::errc::operation_not_permitted, "replay a map of a job",
+             "that it changes a buffer in place", "a map from in() to out()");
+    }
+    incomplete_ = "that map " + std::to_string(++maps_) + " was replayed";
+    return mapping::finished(
+        what, settled.chunks,
+        mapping::replay(what, settled.chunks, settled.how.replay, settled.how.record_chunks));
   }
   job own = what;
   leg map{.what = own,
@@ -514,19 +635,20 @@ report job_state::carry_out(const job& what, const options* how) {
           .outputs = outputs_of(own, folder_.is_durable())};
   map.of = {0, settled.chunks.chunks(), map.states.partial_bytes,
             map.states.accumulator_bytes / sizeof(std::uint64_t)};
-  settle_identity(map);
   maps_ = map.number;
   incomplete_ = "that map " + std::to_string(map.number) + " has not come to its end";
+  settle_identity(map);
   report told;
   if (const auto done = result_of(map)) {
     open_spills(map, own, true);
+    note_down(map);
     told = skip(map, *done);
   } else {
     told = run(map);
     if (how_.reports) leave_reports(map, told);
   }
   if (!told.complete()) {
-    incomplete_ = "that map " + std::to_string(map.number) + " has lost indices";
+    incomplete_ = "that map " + std::to_string(map.number) + " is not complete";
     return told;
   }
   for (job_file* const one : map.outputs) one->written_by = map.number;
@@ -570,22 +692,29 @@ family::warm_family* job_state::family_of(const leg& map) {
 report job_state::run(leg& map) {
   protect(map, access::write);
   std::optional<harvest> found = harvest_of(map);
+  if (found && map.is_changed) found->suspects.clear();  // it may have been mended
   open_spills(map, map.what, found && found->achieved.count() != 0);
   take_final_names_away(map);
   family::warm_family* const family = family_of(map);
   live_area live(folder_, map.note("live"), map.of, std::move(found), map.settled.chunks,
                  family != nullptr);
   report told;
-  {
+  try {
     mapping::flight flight(map.what, map.given, map.settled, family, &live);
+    note_down(map);
     std::optional<journal::checkpointer> checkpoints;
     if (folder_.is_durable()) {
       checkpoints.emplace(journal::checkpointer::orders{
           folder_, map.note("log"), live, map.of, synced_files(map.what),
-          std::chrono::ceil<std::chrono::nanoseconds>(how_.checkpoint)});
+          std::chrono::ceil<std::chrono::nanoseconds>(
+              std::min(how_.checkpoint, journal::longest_pause))});
     }
     flight.begin(false, true);
     told = flight.join();
+  } catch (...) {
+    // No chunk is to blame for what the program itself has ended.
+    live.blame_none();
+    throw;
   }
   if (family != nullptr) family->wait_for_output();
   if (!how_.reuse_workers) family_.reset();
@@ -601,9 +730,7 @@ void job_state::complete(const leg& map, const live_area& live) {
              "that a write to its disk has failed, so that nobody knows what is on it",
              "a disk that works; start the program again");
     }
-    shape both_sets = map.of;
-    both_sets.state_words *= 2;
-    const record all = journal::result_of(live.board(), both_sets);
+    const record all = journal::result_of(live.board(), map.with_aside());
     const auto bytes = all.written(0, boot_, folder_.is_durable());
     folder_.replace(map.note("done"), {reinterpret_cast<const char*>(bytes.data()), bytes.size()});
   });
@@ -614,12 +741,22 @@ void job_state::complete(const leg& map, const live_area& live) {
 
 // ---- For people ----
 
+// What can't be written is no reason to lose a map, or not to go on.
+template <class Steps>
+void job_state::for_people(Steps steps) {
+  try {
+    steps();
+  } catch (const std::exception& e) {
+    os::print_error("shard: " + std::string(e.what()) + "\n");
+  }
+}
+
 void job_state::leave_reports(const leg& map, const report& of) const {
-  keep_failures(map.number, of, starts_);
-  folder_.write("report.json", of.json() + "\n");
-  folder_.write("report.html", of.html());
-  of.write_chunks(folder_.path_of("chunks.tsv"));
-  of.write_trace(folder_.path_of("trace.pftrace"));
+  for_people([&] { keep_failures(map.number, of, starts_); });
+  for_people([&] { folder_.write("report.json", of.json() + "\n"); });
+  for_people([&] { folder_.write("report.html", of.html()); });
+  for_people([&] { of.write_chunks(folder_.path_of("chunks.tsv")); });
+  for_people([&] { of.write_trace(folder_.path_of("trace.pftrace")); });
 }
 
 // One line for each: the report of the next start has none of them.

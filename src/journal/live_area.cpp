@@ -20,13 +20,22 @@ constexpr std::size_t page = 4096;
 constexpr std::array<char, 8> magic{'S', 'H', 'A', 'R', 'D', 'L', 'V', '1'};
 constexpr auto relaxed = std::memory_order_relaxed;
 
-// That sums of products of these can't overflow.
+constexpr std::uint64_t layout =
+    sizeof(board::slot) << 32 | sizeof(board::failure_record) << 8 | sizeof(board::chunk_note);
+
+// That sizes can be computed of them.
 bool is_sane(const board::dimensions& of) noexcept {
   constexpr std::uint64_t most = std::uint64_t{1} << 40;
+  constexpr std::uint64_t most_of_all = std::uint64_t{1} << 46;
+  const auto fits = [](std::uint64_t some, std::uint64_t each) {
+    std::uint64_t all = 0;
+    return !__builtin_mul_overflow(some, each, &all) && all <= most_of_all;
+  };
   const bool scheduled = of.scheduled == board::dimensions::every || of.scheduled <= of.chunks;
   return scheduled && of.slots != 0 && of.slots <= 65536 && of.chunks < most &&
-         of.partial_bytes < most && of.accumulator_bytes < most && of.undo_bytes < most &&
-         of.units < most;
+         of.notes <= of.chunks && of.units < most && fits(of.chunks, of.partial_bytes) &&
+         fits(of.slots, of.accumulator_bytes) && fits(of.slots, of.partial_bytes) &&
+         fits(of.slots, of.undo_bytes) && fits(of.slots, 8 * of.chunks);
 }
 
 std::uint64_t chunk_in_log(const board::board& on, unsigned slot, std::uint64_t k) {
@@ -90,7 +99,7 @@ std::optional<live_view> live_view::open(const notes& in, const std::string& not
     if (bytes <= page) return std::nullopt;
     os::mapping mapped(file.get(), bytes, rights);
     const auto& head = *std::launder(reinterpret_cast<const live_header*>(mapped.base()));
-    if (head.begins != magic || !is_sane(head.size)) return std::nullopt;
+    if (head.begins != magic || head.layout != layout || !is_sane(head.size)) return std::nullopt;
     if (board::board::size_bytes(head.size) > bytes - page) return std::nullopt;
     const board::dimensions size = head.size;
     return live_view(std::move(mapped), size);
@@ -107,6 +116,12 @@ harvest harvest_of(const live_view& from, const shape& expected, const board::un
     const std::uint64_t length =
         std::min<std::uint64_t>(on.at(slot).length.load(relaxed), on.size().chunks);
     for (std::uint64_t k = 0; k < length; ++k) static_cast<void>(chunk_in_log(on, slot, k));
+    const std::uint64_t saved = on.at(slot).saved.load(relaxed);
+    if (saved > length || on.at(slot).undo_first.load(relaxed) > saved) {
+      throw error(std::errc::bad_message, "cannot go on with a map: found old values of " +
+                                              std::to_string(saved) + " chunks, expected at most " +
+                                              std::to_string(length));
+    }
     board::restore(on, slot, old_values, board::of_quarantines::all);
     const std::uint64_t running = on.at(slot).running.load(relaxed);
     if (running != 0 && running <= length) {
@@ -184,6 +199,11 @@ live_area::live_area(const folder& in, std::string note, const shape& of,
   if (inherited_) order_ = schedule();
 }
 
+void live_area::blame_none() const noexcept {
+  if (memory_.base() == nullptr) return;
+  for (unsigned slot = 0; slot < size_.slots; ++slot) board().at(slot).running.store(0, relaxed);
+}
+
 live_header& live_area::header() const noexcept {
   return *std::launder(reinterpret_cast<live_header*>(memory_.base()));
 }
@@ -231,6 +251,7 @@ std::byte* live_area::make(const board::dimensions& of, std::size_t bytes) {
     std::copy_n(boot.begin(), std::min(boot.size(), head.boot.size() - 1), head.boot.begin());
     head.size = size_ = of;
     head.map = shape_.map;
+    head.layout = layout;
     head.state_words = shape_.state_words;
     head.indices = chunks_.all();
     head.grain = chunks_.grain();
@@ -255,7 +276,9 @@ void live_area::begin(const board::board& on, std::span<const std::uint64_t> ide
     const std::vector<std::uint64_t> committed = achieved.committed();
     header().carried_over = committed.size();
     for (std::size_t k = 0; k < std::min(inherited_->suspects.size(), most_suspects); ++k) {
-      header().suspects[k] = inherited_->suspects[k];
+      // One that is given up in this start is tried again in the next one.
+      const suspect& one = inherited_->suspects[k];
+      header().suspects[k] = {one.chunk, std::min(one.times, times_until_last)};
     }
     const std::byte* from = achieved.partials().data();
     for (const std::uint64_t chunk : committed) {

@@ -36,6 +36,8 @@ struct live_header {
   std::array<char, 8> begins{};
   std::array<char, 40> boot{};
   std::uint64_t map = 0;  // see shape
+  std::uint64_t layout =
+      0;  // sizes of what a board consists of: of another version, they may differ
   board::dimensions size;
   std::uint64_t state_words = 0;   // of one state, without what is aside
   std::uint64_t carried_over = 0;  // chunks that an earlier start had committed
@@ -103,6 +105,9 @@ class live_area final : public mapping::board_keeper {
   void begin(const board::board& on, std::span<const std::uint64_t> identity) override;
   family::kept_board place_for_others() const override;
   int held_descriptor() const noexcept override { return folder_.lock_descriptor(); }
+
+  // Of whatever is under way, nobody says that it has taken everything down.
+  void blame_none() const noexcept;
 
   live_header& header() const noexcept;
   board::board board() const noexcept { return {memory_.base() + 4096, size_}; }

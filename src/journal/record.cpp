@@ -27,7 +27,6 @@ struct header {
   std::uint64_t partials = 0;  // bytes of all
 };
 constexpr std::uint64_t most_states = 1 << 20;
-constexpr std::uint64_t most_chunks = std::uint64_t{1} << 40;
 constexpr std::size_t unchecked = offsetof(header, checksum) + sizeof(std::uint64_t);
 
 std::uint64_t checksum_of(std::span<const std::byte> record) {
@@ -96,13 +95,7 @@ std::vector<std::byte> record::written(std::uint64_t sequence, const std::string
   return all;
 }
 
-std::optional<record::found> record::read(std::span<const std::byte> bytes, const shape& expected) {
-  auto found = read(bytes);
-  if (found && found->what.of() != expected) found.reset();
-  return found;
-}
-
-std::optional<record::found> record::read(std::span<const std::byte> bytes) {
+std::optional<record::found> record::read(std::span<const std::byte> bytes, const shape* expected) {
   header head;
   if (bytes.size() < sizeof head) return std::nullopt;
   std::memcpy(&head, bytes.data(), sizeof head);
@@ -112,9 +105,10 @@ std::optional<record::found> record::read(std::span<const std::byte> bytes) {
   bytes = bytes.first(head.bytes);
   if (head.checksum != checksum_of(bytes)) return std::nullopt;
   const shape of{head.map, head.chunks, head.partial_bytes, head.state_words};
-  if (of.chunks > most_chunks || of.state_words > most_chunks) return std::nullopt;
-  record what(of);
+  if (expected != nullptr && of != *expected) return std::nullopt;
   bytes = bytes.subspan(sizeof head);
+  if (of.chunks / 8 > bytes.size() || of.state_words > bytes.size() / 8) return std::nullopt;
+  record what(of);
   const auto take = [&bytes](void* to, std::size_t count) {
     if (count > bytes.size()) return false;
     if (count != 0) std::memcpy(to, bytes.data(), count);

@@ -54,10 +54,9 @@ class record {
                                  bool synced) const;
 
   struct found;
-  // Nothing: it is no whole record, of no such map.
-  static std::optional<found> read(std::span<const std::byte> bytes, const shape& expected);
-  // Of whatever map.
-  static std::optional<found> read(std::span<const std::byte> bytes);
+  // Nothing: it is no whole record, or of another map.
+  // expected: null: of whatever map.
+  static std::optional<found> read(std::span<const std::byte> bytes, const shape* expected);
 
  private:
   shape shape_;

@@ -46,7 +46,7 @@ map_status status_of_map(const notes& in, std::size_t number, bool in_use) {
   const std::string name = std::to_string(number) + ".";
   const std::string boot = os::boot_id();
   if (const auto text = in.read(name + "done")) {
-    const auto done = record::read(std::as_bytes(std::span(*text)));
+    const auto done = record::read(std::as_bytes(std::span(*text)), nullptr);
     if (done && (done->synced || (!boot.empty() && done->boot == boot))) {
       found.complete = found.known = true;
       found.chunks = found.committed = done->what.of().chunks;
@@ -67,7 +67,7 @@ map_status status_of_map(const notes& in, std::size_t number, bool in_use) {
     if (in_use) found.under_way = under_way_on(*live);
     return found;
   }
-  if (const auto last = last_record(in, name + "log")) {
+  if (const auto last = last_record(in, name + "log", nullptr)) {
     found.known = found.from_checkpoint = true;
     found.chunks = last->what.of().chunks;
     found.committed = last->what.count();

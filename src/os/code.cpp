@@ -152,6 +152,7 @@ std::uint64_t content_of(const dl_phdr_info& module, XXH3_state_t* state) {
   for (int k = 0; k < module.dlpi_phnum; ++k) {
     const ElfW(Phdr)& segment = module.dlpi_phdr[k];
     if (segment.p_type != PT_LOAD || (segment.p_flags & PF_W) != 0) continue;
+    if ((segment.p_flags & PF_R) == 0) continue;
     hash_segment(module, segment, state);
   }
   return XXH3_64bits_digest(state);

@@ -4,6 +4,7 @@
 #include <gmock/gmock.h>
 #include <gtest/gtest.h>
 #include <signal.h>
+#include <sys/mount.h>
 #include <sys/wait.h>
 #include <unistd.h>
 
@@ -13,6 +14,7 @@
 #include <cstddef>
 #include <cstdint>
 #include <cstdlib>
+#include <cstring>
 #include <filesystem>
 #include <fstream>
 #include <functional>
@@ -372,7 +374,7 @@ TEST_F(Jobs, BeginNoMapBehindOneThatHasLostIndices) {
   EXPECT_FALSE(told.complete());
   EXPECT_TRUE(std::filesystem::exists(place_ / "out.npy.part"));
   EXPECT_TRUE(mentions(refusal([&] { job.map(more, square_root); }),
-                       {"begin map 2", "map 1 has lost indices", "start the program again"}));
+                       {"begin map 2", "map 1 is not complete", "start the program again"}));
 }
 
 TEST_F(Jobs, ChangedInPlaceComeBackFirst) {
@@ -450,6 +452,88 @@ TEST_F(Jobs, GiveUpAChunkThatTakesEverythingDownAgainAndAgain) {
   }
 }
 
+TEST_F(Jobs, TryAChunkThatTookEverythingDownAgainBehindTheOthers) {
+  const auto steps = [&](bool kills) {
+    seen_[orders] = kills ? getpid() : 0;
+    shard::job job(place_, {.checkpoint = shard::seconds{}, .maps = {.workers = 2, .grain = 5}});
+    auto out = job.create<double>("out.npy", 40);
+    return job
+        .try_map({.keep_going = true}, out,
+                 [](std::size_t i) {
+                   if (i == 12 && (*runs)[orders] != 0) {
+                     kill((*runs)[orders], SIGKILL);
+                     pause();
+                   }
+                   return square_root(i);
+                 })
+        .complete();
+  };
+  for (int k = 0; k < 4; ++k) EXPECT_NE(status_of(start([&] { return steps(true); })), 0);
+  EXPECT_FALSE(steps(true)) << "it is given up, once";
+  EXPECT_TRUE(steps(false));
+}
+
+TEST_F(Jobs, BlameNoChunkForWhatTheProgramEnds) {
+  for (int k = 0; k < 6; ++k) {
+    shard::job job(place_, {.checkpoint = shard::seconds{}, .maps = {.workers = 2, .grain = 5}});
+    auto out = job.create<double>("out.npy", 40);
+    seen_[orders] = k < 5 ? 1 : 0;
+    const shard::options how{.on_progress = [&](const shard::progress&) {
+      if (seen_[orders] != 0 && seen_[12] > k) throw std::runtime_error("enough");
+    }};
+    const auto map = [&] {
+      return job.try_map(how, out, [](std::size_t i) {
+        const double root = square_root(i);
+        if (i == 12 && (*runs)[orders] != 0) std::this_thread::sleep_for(1h);
+        return root;
+      });
+    };
+    if (k < 5) {
+      EXPECT_THROW(static_cast<void>(map()), std::runtime_error);
+    } else {
+      EXPECT_TRUE(map().complete());
+    }
+  }
+}
+
+TEST_F(Jobs, LeaveReportsAndTheFailuresOfAllStarts) {
+  const auto lines = [&] {
+    std::ifstream file(place_ / "failures.jsonl");
+    return std::count(std::istreambuf_iterator<char>(file), {}, '\n');
+  };
+  const auto steps = [&](bool dies) {
+    seen_[orders] = dies ? getpid() : 0;
+    shard::job job(place_, {.checkpoint = shard::seconds{}, .maps = {.workers = 1, .grain = 1}});
+    auto out = job.create<double>("out.npy", 20);
+    static_cast<void>(job.try_map({.retries = 0, .keep_going = true}, out, [](std::size_t i) {
+      if (i == 3) throw std::runtime_error("no");
+      if (i == 9 && (*runs)[orders] != 0) {
+        kill((*runs)[orders], SIGKILL);
+        pause();
+      }
+      return square_root(i);
+    }));
+    return true;
+  };
+  EXPECT_NE(status_of(start([&] { return steps(true); })), 0);
+  EXPECT_EQ(lines(), 0);
+  steps(false);
+  EXPECT_EQ(lines(), 2) << "of the start that was killed, and of this one";
+  for (const char* const name : {"report.json", "report.html", "chunks.tsv", "trace.pftrace"}) {
+    EXPECT_GT(std::filesystem::file_size(place_ / name), 0U) << name;
+  }
+}
+
+TEST_F(Jobs, AreOfTheProcessThatHasOpenedThem) {
+  shard::job job(place_, quick);
+  auto out = job.create<double>("out.npy", 10);
+  must_succeed([&] {
+    return mentions(refusal([&] { job.map(out, square_root); }), {"forked by process"}) &&
+           mentions(refusal([&] { job.create<double>("b.npy", 10); }), {"forked by process"});
+  });
+  job.map(out, square_root);
+}
+
 // ---- What a map is ----
 
 class Identity : public Jobs {
@@ -524,7 +608,7 @@ TEST_F(Identity, OfAFileIsItsContent) {
   x.close();
   std::filesystem::last_write_time(here_ / "x.npy", std::filesystem::file_time_type::clock::now());
   EXPECT_TRUE(
-      mentions(refusal([&] { run({}); }), {"input 1", "x.npy", "has other contents (100 rows)"}));
+      mentions(refusal([&] { run({}); }), {"input 1", "x.npy", "has other contents", "100 rows"}));
 }
 
 TEST_F(Identity, IsStartedOverOrKeptAsTold) {
@@ -552,6 +636,147 @@ TEST_F(Identity, OfAnOutputThatIsAnotherFileIsNamed) {
   EXPECT_TRUE(steps(true));
   std::filesystem::remove(place_ / "out.npy.part");
   EXPECT_TRUE(mentions(refusal([&] { steps(true); }), {"its outputs are other files"}));
+}
+
+TEST_F(Identity, OfAFileIsNotItsPlace) {
+  run({});
+  std::filesystem::create_directories(here_ / "other");
+  std::filesystem::rename(here_ / "x.npy", here_ / "other" / "x.npy");
+  run({.input = "other/x.npy"});
+}
+
+TEST_F(Identity, OfAStructIsItsValues) {
+  struct padded {
+    char letter;
+    double number;
+  };
+  for (const int filling : {0x11, 0x77}) {
+    shard::job job(place_, quick);
+    auto out = job.create<double>("out.npy", 4);
+    shard::buffer<padded> in(4);
+    for (std::size_t i = 0; i < 4; ++i) {
+      std::memset(static_cast<void*>(&in[i]), filling, sizeof(padded));
+      in[i].letter = 'a';
+      in[i].number = 2;
+    }
+    padded one;
+    std::memset(static_cast<void*>(&one), filling, sizeof one);
+    one.letter = 'b';
+    one.number = 3;
+    const shard::report told =
+        job.map(out, shard::in(in), shard::value(one),
+                [](std::size_t i, shard::view<padded> from, const padded& also) {
+                  return from[i].number + also.number;
+                });
+    EXPECT_EQ(told.counts().carried_over, filling == 0x11 ? 0U : 4U);
+  }
+}
+
+TEST_F(Identity, OfOtherStatesCannotBeKept) {
+  const auto steps = [&](int bins, shard::on_change changed) {
+    shard::job job(place_, {.changed = changed, .checkpoint = shard::seconds{}});
+    auto out = job.create<double>("out.npy", 10);
+    shard::histogram count{shard::axis::regular(bins, 0.0, 10.0)};
+    job.map(out, shard::reduce(count), [](std::size_t i, auto& in) {
+      in(static_cast<double>(i));
+      return 1.0;
+    });
+  };
+  steps(100, shard::on_change::refuse);
+  EXPECT_TRUE(mentions(refusal([&] { steps(200, shard::on_change::keep); }),
+                       {"states of reducers has changed", "start_over"}));
+  steps(200, shard::on_change::start_over);
+}
+
+// Maps that read what later ones overwrite.
+TEST_F(Jobs, StartOverOnlyWhereInputsAreLeft) {
+  const auto steps = [&](double by, shard::on_change changed, bool apart) {
+    shard::job job(place_, {.changed = changed, .checkpoint = shard::seconds{}});
+    auto a = job.create<double>("a.npy", 10);
+    auto b = job.create<double>("b.npy", 10);
+    auto c = job.create<double>("c.npy", 10);
+    const auto plus = [](std::size_t i, shard::view<double> from, double more) {
+      return from[i] + more;
+    };
+    job.map(a, [](std::size_t i) { return static_cast<double>(i); });
+    job.map(b, shard::in(a), shard::value(by), plus);
+    job.map(apart ? c : a, shard::in(b), shard::value(1.0), plus);
+    return apart ? c[3] : a[3];
+  };
+  EXPECT_EQ(steps(1, shard::on_change::refuse, false), 5.0);
+  EXPECT_EQ(steps(1, shard::on_change::refuse, false), 5.0);
+  EXPECT_TRUE(mentions(refusal([&] { steps(2, shard::on_change::start_over, false); }),
+                       {"start over from map 2", "map 3 has changed a.npy"}));
+  std::filesystem::remove_all(place_);
+  EXPECT_EQ(steps(1, shard::on_change::refuse, true), 5.0);
+  EXPECT_EQ(steps(2, shard::on_change::start_over, true), 6.0);
+}
+
+// A file that a map reads before any has written it: later maps of the last start have.
+TEST_F(Jobs, ReadWhatTheyHaveCreatedBeforeAnyMapHasWrittenIt) {
+  for (int k = 0; k < 3; ++k) {
+    shard::job job(place_, quick);
+    auto a = job.create<double>("a.npy", 10);
+    auto b = job.create<double>("b.npy", 10);
+    for (int step = 0; step < 4; ++step) {
+      job.map(b, shard::in(a), [](std::size_t i, shard::view<double> from) { return from[i] + 1; });
+      std::swap(a, b);
+    }
+    EXPECT_EQ(a[5], 4.0);
+  }
+}
+
+// Another boot, as far as a process can tell: the system's number is another one.
+TEST_F(Jobs, ChangedInPlaceAreNotBegunAnewAfterAnotherBoot) {
+  const auto steps = [&](bool dies) {
+    seen_[orders] = dies ? getpid() : 0;
+    shard::job job(place_, {.checkpoint = shard::seconds{}, .maps = {.workers = 1, .grain = 5}});
+    auto x = job.create<double>("x.npy", 50);
+    job.map(50, shard::inout(x), [](std::size_t i, shard::slice<double> row) {
+      row[i] += 1;
+      if (i == 27 && (*runs)[orders] != 0) {
+        kill((*runs)[orders], SIGKILL);
+        pause();
+      }
+    });
+    return true;
+  };
+  EXPECT_NE(status_of(start([&] { return steps(true); })), 0);
+  const std::filesystem::path other = here_ / "boot_id";
+  std::ofstream(other) << "another boot\n";
+  const bool possible = shard_test::with_own_mounts([&] {
+    if (mount(other.c_str(), "/proc/sys/kernel/random/boot_id", nullptr, MS_BIND, nullptr) != 0) {
+      return false;
+    }
+    for (int k = 0; k < 3; ++k) {
+      EXPECT_TRUE(mentions(refusal([&] { steps(false); }), {"its machine has gone down"}));
+    }
+    return true;
+  });
+  must_succeed([&] { return steps(false); });
+  if (!possible) GTEST_SKIP() << "this machine lets nobody mount";
+}
+
+// Without checkpoints nothing of a map that was under way is believed after another boot; nor of
+// one that is complete.
+TEST_F(Jobs, WithoutCheckpointsBeginAnewAfterAnotherBoot) {
+  const auto steps = [&] {
+    shard::job job(place_, quick);
+    auto out = job.create<double>("out.npy", 10);
+    return job.map(out, square_root).counts().carried_over;
+  };
+  EXPECT_EQ(steps(), 0U);
+  const std::filesystem::path other = here_ / "boot_id";
+  std::ofstream(other) << "another boot\n";
+  const bool possible = shard_test::with_own_mounts([&] {
+    if (mount(other.c_str(), "/proc/sys/kernel/random/boot_id", nullptr, MS_BIND, nullptr) != 0) {
+      return false;
+    }
+    EXPECT_EQ(steps(), 0U);
+    EXPECT_EQ(steps(), 10U);
+    return true;
+  });
+  if (!possible) GTEST_SKIP() << "this machine lets nobody mount";
 }
 
 // ---- Several maps ----
