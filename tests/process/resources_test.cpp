@@ -128,7 +128,7 @@ TEST_F(Resources, AddUpToWhatKernelsBurn) {
       EXPECT_GE(one.duration, 2 * a_little - inexact);
       EXPECT_EQ(one.attempt, 1u);
       EXPECT_EQ(one.cause, "");
-      EXPECT_EQ(one.indices, shard::range(2 * one.chunk, 2 * one.chunk + 2));
+      EXPECT_EQ(one.indices, (shard::range{2 * one.chunk, 2 * one.chunk + 2}));
       by_worker[one.worker] += one.duration;
       worked += one.duration;
     }
@@ -398,7 +398,7 @@ TEST_F(Resources, TellStridesAndEmptyParts) {
                                         shard::chunk_list{{0, 9}, parts}, [](shard::range) {});
   expect_all_recorded(listed);
   EXPECT_TRUE(listed.chunks()[1].indices.empty());
-  EXPECT_EQ(listed.chunks()[2].indices, shard::range(5, 9));
+  EXPECT_EQ(listed.chunks()[2].indices, (shard::range{5, 9}));
 }
 
 // Kernels by index run in rows where nobody asks for records.
@@ -427,7 +427,7 @@ TEST_F(Resources, OfAReplayAreTheCallers) {
   EXPECT_GE(used_by_all(run), 2 * a_little - inexact);
   ASSERT_THAT(run.chunks(), SizeIs(1));
   EXPECT_EQ(run.chunks()[0].chunk, 1u);
-  EXPECT_EQ(run.chunks()[0].indices, shard::range(4, 6));
+  EXPECT_EQ(run.chunks()[0].indices, (shard::range{4, 6}));
   EXPECT_EQ(run.chunks()[0].cause, "replay");
 }
 
