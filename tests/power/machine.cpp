@@ -296,6 +296,7 @@ void machine::reset() {
 
 void machine::reboot() {
   ++boots_;
+  is_fresh_ = true;
   std::array<char, 48> id{};
   std::snprintf(id.data(), id.size(), "%08llx-0000-4000-8000-000000000000\n",
                 static_cast<unsigned long long>(boots_));
@@ -304,6 +305,7 @@ void machine::reboot() {
 
 void machine::begin_record() {
   fs::remove_all(record_);
+  syncs_ = 0;
   for (const char* folder : {"synced", "kept"}) fs::create_directories(record_ / folder);
   write_text(record_ / "lock", "");
   std::ofstream log(record_ / "log");
@@ -318,11 +320,20 @@ void machine::begin_record() {
   }
 }
 
-machine::outcome machine::run(const std::vector<std::string>& program, std::uint64_t cut_at) {
-  begin_record();
+machine::outcome machine::run(const std::vector<std::string>& program, const point& cut) {
+  // In the same boot, what was not synced is still not on the disk.
+  if (is_fresh_) begin_record();
+  is_fresh_ = false;
   const shared_state shared(record_ / "state");
-  shared->cut_at = cut_at;
-  shared->failing_sync = std::exchange(failing_sync_, 0);
+  shared->cut_at = cut.at;
+  if (!cut.call.empty()) {
+    cut.call.copy(shared->call.data(), shared->call.size() - 1);
+    cut.path.copy(shared->object.data(), shared->object.size() - 1);
+    shared->matches_left = cut.number;
+    shared->later = cut.later;
+  }
+  shared->syncs = syncs_;
+  if (failing_sync_ != 0) shared->failing_sync = syncs_ + std::exchange(failing_sync_, 0);
   const fs::path output = record_ / "output";
 
   std::vector<std::string> words = program;
@@ -363,6 +374,7 @@ machine::outcome machine::run(const std::vector<std::string>& program, std::uint
   const bool alone = eventually([&] { return family_.living().empty(); });
   if (!alone) end_all(family_);
   result.points = shared->points;
+  syncs_ = shared->syncs;
   result.status = WIFEXITED(status) ? WEXITSTATUS(status) : -1;
   result.output = text_in(output);
   if (!went_on) result.output += "\n(it did not end)";

@@ -43,10 +43,20 @@ class machine {
     std::string output;        // of both streams
     std::string last_point;    // what was about to be called
   };
-  // Runs it until it is over or until point `cut_at` (0: no cut). Then all of its processes are
-  // stopped, and after that killed, so that none of them sees another die.
-  outcome run(const std::vector<std::string>& program, std::uint64_t cut_at = 0);
-  // From now on in run(), this sync of a file fails with EIO; 0: none.
+  // Where a program is to be cut: before so many calls that change the disk, or before the
+  // `number`th one of a name (as it is for the system, without "at") whose path ends so.
+  struct point {
+    std::uint64_t at = 0;  // 0 and no call: it is not cut
+    std::string call = {};
+    std::string path = {};
+    std::uint64_t number = 1;
+    std::uint64_t later = 0;  // so many calls behind that one
+  };
+  // Runs it until it is over or comes to that point. Then all of its processes are stopped, and
+  // after that killed, so that none of them sees another die.
+  outcome run(const std::vector<std::string>& program, const point& cut);
+  outcome run(const std::vector<std::string>& program) { return run(program, point{}); }
+  // In the next run, its so-manieth sync of a file fails with EIO.
   void fail_sync(std::uint64_t number) { failing_sync_ = number; }
 
   // After a run: the disk has lost what was not synced, as luck has it, and the boot is another
@@ -60,6 +70,8 @@ class machine {
   family family_;
   std::uint64_t boots_ = 0;
   std::uint64_t failing_sync_ = 0;
+  bool is_fresh_ = true;     // nothing has run in this boot
+  std::uint64_t syncs_ = 0;  // in this boot
 
   void begin_record();
 };

@@ -28,7 +28,7 @@ class PowerCut : public testing::Test {
   ~PowerCut() override { fs::remove_all(home_); }
 
   machine::outcome run(const std::string& how, std::uint64_t cut_at = 0) {
-    return machine_.run({POWER_WRITER, how, "{}", acknowledged_.string()}, cut_at);
+    return machine_.run({POWER_WRITER, how, "{}", acknowledged_.string()}, {.at = cut_at});
   }
 
   void begin_anew() {
@@ -57,7 +57,7 @@ class PowerCut : public testing::Test {
     const std::uint64_t points = run(how).points;
     EXPECT_GT(points, 9U);
     for (std::uint64_t cut = 1; cut <= points; ++cut) {
-      for (const luck& luck : every_luck(3, static_cast<std::uint32_t>(cut))) {
+      for (const luck& luck : every_luck(1, static_cast<std::uint32_t>(cut))) {
         begin_anew();
         const machine::outcome outcome = run(how, cut);
         EXPECT_TRUE(outcome.cut) << outcome.output;
@@ -142,6 +142,16 @@ TEST_F(PowerCut, IsAnotherBoot) {
   EXPECT_EQ(run("boot").output, first);
   machine_.lose_power({});
   EXPECT_NE(run("boot").output, first);
+}
+
+TEST_F(PowerCut, ComesBeforeACallThatIsNamed) {
+  const machine::outcome outcome =
+      machine_.run({POWER_WRITER, "safely", "{}", acknowledged_.string()},
+                   {.call = "rename", .path = "/value", .number = 2});
+  EXPECT_TRUE(outcome.cut);
+  EXPECT_THAT(outcome.last_point, HasSubstr("rename"));
+  EXPECT_EQ(content_of(acknowledged_), "a");
+  EXPECT_TRUE(fs::exists(machine_.disk() / "next"));
 }
 
 TEST_F(PowerCut, TellsOneSyncThatItFailed) {

@@ -1,8 +1,8 @@
 // What the recorder in a program and the test that watches the program have in common.
 #pragma once
 
+#include <array>
 #include <atomic>
-#include <cstddef>
 #include <cstdint>
 
 namespace shard_test::power {
@@ -34,9 +34,13 @@ inline constexpr const char* boot_variable = "POWER_BOOT_ID";
 struct state {
   std::atomic<std::uint64_t> points;        // so many calls were about to be made
   std::atomic<std::uint64_t> cut_at;        // the power fails before this one; 0: it doesn't
+  std::atomic<std::uint64_t> matches_left;  // or before so many of those that match; 0: none does
+  std::atomic<std::uint64_t> later;         // and so many calls behind that one
   std::atomic<std::uint32_t> cut;           // it has failed: nobody goes on
   std::atomic<std::uint64_t> syncs;         // of files
   std::atomic<std::uint64_t> failing_sync;  // this one fails with EIO; 0: none does
+  std::array<char, 32> call;                // a call matches that has this name
+  std::array<char, 128> object;             // and whose path ends so
 };
 
 }  // namespace shard_test::power

@@ -207,6 +207,14 @@ void copy(const char* from, const char* to) {
   kernel(SYS_close, target);
 }
 
+bool is_last_match(const char* what, const char* object) {
+  if (shared->matches_left == 0 || std::strcmp(what, shared->call.data()) != 0) return false;
+  const std::size_t length = std::strlen(object);
+  const std::size_t ending = std::strlen(shared->object.data());
+  return length >= ending && std::strcmp(object + length - ending, shared->object.data()) == 0 &&
+         --shared->matches_left == 0;
+}
+
 // One call that changes the disk. While one is made, no other is.
 class call {
  public:
@@ -221,6 +229,7 @@ class call {
     if (shared->cut != 0) stay();
     const std::uint64_t point = ++shared->points;
     note("P\t%llu\t%s %s\n", static_cast<unsigned long long>(point), what, object);
+    if (is_last_match(what, object)) shared->cut_at = point + shared->later;
     if (point == shared->cut_at) {
       shared->cut = 1;
       stay();
