@@ -18,15 +18,17 @@
 // the job refuses to go on, and says what; see job_options::changed.
 //
 // An index that fails is given up for this start, as the options of the map say. The next start
-// tries it again. A map that has lost indices is the last of its start: what later maps would make
-// of it could be something else next time.
+// tries it again. A map that is not complete, or has thrown, is the last of its start: what later
+// maps would make of it could be something else next time.
 //
 // Indices that are already done when the program starts again are not run again, so a kernel's
 // effects outside of buffers and reducers are not repeated.
 //
 // Requires, of all maps of a job: what a pool's map requires (pool.hpp): kernels capture nothing.
 // Outputs, and buffers in shared(), are files that the job has created. The program calls the same
-// maps in the same order, and changes no output of the job by itself once a map has written it.
+// maps in the same order, and changes no output of the job by itself once a map has written it: the
+// elements are read-only then. A job is used by the process that has opened it, and not by its
+// forks. With SHARD_REPLAY, the map that is replayed is the last one, and the job notes nothing.
 #pragma once
 
 #include <concepts>
@@ -99,6 +101,7 @@ class job {
   // the folder is a copy of a job's folder, or on a file system of the network.
   explicit job(const std::filesystem::path& folder, const job_options& how = {})
       : state_(detail::open_job(folder, how)) {}
+  // What was moved from can only be assigned to, or destroyed.
   job(job&&) noexcept = default;
   job& operator=(job&&) noexcept = default;
   ~job() = default;

@@ -6,23 +6,22 @@
 //
 // Invariants, whatever dies wherever:
 //  1. Each chunk at a place of the schedule below the cursor stands in exactly one slot's log, or
-//  is
-//     in the claiming window of one slot, or belongs to a slot that died in that window (recovery
-//     gives it a log). A chunk that is at no place stands in a log since before the run.
+//     is in the claiming window of one slot, or belongs to a slot that died in that window
+//     (recovery gives it a log). A chunk that is at no place stands in a log since before the run.
 //  2. A log entry never moves or changes. Its chunk is committed exactly when the entry's index is
 //     below the `covered` of the slot's published area.
 //  3. The published area of a slot is at every moment the exact reduction of the entries of its log
 //     that lie below `covered`, and of the first `probed` units of the next entry, if that entry is
 //     in quarantine; in both, without the units that are lost. One store, of the commit word, moves
-//     the published area.
+//     the published area. What a run has inherited (see board::inherit) is exact in sum: its
+//     entries stand in the log of slot 0, their reduction is spread over the areas of several
+//     slots.
 //  4. Only a slot's owner writes its log, areas and commit word; while a slot has none, the (one)
 //     supervisor may append to the log and mend the claiming mark.
 //  5. The old values of what entries [covered, saved) change in place are in the slot's undo
 //     memory.
 //  6. A lost unit stays lost. A unit is marked as lost before a commit passes over it, and after
 //     that no kernel runs on it. A unit that is committed as done is never marked.
-//     What a run has inherited (see board::inherit) is exact in sum: all its entries stand in the
-//     log of slot 0, and their reduction is spread over the areas of several slots.
 //  7. What the notes of a quarantine hold (search_notes) decides how the search goes on, and never
 //     what the results are: whoever dies between two of those stores costs an attempt, no unit.
 #pragma once

@@ -22,6 +22,10 @@ using journal::map_status;
 
 constexpr std::size_t most_shown_workers = 16;
 
+std::string counted(std::uint64_t count, const char* what) {
+  return fmt::format("{} {}{}", count, what, count == 1 ? "" : "s");
+}
+
 std::string percent(std::uint64_t part, std::uint64_t all) {
   return fmt::format(
       "{:.1f}%", all == 0 ? 100.0 : 100.0 * static_cast<double>(part) / static_cast<double>(all));
@@ -34,8 +38,10 @@ void put_map(output& to, const map_status& one, bool in_use, bool is_last) {
   to.print("{}{} of {} chunks are done ({})", in_use && is_last ? "under way, " : "", one.committed,
            one.chunks, percent(one.committed, one.chunks));
   if (one.from_checkpoint) to.put(", as of the last checkpoint");
-  if (one.failures != 0) to.print(", {} failures", one.failures);
-  if (one.given_up != 0) to.print(", {} indices given up", one.given_up);
+  if (one.failures != 0) to.print(", {}", counted(one.failures, "failure"));
+  if (one.given_up != 0)
+    to.print(", {} given up",
+             one.given_up == 1 ? "1 index" : fmt::format("{} indices", one.given_up));
   to.put('\n');
   std::size_t shown = 0;
   for (const chunk_under_way& each : one.under_way) {
@@ -101,7 +107,7 @@ std::string line_of(const job_status& found, double rate) {
   if (one.complete) return fmt::format("map {} is complete", one.number);
   std::string text = fmt::format("map {}: {} of {} chunks ({})", one.number, one.committed,
                                  one.chunks, percent(one.committed, one.chunks));
-  if (one.failures != 0) text += fmt::format(", {} failures", one.failures);
+  if (one.failures != 0) text += ", " + counted(one.failures, "failure");
   if (rate > 0) {
     const auto left = static_cast<double>(one.chunks - one.committed) / rate;
     text += fmt::format(", {:.3g} chunks/s, {:.0f} s left", rate, left);
