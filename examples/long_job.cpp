@@ -1,5 +1,5 @@
-// A job of many tasks, of which some crash, some hang and some throw, and which may be killed at any
-// moment: start it again until it says that it is complete.
+// A job of many tasks, of which some crash, some hang and some throw, and which may be killed at
+// any moment: start it again until it says that it is complete.
 //
 //   long_job FOLDER [TASKS]
 #include <chrono>
@@ -20,7 +20,8 @@ double task(std::size_t i, shard::sum<double>::accumulator& total) {
   shard::random_stream draw(42, i);
   if (i % 1429 == 713) std::abort();
   if (i % 3333 == 2222) std::this_thread::sleep_for(1h);
-  if (i % 5000 == 4321) throw std::runtime_error("task " + std::to_string(i) + " found no solution");
+  if (i % 5000 == 4321)
+    throw std::runtime_error("task " + std::to_string(i) + " found no solution");
   std::this_thread::sleep_for(std::chrono::microseconds(1000 + draw.below(9000)));
   const double result = draw.normal();
   total += result;

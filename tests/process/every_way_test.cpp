@@ -136,13 +136,15 @@ class carrier {
 
 class EveryWay : public shard_test::leaves_nothing, public testing::WithParamInterface<way> {
  protected:
-  // On one worker, on two and on eight, twice with each.
+  // On one worker, on two and on eight, twice with each. With a sanitizer that takes minutes, and
+  // finds no more than once on one and on eight.
   template <class Check>
   void each(Check check) {
     for (const unsigned workers : {1u, 2u, 8u}) {
+      if (shard_test::sanitized && workers == 2) continue;
       SCOPED_TRACE(std::to_string(workers) + " workers");
       carrier map(GetParam(), workers);
-      for (int round = 0; round < 2; ++round) check(map);
+      for (int round = 0; round < (shard_test::sanitized ? 1 : 2); ++round) check(map);
     }
   }
 };
