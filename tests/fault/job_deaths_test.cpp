@@ -58,6 +58,7 @@ outcome run(const std::filesystem::path& at, double checkpoint) {
   shard::job job(
       at,
       {.checkpoint = shard::seconds{checkpoint},
+       .reports = false,
        .maps = {.grain = 2, .retries = 0, .keep_going = true, .run_on = shard::executor::serial}});
   auto out = job.create<double>("out.npy", indices);
   shard::sum<double> sum;
