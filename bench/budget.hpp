@@ -51,6 +51,7 @@ std::vector<budget> dispatch_budgets();
 std::vector<budget> buffers_budgets();
 std::vector<budget> page_budgets();
 std::vector<budget> failures_budgets();
+std::vector<budget> resume_budgets();
 std::vector<budget> reduction_budgets();
 std::vector<budget> histogram_budgets();
 std::vector<budget> random_budgets();

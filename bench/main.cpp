@@ -65,6 +65,7 @@ std::vector<bench::budget> every_budget() {
   std::ranges::move(bench::buffers_budgets(), std::back_inserter(all));
   std::ranges::move(bench::page_budgets(), std::back_inserter(all));
   std::ranges::move(bench::failures_budgets(), std::back_inserter(all));
+  std::ranges::move(bench::resume_budgets(), std::back_inserter(all));
   std::ranges::move(bench::reduction_budgets(), std::back_inserter(all));
   std::ranges::move(bench::histogram_budgets(), std::back_inserter(all));
   std::ranges::move(bench::random_budgets(), std::back_inserter(all));

@@ -17,6 +17,7 @@ add_executable(
   src/command/main.cpp
   src/command/output.cpp
   src/command/print.cpp
+  src/command/report.cpp
   src/command/stats.cpp
   src/command/values.cpp)
 # Not beside the library, whose target has the same name.

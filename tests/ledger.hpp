@@ -40,6 +40,7 @@ struct errand {
   bool in_place = false;                  // also adds one to a cell for each index
   std::size_t undo_chunks = 1;            // whose cells the undo memory has room for
   bool grows = false;                     // accumulators are published as far as they count
+  bool notes = false;                     // the board has a note of each chunk
 };
 
 // The board of one run and, behind it in the same shared memory, the outputs.
@@ -60,7 +61,8 @@ class ledger {
               .partial_bytes = 2 * sizeof(std::uint64_t),
               .accumulator_bytes = what_.accumulates ? words() * sizeof(std::uint64_t) : 0,
               .undo_bytes = what_.in_place ? what_.undo_chunks * cells_bytes() : 0,
-              .units = indices()},
+              .units = indices(),
+              .notes = what_.notes ? what_.chunks : 0},
         memory_(shard::board::board::size_bytes(size_) + outputs_bytes(),
                 shard::os::sharing::with_children),
         board_(memory_.base(), size_),
@@ -146,6 +148,9 @@ class ledger {
         if (!expected.empty()) add(expected.data(), i);
         if (!written(i)) return "covers index " + std::to_string(i) + ", which is not written";
       }
+      if (k < seen.covered && what_.notes && !has_right_note(chunk)) {
+        return "covers chunk " + std::to_string(chunk) + ", of which there is no whole note";
+      }
       if (k < seen.covered && !has_right_partial(chunk)) {
         return "covers chunk " + std::to_string(chunk) + ", whose partial is wrong";
       }
@@ -163,6 +168,14 @@ class ledger {
     return "has published accumulators that are not the reduction of the " +
            std::to_string(seen.covered) + " entries that they cover: total " +
            std::to_string(found[0]) + ", expected " + std::to_string(expected[0]);
+  }
+
+  // Of a chunk that somebody has run.
+  bool has_right_note(std::size_t chunk) const {
+    const auto note = board_.note_on(chunk).read();
+    const unsigned attempts = board_.verdict_on(chunk).load().attempts();
+    return note && note->worker < what_.slots && note->attempt >= 1 &&
+           note->attempt <= attempts + 1;
   }
 
   // The same for all slots, and for the word that says that the run is done.

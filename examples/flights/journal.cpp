@@ -1,17 +1,14 @@
 #include "journal.hpp"
 
 #include <algorithm>
-#include <memory>
-
-#include "progress_line.hpp"
+#include <string>
 
 namespace flights {
 
 shard::options journal::stage(std::string_view name) {
   shard::options how = how_;
-  // Shared, since a std::function must be copyable; the line is wiped with the last copy.
-  const auto line = std::make_shared<progress_line>(name);
-  how.on_progress = [line](const shard::progress& now) { line->show(now); };
+  how.record_chunks = true;  // for the page
+  how.on_progress = shard::progress_line(std::string(name));
   return how;
 }
 
@@ -24,6 +21,7 @@ void journal::add(const shard::report& map) {
   counts_.takeovers += did.takeovers;
   counts_.grain = std::max(counts_.grain, did.grain);
   counts_.workers = std::max(counts_.workers, did.workers);
+  if (map.elapsed() > longest_.elapsed()) longest_ = map;
 }
 
 }  // namespace flights

@@ -21,9 +21,13 @@ class journal {
   const shard::run_counts& counts() const noexcept { return counts_; }
   int maps() const noexcept { return maps_; }
 
+  // Of the map that took longest.
+  const shard::report& longest() const noexcept { return longest_; }
+
  private:
   shard::options how_;
   shard::run_counts counts_;
+  shard::report longest_;
   int maps_ = 0;
 };
 

@@ -9,8 +9,9 @@
 //   airports.csv       origin,flights,mean_delay,sd_delay: one row for each origin, sorted by code
 //   zscore.npy         float32, for each flight: (delay - mean of its origin) / sd of its origin
 //   delay_by_hour.npy  int64, 24 × 120: UTC hour of date × delay, 120 bins over [-60, 180) minutes
+//   flights.html       where the time of the longest map went, for a browser
 //
-// Exit status: 0 all three are written; 2 the command line or the input is wrong, 1 anything else
+// Exit status: 0 all four are written; 2 the command line or the input is wrong, 1 anything else
 // failed: one line on stderr says what, and nothing is written. SIGINT (Ctrl-C) and SIGTERM end it
 // by the signal, and nothing is written either.
 //
@@ -115,6 +116,7 @@ void run(const request& wanted, const flights::columns& rows) {
   }
   shard::save(results.draft("delay_by_hour.npy"), found.delay_by_hour);
   flights::write_csv(results.draft("airports.csv"), found.airports);
+  flights::write_text(results.draft("flights.html"), log.longest().html("Flights"));
   results.publish();
   describe(rows, found, log, std::chrono::steady_clock::now() - start);
   for (const char* name : flights::outputs::names) fmt::print("{}\n", (wanted.out / name).string());

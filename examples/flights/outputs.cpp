@@ -38,6 +38,12 @@ std::string quoted(std::string_view field) {
   return result += '"';
 }
 
+// The last bytes are written here, and a full disk is seen.
+void finish(std::ofstream& to, const fs::path& file, std::string_view expected) {
+  to.close();
+  if (!to) refuse(std::make_error_code(std::errc::io_error), "write", file, expected);
+}
+
 }  // namespace
 
 outputs::outputs(fs::path folder) : folder_(std::move(folder)) {
@@ -69,8 +75,13 @@ void write_csv(const fs::path& file, const std::vector<airport>& airports) {
   for (const airport& a : airports) {
     csv << fmt::format("{},{},{},{}\n", quoted(a.origin), a.flights, a.mean_delay, a.sd_delay);
   }
-  csv.close();  // the last bytes are written here, and a full disk is seen
-  if (!csv) refuse(std::make_error_code(std::errc::io_error), "write", file, "room for all rows");
+  finish(csv, file, "room for all rows");
+}
+
+void write_text(const fs::path& file, const std::string& text) {
+  std::ofstream to(file, std::ios::binary);
+  to << text;
+  finish(to, file, "room for all of it");
 }
 
 }  // namespace flights

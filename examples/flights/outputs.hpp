@@ -3,6 +3,7 @@
 
 #include <array>
 #include <filesystem>
+#include <string>
 #include <vector>
 
 #include "statistics.hpp"
@@ -13,7 +14,8 @@ namespace flights {
 // them are complete. If that doesn't happen, the destructor takes away everything that was made.
 class outputs {
  public:
-  static constexpr std::array names{"airports.csv", "zscore.npy", "delay_by_hour.npy"};
+  static constexpr std::array names{"airports.csv", "zscore.npy", "delay_by_hour.npy",
+                                    "flights.html"};
 
   // Makes the folder where it is missing. Throws if it can't, or if a folder is in an output's
   // place.
@@ -38,5 +40,7 @@ class outputs {
 // One row for each origin. Numbers are the shortest text that reads back as the same double; codes
 // are quoted where they have to be (RFC 4180).
 void write_csv(const std::filesystem::path& file, const std::vector<airport>& airports);
+
+void write_text(const std::filesystem::path& file, const std::string& text);
 
 }  // namespace flights

@@ -64,10 +64,20 @@ struct job_options {
   // none. Then such a map begins anew; one that is killed goes on all the same.
   seconds checkpoint{30};
 
+  // Leaves, of the last map that ran: report.json, report.html, chunks.tsv and trace.pftrace in the
+  // folder; see report.hpp. So record_chunks is on, unless the options of the map say otherwise.
+  // failures.jsonl has the failures of all starts, one JSON object a line, with the members that
+  // they have in report.json.
+  bool reports = true;
+
   // Allows a folder on a file system of the network, where no lock of shard's keeps others out.
   bool allow_network = false;
 
-  // For all maps of the job. start_by::spawn is not supported.
+  // Starts workers once, for all maps, as a pool does: see pool.hpp for what differs then. It pays
+  // off for maps that take less than 0.1 s.
+  bool reuse_workers = false;
+
+  // For all maps of the job.
   options maps = {};
 };
 

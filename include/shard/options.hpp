@@ -68,7 +68,7 @@ struct progress {
 //   how long    timeout, timeout_factor, memory_limit_bytes
 //   how often   retries, retries_error, retries_kill, keep_going, max_failures, max_timeouts
 //   where       run_on, start, pin, environment, working_directory, allow_threads, prefix_output
-//   who hears   on_progress, on_failure, stop
+//   who hears   record_chunks, on_progress, on_failure, stop
 //
 // For example {.workers = 8, .timeout = 200ms, .keep_going = true}.
 struct options {
@@ -181,6 +181,13 @@ struct options {
   // Put "[worker K] " before each line that a kernel prints to stdout or stderr, if it runs in a
   // worker process. "\r" ends a line, too. Default false. SHARD_PREFIX_OUTPUT=0|1
   std::optional<bool> prefix_output = {};
+
+  // Keep a record of each chunk: when it began, how long it took, by which worker, at which
+  // attempt, and how much memory the worker had. report::chunks() has the records,
+  // report::resources() what follows from them. A record takes 24 bytes of memory while the map
+  // runs, and under 1 us. Kernels that only get an index are then called chunk by chunk, and no
+  // longer for many chunks in one loop. Default false. SHARD_RECORD_CHUNKS=0|1
+  std::optional<bool> record_chunks = {};
 
   // shard calls this in the caller's thread, about ten times a second and once at the end. In a
   // serial run it is called between chunks only. What it throws ends the run and leaves map.

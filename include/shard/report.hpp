@@ -3,9 +3,13 @@
 #pragma once
 
 #include <cstddef>
+#include <filesystem>
 #include <iosfwd>
+#include <memory>
+#include <optional>
 #include <span>
 #include <string>
+#include <string_view>
 #include <vector>
 
 #include "shard/error.hpp"
@@ -46,6 +50,7 @@ struct failure {
   std::string stderr_tail = {};
 
   int pid = 0;                    // process id of the worker
+  seconds at = {};                // when it failed, since the map began
   seconds elapsed = {};           // how long the attempt had been running
   seconds user_time = {};         // processor time of the worker, for all its chunks
   seconds system_time = {};       // the same, in the operating system
@@ -98,11 +103,94 @@ struct index_sets {
   std::vector<range> missing_chunks = {};
 };
 
+// One chunk of a map that had options::record_chunks. Times are since the map began.
+struct chunk_record {
+  std::size_t chunk = 0;   // its number in the plan
+  range indices = {};      // of the chunk; empty: an empty part of a chunk_list
+  std::size_t stride = 1;  // of a strided space: every stride-th one of `indices`
+  unsigned worker = 0;     // the last that ran it
+  unsigned attempt = 1;    // which attempt at the chunk that was, from 1
+  // Of that attempt alone. Where an index of the chunk failed, and all others were run again: of
+  // what was run again, by the worker that has ended it.
+  seconds start = {};
+  seconds duration = {};
+  // Why it is not complete: the kind of its last failure. Empty: all of its indices are.
+  std::string_view cause = {};
+  // The peak of the worker's own memory up to then; see worker_resources::peak_private_bytes.
+  std::size_t peak_private_bytes = 0;
+};
+
+// What one worker did and used in one map. If a worker was replaced, that is the sum over it and
+// all that came after it, and the peak of each of them.
+struct worker_resources {
+  unsigned worker = 0;     // its number, from 0
+  unsigned processes = 0;  // or threads, that worked under this number, one after the other
+  std::size_t chunks = 0;  // that it has completed or given up
+
+  // Processor time in the program and in the operating system, and page faults that needed no disk.
+  // shard always knows it of workers that were started for the map. Of threads, of the caller, and
+  // of a pool's workers it is 0 without record_chunks. What is missing: of a worker that died with
+  // its supervisor, or in a pool, at most the last 10 ms.
+  seconds user_time{};
+  seconds system_time{};
+  std::size_t page_faults = 0;
+
+  // The most memory that it had to itself: neither buffers, nor what it shares with the caller
+  // since it has only read it. shard looks between chunks, and takes the peak within a chunk from
+  // the system. Of inherited memory that a worker has overwritten, shard knows after 0.3 s. 0: not
+  // known, as of threads, which have their memory in common, and of a pool's runs under 10 ms.
+  std::size_t peak_private_bytes = 0;
+
+  // Since the map began. 0 if the worker came to no chunk.
+  seconds began{};  // when it was ready for its first chunk
+  seconds ended{};  // when its last chunk had ended
+  // From the beginning to the end of the map, each moment is one of four: before `began` a worker
+  // starts, then it works on chunks, publishes what its reducers have, or waits: for other workers,
+  // for a process that takes the place of a dead one, for whoever reads what it prints.
+  seconds working{};
+  seconds publishing{};
+  seconds waiting{};
+
+  // The part of the time, from 0 to 1, in which it worked, in equal parts of the map. Empty without
+  // record_chunks.
+  std::vector<float> busy = {};
+};
+
+// A worker that was replaced, after its death or since it took too much memory.
+struct replacement {
+  unsigned worker = 0;
+  seconds at = {};  // since the map began
+};
+
+// Where the time and the memory of one map went.
+struct run_resources {
+  bool recorded = false;   // with options::record_chunks
+  bool processes = false;  // in worker processes
+  // Of all workers that could have come to a chunk, by their numbers.
+  std::vector<worker_resources> workers = {};
+  std::vector<replacement> replacements = {};  // the first 64
+
+  // Of the sum of all workers' time, the parts in which they started, worked, published and waited.
+  // Their sum is 1, if there is any worker.
+  double starting = 0;
+  double working = 0;
+  double publishing = 0;
+  double waiting = 0;
+
+  // Of the chunks that are complete; known with record_chunks only.
+  std::optional<chunk_record> slowest = {};
+  seconds median_chunk{};
+
+  // How long nobody took what workers printed, so that they had to wait.
+  seconds output_stalled{};
+  std::size_t memory_limit_bytes = 0;  // as the options say; 0: none
+};
+
 class report {
  public:
   report() = default;
   report(index_sets indices, std::vector<failure> failures, run_counts counts, seconds elapsed,
-         std::string trouble = {});
+         std::string trouble = {}, run_resources used = {}, std::vector<chunk_record> chunks = {});
 
   // Every index is final, and so is every empty part of a chunk_list.
   bool complete() const noexcept { return missing_.empty() && sets_.missing_chunks.empty(); }
@@ -150,10 +238,36 @@ class report {
   // Why the run ended early, if no single chunk is to blame; else empty.
   const std::string& trouble() const noexcept { return trouble_; }
 
-  // All of this as one JSON object on one line. Its members have the names of the functions and
-  // members here. A range is [first, last], a duration a number of seconds. Bytes that are not
-  // UTF-8 become U+FFFD.
+  // Where time and memory went.
+  const run_resources& resources() const noexcept { return used_; }
+
+  // With options::record_chunks: the chunks that were run, complete or not, by their numbers. A
+  // chunk is missing if nobody has begun it, or if its worker was killed while it wrote the record.
+  std::span<const chunk_record> chunks() const noexcept;
+
+  // What would make the map faster or safer, as far as its figures say: a sentence each, three at
+  // most. Of a map that took less than 0.1 s, only what its start cost.
+  std::vector<std::string> advice() const;
+
+  // All of this but chunks() and advice() as one JSON object on one line. Its members have the
+  // names of the functions and members here. A range is [first, last], a duration a number of
+  // seconds. Bytes that are not UTF-8 become U+FFFD.
   std::string json() const;
+
+  // The report as a page for a browser: one file, without scripts, that needs no network. title: of
+  // the page.
+  std::string html(std::string_view title = "A map of shard") const;
+
+  // The following write a file. They throw shard::error if that fails; a file that was there is
+  // replaced, or stays as it was.
+
+  // chunks() and failures(), as text: a line of names, then a line for each attempt, by chunks:
+  // chunk, first, last, worker, attempt, start, seconds, cause, peak_private_bytes. Fields are
+  // apart by tabs. Of the attempts that failed there are those that failures() has.
+  void write_chunks(const std::filesystem::path& to) const;
+  // chunks(), failures() and replacements in time, for https://ui.perfetto.dev: a track for each
+  // worker.
+  void write_trace(const std::filesystem::path& to) const;
 
  private:
   index_sets sets_;
@@ -162,6 +276,8 @@ class report {
   run_counts counts_;
   seconds elapsed_{};
   std::string trouble_;
+  run_resources used_;
+  std::shared_ptr<const std::vector<chunk_record>> chunks_;  // null: none
 };
 
 // The report as text. The first line has the counts; how many indices failed and how many were not
@@ -170,8 +286,7 @@ class report {
 // first attempt and each single index. A last line counts the other failures. A paragraph says what
 // failed and why, the stack from the program's own code on (unless the paragraph before has the
 // same), the end of the worker's stderr, and how to run the failure in a debugger. At the end stand
-// what ended the run early, what the run went without, and what it cost to fork a large caller, if
-// that was most of the time.
+// what ended the run early, what the run went without, and advice(), a line each.
 std::ostream& operator<<(std::ostream&, const report&);
 
 // map throws this if an index is missing at the end. The outputs keep what was completed. Of a file

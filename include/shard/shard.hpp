@@ -44,6 +44,7 @@
 #include "shard/category_counts.hpp"  // counts of what is found on the way
 #include "shard/random.hpp"         // random numbers, a stream for each index
 #include "shard/options.hpp"        // how a map is run
+#include "shard/progress_line.hpp"  // how far a map is, on stderr
 #include "shard/stop.hpp"           // Ctrl-C stops a map, not the program
 #include "shard/report.hpp"         // what a map did
 #include "shard/map.hpp"            // the call

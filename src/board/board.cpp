@@ -40,12 +40,14 @@ struct offsets {
         undo(areas + pages(2 * of.slots * board::stride_words(of) * sizeof(std::uint64_t))),
         lost(undo + pages(of.slots * of.undo_bytes)),
         untried(lost + pages(words_of_bits(of.units) * sizeof(std::uint64_t))),
-        schedule(untried + pages(words_of_bits(of.units) * sizeof(std::uint64_t))),
+        notes(untried + pages(words_of_bits(of.units) * sizeof(std::uint64_t))),
+        schedule(notes + pages(of.notes * sizeof(chunk_note))),
         end(schedule +
             (of.scheduled == dimensions::every ? 0 : pages(of.scheduled * sizeof(std::uint64_t)))) {
   }
 
-  std::size_t slots, failures, verdicts, logs, partials, areas, undo, lost, untried, schedule, end;
+  std::size_t slots, failures, verdicts, logs, partials, areas, undo, lost, untried, notes,
+      schedule, end;
 };
 
 template <class T>
@@ -116,12 +118,17 @@ board::board(std::byte* memory, const dimensions& of) noexcept : size_(of) {
   lost_ = part<std::atomic<std::uint64_t>>(memory, where.lost);
   untried_ = part<std::atomic<std::uint64_t>>(memory, where.untried);
   schedule_ = part<std::uint64_t>(memory, where.schedule);
+  notes_ = part<chunk_note>(memory, where.notes);
 }
 
-// What a run uses besides is written before it is read, or has to do with failures.
+// What a run uses besides is written before it is read, or has to do with failures. Of chunks that
+// a run does not come to, the notes are read, too.
 void board::clear() const noexcept {
   zero_lines(shared_, sizeof *shared_);
   zero_lines(slots_, size_.slots * sizeof(slot));
+  if (size_.notes != 0) {
+    std::memset(static_cast<void*>(notes_), 0, size_.notes * sizeof(chunk_note));
+  }
 }
 
 // As if the first owner of slot 0, and the first one of `slot`, had published that and left.
@@ -279,6 +286,27 @@ std::uint64_t board::next_lost(std::uint64_t first, std::uint64_t last) const no
 
 std::size_t board::given_up() const noexcept {
   return shared_->given_up.load(std::memory_order_relaxed);
+}
+
+void board::close_account(unsigned index, const std::optional<os::usage>& used) const noexcept {
+  spending& spent = at(index).spent;
+  const os::usage last = used ? *used : spent.now.get();
+  os::usage sum = spent.before.get();
+  sum.user += last.user;
+  sum.system += last.system;
+  sum.faults += last.faults;
+  spent.now.set({});
+  spent.before.set(sum);
+}
+
+void board::note_succession(const succession& one) const noexcept {
+  const std::uint32_t at = shared_->successions_noted.fetch_add(1, std::memory_order_relaxed);
+  if (at < std::size(shared_->successions)) shared_->successions[at] = one;
+}
+
+std::span<const board::succession> board::successions() const noexcept {
+  const std::size_t count = shared_->successions_noted.load(std::memory_order_acquire);
+  return {shared_->successions, std::min(count, std::size(shared_->successions))};
 }
 
 std::size_t board::note_timeout() const noexcept {

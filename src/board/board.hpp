@@ -37,6 +37,7 @@
 #include <span>
 #include <string_view>
 
+#include "board/chunk_note.hpp"
 #include "os/stack_record.hpp"
 #include "os/usage.hpp"
 
@@ -50,6 +51,7 @@ struct dimensions {
   std::size_t accumulator_bytes = 0;  // of one slot's commutative reductions
   std::size_t undo_bytes = 0;         // of one slot's undo memory: the largest chunk's, or more
   std::size_t units = 0;              // of all chunks: what can be given up one by one
+  std::size_t notes = 0;              // of chunks: as many as there are, or none
   std::size_t scheduled = every;      // so many chunks are to be claimed; see board::schedule()
 
   static constexpr std::size_t every = std::numeric_limits<std::size_t>::max();
@@ -119,6 +121,7 @@ struct failure_facts {
   std::int32_t signal = 0;
   std::int32_t exit_status = 0;
   std::chrono::nanoseconds elapsed{};  // since the entry in progress, or its short batch, began
+  std::chrono::nanoseconds when{};     // it failed, by the steady clock; 0: not known
   std::int32_t pid = 0;
   os::usage used = {};
 };
@@ -189,6 +192,35 @@ enum class leaving : std::uint32_t {
   for_another  // it takes too much memory: its place is to be taken
 };
 
+// What a process or thread has used: a sum that one writer at a time adds to.
+struct usage_sum {
+  std::atomic<std::chrono::microseconds> user, system;
+  std::atomic<std::uint64_t> faults;
+
+  void set(const os::usage& to) noexcept {
+    user.store(to.user, std::memory_order_relaxed);
+    system.store(to.system, std::memory_order_relaxed);
+    faults.store(to.faults, std::memory_order_relaxed);
+  }
+  os::usage get() const noexcept {
+    return {.user = user.load(std::memory_order_relaxed),
+            .system = system.load(std::memory_order_relaxed),
+            .faults = faults.load(std::memory_order_relaxed)};
+  }
+};
+
+// What the owners of a slot have spent in this run. Written by the owner at the end of a batch;
+// `before`, and zeros to `now`, by the supervisor while there is none.
+struct spending {
+  // By the steady clock: the first owner; 0: there was none. And the end of the last batch.
+  std::atomic<std::chrono::nanoseconds> began, ended;
+  std::atomic<std::chrono::nanoseconds> working, publishing;
+  std::atomic<std::uint64_t> peak_private_bytes;
+  std::atomic<std::uint32_t> owners;
+  usage_sum now;     // of the owner, when it was looked at last
+  usage_sum before;  // of those before it
+};
+
 // A slot outlives the worker process that owns it.
 struct alignas(64) slot {
   // Written by the owner at every chunk, on a line of its own.
@@ -210,6 +242,8 @@ struct alignas(64) slot {
   alignas(64) search_notes notes;
 
   alignas(64) std::atomic<std::uint32_t> deaths;  // owners that died; by the supervisor
+
+  alignas(64) spending spent;
 };
 static_assert(std::atomic<std::uint64_t>::is_always_lock_free);
 
@@ -350,6 +384,27 @@ class board {
   // How many have been given up as failed so far.
   std::size_t given_up() const noexcept;
 
+  // When the map began, by the steady clock: what the report counts from. By the caller, before
+  // anybody works.
+  std::chrono::nanoseconds began() const noexcept { return shared_->began; }
+  void set_began(std::chrono::nanoseconds when) const noexcept { shared_->began = when; }
+
+  // The note of a chunk. Requires: size().notes != 0.
+  chunk_note& note_on(std::size_t chunk) const noexcept { return notes_[chunk]; }
+
+  // What the slot's owner has used, which has ended, is that of those before it. By the supervisor.
+  // used: what the system says; nothing: what the owner had said.
+  void close_account(unsigned slot, const std::optional<os::usage>& used) const noexcept;
+
+  // An owner has come after another one. By any of them.
+  struct succession {
+    std::chrono::nanoseconds when{};  // by the steady clock; 0: who wrote it has died at it
+    std::uint32_t slot = 0;
+  };
+  void note_succession(const succession& one) const noexcept;
+  // The first 64. Requires: nobody works.
+  std::span<const succession> successions() const noexcept;
+
   // Counts a timeout. Returns how many there were before.
   std::size_t note_timeout() const noexcept;
 
@@ -371,6 +426,9 @@ class board {
     std::atomic<std::uint64_t> timeouts;
     alignas(64) std::atomic<std::uint32_t> times[time_classes];
     char trouble[512];  // NUL-terminated
+    std::chrono::nanoseconds began;
+    std::atomic<std::uint32_t> successions_noted;
+    succession successions[64];
   };
   static_assert(sizeof(shared_part) <= 4096);
 
@@ -387,6 +445,7 @@ class board {
   std::atomic<std::uint64_t>* lost_;     // a bit for each unit
   std::atomic<std::uint64_t>* untried_;  // the same: of those that are lost
   std::uint64_t* schedule_;
+  chunk_note* notes_;
 };
 
 }  // namespace shard::board

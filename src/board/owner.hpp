@@ -99,6 +99,12 @@ struct policy {
   std::size_t aside = 0;
 };
 
+// What a thread or process has used so far.
+struct account {
+  os::usage used = {};
+  std::size_t peak_private_bytes = 0;  // memory of its own; 0: not known
+};
+
 // What an owner asks of the thread, or process, that it works in.
 class workplace {
  public:
@@ -113,6 +119,11 @@ class workplace {
   // A kernel threw, and that is to be recorded: adds what is known of the process. What `left`
   // points to must stay until the next call.
   virtual void testify(failure_facts&, evidence&) noexcept {}
+
+  // For the report. Takes microseconds. Nothing: the system does not tell.
+  virtual std::optional<account> give_account() noexcept { return std::nullopt; }
+  // Whether the process was started for this run, so that all that it has used is the run's.
+  virtual bool is_of_this_run() const noexcept { return false; }
 };
 
 class owner {
@@ -173,6 +184,12 @@ class owner {
   void publish_if_due(clock::time_point now);
   void tell_the_end();
   void leave(leaving how);
+  void begin_account();
+  void look_at_account(clock::time_point now);
+  void give_account();
+  void end_publishing();
+  void note(std::uint64_t chunk, std::chrono::nanoseconds start, bool has_failed, unsigned attempt);
+  unsigned this_attempt(std::uint64_t chunk) const noexcept;
   std::uint64_t length() const noexcept;
   bool stopped() const noexcept { return (board_.controls() & stopping) != 0; }
   bool ended() const noexcept { return (board_.controls() & exhausted) != 0; }
@@ -216,6 +233,9 @@ class owner {
   clock::time_point began_{};
   clock::time_point lap_{};          // when the last batch ended
   clock::time_point publish_due_{};  // when accumulators are to be copied out again
+  bool accounts_ = false;            // what it has used is told to the end
+  os::usage used_before_ = {};       // by this thread or process, in other runs
+  clock::time_point account_due_{};
 };
 
 }  // namespace shard::board

@@ -53,6 +53,7 @@ bool judge(const board& on, unsigned index, const death& how, const budgets& all
                       .worker = index,
                       .signal = how.signal,
                       .exit_status = how.exit_status,
+                      .when = how.when,
                       .pid = how.pid,
                       .used = how.used};
   const std::uint64_t running = dead.running.load(std::memory_order_relaxed);
@@ -74,6 +75,17 @@ bool judge(const board& on, unsigned index, const death& how, const budgets& all
     if (alone && judged.failed_probes != before.failed_probes) {
       suspect(dead.notes, facts.first);
     }
+  }
+  spending& spent = dead.spent;
+  spent.working.store(spent.working.load() + facts.elapsed);  // the batch that has not ended
+  spent.ended.store(how.when);
+  if (on.size().notes != 0) {
+    on.note_on(chunk).write({.start = how.when - facts.elapsed,
+                             .took = facts.elapsed,
+                             .worker = index,
+                             .attempt = facts.attempt,
+                             .memory_bytes = spent.peak_private_bytes.load(),
+                             .failed = true});
   }
   on.record(facts, how.what, how.left);
   on.verdict_on(chunk).store(judged, std::memory_order_release);

@@ -24,6 +24,13 @@ struct listing {
   bool as_json = false;
 };
 
+// What a map has left.
+struct report_request {
+  std::string file{};  // in JSON, or a folder that has report.json
+  bool as_html = false;
+  std::string to{};  // a file; empty: standard output
+};
+
 // Rows as in a slice of Python's: rows that do not exist are left out.
 struct row_ends {
   std::size_t first = 0;
@@ -37,6 +44,7 @@ status info(const listing& asked);
 status head(const std::string& file, std::size_t rows);
 status cat(const std::string& file, const std::string& format, const row_ends& rows);
 status stats(const listing& asked);
+status report_of(const report_request& asked);
 status gc(bool dry_run, bool as_json);
 status doctor(const std::string& path, bool as_json);
 status job_status_of(const std::string& folder, bool why, bool as_json);

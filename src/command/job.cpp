@@ -73,10 +73,15 @@ void put_object(output& to, const job_status& found) {
                              {"starts", found.starts}};
   all["maps"] = nlohmann::ordered_json::array();
   for (const map_status& one : found.maps) {
-    nlohmann::ordered_json map{{"number", one.number},     {"complete", one.complete},
-                               {"known", one.known},       {"from_checkpoint", one.from_checkpoint},
-                               {"chunks", one.chunks},     {"committed", one.committed},
-                               {"failures", one.failures}, {"given_up", one.given_up}};
+    nlohmann::ordered_json map{{"number", one.number},
+                               {"complete", one.complete},
+                               {"known", one.known},
+                               {"from_checkpoint", one.from_checkpoint},
+                               {"chunks", one.chunks},
+                               {"committed", one.committed},
+                               {"carried_over", one.carried_over},
+                               {"failures", one.failures},
+                               {"given_up", one.given_up}};
     map["under_way"] = nlohmann::ordered_json::array();
     for (const chunk_under_way& each : one.under_way) {
       map["under_way"].push_back({{"worker", each.worker},

@@ -138,6 +138,24 @@ void add_stats(CLI::App& program, status& result) {
   stats->callback([asked, &result] { result = command::stats(*asked); });
 }
 
+void add_report(CLI::App& program, status& result) {
+  CLI::App* const report =
+      program.add_subcommand("report", "Show what a map did, from its report in JSON");
+  const auto asked = std::make_shared<report_request>();
+  report->add_option("FILE", asked->file, "A report in JSON, or a folder that has report.json")
+      ->required();
+  report->add_flag("--html", asked->as_html, "As a page for a browser, in one file");
+  report->add_option("-o,--output", asked->to, "Write to this file, not to standard output")
+      ->type_name("FILE");
+  report->footer(
+      "Programs write it by report::json(). The text is what a program prints by operator<<. The\n"
+      "page has no scripts, and needs no network. It also shows where time and memory went.\n\n"
+      "Examples:\n"
+      "  shard report results/\n"
+      "  shard report report.json --html -o report.html");
+  report->callback([asked, &result] { result = command::report_of(*asked); });
+}
+
 void add_gc(CLI::App& program, status& result) {
   struct request {
     bool dry_run = false;
@@ -237,6 +255,7 @@ void describe(CLI::App& program, status& result) {
   add_head(program, result);
   add_cat(program, result);
   add_stats(program, result);
+  add_report(program, result);
   add_gc(program, result);
   add_doctor(program, result);
   add_status(program, result);
@@ -271,7 +290,7 @@ void require_known(const CLI::App& program, int argc, char** argv) {
 int run(int argc, char** argv) try {
   status result = status::failed;
   CLI::App program(
-      "Looks into shard's arrays (.npy files, named buffers), at its jobs and at the machine.",
+      "Looks into shard's arrays (.npy files, named buffers), at jobs, reports and the machine.",
       "shard");
   describe(program, result);
   try {

@@ -28,6 +28,11 @@ _shard() {
     *:-r | *:--rows | head:-n | watch:-s | *:--seconds)
       return # a number
       ;;
+    report:-o | report:--output)
+      compopt -o filenames 2>/dev/null
+      mapfile -t COMPREPLY < <(compgen -f -- "$word")
+      return
+      ;;
     *)
       if [[ $word == -* ]]; then
         # Unquoted: there may be no subcommand.
@@ -40,6 +45,10 @@ _shard() {
       elif [[ $subcommand == doctor || $subcommand == status || $subcommand == watch ]]; then
         compopt -o filenames 2>/dev/null
         mapfile -t COMPREPLY < <(compgen -d -- "$word")
+        return
+      elif [[ $subcommand == report ]]; then
+        compopt -o filenames 2>/dev/null
+        mapfile -t COMPREPLY < <(compgen -f -X '!*.json' -- "$word"; compgen -d -- "$word")
         return
       elif [[ $subcommand != gc ]]; then
         _shard_files "$word"

@@ -13,6 +13,17 @@
 
 namespace shard::family {
 
+// A board that lies in a file of the caller's, and not in the place of its run.
+struct kept_board {
+  std::uint64_t number = 0;      // never used twice; 0: there is none
+  std::int32_t caller = 0;       // the process,
+  std::int32_t descriptor = -1;  // and its number there
+  std::uint64_t bytes = 0;       // of the file, up to the board's end
+  std::uint64_t offset = 0;      // of the board
+
+  explicit operator bool() const noexcept { return number != 0; }
+};
+
 // In shared memory, followed by the packed job.
 struct assignment {
   board::dimensions size;
@@ -25,6 +36,7 @@ struct assignment {
   unsigned most_workers = door::all;  // at a time
   std::uint64_t grants = 0;           // how many
   std::uint64_t packed_bytes = 0;
+  kept_board kept = {};
 };
 
 // A buffer that a worker is to map for itself. The same bytes in each run that grants the same.

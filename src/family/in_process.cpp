@@ -9,6 +9,7 @@
 #include "family/place.hpp"
 #include "family/thread_team.hpp"
 #include "memory/granted.hpp"
+#include "os/usage.hpp"
 
 namespace shard::family {
 namespace {
@@ -20,6 +21,15 @@ class in_a_thread : public board::workplace {
 
   void testify(board::failure_facts& to, board::evidence&) noexcept override {
     add_own_facts(to, all_.roster);
+  }
+  // Its memory it has in common with others.
+  std::optional<board::account> give_account() noexcept override {
+    const std::optional<os::usage> used = os::usage_of_this_thread();
+    if (!used) {
+      all_.roster.go_without(usage_told);
+      return std::nullopt;
+    }
+    return board::account{.used = *used};
   }
 
  private:

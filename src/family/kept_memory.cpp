@@ -29,7 +29,8 @@ std::size_t touched_by(const board::dimensions& of) noexcept {
   constexpr std::size_t page = 4096;
   const std::size_t for_each_slot =
       2 * board::board::stride_words(of) * sizeof(std::uint64_t) + of.undo_bytes + page;
-  return of.chunks * (sizeof(std::uint64_t) + of.partial_bytes) + of.slots * for_each_slot;
+  return of.chunks * (sizeof(std::uint64_t) + of.partial_bytes) +
+         of.notes * sizeof(board::chunk_note) + of.slots * for_each_slot;
 }
 
 }  // namespace

@@ -28,7 +28,7 @@ supervision supervision_of(const crew& all, std::vector<memory::live_segment> in
   };
   one.work = [&all, buffers = std::move(inherited),
               mask = os::signal_mask()](const newcomer& self) {
-    be_worker({all.roster, all.memory, mask, self, all.threads_per_worker},
+    be_worker({all.roster, all.memory, mask, self, all.threads_per_worker, true},
               [&](worker& here) { work_on(all, buffers, here); });
   };
   one.conclude = [&all] { name_stacks(all.board); };

@@ -80,6 +80,7 @@ void relay::forget() noexcept {
 void relay::watch(os::poll_set& all) {
   for (source& from : sources_) from.readable = all.add(may_read(from) ? from.pipe.get() : -1);
   for (sink& to : sinks_) {
+    count_stall(to);
     to.writable = all.add_for_writing(to.waiting() != 0 ? to.to.polled() : -1);
   }
   if (const auto limit = due()) all.wake_after(*limit);
@@ -165,6 +166,16 @@ void relay::stop_the_clocks(sink& to) {
   for (source& from : sources_) {
     if (&sink_of(from) == &to) from.since = from.read_at = to.held_since;
   }
+}
+
+// How long it was full, as far as it is known now.
+void relay::count_stall(sink& to) const {
+  const clock::time_point now = clock::now();
+  if (to.full_since) {
+    const std::chrono::nanoseconds lasted = now - *to.full_since;
+    roster_.output_stalled().fetch_add(lasted.count(), std::memory_order_relaxed);
+  }
+  to.full_since = full(to) ? std::optional(now) : std::nullopt;
 }
 
 // How much of what is held comes out now, if nobody else's line is open.

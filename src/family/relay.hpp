@@ -105,7 +105,8 @@ class relay {
     clock::time_point held_since = {};  // since that line was opened
     bool at_line_start = true;          // the last byte put here ended a line
     clock::time_point took_last = {};
-    bool given_up = false;  // since it took nothing for so long
+    std::optional<clock::time_point> full_since = {};  // and so workers that print wait
+    bool given_up = false;                             // since it took nothing for so long
 
     std::size_t waiting() const noexcept { return backlog.size() - written; }
   };
@@ -117,6 +118,7 @@ class relay {
   static void begin(source& from, os::descriptor pipe);
   std::size_t read(source& from);
   void stop_the_clocks(sink& to);
+  void count_stall(sink& to) const;
   std::size_t due_bytes(const source& from) const;
   void pass_on(source& from);
   void pass_on_all(const sink& to);

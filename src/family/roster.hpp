@@ -120,6 +120,12 @@ class roster {
   // Bytes that workers printed and that could not be passed on.
   std::atomic<std::uint64_t>& output_lost() const noexcept { return shared_->output_lost; }
 
+  // How long the workers' output could not be passed on, so that workers that print had to wait. By
+  // the supervisor.
+  std::atomic<std::chrono::nanoseconds::rep>& output_stalled() const noexcept {
+    return shared_->output_stalled;
+  }
+
   // How long it has taken so far to fork all processes of the family. Any process that forks adds.
   std::atomic<std::chrono::nanoseconds::rep>& forking() const noexcept { return shared_->forking; }
 
@@ -153,6 +159,7 @@ class roster {
     std::atomic<std::uint32_t> statuses;
     std::uint32_t places;
     std::atomic<std::uint64_t> output_lost;
+    std::atomic<std::chrono::nanoseconds::rep> output_stalled;
     std::atomic<std::chrono::nanoseconds::rep> forking;
     std::atomic<std::chrono::nanoseconds::rep> looking;
     std::atomic<std::int32_t> leaders[leader_capacity];

@@ -8,6 +8,7 @@
 #include <string_view>
 
 #include "board/run_memory.hpp"
+#include "family/mappings.hpp"
 #include "memory/attempt.hpp"
 #include "os/calls.hpp"
 #include "os/event.hpp"
@@ -39,6 +40,7 @@ os::descriptor counter() {
 
 std::size_t touched_by(const board::dimensions& of) {
   return of.chunks * (of.slots * sizeof(std::uint64_t) + of.partial_bytes) +
+         of.notes * sizeof(board::chunk_note) +
          of.slots * (2 * board::board::stride_words(of) * sizeof(std::uint64_t) + of.undo_bytes);
 }
 
@@ -122,7 +124,21 @@ run_queue::run_queue(unsigned slots, handles from)
       }()) {}
 
 std::span<std::byte> run_queue::packed(const assignment& what) const noexcept {
-  return {place(what.place) + pages(board::board::size_bytes(what.size)), what.packed_bytes};
+  const board::dimensions here = what.kept ? board::dimensions{} : what.size;
+  return {place(what.place) + pages(board::board::size_bytes(here)), what.packed_bytes};
+}
+
+// Not for children: each of the family maps it for itself, and those of kernels must not have it.
+std::byte* run_queue::kept_memory(const kept_board& what) const {
+  if (what.number != kept_number_) {
+    const os::descriptor file =
+        os::open_again_of(what.caller, what.descriptor, os::protection::write);
+    kept_ = os::mapping(file.get(), what.bytes, os::protection::write);
+    kept_number_ = what.number;
+    keep_from_children(roster_, kept_.base(), kept_.length_bytes());
+    keep_from_dumps(roster_, kept_.base(), kept_.length_bytes());
+  }
+  return kept_.base() + what.offset;
 }
 
 lease::~lease() {

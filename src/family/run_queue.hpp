@@ -21,6 +21,7 @@
 #include "family/roster.hpp"
 #include "os/anonymous.hpp"
 #include "os/descriptor.hpp"
+#include "os/mapping.hpp"
 
 namespace shard::family {
 
@@ -79,8 +80,10 @@ class run_queue {
   // ---- Runs. A run's number is taken for its assignment until `capacity` runs later.
 
   assignment& of(door::run number) const noexcept { return assignments_[number % capacity]; }
-  board::board board_of(const assignment& what) const noexcept {
-    return {place(what.place), what.size};
+  // Throws os::call_failed if it is kept in a file which this process has not mapped yet, and
+  // can't map.
+  board::board board_of(const assignment& what) const {
+    return {what.kept ? kept_memory(what.kept) : place(what.place), what.size};
   }
   // Behind its board: first the grants.
   std::span<std::byte> packed(const assignment& what) const noexcept;
@@ -165,6 +168,7 @@ class run_queue {
   };
 
   struct parts;
+  std::byte* kept_memory(const kept_board& what) const;
   std::byte* place(unsigned number) const noexcept { return places_ + number * place_bytes(); }
   void empty(unsigned number) noexcept;
   unsigned most_workers(const assignment& what) const noexcept;
@@ -181,6 +185,9 @@ class run_queue {
   shared_part* shared_;
   assignment* assignments_;
   std::byte* places_;
+  // Of this process: the last board that was kept in a file.
+  mutable std::uint64_t kept_number_ = 0;
+  mutable os::mapping kept_;
   std::array<tenancy, capacity> tenancies_{};
   std::array<experience, capacity> known_{};
   std::size_t touched_bytes_ = 0;  // of all places

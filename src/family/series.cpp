@@ -25,7 +25,7 @@ series::turn::turn(const run_queue& runs, door::run which, staff& who, memory_ki
           .worker_limits = runs.of(which).worker_limits,
           .grants = {},
           .enter = {}},
-      run(all, who, kills) {}
+      run(all, who, kills, workers_work::many_runs) {}
 
 // Whoever supervised before may have died with a call that it had heard and not served.
 series::series(const run_queue& runs, staff& who, memory_kills& kills)
@@ -192,14 +192,15 @@ void series::name_stacks_if_asked() {
 supervision supervision_of(const service& all, const std::vector<mapped>& forsaken) {
   supervision one{.family = all.runs.family(),
                   .prefix_output = all.terms.prefix_output,
-                  .mask = all.terms.mask};
+                  .mask = all.terms.mask,
+                  .held = all.terms.held};
   one.plan = [&all](staff& who, memory_kills& kills) {
     return std::make_unique<series>(all.runs, who, kills);
   };
   one.work = [&all, &forsaken](const newcomer& self) {
-    be_worker(
-        {all.runs.family(), all.runs.memory(), all.terms.mask, self, all.terms.threads_per_worker},
-        [&](worker& here) { serve(all, forsaken, here); });
+    be_worker({all.runs.family(), all.runs.memory(), all.terms.mask, self,
+               all.terms.threads_per_worker, false},
+              [&](worker& here) { serve(all, forsaken, here); });
   };
   one.conclude = [] {};
   return one;

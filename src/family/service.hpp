@@ -25,6 +25,7 @@ struct service_terms {
   bool prefix_output = false;
   pid_t caller = 0;
   sigset_t mask{};  // signals that the caller blocks
+  int held = -1;    // see crew
 };
 
 // What the workers of a pool are given when it begins.

@@ -54,6 +54,7 @@ enum handed_down : unsigned {
   called_off,
   life,
   caller,
+  held,  // or another one, if there is nothing to be held
   all_of_them
 };
 static_assert(all_of_them <= os::most_handed_down);
@@ -139,7 +140,7 @@ void require_to_be_startable() {
 
 spawning::spawning(const run_queue& runs, const service_terms& terms, const fresh_program& how,
                    bool again)
-    : runs_(runs), environment_(how.environment) {
+    : runs_(runs), held_(terms.held), environment_(how.environment) {
   if (!how.directory.empty()) {
     directory_ = memory::attempt(
         "start workers in " + how.directory, "a folder that this user may enter",
@@ -171,6 +172,7 @@ os::process spawning::operator()(const launch::gifts& to) const {
   hand_down(handed_down::called_off, to.called_off);
   hand_down(handed_down::life, to.life.write);
   hand_down(handed_down::caller, own);
+  given.at(handed_down::held) = os::above_handed_down(held_ < 0 ? own.get() : held_);
   std::array<int, all_of_them> numbers{};
   std::ranges::transform(given, numbers.begin(), [](const auto& one) { return one.get(); });
   return os::start_program({.path = "/proc/self/exe",
@@ -226,6 +228,7 @@ os::descriptor take(handed_down which) { return os::take_handed_down(number_of(w
   given.called_off = called_off.get();
   given.somebody_lives = take(handed_down::life);
   given.caller = take(handed_down::caller);
+  given.held = take(handed_down::held).release();
   from = {};
   runs.family().raise(arrived);
   be_supervisor(given, what.again);

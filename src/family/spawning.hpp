@@ -42,6 +42,7 @@ class spawning {
 
  private:
   const run_queue& runs_;
+  int held_;
   std::vector<std::string> environment_;
   os::descriptor directory_;
   os::descriptor letter_;

@@ -6,8 +6,16 @@
 
 namespace shard::family {
 
-supervised_run::supervised_run(const crew& all, staff& who, memory_kills& kills)
-    : all_(all), board_(all.board), staff_(who), kills_(kills), overtime_(all) {}
+namespace {
+
+std::optional<os::usage> used_by(const departure& dead) {
+  return dead.how.known ? std::optional(dead.how.used) : std::nullopt;
+}
+
+}  // namespace
+
+supervised_run::supervised_run(const crew& all, staff& who, memory_kills& kills, workers_work work)
+    : all_(all), board_(all.board), staff_(who), kills_(kills), overtime_(all), work_(work) {}
 
 bool supervised_run::wants_worker(unsigned slot) const {
   if (given_up_) return false;
@@ -24,6 +32,7 @@ void supervised_run::prepare(unsigned slot) {
 
 void supervised_run::worker_ended(unsigned slot, const departure& dead) {
   board::slot& at = board_.at(slot);
+  board_.close_account(slot, work_ == workers_work::this_run ? used_by(dead) : std::nullopt);
   const member& who = all_.roster.at(slot);
   const board::leaving left = at.left.load(std::memory_order_acquire);
   if (left == board::leaving::for_another) at.replacements.fetch_add(1, std::memory_order_relaxed);
@@ -47,7 +56,10 @@ void supervised_run::worker_ended(unsigned slot, const departure& dead) {
   }
 }
 
-void supervised_run::acquit(unsigned slot) { board::acquit(board_, slot); }
+void supervised_run::acquit(unsigned slot) {
+  board_.close_account(slot, std::nullopt);
+  board::acquit(board_, slot);
+}
 
 bool supervised_run::mend(unsigned slot) {
   const auto alive = [this](unsigned other) { return staff_.may_run(other); };

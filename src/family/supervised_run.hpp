@@ -15,9 +15,13 @@
 
 namespace shard::family {
 
+// What workers do until they end.
+enum class workers_work { this_run, many_runs };
+
 class supervised_run final : public agenda {
  public:
-  supervised_run(const crew& all, staff& who, memory_kills& kills);
+  supervised_run(const crew& all, staff& who, memory_kills& kills,
+                 workers_work work = workers_work::this_run);
 
   bool wants_worker(unsigned slot) const override;
   void prepare(unsigned slot) override;
@@ -36,6 +40,7 @@ class supervised_run final : public agenda {
   staff& staff_;
   memory_kills& kills_;
   overtime overtime_;
+  workers_work work_;
   unsigned unblamed_ = 0;  // deaths
   bool given_up_ = false;  // not even what is in quarantine is finished
 };

@@ -25,8 +25,7 @@ class supervisor {
       : given_(given),
         life_(std::move(life)),
         relay_(given.family, given.prefix_output),
-        staff_(given.family, relay_,
-               {life_.write.get(), given.somebody_lives.get(), given.held}),
+        staff_(given.family, relay_, {life_.write.get(), given.somebody_lives.get(), given.held}),
         agenda_(given.plan(staff_, kills_)) {}
 
   // Until no slot wants a worker, and all workers have ended.

@@ -70,7 +70,8 @@ warm_family::warm_family(const order& what)
                 .processors = what.processors,
                 .threads_per_worker = what.threads_per_worker,
                 .prefix_output = what.prefix_output,
-                .caller = os::own_pid()}},
+                .caller = os::own_pid(),
+                .held = what.held}},
       brief_([this](std::vector<memory::live_segment> inherited) {
         supervision one = supervision_of(service_, forsaken_);
         one.prepare = [this, buffers = std::move(inherited)] {

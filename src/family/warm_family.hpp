@@ -27,6 +27,7 @@ class warm_family final : public memory::borrower {
     bool pin = false;
     bool allow_threads = false;
     bool prefix_output = false;
+    int held = -1;  // see crew
     std::chrono::nanoseconds spin{};
     unsigned processors = 1;
     service::make_task make = nullptr;

@@ -34,7 +34,11 @@ bool wait_to_be_read(const os::writing_end& pipe, const reading& of) {
 }  // namespace
 
 worker::worker(const worker_start& start, crash_context& crash)
-    : start_(start), crash_(crash), own_(start.family.at(start.self.slot)), limit_(start.family) {
+    : start_(start),
+      crash_(crash),
+      own_(start.family.at(start.self.slot)),
+      limit_(start.family),
+      account_(start.family) {
   const worker_streams& pipes = start.self.streams;
   if (!pipes.output) return;
   const bool printed = os::become(os::standard_stream::output, pipes.output);

@@ -15,6 +15,7 @@
 #include "family/crew.hpp"
 #include "family/door.hpp"
 #include "family/memory_limit.hpp"
+#include "family/own_account.hpp"
 #include "family/staff.hpp"
 #include "memory/segment.hpp"
 #include "os/output.hpp"
@@ -28,6 +29,7 @@ struct worker_start {
   const sigset_t& mask;         // signals that the caller blocks
   const newcomer& self;
   unsigned threads;  // that it may run; 0: nobody has said anything
+  bool for_one_run;
 };
 
 // A worker as what it works on sees it.
@@ -55,6 +57,8 @@ class worker final : public board::workplace {
 
   bool wants_a_change() override;
   void testify(board::failure_facts& to, board::evidence& left) noexcept override;
+  std::optional<board::account> give_account() noexcept override { return account_.give(); }
+  bool is_of_this_run() const noexcept override { return start_.for_one_run; }
 
  private:
   void wait_for_reader(const std::optional<os::writing_end>& pipe, const reading& of) const;
@@ -66,6 +70,7 @@ class worker final : public board::workplace {
   std::optional<os::writing_end> output_;
   std::optional<os::writing_end> errors_;
   memory_limit limit_;
+  own_account account_;
   const door* asleep_ = nullptr;  // where others are
   std::chrono::steady_clock::time_point call_at_{};
   std::array<char, tail::capacity> tail_;

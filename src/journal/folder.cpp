@@ -10,6 +10,7 @@
 #include <sstream>
 #include <thread>
 
+#include "memory/output_file.hpp"
 #include "os/boot.hpp"
 #include "os/byte_lock.hpp"
 #include "os/calls.hpp"
@@ -189,6 +190,23 @@ void folder::remove(const std::string& note) const {
 
 std::vector<std::string> notes::all_notes() const {
   return attempt("look", [&] { return os::names_in(name_ + "/" + notes_folder); });
+}
+
+void folder::write(const std::string& file, std::string_view content) const {
+  attempt("write " + file, [&] {
+    memory::output_file made(path_of(file));
+    os::write_all(made.file(), std::as_bytes(std::span(content)), 0);
+    made.finish(made.file(), durability::memory);
+  });
+}
+
+void folder::append(const std::string& file, std::string_view content) const {
+  attempt("write " + file, [&] {
+    const bool is_there = os::status_at(files_, file).has_value();
+    const os::descriptor to =
+        is_there ? os::open_at(files_, file, os::protection::write) : os::create_new(files_, file);
+    os::write_all(to, std::as_bytes(std::span(content)), os::status(to.get()).size_bytes);
+  });
 }
 
 void folder::rename(const std::string& from, const std::string& to) const {

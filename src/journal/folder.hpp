@@ -80,6 +80,11 @@ class folder : public notes {
   // If it is there.
   void remove(const std::string& note) const;
 
+  // A file for people, as a whole.
+  void write(const std::string& file, std::string_view content) const;
+  // To the end of one, which is made if there is none.
+  void append(const std::string& file, std::string_view content) const;
+
   // ---- Names of files, in the order in which they are on the disk.
 
   void rename(const std::string& from, const std::string& to) const;

@@ -8,7 +8,9 @@
 #include <clocale>
 #include <cstring>
 #include <filesystem>
+#include <mutex>
 #include <nlohmann/json.hpp>
+#include <optional>
 #include <span>
 
 #include "mapping/sending.hpp"
@@ -72,9 +74,23 @@ std::string arithmetic_of_this_machine() {
   return text + ", locale " + (locale == nullptr ? "?" : locale);
 }
 
+// As long as none is loaded or unloaded, they are what they were.
+std::vector<os::module_content> modules_now() {
+  static std::mutex busy;
+  static std::optional<os::module_changes> then;
+  static std::vector<os::module_content> all;
+  const std::scoped_lock mine(busy);
+  const os::module_changes now = os::changes_of_modules();
+  if (then != now) {
+    all = os::contents_of_modules();
+    then = now;
+  }
+  return all;
+}
+
 void add_code(std::vector<trait>& to) {
   std::string libraries;
-  for (const os::module_content& one : os::contents_of_modules()) {
+  for (const os::module_content& one : modules_now()) {
     if (one.name.empty()) {
       to.push_back({.name = "program", .value = hex(one.hash), .shown = "code " + hex(one.hash)});
     } else {

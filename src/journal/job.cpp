@@ -20,6 +20,7 @@
 #include "journal/record.hpp"
 #include "mapping/chunk_runner.hpp"
 #include "mapping/execute.hpp"
+#include "mapping/failures.hpp"
 #include "mapping/flight.hpp"
 #include "mapping/nesting.hpp"
 #include "mapping/old_values.hpp"
@@ -145,7 +146,10 @@ class job_state {
   std::optional<harvest> harvest_of(leg& map);
   report skip(leg& map, const record::found& done);
   report run(leg& map);
+  family::warm_family* family_of(const leg& map);
   void complete(const leg& map, const live_area& live);
+  void leave_reports(const leg& map, const report& of) const;
+  void keep_failures(std::size_t map, const report& of, std::size_t start) const;
   void open_spills(leg& map, job& own, bool go_on);
   std::vector<int> synced_files(const job& what) const;
 
@@ -157,7 +161,8 @@ class job_state {
   std::vector<std::unique_ptr<job_file>> files_;
   std::size_t starts_ = 0;
   std::size_t maps_ = 0;
-  std::string incomplete_;  // why no further map is begun in this start
+  std::optional<family::warm_family> family_;  // for all maps, if it is to be
+  std::string incomplete_;                     // why no further map is begun in this start
 };
 
 // ---- The folder ----
@@ -428,6 +433,17 @@ std::optional<harvest> job_state::harvest_of(leg& map) {
       refuse(std::errc::bad_message, "go on with map " + std::to_string(map.number),
              "notes of another map in " + map.note("live"), "those of this map");
     }
+    // Of a start that has come to the map's end, they are told already.
+    if (how_.reports && live->header().told.load() == 0) {
+      // Addresses of an image that is gone.
+      for (board::failure_record& each : live->board().failures()) {
+        if (each.named.load() == 0) each.frames = 0;
+      }
+      keep_failures(map.number,
+                    report({}, mapping::all_failures(live->board(), map.settled.chunks), {}, {}),
+                    starts_ - 1);
+      live->header().told.store(1);
+    }
     const mapping::old_values old(map.what, map.settled.chunks, memory::data_here(map.what.grants));
     return journal::harvest_of(*live, map.of, old.undo());
   }
@@ -468,20 +484,20 @@ void job_state::open_spills(leg& map, job& own, bool go_on) {
 
 report job_state::carry_out(const job& what, const options* how) {
   const std::scoped_lock mine(busy_);
-  const options given = how == nullptr ? how_.maps : mapping::merged(how_.maps, *how);
+  options given = how == nullptr ? how_.maps : mapping::merged(how_.maps, *how);
+  if (!given.record_chunks && how_.reports) given.record_chunks = true;
   const mapping::settings decided = mapping::resolve(given);
   if (mapping::threads_in_this_kernel()) {
     refuse(std::errc::operation_not_permitted, "map in a job", "a call in a kernel",
            "a call outside of kernels");
   }
-  if (decided.start == start_by::spawn) {
-    refuse(std::errc::not_supported, "map in a job", "start_by::spawn", "start_by::fork");
-  }
-  mapping::refuse_what_forks_have(given);
+  if (how_.reuse_workers && how != nullptr) mapping::refuse_what_a_pool_settles(*how);
+  if (decided.start == start_by::fork) mapping::refuse_what_forks_have(given);
   const mapping::order settled(what, given, decided);
   if (settled.is_replayed()) {
-    return mapping::finished(what, settled.chunks,
-                             mapping::replay(what, settled.chunks, settled.how.replay));
+    return mapping::finished(
+        what, settled.chunks,
+        mapping::replay(what, settled.chunks, settled.how.replay, settled.how.record_chunks));
   }
   if (!incomplete_.empty()) {
     refuse(std::errc::operation_not_permitted,
@@ -507,6 +523,7 @@ report job_state::carry_out(const job& what, const options* how) {
     told = skip(map, *done);
   } else {
     told = run(map);
+    if (how_.reports) leave_reports(map, told);
   }
   if (!told.complete()) {
     incomplete_ = "that map " + std::to_string(map.number) + " has lost indices";
@@ -536,15 +553,31 @@ report job_state::skip(leg& map, const record::found& done) {
                 mapping::clock::now() - map.settled.began);
 }
 
+// Null: processes of its own, or none.
+family::warm_family* job_state::family_of(const leg& map) {
+  const mapping::settings& decided = map.settled.how;
+  if (decided.run_on != executor::processes) return nullptr;
+  if (!how_.reuse_workers && decided.start == start_by::fork) return nullptr;
+  if (family_ && (family_->has_ended() || family_->is_worn())) family_.reset();
+  if (!family_) {
+    auto what = mapping::family_for(map.given, decided, mapping::workers_of(decided));
+    what.held = folder_.lock_descriptor();
+    family_.emplace(what);
+  }
+  return &*family_;
+}
+
 report job_state::run(leg& map) {
   protect(map, access::write);
   std::optional<harvest> found = harvest_of(map);
   open_spills(map, map.what, found && found->achieved.count() != 0);
   take_final_names_away(map);
-  live_area live(folder_, map.note("live"), map.of, std::move(found), map.settled.chunks);
+  family::warm_family* const family = family_of(map);
+  live_area live(folder_, map.note("live"), map.of, std::move(found), map.settled.chunks,
+                 family != nullptr);
   report told;
   {
-    mapping::flight flight(map.what, map.given, map.settled, nullptr, &live);
+    mapping::flight flight(map.what, map.given, map.settled, family, &live);
     std::optional<journal::checkpointer> checkpoints;
     if (folder_.is_durable()) {
       checkpoints.emplace(journal::checkpointer::orders{
@@ -554,6 +587,9 @@ report job_state::run(leg& map) {
     flight.begin(false, true);
     told = flight.join();
   }
+  if (family != nullptr) family->wait_for_output();
+  if (!how_.reuse_workers) family_.reset();
+  live.header().told.store(1);
   if (told.complete()) complete(map, live);
   return told;
 }
@@ -574,6 +610,29 @@ void job_state::complete(const leg& map, const live_area& live) {
   give_final_names(map);
   folder_.remove(map.note("live"));
   folder_.remove(map.note("log"));
+}
+
+// ---- For people ----
+
+void job_state::leave_reports(const leg& map, const report& of) const {
+  keep_failures(map.number, of, starts_);
+  folder_.write("report.json", of.json() + "\n");
+  folder_.write("report.html", of.html());
+  of.write_chunks(folder_.path_of("chunks.tsv"));
+  of.write_trace(folder_.path_of("trace.pftrace"));
+}
+
+// One line for each: the report of the next start has none of them.
+void job_state::keep_failures(std::size_t map, const report& of, std::size_t start) const {
+  if (of.failures().empty()) return;
+  const auto all = nlohmann::ordered_json::parse(of.json());
+  std::string lines;
+  for (const auto& one : all.at("failures")) {
+    nlohmann::ordered_json line{{"start", start}, {"map", map}};
+    line.update(one);
+    lines += line.dump() + "\n";
+  }
+  folder_.append("failures.jsonl", lines);
 }
 
 // ---- As the header has it ----

@@ -10,6 +10,7 @@
 #include "family/roster.hpp"
 #include "os/boot.hpp"
 #include "os/mapping.hpp"
+#include "os/own_pid.hpp"
 #include "shard/error.hpp"
 
 namespace shard::journal {
@@ -76,8 +77,8 @@ bool sync(live_header& in, std::span<const int> files) {
 
 // ---- Reading ----
 
-const live_header& live_view::header() const noexcept {
-  return *std::launder(reinterpret_cast<const live_header*>(mapped_.base()));
+live_header& live_view::header() const noexcept {
+  return *std::launder(reinterpret_cast<live_header*>(mapped_.base()));
 }
 
 std::optional<live_view> live_view::open(const notes& in, const std::string& note,
@@ -170,12 +171,13 @@ record result_of(const board::board& from, const shape& of) {
 // ---- Making ----
 
 live_area::live_area(const folder& in, std::string note, const shape& of,
-                     std::optional<harvest> what, const plan::partition& chunks)
+                     std::optional<harvest> what, const plan::partition& chunks, bool for_a_pool)
     : folder_(in),
       note_(std::move(note)),
       shape_(of),
       inherited_(std::move(what)),
-      chunks_(chunks) {
+      chunks_(chunks),
+      for_a_pool_(for_a_pool) {
   if (inherited_ && inherited_->achieved.count() == 0 && inherited_->suspects.empty()) {
     inherited_.reset();
   }
@@ -218,9 +220,11 @@ std::byte* live_area::make(const board::dimensions& of, std::size_t bytes) {
   return folder_.attempt("reserve " + std::to_string(page + bytes) + " bytes for a map", [&] {
     const std::string fresh = note_ + ".new";
     folder_.remove(fresh);
-    const os::descriptor file = os::create_new(folder_.directory(), fresh);
-    os::reserve(file, page + bytes);
-    memory_ = os::anonymous_memory::of_file(file, page + bytes);
+    file_ = os::create_new(folder_.directory(), fresh);
+    os::reserve(file_, page + bytes);
+    memory_ = os::anonymous_memory::of_file(file_, page + bytes);
+    if (for_a_pool_)
+      static_cast<void>(os::keep_from_children(memory_.base(), memory_.size_bytes()));
     live_header& head = *::new (memory_.base()) live_header{};
     head.begins = magic;
     const std::string boot = os::boot_id();
@@ -234,6 +238,14 @@ std::byte* live_area::make(const board::dimensions& of, std::size_t bytes) {
     head.began = std::time(nullptr);
     return memory_.base() + page;
   });
+}
+
+family::kept_board live_area::place_for_others() const {
+  return {.number = shape_.map,
+          .caller = os::own_pid(),
+          .descriptor = file_.get(),
+          .bytes = memory_.size_bytes(),
+          .offset = page};
 }
 
 void live_area::begin(const board::board& on, std::span<const std::uint64_t> identity) {

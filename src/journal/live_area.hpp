@@ -47,6 +47,7 @@ struct live_header {
   // was told may have died before he could note it. So if it is still 1, nobody knows what is on
   // the disk beyond the last record.
   std::atomic<std::uint64_t> syncing;
+  std::atomic<std::uint64_t> told;  // 1: its failures stand in failures.jsonl
   std::array<suspect, most_suspects> suspects{};
 };
 static_assert(sizeof(live_header) <= 4096);
@@ -63,7 +64,7 @@ class live_view {
   static std::optional<live_view> open(const notes& in, const std::string& note,
                                        os::protection rights);
 
-  const live_header& header() const noexcept;
+  live_header& header() const noexcept;  // to be written to if it was opened for that
   const board::board& board() const noexcept { return board_; }
 
  private:
@@ -95,11 +96,12 @@ class live_area final : public mapping::board_keeper {
  public:
   // what: with which it begins.
   live_area(const folder& in, std::string note, const shape& of, std::optional<harvest> what,
-            const plan::partition& chunks);
+            const plan::partition& chunks, bool for_a_pool);
 
   board::dimensions with_inheritance(board::dimensions of) override;
   std::byte* make(const board::dimensions& of, std::size_t bytes) override;
   void begin(const board::board& on, std::span<const std::uint64_t> identity) override;
+  family::kept_board place_for_others() const override;
   int held_descriptor() const noexcept override { return folder_.lock_descriptor(); }
 
   live_header& header() const noexcept;
@@ -117,7 +119,9 @@ class live_area final : public mapping::board_keeper {
   const plan::partition& chunks_;
   std::vector<std::uint64_t> order_;  // of what is left to be done
   unsigned workers_ = 0;
+  bool for_a_pool_;  // whose processes map it for themselves
   board::dimensions size_{};
+  os::descriptor file_;
   os::anonymous_memory memory_;
 };
 

@@ -63,6 +63,7 @@ map_status status_of_map(const notes& in, std::size_t number, bool in_use) {
     found.failures = live->board().failures().size() + live->board().failures_lost();
     found.given_up = live->board().given_up();
     found.began = live->header().began;
+    found.carried_over = live->header().carried_over;
     if (in_use) found.under_way = under_way_on(*live);
     return found;
   }

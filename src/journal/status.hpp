@@ -27,10 +27,11 @@ struct map_status {
   bool known = false;            // how far it is
   bool from_checkpoint = false;  // what counts is the last checkpoint: the machine has been down
   std::uint64_t chunks = 0;
-  std::uint64_t committed = 0;  // that the next start would not run again
-  std::uint64_t failures = 0;   // so far, in this start
-  std::uint64_t given_up = 0;   // indices, likewise
-  std::int64_t began = 0;       // seconds since 1970: this start
+  std::uint64_t committed = 0;     // that the next start would not run again
+  std::uint64_t carried_over = 0;  // of these, what was committed when this start began
+  std::uint64_t failures = 0;      // so far, in this start
+  std::uint64_t given_up = 0;      // indices, likewise
+  std::int64_t began = 0;          // seconds since 1970: this start
   std::vector<chunk_under_way> under_way{};
 };
 

@@ -7,6 +7,7 @@
 #include <span>
 
 #include "board/board.hpp"
+#include "family/assignment.hpp"
 
 namespace shard::mapping {
 
@@ -27,6 +28,9 @@ class board_keeper {
   // The board, before the run. identity: what one set of accumulators begins with. Throws
   // shard::error.
   virtual void begin(const board::board& on, std::span<const std::uint64_t> identity) = 0;
+
+  // Of a run in a pool: where its workers find what make() made.
+  virtual family::kept_board place_for_others() const = 0;
 
   // What the run's processes hold as long as they live, and children of kernels don't.
   virtual int held_descriptor() const noexcept = 0;

@@ -116,7 +116,8 @@ report carry_out(const job& what, const options& given, const settings& decided,
                  family::warm_family* pool, const family::warm_family::order* fresh) {
   const order settled(what, given, decided);
   if (settled.is_replayed()) {
-    return finished(what, settled.chunks, replay(what, settled.chunks, settled.how.replay));
+    return finished(what, settled.chunks,
+                    replay(what, settled.chunks, settled.how.replay, settled.how.record_chunks));
   }
   std::optional<second_run> expected;
   if (fresh != nullptr) expected.emplace(what, given, settled, *fresh);

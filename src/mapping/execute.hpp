@@ -18,6 +18,13 @@ report carry_out(const detail::job& what, const options& given, const settings& 
                  family::warm_family* pool = nullptr,
                  const family::warm_family::order* fresh = nullptr);
 
+// The family of a pool that has these options. Throws shard::error if they ask for what forks, or
+// this program, can't do.
+family::warm_family::order family_for(const options& given, const settings& decided,
+                                      unsigned workers);
+// Throws shard::error if the options of one map settle what belongs to its pool.
+void refuse_what_a_pool_settles(const options& one);
+
 // For a map outside of a pool whose workers start by spawn: a pool of its own. Null: they are
 // forked, or it has no worker processes. Throws shard::error if the job can't be sent to such
 // workers.

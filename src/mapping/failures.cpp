@@ -51,7 +51,8 @@ std::vector<std::string> stack_of(const board::failure_record& record) {
   return frames;
 }
 
-failure told_by(const board::failure_record& record, const plan::partition& chunks) {
+failure told_by(const board::failure_record& record, const plan::partition& chunks,
+                std::chrono::nanoseconds began) {
   const board::failure_facts& facts = record.facts;
   failure one{.kind = name_of(facts.kind),
               .what = record.what,
@@ -62,6 +63,7 @@ failure told_by(const board::failure_record& record, const plan::partition& chun
               .stack = stack_of(record),
               .stderr_tail = std::string(record.errors, record.error_bytes),
               .pid = facts.pid,
+              .at = facts.when.count() == 0 ? seconds() : seconds(facts.when - began),
               .elapsed = facts.elapsed,
               .user_time = facts.used.user,
               .system_time = facts.used.system,
@@ -82,6 +84,14 @@ failure told_by(const board::failure_record& record, const plan::partition& chun
 }
 
 }  // namespace
+
+std::string_view kind_of(const failure& one) noexcept {
+  using enum board::failure_kind;
+  for (const auto kind : {exception, signal, exit, killed, timeout, out_of_memory}) {
+    if (one.kind == name_of(kind)) return name_of(kind);
+  }
+  return "unknown";
+}
 
 new_failures::new_failures(const board::board& on, const plan::partition& chunks)
     : board_(on), chunks_(chunks) {}
@@ -113,7 +123,7 @@ std::vector<failure> new_failures::take() {
       if (last[which] != index) continue;
       taken_.insert(which);
     }
-    taken.push_back(told_by(all[index], chunks_));
+    taken.push_back(told_by(all[index], chunks_, board_.began()));
   }
   return taken;
 }
@@ -126,9 +136,7 @@ bool new_failures::stands(const attempt_at& which) const {
 
 std::vector<failure> all_failures(const board::board& on, const plan::partition& chunks) {
   std::vector<failure> all = new_failures(on, chunks).take();
-  const auto blames_none = [](const failure& one) {
-    return one.indices.empty() && !one.empty_part;
-  };
+  const auto blames_none = [](const failure& one) { return !is_at(one); };
   std::ranges::stable_sort(all, [&](const failure& one, const failure& other) {
     return std::tuple(blames_none(one), one.chunk, one.attempt) <
            std::tuple(blames_none(other), other.chunk, other.attempt);

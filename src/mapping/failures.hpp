@@ -3,6 +3,7 @@
 
 #include <cstddef>
 #include <set>
+#include <string_view>
 #include <utility>
 #include <vector>
 
@@ -36,5 +37,11 @@ class new_failures {
 // Once the run is over: all failures, in the order of chunks and attempts; those that blame no
 // chunk come last.
 std::vector<failure> all_failures(const board::board& on, const plan::partition& chunks);
+
+// Whether it was at a chunk.
+inline bool is_at(const failure& one) noexcept { return !one.indices.empty() || one.empty_part; }
+
+// failure::kind of the failure, as a text that lives as long as the program.
+std::string_view kind_of(const failure& one) noexcept;
 
 }  // namespace shard::mapping

@@ -47,6 +47,7 @@ family::limits limits_of(const settings& how) {
           how.memory_limit_bytes};
 }
 
+// A chunk is timed alone, and so not run in a row with others, if it is to be noted.
 board::policy policy_of(const settings& how, const job& what, bool park, std::size_t aside) {
   return {.allowed = {.errors = how.retries_error,
                       .crashes = how.retries,
@@ -58,7 +59,7 @@ board::policy policy_of(const settings& how, const job& what, bool park, std::si
           .keep_going = how.keep_going,
           .park = park,
           .little_to_copy_bytes = little_to_copy_bytes,
-          .timed = limits_of(how).timed(),
+          .timed = limits_of(how).timed() || how.record_chunks,
           .keeps_times = how.timeout_factor != 0,
           .aside = aside};
 }
@@ -84,9 +85,13 @@ struct one_worker {
 
 board::dimensions dimensions_of(const order& settled, unsigned workers, const state_layout& states,
                                 const old_values& in_place, board_keeper* keeper) {
-  board::dimensions size{settled.chunks.chunks(),      workers,
-                         states.partial_bytes,         states.accumulator_bytes,
-                         undo_bytes(in_place, states), units(settled.chunks).total()};
+  board::dimensions size{settled.chunks.chunks(),
+                         workers,
+                         states.partial_bytes,
+                         states.accumulator_bytes,
+                         undo_bytes(in_place, states),
+                         units(settled.chunks).total(),
+                         settled.how.record_chunks ? settled.chunks.chunks() : 0};
   if (keeper != nullptr) {
     size.accumulator_bytes *= 2;
     size = keeper->with_inheritance(size);
@@ -120,6 +125,7 @@ flight::flight(const job& what, const options& given, const order& settled,
     keeper_->begin(board_, identity());
     inherited_ = board_.settled();
   }
+  board_.set_began(order_.began.time_since_epoch());
   const settings& how = order_.how;
   if (!how.pin || pool_ != nullptr || how.run_on == executor::serial) return;
   family::give_places(roster_, how.run_on == executor::processes ? how.threads_per_worker : 1);
@@ -136,9 +142,11 @@ flight::ground flight::make_ground() {
     pack(job_, order_.chunks, packed);
     packed_bytes_ = packed.bytes().size();
     family::run_queue& runs = pool_->runs();
-    family::lease place = runs.take_place(size_, packed.bytes());
+    const bool is_here = keeper_ == nullptr;
+    family::lease place = runs.take_place(is_here ? size_ : board::dimensions{}, packed.bytes());
     if (packed_bytes_ <= most_kept_bytes) kept = std::move(packed);
-    std::byte* const board = runs.memory_of(place);
+    std::byte* const board =
+        is_here ? runs.memory_of(place) : keeper_->make(size_, board::board::size_bytes(size_));
     return {.place = std::move(place), .board = board, .roster = runs.family()};
   }
   const std::size_t bytes = board::board::size_bytes(size_);
@@ -258,6 +266,10 @@ void flight::begin(bool follows, bool awaited) {
           .most_workers = order_.most_workers,
           .grants = job_.grants.size(),
           .packed_bytes = packed_bytes_};
+  if (keeper_ != nullptr) {
+    what.kept = keeper_->place_for_others();
+    static_cast<void>(runs.board_of(what));  // so that it is mapped
+  }
   pool_->submit(number);
   number_ = number;
 }
@@ -310,7 +322,9 @@ report flight::join() {
   settle_reducers(job_, result.complete());
   const auto workers = static_cast<unsigned>(
       std::clamp<std::size_t>(order_.chunks.chunks(), 1, std::min(workers_, order_.most_workers)));
-  report told = result.report_on(order_.number, clock::now() - order_.began, workers, inherited_);
+  report told = result.report_on(order_.number, clock::now() - order_.began,
+                                 {workers, order_.how.run_on == executor::processes,
+                                  order_.how.memory_limit_bytes, inherited_});
   if (padding_) completed_ = result.completed_places();
   return told;
 }

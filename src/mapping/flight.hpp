@@ -54,7 +54,7 @@ class flight {
  public:
   // Throws shard::error if there is no memory for the run. pool: whose family does it; null: who is
   // started for it. keeper: who has its board, and keeps apart what chunks in quarantine add; it
-  // must outlive this, and there is no pool; null: nobody.
+  // must outlive this; null: nobody.
   flight(const detail::job& what, const options& given, const order& settled,
          family::warm_family* pool = nullptr, board_keeper* keeper = nullptr);
   flight(const flight&) = delete;

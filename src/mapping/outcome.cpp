@@ -9,6 +9,7 @@
 #include "board/run_memory.hpp"
 #include "mapping/failures.hpp"
 #include "mapping/ranges.hpp"
+#include "mapping/resources.hpp"
 #include "os/memory_pressure.hpp"
 
 namespace shard::mapping {
@@ -69,7 +70,8 @@ void settle_reducers(const detail::job& what, bool complete) {
 counted_before::counted_before(const family::roster& by) noexcept
     : takeovers(by.takeovers().load(std::memory_order_relaxed)),
       output_lost(by.output_lost().load(std::memory_order_relaxed)),
-      forking(by.forking().load(std::memory_order_relaxed)) {}
+      forking(by.forking().load(std::memory_order_relaxed)),
+      output_stalled(by.output_stalled().load(std::memory_order_relaxed)) {}
 
 outcome::outcome(const board::board& on, const family::roster& who, const plan::partition& chunks,
                  const counted_before& before)
@@ -252,13 +254,12 @@ std::vector<range> outcome::missing_chunks() const {
   return missing;
 }
 
-report outcome::report_on(std::size_t map, seconds elapsed, unsigned workers,
-                          std::size_t carried_over) const {
+report outcome::report_on(std::size_t map, seconds elapsed, const workforce& who) const {
   run_counts counts{.map = map,
                     .chunks = chunks_.chunks(),
                     .grain = chunks_.grain(),
-                    .carried_over = carried_over,
-                    .workers = workers};
+                    .carried_over = who.carried_over,
+                    .workers = who.workers};
   counts.without = names_of(roster_.lacks());
   const counted_before now(roster_);
   counts.takeovers = now.takeovers - before_.takeovers;
@@ -279,7 +280,46 @@ report outcome::report_on(std::size_t map, seconds elapsed, unsigned workers,
     const std::size_t attempts = judged.attempts();
     counts.retries += attempts - std::min(attempts, last_failures(chunk));
   }
-  return report(sets(), all_failures(board_, chunks_), counts, elapsed, complete_ ? "" : trouble());
+  std::vector<failure> failures = all_failures(board_, chunks_);
+  std::vector<chunk_record> chunks = chunk_records(failures);
+  run_resources used = resources_of(board_, who.workers, elapsed, chunks);
+  used.processes = who.processes;
+  used.memory_limit_bytes = who.memory_limit_bytes;
+  used.output_stalled = now.output_stalled - before_.output_stalled;
+  return report(sets(), std::move(failures), std::move(counts), elapsed, complete_ ? "" : trouble(),
+                std::move(used), std::move(chunks));
+}
+
+// Of an attempt that was not committed there is no record, unless it has failed: its worker died,
+// or was killed, before others knew of it.
+std::vector<chunk_record> outcome::chunk_records(std::span<const failure> failures) const {
+  std::vector<chunk_record> all;
+  if (board_.size().notes == 0) return all;
+  all.reserve(chunks_.chunks());
+  auto last = failures.begin();  // in the order of chunks and attempts
+  for (std::size_t chunk = 0; chunk < chunks_.chunks(); ++chunk) {
+    std::string_view cause;
+    for (; last != failures.end() && is_at(*last) && last->chunk <= chunk; ++last) {
+      if (last->chunk == chunk) cause = kind_of(*last);
+    }
+    const auto found = board_.note_on(chunk).read();
+    if (!found) continue;
+    const bool whole = complete_ || is_whole(chunk);
+    if (!whole && !found->failed && !committed_[chunk]) continue;
+    const auto [indices, stride] = chunks_.extent_of(chunks_[chunk]);
+    all.push_back({.chunk = chunk,
+                   .indices = indices,
+                   .stride = stride,
+                   .worker = found->worker,
+                   .attempt = found->attempt,
+                   .start = found->start - board_.began(),
+                   .duration = found->took,
+                   .cause = whole           ? ""
+                            : cause.empty() ? "unknown"
+                                            : cause,
+                   .peak_private_bytes = found->memory_bytes});
+  }
+  return all;
 }
 
 // Of a run whose processes all died together, whatever ran then may be to blame.

@@ -6,6 +6,7 @@
 #include <cstddef>
 #include <map>
 #include <memory>
+#include <span>
 #include <vector>
 
 #include "board/board.hpp"
@@ -24,6 +25,7 @@ struct counted_before {
   std::size_t takeovers = 0;
   std::size_t output_lost = 0;
   std::chrono::nanoseconds forking{};
+  std::chrono::nanoseconds output_stalled{};
 
   counted_before() = default;
   explicit counted_before(const family::roster& by) noexcept;
@@ -31,6 +33,14 @@ struct counted_before {
 
 // What a complete map has.
 index_sets all_completed(const plan::partition& chunks);
+
+// Who could work on a run.
+struct workforce {
+  unsigned workers = 1;  // at the same time
+  bool processes = false;
+  std::size_t memory_limit_bytes = 0;  // of each; 0: none
+  std::size_t carried_over = 0;        // chunks that were done before
+};
 
 // Behind the last merge of a map: what reducers do then. complete: the map is.
 void settle_reducers(const detail::job& what, bool complete);
@@ -57,8 +67,7 @@ class outcome {
   // What of a chunk is final: places, ascending and apart. An empty chunk is itself, or nothing.
   std::vector<range> completed_in(std::size_t chunk) const;
 
-  report report_on(std::size_t map, seconds elapsed, unsigned workers,
-                   std::size_t carried_over = 0) const;
+  report report_on(std::size_t map, seconds elapsed, const workforce& who) const;
 
  private:
   // A chunk in quarantine when the run ended: its first indices are committed.
@@ -83,6 +92,7 @@ class outcome {
   bool is_whole(std::size_t chunk) const;
   std::vector<range> missing_chunks() const;
   std::size_t last_failures(std::size_t chunk) const;
+  std::vector<chunk_record> chunk_records(std::span<const failure> failures) const;
   std::string trouble() const;
 
   const board::board& board_;

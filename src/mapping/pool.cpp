@@ -41,24 +41,6 @@ using namespace std::chrono_literals;
 constexpr std::chrono::nanoseconds spin = 50us;
 constexpr std::chrono::nanoseconds none{};
 
-// A pool has them for all its maps.
-void refuse_what_a_pool_settles(const options& one) {
-  const auto refuse = [](const char* name) {
-    throw error(std::errc::invalid_argument,
-                std::string("cannot map in a pool: found the option ") + name +
-                    " for one map, expected it in the options of the pool");
-  };
-  if (one.workers) refuse("workers");
-  if (one.threads_per_worker) refuse("threads_per_worker");
-  if (one.run_on) refuse("run_on");
-  if (one.start) refuse("start");
-  if (one.pin) refuse("pin");
-  if (!one.environment.empty()) refuse("environment");
-  if (!one.working_directory.empty()) refuse("working_directory");
-  if (one.allow_threads) refuse("allow_threads");
-  if (one.prefix_output) refuse("prefix_output");
-}
-
 // The caller's, with what the options change.
 std::vector<std::string> environment_of(const options& how, const settings& decided) {
   auto changes = how.environment;
@@ -90,6 +72,42 @@ std::optional<family::fresh_program> program_of(const options& how, const settin
   family::require_to_be_startable();
   return family::fresh_program{environment_of(how, decided), how.working_directory.string()};
 }
+
+}  // namespace
+
+// A pool has them for all its maps.
+void refuse_what_a_pool_settles(const options& one) {
+  const auto refuse = [](const char* name) {
+    throw error(std::errc::invalid_argument,
+                std::string("cannot map in a pool: found the option ") + name +
+                    " for one map, expected it in the options of the pool");
+  };
+  if (one.workers) refuse("workers");
+  if (one.threads_per_worker) refuse("threads_per_worker");
+  if (one.run_on) refuse("run_on");
+  if (one.start) refuse("start");
+  if (one.pin) refuse("pin");
+  if (!one.environment.empty()) refuse("environment");
+  if (!one.working_directory.empty()) refuse("working_directory");
+  if (one.allow_threads) refuse("allow_threads");
+  if (one.prefix_output) refuse("prefix_output");
+}
+
+family::warm_family::order family_for(const options& given, const settings& decided,
+                                      unsigned workers) {
+  const unsigned cpus = os::cpu_budget();
+  return {.workers = workers,
+          .threads_per_worker = decided.threads_per_worker,
+          .pin = decided.pin,
+          .allow_threads = decided.allow_threads,
+          .prefix_output = decided.prefix_output,
+          .spin = workers <= cpus ? spin : none,
+          .processors = cpus,
+          .make = unpack,
+          .program = program_of(given, decided)};
+}
+
+namespace {
 
 // A run that waits for its turn, or has it.
 struct queued_run {
@@ -248,16 +266,7 @@ family::warm_family& pool_state::family() {
 }
 
 family::warm_family::order pool_state::order_of_family() const {
-  const unsigned cpus = os::cpu_budget();
-  return {.workers = workers_,
-          .threads_per_worker = how_.threads_per_worker,
-          .pin = how_.pin,
-          .allow_threads = how_.allow_threads,
-          .prefix_output = how_.prefix_output,
-          .spin = workers_ <= cpus ? mapping::spin : mapping::none,
-          .processors = cpus,
-          .make = mapping::unpack,
-          .program = mapping::program_of(given_, how_)};
+  return mapping::family_for(given_, how_, workers_);
 }
 
 std::optional<family::warm_family::order> pool_state::second_family(const mapping::settings& how) {

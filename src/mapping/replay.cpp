@@ -3,6 +3,8 @@
 #include <algorithm>
 #include <chrono>
 #include <cstddef>
+#include <functional>
+#include <optional>
 #include <string>
 #include <utility>
 #include <vector>
@@ -12,11 +14,15 @@
 #include "mapping/nesting.hpp"
 #include "mapping/outcome.hpp"
 #include "mapping/ranges.hpp"
+#include "mapping/resources.hpp"
 #include "memory/granted.hpp"
+#include "os/usage.hpp"
 #include "shard/error.hpp"
 
 namespace shard::mapping {
 namespace {
+
+using steady = std::chrono::steady_clock;
 
 std::string text_of(range indices) {
   return "[" + std::to_string(indices.first) + ", " + std::to_string(indices.last) + ")";
@@ -135,7 +141,27 @@ void check_whole(const selection& chosen, const plan::partition& whole, const re
   }
 }
 
-void run_all(const detail::job& what, const plan::partition& chunks, std::size_t first_chunk) {
+// What the caller has spent since this was made, as the one worker that it is.
+class one_account {
+ public:
+  worker_resources so_far(std::size_t chunks) const {
+    const std::optional<os::usage> now = os::usage_of_this_thread();
+    worker_resources one{.processes = 1, .chunks = chunks};
+    if (before_ && now) {
+      one.user_time = now->user - before_->user;
+      one.system_time = now->system - before_->system;
+      one.page_faults = now->faults - before_->faults;
+    }
+    return one;
+  }
+
+ private:
+  std::optional<os::usage> before_ = os::usage_of_this_thread();
+};
+
+// Calls ran(k, began) behind the k-th chunk.
+void run_all(const detail::job& what, const plan::partition& chunks, std::size_t first_chunk,
+             const std::function<void(std::size_t, steady::time_point)>& ran) {
   const state_layout states(what.reductions);
   const auto partial = board::run_memory(states.partial_bytes, os::sharing::none);
   const auto accumulators = board::run_memory(states.accumulator_bytes, os::sharing::none);
@@ -150,7 +176,9 @@ void run_all(const detail::job& what, const plan::partition& chunks, std::size_t
   };
   runner.start(accumulators.base());
   for (std::size_t chunk = 0; chunk < chunks.chunks(); ++chunk) {
+    const steady::time_point began = steady::now();
     runner.run({.chunk = chunk}, partial.base(), accumulators.base());
+    ran(chunk, began);
     merge(true, partial.base());
   }
   merge(false, accumulators.base());
@@ -158,11 +186,30 @@ void run_all(const detail::job& what, const plan::partition& chunks, std::size_t
 
 }  // namespace
 
-report replay(const detail::job& what, const plan::partition& whole, const replayed& wanted) {
-  const auto began = std::chrono::steady_clock::now();
+report replay(const detail::job& what, const plan::partition& whole, const replayed& wanted,
+              bool recorded) {
+  const steady::time_point began = steady::now();
   const selection chosen = parts_of(whole, wanted);
   check_whole(chosen, whole, wanted);
-  run_all(what, plan::partition::listed({whole.all(), chosen.parts}), chosen.first_chunk);
+  const plan::partition parts = plan::partition::listed({whole.all(), chosen.parts});
+  const one_account account;
+  std::vector<chunk_record> records;
+  seconds ready{};
+  seconds worked{};
+  run_all(what, parts, chosen.first_chunk, [&](std::size_t k, steady::time_point at) {
+    const seconds took = steady::now() - at;
+    if (worked == seconds(0)) ready = at - began;
+    worked += took;
+    if (!recorded) return;
+    const auto [indices, stride] = whole.extent_of(parts[k]);
+    const bool is_whole = parts[k] == whole[chosen.first_chunk + k];
+    records.push_back({.chunk = chosen.first_chunk + k,
+                       .indices = indices,
+                       .stride = stride,
+                       .start = at - began,
+                       .duration = took,
+                       .cause = is_whole ? "" : "replay"});
+  });
   index_sets sets;
   for (const range part : chosen.parts) append(sets.completed, part);
   sets.not_tried = without(all_of(whole), sets.completed);
@@ -173,10 +220,21 @@ report replay(const detail::job& what, const plan::partition& whole, const repla
     sets.completed = indices_at(whole.order(), sets.completed);
     sets.not_tried = indices_at(whole.order(), sets.not_tried);
   }
+  const seconds elapsed = steady::now() - began;
+  run_resources used{.recorded = recorded};
+  used.workers.push_back(account.so_far(parts.chunks()));
+  worker_resources& caller = used.workers.front();
+  caller.began = ready;
+  caller.working = worked;
+  caller.ended = elapsed;
+  caller.waiting = elapsed - ready - worked;
+  add_shares(used, elapsed);
+  if (recorded) add_records(used, elapsed, records);
   return report(std::move(sets), {},
                 {.map = wanted.map, .chunks = whole.chunks(), .grain = whole.grain(), .workers = 1},
-                std::chrono::steady_clock::now() - began,
-                complete ? "" : "SHARD_REPLAY has run " + text_of(wanted) + " and no others");
+                elapsed,
+                complete ? "" : "SHARD_REPLAY has run " + text_of(wanted) + " and no others",
+                std::move(used), std::move(records));
 }
 
 }  // namespace shard::mapping

@@ -10,7 +10,9 @@ namespace shard::mapping {
 
 // Runs the job on `wanted` and on nothing else, one chunk after the other, with nothing between the
 // kernel and the caller: what it throws leaves this. Merges what its reductions hold. Throws
-// shard::error if the map hasn't all of these indices.
-report replay(const detail::job& what, const plan::partition& whole, const replayed& wanted);
+// shard::error if the map hasn't all of these indices. recorded: the report has a record of each
+// chunk, whose cause is "replay" if only a part of it was run.
+report replay(const detail::job& what, const plan::partition& whole, const replayed& wanted,
+              bool recorded);
 
 }  // namespace shard::mapping

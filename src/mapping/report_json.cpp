@@ -1,3 +1,4 @@
+#include <cmath>
 #include <nlohmann/json.hpp>
 
 #include "shard/report.hpp"
@@ -26,6 +27,7 @@ ordered_json as_json(const failure& one) {
           {"attempt", one.attempt},
           {"worker", one.worker},
           {"pid", one.pid},
+          {"at", one.at.count()},
           {"signal", one.signal},
           {"exit_status", one.exit_status},
           {"elapsed", one.elapsed.count()},
@@ -55,6 +57,58 @@ ordered_json as_json(const run_counts& counts) {
           {"without", counts.without}};
 }
 
+ordered_json as_json(const chunk_record& one) {
+  return {{"chunk", one.chunk},
+          {"indices", as_json(one.indices)},
+          {"stride", one.stride},
+          {"worker", one.worker},
+          {"attempt", one.attempt},
+          {"start", one.start.count()},
+          {"duration", one.duration.count()},
+          {"cause", one.cause},
+          {"peak_private_bytes", one.peak_private_bytes}};
+}
+
+ordered_json as_json(const worker_resources& one) {
+  ordered_json busy = ordered_json::array();
+  // Without the digits by which a float misses three decimals.
+  for (const float part : one.busy) busy.push_back(std::round(double{part} * 1000) / 1000);
+  return {{"worker", one.worker},
+          {"processes", one.processes},
+          {"chunks", one.chunks},
+          {"user_time", one.user_time.count()},
+          {"system_time", one.system_time.count()},
+          {"page_faults", one.page_faults},
+          {"peak_private_bytes", one.peak_private_bytes},
+          {"began", one.began.count()},
+          {"ended", one.ended.count()},
+          {"working", one.working.count()},
+          {"publishing", one.publishing.count()},
+          {"waiting", one.waiting.count()},
+          {"busy", std::move(busy)}};
+}
+
+ordered_json as_json(const run_resources& used) {
+  ordered_json workers = ordered_json::array();
+  for (const worker_resources& one : used.workers) workers.push_back(as_json(one));
+  ordered_json replacements = ordered_json::array();
+  for (const replacement& one : used.replacements) {
+    replacements.push_back({{"worker", one.worker}, {"at", one.at.count()}});
+  }
+  return {{"recorded", used.recorded},
+          {"processes", used.processes},
+          {"starting", used.starting},
+          {"working", used.working},
+          {"publishing", used.publishing},
+          {"waiting", used.waiting},
+          {"slowest", used.slowest ? as_json(*used.slowest) : ordered_json(nullptr)},
+          {"median_chunk", used.median_chunk.count()},
+          {"output_stalled", used.output_stalled.count()},
+          {"memory_limit_bytes", used.memory_limit_bytes},
+          {"replacements", std::move(replacements)},
+          {"workers", std::move(workers)}};
+}
+
 }  // namespace
 
 std::string report::json() const {
@@ -70,6 +124,7 @@ std::string report::json() const {
                            {"counts", as_json(counts_)},
                            {"elapsed", elapsed_.count()},
                            {"trouble", trouble_},
+                           {"resources", as_json(used_)},
                            {"failures", std::move(failures)}};
   return whole.dump(-1, ' ', false, ordered_json::error_handler_t::replace);
 }

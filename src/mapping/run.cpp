@@ -22,7 +22,8 @@ run_state::run_state(job&& what, options how, const mapping::settings& decided,
                      family::warm_family* pool, const family::warm_family::order* fresh)
     : what_(std::move(what)), given_(std::move(how)), settled_(what_, given_, decided) {
   if (settled_.is_replayed()) {
-    told_ = mapping::replay(what_, settled_.chunks, settled_.how.replay);
+    told_ =
+        mapping::replay(what_, settled_.chunks, settled_.how.replay, settled_.how.record_chunks);
     return;
   }
   if (fresh != nullptr) {

@@ -204,6 +204,8 @@ constexpr std::tuple table{
         zero_or_one{}},
     row{"SHARD_PREFIX_OUTPUT", "prefix_output", &options::prefix_output, &settings::prefix_output,
         zero_or_one{}},
+    row{"SHARD_RECORD_CHUNKS", "record_chunks", &options::record_chunks, &settings::record_chunks,
+        zero_or_one{}},
     row<bool, zero_or_one>{"SHARD_CHECK_POOL", nullptr, nullptr, &settings::check_pool, {}},
     row<replayed, map_and_indices>{"SHARD_REPLAY", nullptr, nullptr, &settings::replay, {}}};
 

@@ -35,6 +35,7 @@ struct settings {
   std::size_t max_timeouts = 256;  // 0: no limit
   bool allow_threads = false;
   bool prefix_output = false;
+  bool record_chunks = false;
   executor run_on = executor::processes;
   start_by start = start_by::fork;
   bool pin = false;

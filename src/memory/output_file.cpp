@@ -241,6 +241,7 @@ bool output_file::exchange_with(const os::descriptor& file, const file_access& g
     os::restrict_to_owner(file);
     return false;
   }
+  put_back_what_is_no_file();
   // From here on the file has its name, and nothing may fail.
   replaced_ = std::exchange(temporary_, {});
   try {
@@ -252,6 +253,18 @@ bool output_file::exchange_with(const os::descriptor& file, const file_access& g
   }
   remove(replaced_);
   return true;
+}
+
+// An exchange also takes what no rename replaces, such as a directory that has come meanwhile.
+void output_file::put_back_what_is_no_file() {
+  std::optional<os::file_status> found;
+  try {
+    found = os::status_at(directory_, temporary_);
+  } catch (const os::call_failed&) {
+    return;  // nothing is known against it
+  }
+  if (!found || found->regular || found->symlink) return;
+  if (os::exchange_at(directory_, temporary_, name_)) require_kind_of_file(*found);
 }
 
 void output_file::open_under_temporary_name() {

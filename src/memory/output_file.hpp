@@ -61,6 +61,8 @@ class output_file {
   bool link_final_name(const os::descriptor& file);
   void rename_over(const os::descriptor& file);
   bool exchange_with(const os::descriptor& file, const file_access& given, const file_access& seen);
+  // Throws refused, with both under their old names, if what was exchanged is no file.
+  void put_back_what_is_no_file();
   void remove(std::string& name) noexcept;
   void refuse_fixed_folder() const;
   void refuse_what_cannot_be_replaced() const;

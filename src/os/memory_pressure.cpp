@@ -1,7 +1,6 @@
 #include "os/memory_pressure.hpp"
 
 #include <fcntl.h>
-#include <sys/resource.h>
 #include <unistd.h>
 
 #include <algorithm>
@@ -36,9 +35,10 @@ std::size_t private_bytes(const std::filesystem::path& root) {
 memory_glance glance_at_own_memory() noexcept {
   static const auto page = static_cast<std::size_t>(::sysconf(_SC_PAGESIZE));
   memory_glance found;
-  struct rusage used {};
-  if (::getrusage(RUSAGE_SELF, &used) == 0) {
-    found.faulted_bytes = static_cast<std::size_t>(used.ru_minflt) * page;
+  found.used = own_usage();
+  if (found.used) {
+    found.faulted_bytes = found.used->faults * page;
+    found.peak_bytes = found.used->max_rss_bytes;
   }
   const int file = ::open("/proc/self/statm", O_RDONLY | O_CLOEXEC);
   if (file < 0) return found;
@@ -51,7 +51,8 @@ memory_glance glance_at_own_memory() noexcept {
   std::strtoull(at, &at, 10);
   const std::size_t resident = std::strtoull(at, &at, 10);
   const std::size_t shared = std::strtoull(at, &at, 10);
-  found.anonymous_bytes = (resident - std::min(shared, resident)) * page;
+  found.shared_bytes = std::min(shared, resident) * page;
+  found.anonymous_bytes = resident * page - found.shared_bytes;
   return found;
 }
 

@@ -6,6 +6,8 @@
 #include <filesystem>
 #include <optional>
 
+#include "os/usage.hpp"
+
 namespace shard::os {
 
 // Memory that this process alone has written to: not what it inherited and has only read
@@ -18,6 +20,9 @@ std::size_t private_bytes(const std::filesystem::path& root = "/");
 struct memory_glance {
   std::size_t anonymous_bytes = 0;  // in memory: what it has written to, and what it has inherited
   std::size_t faulted_bytes = 0;    // ever; more, if it has overwritten what it had inherited
+  std::size_t shared_bytes = 0;     // in memory: of files, and memory that others may have, too
+  std::size_t peak_bytes = 0;       // that were ever in memory, of both kinds
+  std::optional<usage> used = {};   // nothing: the system does not tell
 
   // The growth since then: of memory that was new to the process, and at most of all of it.
   std::size_t new_since(const memory_glance& then) const noexcept {

@@ -106,6 +106,18 @@ bool output::same_as(const output& other) const noexcept {
          inode_ == other.inode_;
 }
 
+std::optional<std::size_t> columns_of_terminal(standard_stream which) noexcept {
+  constexpr std::size_t usual = 80;
+  const int error_before = errno;
+  std::optional<std::size_t> found;
+  winsize size{};
+  if (::ioctl(static_cast<int>(which), TIOCGWINSZ, &size) == 0) {
+    found = size.ws_col == 0 ? usual : std::size_t{size.ws_col};
+  }
+  errno = error_before;
+  return found;
+}
+
 void print_error(std::string_view text) noexcept {
   const int error_before = errno;
   sigset_t nothing{};

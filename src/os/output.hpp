@@ -46,6 +46,10 @@ class output {
   descriptor own_;  // opened anew, and so with flags of its own; none where that can't be
 };
 
+// How wide the terminal is that a standard stream leads to, in columns; 80, if it does not say so.
+// Nothing: it leads to no terminal.
+std::optional<std::size_t> columns_of_terminal(standard_stream which) noexcept;
+
 // Writes to stderr as much as is taken at once, which may be nothing. No signal of writing reaches
 // the program, and errno stays as it is.
 void print_error(std::string_view text) noexcept;

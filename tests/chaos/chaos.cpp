@@ -1,7 +1,8 @@
 // shard_chaos: maps without end, while another process kills, stops and continues theirs at random
 // moments: workers, supervisors, standbys. After each map, its outputs, reductions and the cells
 // that it changed in place are compared with what a loop gives, and whether anything is left of it.
-// Between them it has pools, whose runs are compared in the same way: see pools.hpp.
+// Between them it has pools, whose runs are compared in the same way: see pools.hpp. And jobs, all
+// of whose processes are killed at once: see jobs.hpp.
 //
 //   shard_chaos 60s [--seed N]
 //
@@ -29,6 +30,7 @@
 #include <string>
 #include <vector>
 
+#include "chaos/jobs.hpp"
 #include "chaos/pools.hpp"
 #include "process/family.hpp"
 #include "shard/shard.hpp"
@@ -269,20 +271,31 @@ int main(int argc, char** argv) try {
   std::mt19937 random(seed);
   totals all;
   pool_totals pools;
+  job_totals jobs;
   const std::size_t descriptors = entries("/proc/self/fd", "");
   const std::size_t names = entries("/dev/shm", "shard");
-  while (std::chrono::steady_clock::now() < end && all.mismatches == 0 && pools.mismatches == 0) {
+  while (std::chrono::steady_clock::now() < end && all.mismatches == 0 && pools.mismatches == 0 &&
+         jobs.mismatches == 0) {
     ++at[map_number];
     const bool pooled = random() % 20 == 0;  // one takes as long as many maps
+    const bool kept = !pooled && random() % 20 == 0;
     if (pooled) {
       keep_a_pool(random, relatives, at, pools);
+    } else if (kept) {
+      have_a_job(random, relatives, jobs);
     } else {
       map_once(random, all);
     }
     const auto expect_none = [&](const char* what, const auto& none) {
       if (shard_test::eventually(none)) return;
-      fmt::print(stderr, "chaos: {} {} has left {}\n", pooled ? "pool" : "map",
-                 pooled ? pools.pools : all.maps, what);
+      fmt::print(stderr, "chaos: {} {} has left {}\n",
+                 pooled ? "pool"
+                 : kept ? "job"
+                        : "map",
+                 pooled ? pools.pools
+                 : kept ? jobs.jobs
+                        : all.maps,
+                 what);
       ++all.leftovers;
     };
     expect_none("a process", [&] { return relatives.living().empty(); });
@@ -299,13 +312,16 @@ int main(int argc, char** argv) try {
       "the death of supervisor and standby\n  {} pools with {} maps and {} queued runs, {} of them "
       "dropped; {} buffers closed; {} killed between runs, {} within; {} runs incomplete as they "
       "should be, {} ended by what a listener threw, {} by the death of supervisor and standby\n  "
+      "{} jobs in {} starts, {} of which were killed\n  "
       "mismatches {}, leftovers {}, growth {}\n",
       length, seed, all.maps, at[worker_kills].load(), at[supervisor_kills].load(),
       at[standby_kills].load(), at[stops].load(), all.deaths, all.takeovers, all.isolated,
       all.broken, pools.pools, pools.maps, pools.queued, pools.dropped, pools.closed,
       at[kills_between].load(), at[kills_within].load(), pools.incomplete, pools.thrown,
-      pools.broken, all.mismatches + pools.mismatches, all.leftovers, pools.growth);
-  const std::size_t wrong = all.mismatches + pools.mismatches + all.leftovers + pools.growth;
+      pools.broken, jobs.jobs, jobs.starts, jobs.kills,
+      all.mismatches + pools.mismatches + jobs.mismatches, all.leftovers, pools.growth);
+  const std::size_t wrong =
+      all.mismatches + pools.mismatches + jobs.mismatches + all.leftovers + pools.growth;
   return killed_well && wrong == 0 ? 0 : 1;
 } catch (const std::exception& problem) {
   fmt::print(stderr, "shard_chaos: {}\n", problem.what());

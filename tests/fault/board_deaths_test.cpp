@@ -57,6 +57,7 @@ using image = std::string;  // all of a ledger's memory that is in use
 
 constexpr std::size_t most_failures = 24;
 constexpr std::size_t marks_bytes = 4096;  // of lost units, and the same of untried ones
+constexpr std::size_t most_notes_bytes = 4096;
 
 class BoardDeaths : public ::testing::Test {
  protected:
@@ -88,11 +89,14 @@ std::vector<std::span<std::byte>> parts(const ledger& on) {
   const std::size_t chunks = b.size().chunks;
   std::byte* const base = on.memory().base();
   const auto head = static_cast<std::size_t>(reinterpret_cast<std::byte*>(&b.at(0)) - base);
+  const std::size_t notes_bytes = b.size().notes == 0 ? 0 : most_notes_bytes;
+  std::byte* const marks = base + board::size_bytes(b.size()) - notes_bytes - 2 * marks_bytes;
   std::vector<std::span<std::byte>> all{
       bytes(base, head),
       bytes(&b.at(0), slots),
-      {base + board::size_bytes(b.size()) - 2 * marks_bytes, 8},
-      {base + board::size_bytes(b.size()) - marks_bytes, 8},
+      {marks, 8},
+      {marks + marks_bytes, 8},
+      {marks + 2 * marks_bytes, b.size().notes * sizeof(shard::board::chunk_note)},
       bytes(&b.verdict_on(0), chunks),
       bytes(b.log(0), slots * chunks),
       bytes(b.partial(0), chunks * b.size().partial_bytes),
@@ -314,8 +318,16 @@ errand poisoned_in_place(bool by_index) {
   return what;
 }
 
+errand noted(errand what) {
+  what.notes = true;
+  return what;
+}
+
 std::vector<errand> all_errands() {
   return {batches(),
+          noted(batches()),
+          noted(throwing()),
+          noted(deadly(false)),
           slow_chunks(),
           outputs_only(),
           throwing(),

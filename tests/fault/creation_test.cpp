@@ -26,6 +26,7 @@
 #include <utility>
 #include <vector>
 
+#include "fault/dying.hpp"
 #include "memory/control.hpp"
 #include "memory/granted.hpp"
 #include "memory/segment.hpp"
@@ -43,6 +44,7 @@ namespace {
 
 using shard::os::call_table;
 using shard::os::calls;
+using shard_test::die_everywhere;
 using shard_test::folder;
 using shard_test::mentions;
 using shard_test::open_descriptors;
@@ -155,89 +157,13 @@ void fail_everything(const std::function<void(const folder&)>& use) {
   fail_everywhere<&table::munmap>("munmap", EINVAL, use);
   fail_everywhere<&table::unlinkat>("unlink", EACCES, use);
   fail_everywhere<&table::fsync>("fsync", EIO, use);
+  fail_everywhere<&table::fdatasync>("fdatasync", EIO, use);
   fail_everywhere<&table::msync>("msync", EIO, use);
 }
 
 void without_unnamed_files();
 
 // ---- Death at every call: right before it, and right after it.
-
-// Replaces entries by calls that count, all together, and kill this process at one of them. For a
-// child that was forked for it.
-struct reaper {
-  static inline int countdown = 0;
-  static inline bool after = false;
-  static inline int made = 0;
-
-  template <auto Entry>
-  struct at;
-
-  template <auto... Entries>
-  static void arm_all(int nth, bool when_done) {
-    countdown = nth;
-    after = when_done;
-    made = 0;
-    (at<Entries>::arm(), ...);
-  }
-  static void arm(int nth, bool when_done) {
-    using table = call_table;
-    arm_all<&table::openat, &table::memfd_create, &table::close, &table::pread, &table::pwrite,
-            &table::fstat, &table::fstatat, &table::fstatfs, &table::fchmod, &table::ftruncate,
-            &table::fallocate, &table::posix_fallocate, &table::fsync, &table::get_flags,
-            &table::get_seals, &table::add_seals, &table::lock_file, &table::readlink,
-            &table::linkat, &table::renameat, &table::renameat2, &table::unlinkat, &table::mmap,
-            &table::munmap, &table::fchown, &table::getxattr, &table::fsetxattr,
-            &table::fremovexattr>(nth, when_done);
-  }
-};
-
-template <class R, class... A, R (*call_table::*Entry)(A...)>
-struct reaper::at<Entry> {
-  static inline R (*real)(A...) = nullptr;
-
-  static void arm() {
-    real = calls().*Entry;
-    calls().*Entry = call;
-  }
-  static R call(A... arguments) {
-    ++made;
-    const bool now = --countdown == 0;
-    if (now && !after) raise(SIGKILL);
-    const R result = real(arguments...);
-    if (now) raise(SIGKILL);
-    return result;
-  }
-};
-
-// Kills a child before and after each call that `use` makes there, and calls `look` after each
-// death.
-void die_everywhere(const std::function<void()>& use, const std::function<void()>& look) {
-  int deaths = 0;
-  for (const bool after : {false, true}) {
-    for (int nth = 1;; ++nth) {
-      SCOPED_TRACE(std::string(after ? "after" : "before") + " call " + std::to_string(nth));
-      const pid_t child = fork();
-      if (child == 0) {
-        reaper::arm(nth, after);
-        try {
-          use();
-        } catch (...) {
-          _exit(1);
-        }
-        _exit(0);
-      }
-      int status = 0;
-      ASSERT_EQ(waitpid(child, &status, 0), child);
-      const bool died = WIFSIGNALED(status) && WTERMSIG(status) == SIGKILL;
-      ASSERT_TRUE(died || status == 0) << "the child threw";
-      look();
-      if (!died) break;
-      ++deaths;
-      ASSERT_FALSE(testing::Test::HasFailure());
-    }
-  }
-  EXPECT_GT(deaths, 10) << "too few calls to have done anything";
-}
 
 void expect_zeros_or_nothing(const std::filesystem::path& path, std::size_t count) {
   if (!std::filesystem::exists(std::filesystem::symlink_status(path))) return;

@@ -644,8 +644,9 @@ TEST(Command, TellsUsageFromFailure) {
 
 TEST(Command, NamesWhatItDoesNotKnow) {
   const folder here;
-  EXPECT_THAT(run(here, "\"$shard\" nonsense").err,
-              AllOf(HasSubstr("'nonsense'"), HasSubstr("info, head, cat, stats, gc, doctor")));
+  EXPECT_THAT(
+      run(here, "\"$shard\" nonsense").err,
+      AllOf(HasSubstr("'nonsense'"), HasSubstr("info, head, cat, stats, report, gc, doctor")));
   EXPECT_THAT(run(here, "\"$shard\" head -n -1 a.npy").err, HasSubstr("'-1'"));
 }
 
@@ -685,7 +686,7 @@ TEST(Command, HelpsWithExamplesAndVersions) {
                                                        "." + std::to_string(SHARD_VERSION_PATCH) +
                                                        "\n");
   EXPECT_THAT(run(here, "\"$shard\" --help").out, HasSubstr("Exit status: 0"));
-  for (const char* subcommand : {"info", "head", "cat", "stats", "gc", "doctor"}) {
+  for (const char* subcommand : {"info", "head", "cat", "stats", "report", "gc", "doctor"}) {
     const ended said = run(here, std::string("\"$shard\" ") + subcommand + " --help");
     EXPECT_EQ(said.status, 0);
     EXPECT_THAT(said.out, HasSubstr(std::string("Examples:\n  shard ") + subcommand));
@@ -985,6 +986,86 @@ TEST(Doctor, SaysThatAFolderIsReadOnlyToItsUser) {
   fs::permissions(here.path(), fs::perms::owner_all);
 }
 
+// ---- Reports
+
+// One with all that a report can have.
+shard::report full_report() {
+  shard::failure one{.chunk = 3,
+                     .indices = {30, 31},
+                     .kind = "signal",
+                     .what = "signal 11 (SIGSEGV) at address 0x10",
+                     .signal = 11,
+                     .attempt = 2,
+                     .worker = 1,
+                     .stack = {"score(double) at score.cpp:12"},
+                     .stderr_tail = "last line\n",
+                     .pid = 4711,
+                     .at = shard::seconds(1.5),
+                     .elapsed = shard::seconds(0.25)};
+  shard::run_counts counts{.map = 2, .chunks = 10, .grain = 10, .workers = 2, .retries = 1};
+  counts.deaths = 2;
+  counts.without = {"a thing (call)"};
+  shard::run_resources used{.recorded = true, .processes = true};
+  for (unsigned k = 0; k < 2; ++k) {
+    used.workers.push_back({.worker = k, .processes = k + 1, .chunks = 5});
+    used.workers[k].user_time = shard::seconds(1.25);
+    used.workers[k].peak_private_bytes = 950'000'000;
+    used.workers[k].busy = {0, 0.5f, 0.125f};
+  }
+  used.replacements = {{1, shard::seconds(1.75)}};
+  used.working = 0.75;
+  used.waiting = 0.25;
+  used.slowest = shard::chunk_record{
+      .chunk = 7, .indices = {70, 80}, .worker = 1, .duration = shard::seconds(1)};
+  used.median_chunk = shard::seconds(0.1);
+  used.memory_limit_bytes = 1'000'000'000;
+  return shard::report({.completed = {{0, 30}, {31, 100}},
+                        .failed = {{30, 31}},
+                        .not_tried = {},
+                        .missing_chunks = {{3, 4}}},
+                       {one}, counts, shard::seconds(4), "the end", used);
+}
+
+TEST(Command, PrintsAReportAsItsProgramDoes) {
+  const folder here;
+  const shard::report of = full_report();
+  fs::create_directory(here / "results");
+  std::ofstream(here / "results" / "report.json") << of.json() << "\n";
+  std::ostringstream text;
+  text << of << "\n";
+  for (const char* const file : {"results", "results/report.json"}) {
+    const ended said = run(here, std::string("\"$shard\" report ") + file);
+    EXPECT_EQ(said.status, 0) << said.err;
+    EXPECT_EQ(said.out, text.str());
+  }
+}
+
+TEST(Command, MakesAPageOfAReport) {
+  const folder here;
+  const shard::report of = full_report();
+  std::ofstream(here / "report.json") << of.json();
+  EXPECT_EQ(run(here, "\"$shard\" report report.json --html").out,
+            of.html("Report of report.json"));
+  const ended said = run(here, "\"$shard\" report report.json --html -o page.html");
+  EXPECT_EQ(said.status, 0) << said.err;
+  EXPECT_EQ(said.out, "");
+  EXPECT_EQ(contents(here / "page.html"), of.html("Report of report.json"));
+}
+
+TEST(Command, RefusesWhatIsNoReport) {
+  const folder here;
+  std::ofstream(here / "text.json") << "no JSON";
+  std::ofstream(here / "other.json") << "[1, 2]";
+  std::ofstream(here / "types.json") << R"({"counts": {"chunks": "many"}})";
+  fs::create_directory(here / "empty");
+  for (const char* const file : {"text.json", "other.json", "types.json", "empty", "nothing"}) {
+    const ended said = run(here, std::string("\"$shard\" report ") + file);
+    EXPECT_EQ(said.status, 1) << file;
+    EXPECT_THAT(said.err, AllOf(HasSubstr("cannot read"), HasSubstr(file), HasSubstr("expected")));
+    EXPECT_EQ(said.out, "");
+  }
+}
+
 // What bash would offer for a line of words, of which the last is being typed.
 strings offered(const folder& in, const std::string& words) {
   const ended said = run(in, "source \"$completion\"; COMP_WORDS=(\"$shard\" " + words +
@@ -1004,10 +1085,11 @@ TEST(Completion, OffersWhatTheProgramHas) {
   fs::create_directory(here / "deep");
   std::ofstream(here / "with space.npy");
   std::ofstream(here / "other.txt");
+  std::ofstream(here / "report.json");
   const std::string name = "complete-" + std::to_string(getpid());
   std::ofstream("/dev/shm/shard." + name);
-  EXPECT_THAT(offered(here, "''"),
-              testing::UnorderedElementsAre("info", "head", "cat", "stats", "gc", "doctor"));
+  EXPECT_THAT(offered(here, "''"), testing::UnorderedElementsAre("info", "head", "cat", "stats",
+                                                                 "report", "gc", "doctor"));
   EXPECT_THAT(offered(here, "do"), testing::ElementsAre("doctor"));
   EXPECT_THAT(offered(here, "cat --"),
               testing::UnorderedElementsAre("--help", "--format", "--rows"));
@@ -1015,6 +1097,10 @@ TEST(Completion, OffersWhatTheProgramHas) {
   EXPECT_THAT(offered(here, "gc --"),
               testing::UnorderedElementsAre("--help", "--dry-run", "--json"));
   EXPECT_THAT(offered(here, "gc ''"), testing::ElementsAre(""));
+  EXPECT_THAT(offered(here, "report --"),
+              testing::UnorderedElementsAre("--help", "--html", "--output"));
+  EXPECT_THAT(offered(here, "report ''"), testing::UnorderedElementsAre("deep", "report.json"));
+  EXPECT_THAT(offered(here, "report x.json -o oth"), testing::ElementsAre("other.txt"));
   EXPECT_THAT(offered(here, "cat --format j"), testing::ElementsAre("json"));
   // As bash cuts --format=j and --format= into words.
   EXPECT_THAT(offered(here, "cat --format = j"), testing::ElementsAre("json"));

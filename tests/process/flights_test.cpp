@@ -353,7 +353,10 @@ std::map<std::string, std::string> bytes_of_outputs(const fs::path& out) {
 TEST_F(Flights, WriteWhatASerialComputationFinds) {
   expect_success(run(FLIGHTS_DATA, folder("out")));
   expect_results(folder("out"), load(FLIGHTS_DATA));
-  EXPECT_THAT(names_in(folder("out")), ElementsAre(outputs[0], outputs[1], outputs[2]));
+  EXPECT_THAT(names_in(folder("out")),
+              ElementsAre(outputs[0], outputs[1], "flights.html", outputs[2]));
+  EXPECT_THAT(bytes_of(folder("out") / "flights.html"),
+              testing::AllOf(testing::StartsWith("<!DOCTYPE html>"), HasSubstr("Complete")));
 }
 
 TEST_F(Flights, WriteTheSameBytesForAnyWorkersAndGrain) {
@@ -622,7 +625,7 @@ TEST_F(Flights, LeaveAllOrNothingWhenInterrupted) {
     EXPECT_THAT(left, IsEmpty());
   } else {
     EXPECT_EQ(program.exit_code(), 0);
-    EXPECT_THAT(left, ElementsAre(outputs[0], outputs[1], outputs[2]));
+    EXPECT_THAT(left, ElementsAre(outputs[0], outputs[1], "flights.html", outputs[2]));
   }
 }
 

@@ -157,6 +157,9 @@ class Jobs : public Job {
     status_of(caller);
   }
 
+  void kill_again_and_again(bool reuse_workers, shard::executor where);
+  void go_on_with_several_maps(bool reuse_workers);
+
   folder here_;
   const std::filesystem::path place_ = here_ / "results";
   tally seen_;
@@ -196,7 +199,7 @@ TEST_F(Jobs, ThatAreCompleteAreNotRunAgain) {
   EXPECT_EQ(runs_of_all(many), before);
 }
 
-TEST_F(Jobs, GoOnWhereTheyWereWhoeverIsKilledWhenever) {
+void Jobs::kill_again_and_again(bool reuse_workers, shard::executor where) {
   results expected;
   {
     all_of_them one(here_ / "undisturbed", quick);
@@ -210,8 +213,10 @@ TEST_F(Jobs, GoOnWhereTheyWereWhoeverIsKilledWhenever) {
   for (int status = 1; status != 0;) {
     ASSERT_LT(++starts, 200);
     const pid_t caller = start([&] {
-      all_of_them one(place_, {.checkpoint = shard::seconds{},
-                               .maps = {.workers = 1 + static_cast<unsigned>(starts) % 4}});
+      all_of_them one(
+          place_, {.checkpoint = shard::seconds{},
+                   .reuse_workers = reuse_workers,
+                   .maps = {.workers = 1 + static_cast<unsigned>(starts) % 4, .run_on = where}});
       return one.map().complete() && one.take() == expected;
     });
     const bool kills = starts <= 15;
@@ -228,6 +233,54 @@ TEST_F(Jobs, GoOnWhereTheyWereWhoeverIsKilledWhenever) {
   all_of_them again(place_, quick);
   EXPECT_TRUE(again.map().complete());
   EXPECT_EQ(again.take(), expected);
+}
+
+TEST_F(Jobs, GoOnWhereTheyWereWhoeverIsKilledWhenever) {
+  kill_again_and_again(false, shard::executor::processes);
+}
+
+TEST_F(Jobs, InAPoolGoOnWhereTheyWereWhoeverIsKilledWhenever) {
+  kill_again_and_again(true, shard::executor::processes);
+}
+
+TEST_F(Jobs, InThreadsGoOnWhereTheyWereWheneverTheyAreKilled) {
+  kill_again_and_again(false, shard::executor::threads);
+}
+
+// Workers that are spawned have nothing of the caller's.
+TEST_F(Jobs, WhoseWorkersAreSpawnedGoOnWhereTheyWereToo) {
+  constexpr std::size_t n = 400;
+  const auto steps = [&](int us) {
+    shard::job job(place_, {.checkpoint = shard::seconds{},
+                            .maps = {.workers = 2, .grain = 4, .start = shard::start_by::spawn}});
+    auto out = job.create<double>("out.npy", n);
+    shard::sum<double> total;
+    for (int map = 0; map < 2; ++map) {
+      job.map(out, shard::reduce(total), shard::value(map), shard::value(us),
+              [](std::size_t i, auto& all, int number, int us_to_wait) {
+                std::this_thread::sleep_for(std::chrono::microseconds(us_to_wait));
+                const double x = std::sqrt(static_cast<double>(i) + number);
+                all += x;
+                return x;
+              });
+    }
+    shard::sum<double> expected;
+    shard::map({.run_on = shard::executor::serial}, 2 * n, shard::reduce(expected),
+               [](std::size_t k, auto& all) {
+                 all += std::sqrt(static_cast<double>(k % 400) + (k < 400 ? 0 : 1));
+               });
+    for (std::size_t i = 0; i < n; ++i) {
+      if (out[i] != std::sqrt(static_cast<double>(i) + 1)) return false;
+    }
+    return total.value() == expected.value();
+  };
+  std::mt19937 random(3);
+  for (int k = 0; k < 6; ++k) {
+    const pid_t caller = start([&] { return steps(500); });
+    std::this_thread::sleep_for(std::chrono::milliseconds(20 + random() % 100));
+    kill_all(caller);
+  }
+  must_succeed([&] { return steps(500); });
 }
 
 TEST_F(Jobs, RunOnlyWhatIsNotCommittedAgain) {
@@ -503,12 +556,14 @@ TEST_F(Identity, OfAnOutputThatIsAnotherFileIsNamed) {
 
 // ---- Several maps ----
 
-TEST_F(Jobs, OfSeveralMapsGoOnWithTheFirstThatIsNotComplete) {
+void Jobs::go_on_with_several_maps(bool reuse_workers) {
   constexpr std::size_t n = 200;
   const auto steps = [&](int die_at) {
     seen_[orders] = getpid();
     seen_[orders + 1] = die_at;
-    shard::job job(place_, {.checkpoint = shard::seconds{}, .maps = {.workers = 2, .grain = 10}});
+    shard::job job(place_, {.checkpoint = shard::seconds{},
+                            .reuse_workers = reuse_workers,
+                            .maps = {.workers = 2, .grain = 10}});
     auto a = job.create<double>("a.npy", n);
     auto b = job.create<double>("b.npy", n);
     job.map(a, [](std::size_t i) { return static_cast<double>(i % 17); });
@@ -541,6 +596,12 @@ TEST_F(Jobs, OfSeveralMapsGoOnWithTheFirstThatIsNotComplete) {
   must_succeed([&] { return steps(-1); });
   EXPECT_TRUE(std::filesystem::exists(place_ / "a.npy"));
   EXPECT_TRUE(std::filesystem::exists(place_ / "b.npy"));
+}
+
+TEST_F(Jobs, OfSeveralMapsGoOnWithTheFirstThatIsNotComplete) { go_on_with_several_maps(false); }
+
+TEST_F(Jobs, OfSeveralMapsInAPoolGoOnWithTheFirstThatIsNotComplete) {
+  go_on_with_several_maps(true);
 }
 
 TEST_F(Jobs, KeepTheProgramFromChangingWhatAMapHasWritten) {
@@ -607,8 +668,6 @@ TEST_F(Jobs, TakeNoFilesButTheirOwn) {
   shard::buffer<double> other(10);
   EXPECT_TRUE(mentions(refusal([&] { job.map(other, square_root); }),
                        {"the output memory", "one that the job has created"}));
-  EXPECT_TRUE(mentions(refusal([&] { job.map({.start = shard::start_by::spawn}, a, square_root); }),
-                       {"start_by::spawn"}));
 }
 
 TEST_F(Jobs, WithOtherShapesAreRefused) {

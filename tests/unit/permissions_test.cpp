@@ -466,6 +466,28 @@ TEST(Permissions, OfAFileThatIsClosedToOthersMeanwhileAreTheOwnersAlone) {
   }
 }
 
+// An exchange of names would take a directory's, too, which no rename takes.
+TEST(Permissions, OfAFileWhoseOldOneIsADirectoryMeanwhileAreTheOwnersAlone) {
+  const folder in;
+  const fs::path path = in / "x.npy";
+  make_old(path, 0644);
+  auto made = shard::create<int>(path, 3);
+  {
+    const restored_calls after;
+    meddler::arm([&] { fs::remove(path), fs::create_directories(path / "inside"); });
+    mentions(refusal([&] { made.finish(); }), {"cannot finish", "a directory"});
+    EXPECT_FALSE(meddler::meddle);
+  }
+  EXPECT_TRUE(fs::is_directory(path / "inside"));
+  struct stat found {};
+  ASSERT_EQ(fstat(made.descriptor(), &found), 0);
+  EXPECT_EQ(found.st_mode & 07777, 0600u);
+  fs::remove_all(path);
+  made.finish();
+  EXPECT_EQ(shard::open<int>(path).size(), 3u);
+  EXPECT_EQ(in.names(), std::set<std::string>{"x.npy"});
+}
+
 TEST(Permissions, OfAFileWhoseOldOneIsGoneAreTheOwnersAlone) {
   const restored_calls after;
   const folder in;

@@ -63,7 +63,7 @@ const std::map<std::string_view, const char*> others{
     {"SHARD_START", "spawn"},       {"SHARD_PIN", "1"},
     {"SHARD_CHECK_POOL", "1"},      {"SHARD_ALLOW_THREADS", "1"},
     {"SHARD_PREFIX_OUTPUT", "1"},   {"SHARD_EXECUTOR", "threads"},
-    {"SHARD_REPLAY", "2:613-614"}};
+    {"SHARD_RECORD_CHUNKS", "1"},   {"SHARD_REPLAY", "2:613-614"}};
 
 // Every variable: one that has no value here throws.
 void set_all() {
@@ -89,6 +89,7 @@ void expect_defaults(const settings& decided) {
   EXPECT_FALSE(decided.check_pool);
   EXPECT_FALSE(decided.allow_threads);
   EXPECT_FALSE(decided.prefix_output);
+  EXPECT_FALSE(decided.record_chunks);
   EXPECT_EQ(decided.run_on, executor::processes);
   EXPECT_EQ(decided.start, start_by::fork);
   EXPECT_EQ(decided.replay.map, 0u);
@@ -115,6 +116,7 @@ TEST_F(Settings, OfTheEnvironmentWinOverDefaults) {
   EXPECT_TRUE(decided.pin);
   EXPECT_TRUE(decided.allow_threads);
   EXPECT_TRUE(decided.prefix_output);
+  EXPECT_TRUE(decided.record_chunks);
   EXPECT_EQ(decided.run_on, executor::threads);
   EXPECT_EQ(decided.start, start_by::spawn);
   EXPECT_EQ(decided.replay.map, 2u);
@@ -139,7 +141,8 @@ TEST_F(Settings, OfTheCodeWinOverTheEnvironment) {
                                     .start = start_by::fork,
                                     .pin = false,
                                     .allow_threads = false,
-                                    .prefix_output = false});
+                                    .prefix_output = false,
+                                    .record_chunks = false});
   EXPECT_EQ(decided.workers, 8u);
   EXPECT_EQ(decided.threads_per_worker, 2u);
   EXPECT_EQ(decided.grain, 10u);
@@ -155,6 +158,7 @@ TEST_F(Settings, OfTheCodeWinOverTheEnvironment) {
   EXPECT_FALSE(decided.pin);
   EXPECT_FALSE(decided.allow_threads);
   EXPECT_FALSE(decided.prefix_output);
+  EXPECT_FALSE(decided.record_chunks);
   EXPECT_EQ(decided.run_on, executor::processes);
   EXPECT_EQ(decided.start, start_by::fork);
 }
@@ -290,6 +294,7 @@ const std::vector<bad> all_bad{bad{"SHARD_WORKERS", "0", "from 1 to 4096"},
                                bad{"SHARD_CHECK_POOL", "yes", "0 or 1"},
                                bad{"SHARD_ALLOW_THREADS", "2", "0 or 1"},
                                bad{"SHARD_PREFIX_OUTPUT", "true", "0 or 1"},
+                               bad{"SHARD_RECORD_CHUNKS", "true", "0 or 1"},
                                bad{"SHARD_EXECUTOR", "Serial", "processes, threads or serial"},
                                bad{"SHARD_EXECUTOR", "gpu", "processes, threads or serial"},
                                bad{"SHARD_START", "vfork", "fork or spawn"},

@@ -84,7 +84,7 @@ TYPED_TEST_SUITE(EveryType, types);
 // Any sequence of transfers does to a buffer what it does to a vector.
 TYPED_TEST(EveryType, IsTransferredAsInAVector) {
   using T = TypeParam;
-  rc::check([] {
+  EXPECT_TRUE(rc::check([] {
     const auto size = *rc::gen::inRange<std::size_t>(0, 3000);
     shard::buffer<T> real(size);
     std::vector<T> model(size);
@@ -125,11 +125,11 @@ TYPED_TEST(EveryType, IsTransferredAsInAVector) {
       }
     }
     RC_ASSERT(contents(real) == model);
-  });
+  }));
 }
 
 TEST(Transfer, SlabsEqualThoseOfAReferenceArray) {
-  rc::check([] {
+  EXPECT_TRUE(rc::check([] {
     const auto extent = [] { return *rc::gen::inRange<std::size_t>(1, 9); };
     const std::array<std::size_t, 3> shape{extent(), extent(), extent()};
     shard::buffer<int, 3> real(shape[0], shape[1], shape[2]);
@@ -157,7 +157,7 @@ TEST(Transfer, SlabsEqualThoseOfAReferenceArray) {
       RC_ASSERT(read == expected);
     }
     RC_ASSERT(std::ranges::equal(real.span(), model));
-  });
+  }));
 }
 
 TEST(Transfer, IsAllOrNothingOnBounds) {
