@@ -267,8 +267,9 @@ std::vector<luck> every_luck(std::uint32_t mixtures, std::uint32_t seed) {
   constexpr auto all = luck::of::all;
   constexpr auto none = luck::of::none;
   constexpr auto some = luck::of::some;
-  std::vector<luck> kinds{{all, all, 0}, {none, none, 0}, {none, all, 0}, {all, none, 0}};
-  for (std::uint32_t k = 0; k < mixtures; ++k) kinds.push_back({some, some, seed + k});
+  std::vector<luck> kinds{
+      {all, all, 0, {}}, {none, none, 0, {}}, {none, all, 0, {}}, {all, none, 0, {}}};
+  for (std::uint32_t k = 0; k < mixtures; ++k) kinds.push_back({some, some, seed + k, {}});
   return kinds;
 }
 
@@ -277,7 +278,8 @@ std::string text_of(const luck& luck) {
     return of == luck::of::all ? "all" : of == luck::of::none ? "no" : "some";
   };
   return std::string(text(luck.pages)) + " pages and " + text(luck.entries) +
-         " entries reach the disk, seed " + std::to_string(luck.seed);
+         " entries reach the disk, seed " + std::to_string(luck.seed) +
+         (luck.whole.empty() ? "" : ", and all of " + luck.whole);
 }
 
 machine::machine(fs::path home)
@@ -408,12 +410,14 @@ void machine::lose_power(const luck& luck) {
     }
   }
 
-  const auto left_of = [&](const std::string& key) {
+  const auto left_of = [&](const std::string& key, const std::string& name) {
     const auto copy = past.synced.find(key);
     const content synced =
         copy == past.synced.end() ? content() : content_of(record_ / "synced" / copy->second);
     const fs::path now = aside / key;
-    return mixed(synced, content_of(fs::exists(now) ? now : record_ / "kept" / key), pages);
+    content written = content_of(fs::exists(now) ? now : record_ / "kept" / key);
+    if (!luck.whole.empty() && name.ends_with(luck.whole)) return written;
+    return mixed(synced, written, pages);
   };
   const entries left = entries_after(past.changes, names);
   std::map<std::string, fs::path> placed;
@@ -437,7 +441,7 @@ void machine::lose_power(const luck& luck) {
         self(self, key, to);
         continue;
       }
-      const content bytes = left_of(key);
+      const content bytes = left_of(key, name);
       if (fs::exists(aside / key)) fs::rename(aside / key, to);
       write(to, bytes);
     }

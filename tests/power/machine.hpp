@@ -19,6 +19,7 @@ struct luck {
   of pages = of::some;
   of entries = of::some;
   std::uint32_t seed = 1;
+  std::string whole = {};  // files whose names end so have all of their pages; "": none does
 };
 
 // All and none of each kind, and so many mixtures of both.

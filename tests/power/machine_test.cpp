@@ -105,11 +105,11 @@ TEST_F(PowerCut, FindsWhatIsWrittenInPlace) {
 TEST_F(PowerCut, LosesNothingThatWasSyncedOrIsNotToBeLost) {
   using enum luck::of;
   ASSERT_FALSE(run("safely").cut);
-  machine_.lose_power({none, none, 0});
+  machine_.lose_power({none, none, 0, {}});
   EXPECT_EQ(content_of(machine_.disk() / "value"), std::string(10'000, 'c'));
   begin_anew();
   ASSERT_FALSE(run("without a sync").cut);
-  machine_.lose_power({all, all, 0});
+  machine_.lose_power({all, all, 0, {}});
   EXPECT_EQ(content_of(machine_.disk() / "value"), std::string(10'000, 'c'));
 }
 
@@ -119,7 +119,7 @@ TEST_F(PowerCut, BringsBackWhatWasRemovedAndNotSynced) {
   begin_anew();
   ASSERT_TRUE(run("removes", points).cut);
   EXPECT_FALSE(fs::exists(machine_.disk() / "value"));
-  machine_.lose_power({all, none, 0});
+  machine_.lose_power({all, none, 0, {}});
   EXPECT_EQ(content_of(machine_.disk() / "value"), std::string(10'000, 'c'));
 }
 
@@ -132,7 +132,7 @@ TEST_F(PowerCut, LeavesFilesWhatTheyAre) {
     return found.st_ino;
   };
   const ino_t before = inode();
-  machine_.lose_power({none, none, 0});
+  machine_.lose_power({none, none, 0, {}});
   EXPECT_EQ(inode(), before);
 }
 
