@@ -1080,6 +1080,48 @@ strings offered(const folder& in, const std::string& words) {
   return lines;
 }
 
+TEST(Command, ShowsHowFarAJobIs) {
+  const folder here;
+  {
+    auto x = shard::create<double>(here / "x.npy", 20);
+    x.finish();
+  }
+  const auto start = [&](bool fails) {
+    const auto x = shard::open<double>(here / "x.npy");
+    shard::job job(here / "job", {.checkpoint = shard::seconds{}, .maps = {.workers = 1}});
+    auto first = job.create<double>("first.npy", 20);
+    auto second = job.create<double>("second.npy", 20);
+    job.map(first, shard::in(x), [](std::size_t i, shard::view<double> from) { return from[i]; });
+    static bool failing = false;
+    failing = fails;
+    static_cast<void>(job.try_map({.retries = 0, .keep_going = true}, second, [](std::size_t i) {
+      if (failing && i == 7) throw std::runtime_error("no");
+      return 1.0;
+    }));
+  };
+  EXPECT_EQ(run(here, "mkdir none; \"$shard\" status none").status, 1);
+  start(true);
+  const ended half = run(here, "\"$shard\" status job");
+  EXPECT_EQ(half.status, 0) << half.err;
+  EXPECT_THAT(half.out, HasSubstr("nobody works on it"));
+  EXPECT_THAT(half.out, HasSubstr("map 1: complete, 20 chunks\n"));
+  EXPECT_THAT(half.out, HasSubstr("map 2: 19 of 20 chunks are done (95.0%)"));
+  EXPECT_THAT(half.out, HasSubstr("1 index given up\n"));
+  start(false);
+  EXPECT_THAT(run(here, "\"$shard\" status job").out, HasSubstr("map 2: complete, 20 chunks\n"));
+  EXPECT_EQ(run(here, "\"$shard\" watch job").out, "map 2 is complete\nnobody works on it\n");
+  EXPECT_EQ(json::parse(run(here, "\"$shard\" status --json job").out)["maps"].size(), 2U);
+  EXPECT_EQ(run(here, "\"$shard\" status --why job").status, 0);
+  {
+    auto x = shard::open_writable<double>(here / "x.npy");
+    x[3] = 1;
+  }
+  fs::last_write_time(here / "x.npy", fs::file_time_type::clock::now());
+  const ended why = run(here, "\"$shard\" status --why job");
+  EXPECT_EQ(why.status, 1);
+  EXPECT_THAT(why.out, HasSubstr("map 1: input 1 has changed since: "));
+}
+
 TEST(Completion, OffersWhatTheProgramHas) {
   const folder here;
   fs::create_directory(here / "deep");
@@ -1088,8 +1130,9 @@ TEST(Completion, OffersWhatTheProgramHas) {
   std::ofstream(here / "report.json");
   const std::string name = "complete-" + std::to_string(getpid());
   std::ofstream("/dev/shm/shard." + name);
-  EXPECT_THAT(offered(here, "''"), testing::UnorderedElementsAre("info", "head", "cat", "stats",
-                                                                 "report", "gc", "doctor"));
+  EXPECT_THAT(offered(here, "''"),
+              testing::UnorderedElementsAre("info", "head", "cat", "stats", "report", "gc",
+                                            "doctor", "status", "watch"));
   EXPECT_THAT(offered(here, "do"), testing::ElementsAre("doctor"));
   EXPECT_THAT(offered(here, "cat --"),
               testing::UnorderedElementsAre("--help", "--format", "--rows"));

@@ -690,6 +690,7 @@ TEST_F(PostMortem, IsTheSameInJson) {
   EXPECT_EQ(told["counts"], (nlohmann::json{{"map", run.counts().map},
                                             {"chunks", run.counts().chunks},
                                             {"grain", run.counts().grain},
+                                            {"carried_over", run.counts().carried_over},
                                             {"workers", run.counts().workers},
                                             {"retries", run.counts().retries},
                                             {"deaths", run.counts().deaths},
@@ -722,6 +723,7 @@ TEST_F(PostMortem, IsTheSameInJson) {
     EXPECT_EQ(found["attempt"], one.attempt);
     EXPECT_EQ(found["worker"], one.worker);
     EXPECT_EQ(found["pid"], one.pid);
+    EXPECT_EQ(found["at"], one.at.count());
     EXPECT_EQ(found["elapsed"], one.elapsed.count());
     EXPECT_EQ(found["user_time"], one.user_time.count());
     EXPECT_EQ(found["system_time"], one.system_time.count());
@@ -731,7 +733,7 @@ TEST_F(PostMortem, IsTheSameInJson) {
     EXPECT_THAT(found["stderr_tail"].get<std::string>(),
                 EndsWith("index " + std::to_string(one.chunk) + " \xef\xbf\xbd\n"));
     EXPECT_EQ(found["from_outside"], one.from_outside);
-    EXPECT_EQ(found.size(), 19u) << "a member is not compared here";
+    EXPECT_EQ(found.size(), 20u) << "a member is not compared here";
   }
   EXPECT_EQ(told["failures"][0]["what"], "std::runtime_error: in \"words\"\xef\xbf\xbd");
   EXPECT_EQ(told["failures"][1]["what"], run.failures()[1].what);
