@@ -128,17 +128,22 @@ std::span<std::byte> run_queue::packed(const assignment& what) const noexcept {
   return {place(what.place) + pages(board::board::size_bytes(here)), what.packed_bytes};
 }
 
-// Not for children: each of the family maps it for itself, and those of kernels must not have it.
+// What is forked from here has it, too: workers of their supervisor.
 std::byte* run_queue::kept_memory(const kept_board& what) const {
   if (what.number != kept_number_) {
     const os::descriptor file =
         os::open_again_of(what.caller, what.descriptor, os::protection::write);
     kept_ = os::mapping(file.get(), what.bytes, os::protection::write);
     kept_number_ = what.number;
-    keep_from_children(roster_, kept_.base(), kept_.length_bytes());
-    keep_from_dumps(roster_, kept_.base(), kept_.length_bytes());
   }
   return kept_.base() + what.offset;
+}
+
+void run_queue::hide_kept_board() const {
+  if (hidden_number_ == kept_number_) return;
+  keep_from_children(roster_, kept_.base(), kept_.length_bytes());
+  keep_from_dumps(roster_, kept_.base(), kept_.length_bytes());
+  hidden_number_ = kept_number_;
 }
 
 lease::~lease() {

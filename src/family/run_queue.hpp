@@ -132,6 +132,9 @@ class run_queue {
   // ---- A worker's part.
 
   bool is_ending() const noexcept { return shared_->ending.load() != 0; }
+  // Children of this process don't have the board that board_of() has mapped last, if that is kept
+  // in a file.
+  void hide_kept_board() const;
   bool wants_room() const noexcept { return shared_->room_wanted.load() != 0; }
   // Calls close(number) for each buffer that was closed since `seen` of them were; or close_all(),
   // if it is not known any more which. Sets `seen`.
@@ -187,6 +190,7 @@ class run_queue {
   std::byte* places_;
   // Of this process: the last board that was kept in a file.
   mutable std::uint64_t kept_number_ = 0;
+  mutable std::uint64_t hidden_number_ = 0;  // for which children don't have it
   mutable os::mapping kept_;
   std::array<tenancy, capacity> tenancies_{};
   std::array<experience, capacity> known_{};

@@ -175,6 +175,7 @@ bool server::is_incomplete(door::run number) const {
 void server::work() {
   const assignment& what = runs_.of(now_);
   const board::board on = runs_.board_of(what);
+  runs_.hide_kept_board();
   member& own = self_.family().at(self_.slot());
   if (what.follows && is_incomplete(now_ - 1)) on.raise(board::stopping);
   if (on.size().chunks != 0 && !is_called_off(on)) {

@@ -496,6 +496,32 @@ TEST_F(Jobs, BlameNoChunkForWhatTheProgramEnds) {
   }
 }
 
+// Who replaces a worker in a pool is forked by a supervisor that has the board already; and the
+// standby's workers by one that has it from its predecessor.
+TEST_F(Jobs, InAPoolOutliveTheirWorkersAndSupervisors) {
+  shard::job job(place_, {.checkpoint = shard::seconds{},
+                          .reuse_workers = true,
+                          .maps = {.workers = 3, .retries = 2}});
+  auto out = job.create<double>("out.npy", 60);
+  for (int map = 0; map < 3; ++map) {
+    for (std::size_t i = 0; i < 60; ++i) seen_[i] = 0;
+    const shard::report told =
+        job.map({.grain = 2}, out, shard::value(map), [](std::size_t i, int number) {
+          if (i % 20 == 7 && (*runs)[i]++ == 0) std::abort();
+          if (i == 31 && (*runs)[i]++ == 0) {
+            std::this_thread::sleep_for(5ms);  // until there is a standby
+            kill(getppid(), SIGKILL);
+            pause();
+          }
+          std::this_thread::sleep_for(200us);
+          return static_cast<double>(i) + number;
+        });
+    EXPECT_TRUE(told.complete()) << told;
+    EXPECT_GE(told.counts().deaths, 1U);
+    for (std::size_t i = 0; i < 60; ++i) EXPECT_EQ(out[i], static_cast<double>(i) + map);
+  }
+}
+
 TEST_F(Jobs, LeaveReportsAndTheFailuresOfAllStarts) {
   const auto lines = [&] {
     std::ifstream file(place_ / "failures.jsonl");
