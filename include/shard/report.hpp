@@ -63,13 +63,13 @@ struct failure {
 
 // Counts of one run.
 struct run_counts {
-  std::size_t map = 0;      // number of the map in its process, from 1; 0: inside a kernel
-  std::size_t chunks = 0;   // chunks in the plan
-  std::size_t grain = 0;    // indices in a chunk; 0: chunks differ
+  std::size_t map = 0;           // number of the map in its process, from 1; 0: inside a kernel
+  std::size_t chunks = 0;        // chunks in the plan
+  std::size_t grain = 0;         // indices in a chunk; 0: chunks differ
   std::size_t carried_over = 0;  // of a job: chunks that an earlier start had completed
-  unsigned workers = 0;     // workers that ran at the same time
-  std::size_t retries = 0;  // attempts that followed a failure of the same chunk
-  std::size_t deaths = 0;   // workers that ended before their work did
+  unsigned workers = 0;          // workers that ran at the same time
+  std::size_t retries = 0;       // attempts that followed a failure of the same chunk
+  std::size_t deaths = 0;        // workers that ended before their work did
   std::size_t replacements =
       0;                      // workers that were replaced since they were above the memory limit
   std::size_t takeovers = 0;  // supervisors that died and were replaced
