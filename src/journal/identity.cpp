@@ -9,8 +9,10 @@
 #include <cstring>
 #include <filesystem>
 #include <memory>
+#include <mutex>
 #include <new>
 #include <nlohmann/json.hpp>
+#include <optional>
 #include <span>
 
 #include "mapping/sending.hpp"
@@ -153,11 +155,19 @@ std::string made_valid(const std::string& text) {
   return ordered_json::parse(quoted).get<std::string>();
 }
 
+// As long as no module is loaded or unloaded, it is what it was.
 std::vector<trait> traits_of_code() {
-  std::vector<trait> all;
+  static std::mutex busy;
+  static std::optional<os::module_changes> then;
+  static std::vector<trait> all;
+  const std::scoped_lock mine(busy);
+  const os::module_changes now = os::changes_of_modules();
+  if (then == now) return all;
+  all.clear();
   for (const os::module_content& one : os::contents_of_modules()) {
     all.push_back({.name = name_of(one), .value = hex(one.hash), .shown = "code " + hex(one.hash)});
   }
+  then = now;
   return all;
 }
 
@@ -187,8 +197,9 @@ identity identity_of(const detail::job& what, const plan::partition& chunks,
                  .is_shape = true});
   std::size_t number = 0;
   for (const detail::grant& one : what.grants) {
+    if (one.rights != detail::access::read && !one.keeps) continue;
     ++number;
-    if (one.rights == detail::access::read) all.push_back(input(one, number, from, then));
+    if (!one.keeps) all.push_back(input(one, number, from, then));
     if (one.keeps) {
       const origin its = from(*one.owner);
       all.push_back(

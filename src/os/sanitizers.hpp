@@ -16,4 +16,17 @@ inline constexpr bool thread_sanitizer =
     false;
 #endif
 
+inline constexpr bool address_sanitizer =
+#if defined(__SANITIZE_ADDRESS__)
+    true;
+#elif defined(__has_feature)
+#if __has_feature(address_sanitizer)
+    true;
+#else
+    false;
+#endif
+#else
+    false;
+#endif
+
 }  // namespace shard::os
