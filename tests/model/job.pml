@@ -221,7 +221,7 @@ inline checked_sync_log(p, failed) {
 
 /* ---- the processes of a run -------------------------------------------------------------------------------- */
 
-#define TODO (ALL & ~live.committed)
+#define UNCOMMITTED (ALL & ~live.committed)
 #ifdef QUARANTINE_BESIDE_OTHERS
 #define ASIDE sum
 #else
@@ -248,15 +248,15 @@ end_dead:
 end:
     do
     :: d_step {
-         running && (TODO & 1) != 0 -> c = 0; rows = rows | 1; dirty_rows = dirty_rows | 1
+         running && (UNCOMMITTED & 1) != 0 -> c = 0; rows = rows | 1; dirty_rows = dirty_rows | 1
        };
        commit_or_fail()
     :: d_step {
-         running && (TODO & 2) != 0 -> c = 1; rows = rows | 2; dirty_rows = dirty_rows | 2
+         running && (UNCOMMITTED & 2) != 0 -> c = 1; rows = rows | 2; dirty_rows = dirty_rows | 2
        };
        commit_or_fail()
     :: d_step {
-         running && (TODO & 4) != 0 -> c = 2; rows = rows | 4; dirty_rows = dirty_rows | 4
+         running && (UNCOMMITTED & 4) != 0 -> c = 2; rows = rows | 4; dirty_rows = dirty_rows | 4
        };
        commit_or_fail()
     od
