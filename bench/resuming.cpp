@@ -4,12 +4,14 @@
 #include <stdlib.h>
 #include <sys/mman.h>
 
+#include <algorithm>
 #include <atomic>
 #include <chrono>
 #include <cmath>
 #include <cstddef>
 #include <cstdint>
 #include <filesystem>
+#include <iterator>
 #include <memory>
 #include <new>
 #include <shard/shard.hpp>
@@ -102,7 +104,8 @@ std::int64_t now() {
   return std::chrono::nanoseconds(std::chrono::steady_clock::now().time_since_epoch()).count();
 }
 
-// The last index fails in every start, so that the job is never complete.
+// The last index fails, so that the job is not complete. The first start is not measured. The one
+// behind it has most to read: where each chunk stands in a log.
 workload time_to_resume(const settings& with) {
   const std::size_t chunks = with.quick ? 10'000 : 1'000'000;
   void* const memory = ::mmap(nullptr, sizeof(clock_word), PROT_READ | PROT_WRITE,
@@ -126,8 +129,17 @@ workload time_to_resume(const settings& with) {
     if (told.missing_chunks().size() != 1) throw std::runtime_error("cannot resume");
     return 1e-9 * static_cast<double>(first_chunk->load() - begin);
   };
-  start();
-  return {.check = [] { return std::uint64_t{0}; }, .measure = [=] { return start() / 0.020; }};
+  const auto ratio = [=] {
+    std::vector<double> all(with.quick ? 1 : 5);
+    for (double& each : all) {
+      fs::remove_all(*here / "job");
+      start();
+      each = start() / 0.020;
+    }
+    std::ranges::nth_element(all, all.begin() + std::ssize(all) / 2);
+    return all[all.size() / 2];
+  };
+  return {.check = [] { return std::uint64_t{0}; }, .measure = ratio};
 }
 
 // --- log: its bytes, over those of two records

@@ -42,12 +42,13 @@ struct offsets {
         untried(lost + pages(words_of_bits(of.units) * sizeof(std::uint64_t))),
         notes(untried + pages(words_of_bits(of.units) * sizeof(std::uint64_t))),
         schedule(notes + pages(of.notes * sizeof(chunk_note))),
-        end(schedule +
-            (of.scheduled == dimensions::every ? 0 : pages(of.scheduled * sizeof(std::uint64_t)))) {
-  }
+        inherited(schedule + (goes_on(of) ? pages(of.scheduled * sizeof(std::uint64_t)) : 0)),
+        end(inherited +
+            (goes_on(of) ? pages(words_of_bits(of.chunks) * sizeof(std::uint64_t)) : 0)) {}
+  static bool goes_on(const dimensions& of) { return of.scheduled != dimensions::every; }
 
   std::size_t slots, failures, verdicts, logs, partials, areas, undo, lost, untried, notes,
-      schedule, end;
+      schedule, inherited, end;
 };
 
 template <class T>
@@ -118,6 +119,7 @@ board::board(std::byte* memory, const dimensions& of) noexcept : size_(of) {
   lost_ = part<std::atomic<std::uint64_t>>(memory, where.lost);
   untried_ = part<std::atomic<std::uint64_t>>(memory, where.untried);
   schedule_ = part<std::uint64_t>(memory, where.schedule);
+  inherited_ = part<std::uint64_t>(memory, where.inherited);
   notes_ = part<chunk_note>(memory, where.notes);
 }
 
@@ -131,17 +133,7 @@ void board::clear() const noexcept {
   }
 }
 
-// As if the first owner of slot 0, and the first one of `slot`, had published that and left.
-void board::inherit(std::span<const std::uint64_t> committed) const noexcept {
-  constexpr auto relaxed = std::memory_order_relaxed;
-  slot& first = at(0);
-  for (std::size_t k = 0; k < committed.size(); ++k) log(0)[k].store(committed[k], relaxed);
-  first.length.store(committed.size(), relaxed);
-  first.covered[1].store(committed.size(), relaxed);
-  first.saved.store(committed.size(), relaxed);
-  first.undo_first.store(committed.size(), relaxed);
-}
-
+// As if a first owner had published that, and left.
 void board::inherit_state(unsigned index, std::span<const std::uint64_t> words,
                           std::span<const std::uint64_t> aside) const noexcept {
   const commit_word word = commit_word{}.next(false);
@@ -189,7 +181,7 @@ publication board::snapshot(unsigned index, std::span<std::uint64_t> out) const 
 }
 
 std::size_t board::settled() const noexcept {
-  std::size_t sum = 0;
+  std::size_t sum = inherited();
   for (unsigned k = 0; k < size_.slots; ++k) sum += covered(k);
   return sum;
 }

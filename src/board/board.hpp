@@ -7,15 +7,15 @@
 // Invariants, whatever dies wherever:
 //  1. Each chunk at a place of the schedule below the cursor stands in exactly one slot's log, or
 //     is in the claiming window of one slot, or belongs to a slot that died in that window
-//     (recovery gives it a log). A chunk that is at no place stands in a log since before the run.
+//     (recovery gives it a log). A chunk that is at no place is inherited: it is committed since
+//     before the run, and stands in no log.
 //  2. A log entry never moves or changes. Its chunk is committed exactly when the entry's index is
 //     below the `covered` of the slot's published area.
 //  3. The published area of a slot is at every moment the exact reduction of the entries of its log
 //     that lie below `covered`, and of the first `probed` units of the next entry, if that entry is
 //     in quarantine; in both, without the units that are lost. One store, of the commit word, moves
-//     the published area. What a run has inherited (see board::inherit) is exact in sum: its
-//     entries stand in the log of slot 0, their reduction is spread over the areas of several
-//     slots.
+//     the published area. What a run has inherited is exact in sum: its reduction is spread over
+//     the areas that the slots begin with (see board::inherit_state).
 //  4. Only a slot's owner writes its log, areas and commit word; while a slot has none, the (one)
 //     supervisor may append to the log and mend the claiming mark.
 //  5. The old values of what entries [covered, saved) change in place are in the slot's undo
@@ -317,8 +317,8 @@ class board {
   }
   std::byte* undo(unsigned slot) const noexcept { return undo_ + slot * size_.undo_bytes; }
 
-  // The chunks that are to be claimed, in their order, if not every chunk is. Written before the
-  // run.
+  // Of a run that goes on with what an earlier one has committed: the chunks that are to be
+  // claimed, in their order. Written before the run.
   std::span<std::uint64_t> schedule() const noexcept {
     return {schedule_, size_.scheduled == dimensions::every ? 0 : size_.scheduled};
   }
@@ -329,14 +329,18 @@ class board {
     return size_.scheduled == dimensions::every ? place : schedule_[place];
   }
 
+  // A bit for each of the other chunks, written before the run; see inherited().
+  std::span<std::uint64_t> inherited_set() const noexcept {
+    return {inherited_, size_.scheduled == dimensions::every ? 0 : (size_.chunks + 63) / 64};
+  }
+  // How many they are.
+  std::size_t inherited() const noexcept { return size_.chunks - places(); }
+
   // The next place that nobody has claimed; may exceed the number of places.
   std::atomic<std::uint64_t>& cursor() const noexcept { return shared_->cursor; }
 
-  // Before the run: chunks that an earlier one has committed, and one state that it has published.
-  // What else is to be done is the schedule. Requires: each is called once at most for a slot, and
-  // for slot 0 both or none.
-  void inherit(std::span<const std::uint64_t> committed) const noexcept;
-  // aside: what the second set of accumulators begins with.
+  // Before the run: a state that an earlier one has published. aside: what the second set of
+  // accumulators begins with. Requires: it is called once at most for a slot.
   void inherit_state(unsigned slot, std::span<const std::uint64_t> words,
                      std::span<const std::uint64_t> aside) const noexcept;
   // The chunk is given up as a whole when it is claimed. Requires: there is a schedule.
@@ -350,7 +354,7 @@ class board {
   // (it tries again while the owner laps it; the owner never waits).
   publication snapshot(unsigned slot, std::span<std::uint64_t> out = {}) const noexcept;
 
-  // Chunks committed or lost, over all slots.
+  // Chunks committed or lost, over all slots, and inherited ones.
   std::size_t settled() const noexcept;
 
   std::uint32_t controls() const noexcept {
@@ -444,6 +448,7 @@ class board {
   std::atomic<std::uint64_t>* lost_;     // a bit for each unit
   std::atomic<std::uint64_t>* untried_;  // the same: of those that are lost
   std::uint64_t* schedule_;
+  std::uint64_t* inherited_;
   chunk_note* notes_;
 };
 

@@ -5,9 +5,7 @@
 #include <cstring>
 #include <filesystem>
 #include <mutex>
-#include <nlohmann/json.hpp>
 #include <optional>
-#include <set>
 #include <string>
 #include <utility>
 #include <vector>
@@ -15,10 +13,14 @@
 #include "board/run_memory.hpp"
 #include "journal/checkpointer.hpp"
 #include "journal/folder.hpp"
+#include "journal/history.hpp"
 #include "journal/identity.hpp"
+#include "journal/job_files.hpp"
+#include "journal/left_reports.hpp"
 #include "journal/live_area.hpp"
 #include "journal/map_note.hpp"
 #include "journal/record.hpp"
+#include "journal/refusal.hpp"
 #include "mapping/chunk_runner.hpp"
 #include "mapping/execute.hpp"
 #include "mapping/failures.hpp"
@@ -35,31 +37,13 @@
 #include "os/anonymous.hpp"
 #include "os/boot.hpp"
 #include "os/calls.hpp"
-#include "os/file.hpp"
 #include "os/output.hpp"
 #include "os/own_pid.hpp"
-#include "shard/error.hpp"
 
 namespace shard::journal {
 namespace {
 
-using nlohmann::ordered_json;
-
-constexpr const char* part_suffix = ".part";
 constexpr seconds longest_pause{1e8};
-
-[[noreturn]] void refuse(std::errc code, const std::string& what, const std::string& found,
-                         const std::string& expected) {
-  throw error(code, "cannot " + what + ": found " + found + ", expected " + expected);
-}
-
-// A file that the job has made.
-struct job_file {
-  std::string name;  // when it is complete
-  std::uint64_t inode = 0;
-  std::weak_ptr<detail::segment> owner;  // in this start, once it is opened
-  std::size_t written_by = 0;            // the last map of this start; 0: none
-};
 
 std::string joined(const std::vector<std::string>& lines) {
   std::string text;
@@ -105,7 +89,9 @@ using journal::folder;
 using journal::harvest;
 using journal::identity;
 using journal::job_file;
+using journal::job_files;
 using journal::live_area;
+using journal::live_view;
 using journal::map_note;
 using journal::record;
 using journal::refuse;
@@ -144,34 +130,21 @@ class job_state {
     }
     std::string note(const char* kind) const { return std::to_string(number) + "." + kind; }
   };
-  enum class believed { nothing, live, log, done };
 
-  void read_notes();
-  void write_notes();
-  job_file* file_of(const segment& owner);
-  job_file* file_called(const std::string& name);
   void settle_identity(leg& map);
   void note_down(const leg& map);
   void require_own_process(const std::string& what) const;
-  void forget_from(std::size_t map);
-  void require_that_it_can_start_over(std::size_t map) const;
-  bool is_rewritten(const std::string& file, std::size_t map) const;
-  std::vector<job_file*> outputs_of(const job& what, bool durable);
-  std::uint64_t inode_of(const job_file& one) const;
-  void take_final_name_away(const job_file& one);
-  void take_final_names_away(const leg& map);
-  void give_final_names(const leg& map);
-  void protect(const leg& map, access rights);
+  std::vector<job_file*> outputs_of(const job& what) const;
+  void take_final_names_away(const leg& map) const;
+  void give_final_names(const leg& map) const;
+  static void protect(const leg& map, access rights);
   std::optional<record::found> result_of(const leg& map);
-  std::optional<harvest> harvest_of(leg& map);
+  std::optional<live_view> live_of(const leg& map);
+  std::optional<harvest> harvest_of(const leg& map, const std::optional<live_view>& live);
   report skip(leg& map, const record::found& done);
   report run(leg& map);
   family::warm_family* family_of(const leg& map);
   void complete(const leg& map, const live_area& live);
-  template <class Steps>
-  static void for_people(Steps steps);
-  void leave_reports(const leg& map, const report& of) const;
-  void keep_failures(std::size_t map, const report& of, std::size_t start) const;
   void open_spills(leg& map, job& own, bool go_on);
   std::vector<int> synced_files(const job& what) const;
 
@@ -180,10 +153,9 @@ class job_state {
   folder folder_;
   pid_t owner_ = os::own_pid();
   std::mutex busy_;
+  job_files files_;
   std::vector<trait> code_;  // as it was when the job was opened
   std::string boot_ = os::boot_id();
-  std::vector<std::unique_ptr<job_file>> files_;
-  std::size_t starts_ = 0;
   std::size_t maps_ = 0;
   std::optional<family::warm_family> family_;  // for all maps, if it is to be
   std::string incomplete_;                     // why no further map is begun in this start
@@ -197,51 +169,12 @@ job_state::job_state(const std::filesystem::path& path, const job_options& how)
       folder_(
           path,
           how.checkpoint > seconds{} ? journal::survives::power_cuts : journal::survives::processes,
-          how.allow_network) {
+          how.allow_network),
+      files_(folder_, how.changed == on_change::start_over) {
   mapping::tell_unknown_variables();
   code_ = journal::traits_of_code();
-  read_notes();
-  ++starts_;
-  write_notes();
-}
-
-void job_state::read_notes() {
-  const std::optional<std::string> text = folder_.read_text("job.json");
-  if (!text) return;
-  try {
-    const auto all = nlohmann::ordered_json::parse(*text);
-    if (all.at("version") != 1) {
-      refuse(std::errc::not_supported, "work on the job in " + folder_.name(),
-             "notes of version " + all.at("version").dump(), "version 1");
-    }
-    const std::uint64_t inode = all.at("inode");
-    const bool is_copy = inode != folder_.inode();
-    if (is_copy && how_.changed != on_change::start_over) {
-      refuse(std::errc::operation_not_permitted, "work on the job in " + folder_.name(),
-             "a copy of another folder, whose files may have changed while they were copied",
-             "the folder that the job was begun in; or on_change::start_over");
-    }
-    starts_ = all.at("starts");
-    for (const auto& one : all.at("files")) {
-      files_.push_back(
-          std::make_unique<job_file>(job_file{one.at("name"), one.at("inode"), {}, 0}));
-    }
-    if (is_copy) {
-      for (const auto& one : files_) one->inode = inode_of(*one);
-      forget_from(1);
-    }
-  } catch (const nlohmann::ordered_json::exception& e) {
-    refuse(std::errc::bad_message, "work on the job in " + folder_.name(),
-           std::string("'") + e.what() + "' in job.json", "what an earlier start has noted there");
-  }
-}
-
-void job_state::write_notes() {
-  nlohmann::ordered_json all{{"version", 1}, {"inode", folder_.inode()}, {"starts", starts_}};
-  all["files"] = nlohmann::ordered_json::array();
-  for (const auto& one : files_)
-    all["files"].push_back({{"name", one->name}, {"inode", one->inode}});
-  folder_.replace_text("job.json", all.dump(1), true);
+  if (files_.are_copies()) journal::forget_from(folder_, files_, 1);
+  files_.note_start();
 }
 
 void job_state::require_own_process(const std::string& what) const {
@@ -257,90 +190,20 @@ void job_state::require_own_process(const std::string& what) const {
 array job_state::create(const std::string& name, const element_type& type,
                         std::span<const std::size_t> extents) {
   const std::scoped_lock mine(busy_);
-  const std::string doing = "create " + folder_.path_of(name);
-  require_own_process(doing);
-  if (name.empty() || name.front() == '.' || name.find('/') != std::string::npos ||
-      journal::made_valid(name) != name) {
-    refuse(std::errc::invalid_argument, doing, "'" + name + "'",
-           "the name of a file in the job's folder, in UTF-8");
-  }
-  job_file* known = file_called(name);
-  if (known != nullptr && !known->owner.expired()) {
-    refuse(std::errc::file_exists, doing, "that this program has created it", "another name");
-  }
-  const std::string part = name + journal::part_suffix;
-  const auto part_status =
-      folder_.attempt("look", [&] { return os::status_at(folder_.files(), part); });
-  const auto final_status =
-      folder_.attempt("look", [&] { return os::status_at(folder_.files(), name); });
-  const auto is_known = [&](const std::optional<os::file_status>& there) {
-    return there && known != nullptr && there->identity.inode == known->inode;
-  };
-  array made;
-  if (is_known(final_status) && !is_known(part_status)) {
-    made = open_file(folder_.path_of(name), type, extents.size(), access::write);
-  } else if (is_known(part_status)) {
-    made = open_file(folder_.path_of(part), type, extents.size(), access::write);
-  } else if (final_status) {
-    refuse(std::errc::file_exists, doing, "a file of that name that this job has not made",
-           "none; move it away");
-  } else {
-    // What has the name without a note was made by a start that ended before it could note it.
-    folder_.attempt("remove " + part, [&] {
-      if (part_status) os::unlink_at(folder_.files(), part);
-    });
-    made = create_live(folder_.path_of(part), type, extents);
-    // Always: what has a name must be a file, also after a power cut.
-    folder_.attempt("flush " + part, [&] {
-      os::flush(made.owner->file());
-      os::flush(os::open_to_flush(folder_.files()));
-    });
-    if (known == nullptr) {
-      files_.push_back(std::make_unique<job_file>());
-      known = files_.back().get();
-      known->name = name;
-    }
-    known->inode = made.owner->identity().inode;
-    write_notes();
-  }
-  if (!std::ranges::equal(made.shape, extents)) {
-    const auto text = [](std::span<const std::size_t> all) {
-      std::string list;
-      for (const std::size_t each : all) list += (list.empty() ? "" : ", ") + std::to_string(each);
-      return "shape (" + list + ")";
-    };
-    refuse(std::errc::invalid_argument, doing, text(made.shape) + " of an earlier start",
-           text(extents) + "; or another name, or another folder for the job");
-  }
-  known->owner = made.owner;
-  return made;
+  require_own_process("create " + folder_.path_of(name));
+  return files_.create(name, type, extents);
 }
 
-job_file* job_state::file_of(const segment& owner) {
-  for (const auto& one : files_) {
-    const std::shared_ptr<segment> mine = one->owner.lock();
-    if (mine && (mine.get() == &owner || mine->same_memory(owner))) return one.get();
-  }
-  return nullptr;
-}
-
-job_file* job_state::file_called(const std::string& name) {
-  for (const auto& one : files_) {
-    if (one->name == name) return one.get();
-  }
-  return nullptr;
-}
-
-std::vector<job_file*> job_state::outputs_of(const job& what, bool durable) {
+std::vector<job_file*> job_state::outputs_of(const job& what) const {
   std::vector<job_file*> all;
   for (const grant& one : what.grants) {
     if (one.rights == access::read || one.is_spill) continue;
-    job_file* const file = file_of(*one.owner);
+    job_file* const file = files_.of(*one.owner);
     if (file == nullptr) {
       refuse(std::errc::invalid_argument, "map in a job", "the output " + one.owner->name(),
              "one that the job has created, or the next start would find nothing in it");
     }
-    if (one.keeps && durable) {
+    if (one.keeps && folder_.is_durable()) {
       refuse(std::errc::invalid_argument, "map in a job with checkpoints",
              one.owner->name() + " in inout()",
              "in() and out(): what is changed in place can't be put right after a power cut; or "
@@ -351,37 +214,13 @@ std::vector<job_file*> job_state::outputs_of(const job& what, bool durable) {
   return all;
 }
 
-// 0: it is not there.
-std::uint64_t job_state::inode_of(const job_file& one) const {
-  return folder_.attempt("look", [&]() -> std::uint64_t {
-    for (const std::string& name : {one.name, one.name + journal::part_suffix}) {
-      if (const auto there = os::status_at(folder_.files(), name)) return there->identity.inode;
-    }
-    return 0;
-  });
-}
-
-// A name without .part is a promise that the file is complete.
-void job_state::take_final_name_away(const job_file& one) {
-  const auto there =
-      folder_.attempt("look", [&] { return os::status_at(folder_.files(), one.name); });
-  if (there && there->identity.inode == one.inode) {
-    folder_.rename(one.name, one.name + journal::part_suffix);
-  }
-}
-
-void job_state::take_final_names_away(const leg& map) {
-  for (const job_file* const one : map.outputs) take_final_name_away(*one);
+void job_state::take_final_names_away(const leg& map) const {
+  for (const job_file* const one : map.outputs) files_.take_final_name_away(*one);
   folder_.flush_files();
 }
 
-void job_state::give_final_names(const leg& map) {
-  for (const job_file* const one : map.outputs) {
-    const std::string part = one->name + journal::part_suffix;
-    const auto there =
-        folder_.attempt("look", [&] { return os::status_at(folder_.files(), part); });
-    if (there && there->identity.inode == one->inode) folder_.rename(part, one->name);
-  }
+void job_state::give_final_names(const leg& map) const {
+  for (const job_file* const one : map.outputs) files_.give_final_name(*one);
   folder_.flush_files();
 }
 
@@ -403,76 +242,31 @@ std::vector<int> job_state::synced_files(const job& what) const {
 
 // ---- What a map is ----
 
-// Whatever notes there are of these maps. What says that there was one goes first.
-void job_state::forget_from(std::size_t map) {
-  std::vector<std::string> others;
-  for (const std::string& note : folder_.all_notes()) {
-    const std::size_t number = std::strtoul(note.c_str(), nullptr, 10);
-    if (number < map || number == 0) continue;
-    if (!note.ends_with(".map.json")) {
-      others.push_back(note);
-      continue;
-    }
-    if (const auto text = folder_.read_text(note)) {
-      for (const auto& [name, inode] : map_note::from(*text, note).outputs) {
-        if (const job_file* const file = file_called(name)) take_final_name_away(*file);
-      }
-    }
-    folder_.remove(note);
-  }
-  folder_.flush_files();
-  folder_.flush_notes();
-  for (const std::string& note : others) folder_.remove(note);
-  folder_.flush_notes();
-}
-
-// What the forgotten maps have read is there no more, if one of them, or one behind it, has changed
-// it.
-void job_state::require_that_it_can_start_over(std::size_t map) const {
-  std::set<std::string> before;
-  for (std::size_t number = 1;; ++number) {
-    const std::string note = std::to_string(number) + ".map.json";
-    const auto text = folder_.read_text(note);
-    if (!text) break;
-    const map_note found = map_note::from(*text, note);
-    for (const auto& [name, inode] : found.outputs) {
-      if (number < map) {
-        before.insert(name);
-      } else if (before.contains(name) || found.in_place) {
-        refuse(std::errc::operation_not_permitted,
-               "start over from map " + std::to_string(map) + " of the job in " + folder_.name(),
-               "that map " + std::to_string(number) + " has changed " + name +
-                   ", which earlier maps have written, or read",
-               "outputs of their own for each map; or remove the folder, to start over from map 1");
-      }
-    }
-  }
-}
-
 void job_state::settle_identity(leg& map) {
   const auto origin = [&](const segment& of) -> journal::origin {
-    const job_file* const file = file_of(of);
+    const job_file* const file = files_.of(of);
     if (file == nullptr) return {of.name(), {}, false};
     return {file->name,
             file->written_by == 0 ? std::string()
                                   : "written by map " + std::to_string(file->written_by),
-            is_rewritten(file->name, map.number)};
+            journal::is_written_from(folder_, file->name, map.number)};
   };
-  const std::string name = map.note("map.json");
+  const std::string name = journal::name_of_note(map.number);
   std::optional<map_note> then;
   if (const auto text = folder_.read_text(name)) {
     then = map_note::from(*text, name);
     map.noted = *text;
     map.began_in = then->boot;
   } else {
-    forget_from(map.number);  // whatever there is belongs to nothing that is known
+    // Whatever there is belongs to nothing that is known.
+    journal::forget_from(folder_, files_, map.number);
   }
   map_note& now = map.now;
   now.what = journal::identity_of(map.what, map.settled.chunks, origin, code_, map.of,
                                   then ? &then->what : nullptr);
   now.boot = boot_;
   now.in_place = std::ranges::any_of(map.what.grants, &grant::keeps);
-  for (const job_file* const one : map.outputs) now.outputs.emplace_back(one->name, one->inode);
+  for (const job_file* const one : map.outputs) now.outputs.emplace_back(one->name, one->number);
   if (then) {
     std::vector<std::string> differs = now.what.differences_from(then->what);
     const bool others = now.outputs != then->outputs;
@@ -481,8 +275,8 @@ void job_state::settle_identity(leg& map) {
     if (differs.empty()) {
       now.number = then->number;
     } else if (how_.changed == on_change::start_over) {
-      require_that_it_can_start_over(map.number);
-      forget_from(map.number);
+      journal::require_that_it_can_start_over(folder_, map.number);
+      journal::forget_from(folder_, files_, map.number);
       map.began_in.reset();
       map.noted.clear();
     } else if (how_.changed == on_change::keep && !unusable) {
@@ -501,23 +295,12 @@ void job_state::settle_identity(leg& map) {
   map.of.map = now.number;
 }
 
-// Whether this map, or one behind it, has written to the file in an earlier start.
-bool job_state::is_rewritten(const std::string& file, std::size_t map) const {
-  for (;; ++map) {
-    const std::string note = std::to_string(map) + ".map.json";
-    const auto text = folder_.read_text(note);
-    if (!text) return false;
-    for (const auto& [name, inode] : map_note::from(*text, note).outputs) {
-      if (name == file) return true;
-    }
-  }
-}
-
 // Before the first row is changed. After a power cut it must be known if rows may be changed in
 // place.
 void job_state::note_down(const leg& map) {
   const std::string text = map.now.json();
-  if (text != map.noted) folder_.replace_text(map.note("map.json"), text, map.now.in_place);
+  if (text == map.noted) return;
+  folder_.replace_text(journal::name_of_note(map.number), text, map.now.in_place);
 }
 
 // ---- What an earlier start has achieved ----
@@ -533,27 +316,32 @@ std::optional<record::found> job_state::result_of(const leg& map) {
   return std::nullopt;
 }
 
-std::optional<harvest> job_state::harvest_of(leg& map) {
-  const auto live = journal::live_view::open(folder_, map.note("live"), os::protection::write);
-  if (live && is_of_boot(live->header(), boot_) && live->header().map == map.of.map &&
-      live->header().syncing.load() == 0) {
-    const board::dimensions& size = live->board().size();
-    const shape found{map.of.map, size.chunks, size.partial_bytes, live->header().state_words};
-    if (found != map.of) {
-      refuse(std::errc::bad_message, "go on with map " + std::to_string(map.number),
-             "notes of another map in " + map.note("live"), "those of this map");
-    }
+// Nothing: there is none, or it isn't believed.
+std::optional<live_view> job_state::live_of(const leg& map) {
+  auto live = live_view::open(folder_, map.note("live"), os::protection::write);
+  if (!live || !is_of_boot(live->header(), boot_) || live->header().map != map.of.map ||
+      live->header().syncing.load() != 0) {
+    return std::nullopt;
+  }
+  const board::dimensions& size = live->board().size();
+  const shape found{map.of.map, size.chunks, size.partial_bytes, live->header().state_words};
+  if (found != map.of) {
+    refuse(std::errc::bad_message, "go on with map " + std::to_string(map.number),
+           "notes of another map in " + map.note("live"), "those of this map");
+  }
+  return live;
+}
+
+std::optional<harvest> job_state::harvest_of(const leg& map, const std::optional<live_view>& live) {
+  if (live) {
     // Of a start that has come to the map's end, they are told already.
     if (how_.reports && live->header().told.load() == 0) {
       // Addresses of an image that is gone.
       for (board::failure_record& each : live->board().failures()) {
         if (each.named.load() == 0) each.frames = 0;
       }
-      for_people([&] {
-        keep_failures(map.number,
-                      report({}, mapping::all_failures(live->board(), map.settled.chunks), {}, {}),
-                      starts_ - 1);
-      });
+      const report of_then({}, mapping::all_failures(live->board(), map.settled.chunks), {}, {});
+      journal::leave_failures(folder_, of_then, map.number, files_.starts() - 1);
       live->header().told.store(1);
     }
     const mapping::old_values old(map.what, map.settled.chunks, memory::data_here(map.what.grants));
@@ -632,7 +420,7 @@ report job_state::carry_out(const job& what, const options* how) {
           .number = maps_ + 1,
           .states = mapping::state_layout(own.reductions),
           .of = {},
-          .outputs = outputs_of(own, folder_.is_durable())};
+          .outputs = outputs_of(own)};
   map.of = {0, settled.chunks.chunks(), map.states.partial_bytes,
             map.states.accumulator_bytes / sizeof(std::uint64_t)};
   maps_ = map.number;
@@ -645,7 +433,7 @@ report job_state::carry_out(const job& what, const options* how) {
     told = skip(map, *done);
   } else {
     told = run(map);
-    if (how_.reports) leave_reports(map, told);
+    if (how_.reports) journal::leave_reports(folder_, told, map.number, files_.starts());
   }
   if (!told.complete()) {
     incomplete_ = "that map " + std::to_string(map.number) + " is not complete";
@@ -663,7 +451,7 @@ report job_state::skip(leg& map, const record::found& done) {
   mapping::settle_reducers(map.what, true);
   folder_.flush_notes();  // whoever wrote what is complete may have died before
   // A later map may be at work on the same files.
-  if (!folder_.read_text(std::to_string(map.number + 1) + ".map.json")) give_final_names(map);
+  if (!journal::note_of(folder_, map.number + 1)) give_final_names(map);
   folder_.remove(map.note("live"));
   folder_.remove(map.note("log"));
   const plan::partition& chunks = map.settled.chunks;
@@ -691,7 +479,8 @@ family::warm_family* job_state::family_of(const leg& map) {
 
 report job_state::run(leg& map) {
   protect(map, access::write);
-  std::optional<harvest> found = harvest_of(map);
+  std::optional<live_view> before = live_of(map);
+  std::optional<harvest> found = harvest_of(map, before);
   if (found && map.is_changed) found->suspects.clear();  // it may have been mended
   open_spills(map, map.what, found && found->achieved.count() != 0);
   take_final_names_away(map);
@@ -710,6 +499,7 @@ report job_state::run(leg& map) {
               std::min(how_.checkpoint, journal::longest_pause))});
     }
     flight.begin(false, true);
+    before.reset();  // not before: to give its pages back takes longer than to begin
     told = flight.join();
   } catch (...) {
     // No chunk is to blame for what the program itself has ended.
@@ -737,39 +527,6 @@ void job_state::complete(const leg& map, const live_area& live) {
   give_final_names(map);
   folder_.remove(map.note("live"));
   folder_.remove(map.note("log"));
-}
-
-// ---- For people ----
-
-// What can't be written is no reason to lose a map, or not to go on.
-template <class Steps>
-void job_state::for_people(Steps steps) {
-  try {
-    steps();
-  } catch (const std::exception& e) {
-    os::print_error("shard: " + std::string(e.what()) + "\n");
-  }
-}
-
-void job_state::leave_reports(const leg& map, const report& of) const {
-  for_people([&] { keep_failures(map.number, of, starts_); });
-  for_people([&] { folder_.write("report.json", of.json() + "\n"); });
-  for_people([&] { folder_.write("report.html", of.html()); });
-  for_people([&] { of.write_chunks(folder_.path_of("chunks.tsv")); });
-  for_people([&] { of.write_trace(folder_.path_of("trace.pftrace")); });
-}
-
-// One line for each: the report of the next start has none of them.
-void job_state::keep_failures(std::size_t map, const report& of, std::size_t start) const {
-  if (of.failures().empty()) return;
-  const auto all = nlohmann::ordered_json::parse(of.json());
-  std::string lines;
-  for (const auto& one : all.at("failures")) {
-    nlohmann::ordered_json line{{"start", start}, {"map", map}};
-    line.update(one);
-    lines += line.dump() + "\n";
-  }
-  folder_.append("failures.jsonl", lines);
 }
 
 // ---- As the header has it ----

@@ -17,7 +17,7 @@ namespace shard::journal {
 namespace {
 
 constexpr std::size_t page = 4096;
-constexpr std::array<char, 8> magic{'S', 'H', 'A', 'R', 'D', 'L', 'V', '1'};
+constexpr std::array<char, 8> magic{'S', 'H', 'A', 'R', 'D', 'L', 'V', '2'};
 constexpr auto relaxed = std::memory_order_relaxed;
 
 constexpr std::uint64_t layout =
@@ -51,17 +51,47 @@ bool is_good(const board::board& on, std::uint64_t chunk) noexcept {
   return on.verdict_on(chunk).load(std::memory_order_acquire).state == board::standing::good;
 }
 
-// What a slot has published, as of one moment. Its verdicts come behind that: of an entry that is
-// covered, it doesn't change.
+// Of a slot, those that are `covered`.
+void add_covered(record& to, const board::board& from, unsigned slot, std::uint64_t covered) {
+  for (std::uint64_t k = 0; k < std::min<std::uint64_t>(covered, from.size().chunks); ++k) {
+    to.add(chunk_in_log(from, slot, k));
+  }
+}
+
+// Takes out what was in quarantine. The verdict on a covered entry is older than what covers it,
+// and doesn't change. A verdict stands behind a failure that is recorded, or counted. So nobody
+// need look at all verdicts, whose pages are not there if they were never written.
+void remove_failed(record& of, const board::board& on) {
+  const auto look = [&](std::uint64_t chunk) {
+    if (!is_good(on, chunk)) of.remove(chunk);
+  };
+  if (on.failures_lost() != 0) {
+    for (std::uint64_t chunk = 0; chunk < on.size().chunks; ++chunk) look(chunk);
+    return;
+  }
+  for (const board::failure_record& one : on.failures()) {
+    if (one.facts.chunk < on.size().chunks) look(one.facts.chunk);
+  }
+}
+
+// What it began with.
+record inherited_in(const board::board& from, const shape& of) {
+  record found(of);
+  if (from.inherited() == 0) return found;
+  found.add(from.inherited_set());
+  if (found.count() == from.inherited()) return found;
+  throw error(std::errc::bad_message, "cannot go on with a map: found a set of " +
+                                          std::to_string(found.count()) +
+                                          " chunks that it began with in its notes, expected " +
+                                          std::to_string(from.inherited()));
+}
+
+// What a slot has published, as of one moment.
 void add_slot(record& to, const board::board& from, unsigned slot, std::size_t words_of_area) {
   std::vector<std::uint64_t> words(words_of_area);
   const board::publication found = from.snapshot(slot, words);
   if (!found.word) return;
-  const std::uint64_t length = std::min<std::uint64_t>(found.covered, from.size().chunks);
-  for (std::uint64_t k = 0; k < length; ++k) {
-    const std::uint64_t chunk = chunk_in_log(from, slot, k);
-    if (is_good(from, chunk)) to.add(chunk);
-  }
+  add_covered(to, from, slot, found.covered);
   words.resize(to.of().state_words);
   to.add_state(std::move(words));
 }
@@ -98,6 +128,8 @@ std::optional<live_view> live_view::open(const notes& in, const std::string& not
     const std::size_t bytes = os::status(file.get()).size_bytes;
     if (bytes <= page) return std::nullopt;
     os::mapping mapped(file.get(), bytes, rights);
+    // They would keep its pages after its end.
+    static_cast<void>(os::keep_from_children(mapped.base(), mapped.length_bytes()));
     const auto& head = *std::launder(reinterpret_cast<const live_header*>(mapped.base()));
     if (head.begins != magic || head.layout != layout || !is_sane(head.size)) return std::nullopt;
     if (board::board::size_bytes(head.size) > bytes - page) return std::nullopt;
@@ -115,7 +147,9 @@ harvest harvest_of(const live_view& from, const shape& expected, const board::un
   for (unsigned slot = 0; slot < on.size().slots; ++slot) {
     const std::uint64_t length =
         std::min<std::uint64_t>(on.at(slot).length.load(relaxed), on.size().chunks);
-    for (std::uint64_t k = 0; k < length; ++k) static_cast<void>(chunk_in_log(on, slot, k));
+    for (std::uint64_t k = 0; on.size().undo_bytes != 0 && k < length; ++k) {
+      static_cast<void>(chunk_in_log(on, slot, k));
+    }
     const std::uint64_t saved = on.at(slot).saved.load(relaxed);
     if (saved > length || on.at(slot).undo_first.load(relaxed) > saved) {
       throw error(std::errc::bad_message, "cannot go on with a map: found old values of " +
@@ -150,22 +184,20 @@ harvest harvest_of(const live_view& from, const shape& expected, const board::un
 }
 
 record committed_of(const board::board& from, const shape& of) {
-  record found(of);
+  record found = inherited_in(from, of);
   for (unsigned slot = 0; slot < from.size().slots; ++slot) {
-    const std::uint64_t length = std::min<std::uint64_t>(from.covered(slot), of.chunks);
-    for (std::uint64_t k = 0; k < length; ++k) {
-      const std::uint64_t chunk = chunk_in_log(from, slot, k);
-      if (is_good(from, chunk)) found.add(chunk);
-    }
+    add_covered(found, from, slot, from.covered(slot));
   }
+  remove_failed(found, from);
   return found;
 }
 
 record cut_of(const board::board& from, const shape& of) {
-  record cut(of);
+  record cut = inherited_in(from, of);
   for (unsigned slot = 0; slot < from.size().slots; ++slot) {
     add_slot(cut, from, slot, from.area_words());
   }
+  remove_failed(cut, from);
   cut.take_partials(from);
   return cut;
 }
@@ -217,14 +249,10 @@ bool live_area::is_last(std::uint64_t chunk) const noexcept {
 
 // What is not committed; what is to come last comes last.
 std::vector<std::uint64_t> live_area::schedule() const {
-  std::vector<std::uint64_t> first;
-  std::vector<std::uint64_t> last;
-  for (std::uint64_t chunk = 0; chunk < shape_.chunks; ++chunk) {
-    if (inherited_->achieved.has(chunk)) continue;
-    (is_last(chunk) ? last : first).push_back(chunk);
-  }
-  first.insert(first.end(), last.begin(), last.end());
-  return first;
+  std::vector<std::uint64_t> missing = inherited_->achieved.missing();
+  std::stable_partition(missing.begin(), missing.end(),
+                        [&](std::uint64_t chunk) { return !is_last(chunk); });
+  return missing;
 }
 
 board::dimensions live_area::with_inheritance(board::dimensions of) {
@@ -243,6 +271,7 @@ std::byte* live_area::make(const board::dimensions& of, std::size_t bytes) {
     file_ = os::create_new(folder_.directory(), fresh);
     os::reserve(file_, page + bytes);
     memory_ = os::anonymous_memory::of_file(file_, page + bytes);
+    os::read_none_ahead(memory_.base(), memory_.size_bytes());
     if (for_a_pool_)
       static_cast<void>(os::keep_from_children(memory_.base(), memory_.size_bytes()));
     live_header& head = *::new (memory_.base()) live_header{};
@@ -273,20 +302,20 @@ void live_area::begin(const board::board& on, std::span<const std::uint64_t> ide
   if (inherited_) {
     const record& achieved = inherited_->achieved;
     std::ranges::copy(order_, on.schedule().begin());
-    const std::vector<std::uint64_t> committed = achieved.committed();
-    header().carried_over = committed.size();
+    std::ranges::copy(achieved.set(), on.inherited_set().begin());
+    header().carried_over = on.inherited();
     for (std::size_t k = 0; k < std::min(inherited_->suspects.size(), most_suspects); ++k) {
       // One that is given up in this start is tried again in the next one.
       const suspect& one = inherited_->suspects[k];
       header().suspects[k] = {one.chunk, std::min(one.times, times_until_last)};
     }
-    const std::byte* from = achieved.partials().data();
-    for (const std::uint64_t chunk : committed) {
-      if (shape_.partial_bytes == 0) break;
-      std::memcpy(on.partial(chunk), from, shape_.partial_bytes);
-      from += shape_.partial_bytes;
+    if (shape_.partial_bytes != 0) {
+      const std::byte* from = achieved.partials().data();
+      for (const std::uint64_t chunk : achieved.committed()) {
+        std::memcpy(on.partial(chunk), from, shape_.partial_bytes);
+        from += shape_.partial_bytes;
+      }
     }
-    on.inherit(committed);
     for (unsigned slot = 0; slot < achieved.states().size(); ++slot) {
       on.inherit_state(slot, achieved.states()[slot], identity);
     }

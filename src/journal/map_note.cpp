@@ -15,8 +15,8 @@ std::string map_note::json() const {
                    {"in_place", in_place},
                    {"identity", ordered_json::parse(what.json())}};
   all["outputs"] = ordered_json::array();
-  for (const auto& [name, inode] : outputs) {
-    all["outputs"].push_back({{"name", name}, {"inode", inode}});
+  for (const auto& [file, file_number] : outputs) {
+    all["outputs"].push_back({{"name", file}, {"number", file_number}});
   }
   return all.dump(1);
 }
@@ -29,12 +29,21 @@ map_note map_note::from(const std::string& text, const std::string& note) try {
   made.in_place = all.at("in_place");
   made.what = identity::from_json(all.at("identity").dump());
   for (const auto& one : all.at("outputs")) {
-    made.outputs.emplace_back(one.at("name"), one.at("inode"));
+    made.outputs.emplace_back(one.at("name"), one.at("number"));
   }
   return made;
 } catch (const ordered_json::exception& e) {
   throw error(std::errc::bad_message, "cannot read the note " + note + ": found '" + e.what() +
                                           "', expected what an earlier start has noted there");
+}
+
+std::string name_of_note(std::size_t map) { return std::to_string(map) + ".map.json"; }
+
+std::optional<map_note> note_of(const notes& in, std::size_t map) {
+  const std::string name = name_of_note(map);
+  const std::optional<std::string> text = in.read_text(name);
+  if (!text) return std::nullopt;
+  return map_note::from(*text, name);
 }
 
 }  // namespace shard::journal

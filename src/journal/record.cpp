@@ -33,17 +33,38 @@ std::uint64_t checksum_of(std::span<const std::byte> record) {
   return XXH3_64bits(record.data() + unchecked, record.size() - unchecked);
 }
 
+// The numbers of a word's bits, counted from the first one.
+void append_bits(std::vector<std::uint64_t>& to, std::uint64_t word, std::uint64_t first) {
+  for (; word != 0; word &= word - 1) {
+    to.push_back(first + static_cast<std::uint64_t>(std::countr_zero(word)));
+  }
+}
+
 }  // namespace
 
 std::vector<std::uint64_t> record::committed() const {
   std::vector<std::uint64_t> all;
   all.reserve(count());
+  for (std::size_t k = 0; k < committed_.size(); ++k) append_bits(all, committed_[k], 64 * k);
+  return all;
+}
+
+std::vector<std::uint64_t> record::missing() const {
+  std::vector<std::uint64_t> all;
+  all.reserve(shape_.chunks - count());
   for (std::size_t k = 0; k < committed_.size(); ++k) {
-    for (std::uint64_t word = committed_[k]; word != 0; word &= word - 1) {
-      all.push_back(64 * k + static_cast<std::uint64_t>(std::countr_zero(word)));
-    }
+    append_bits(all, ~committed_[k] & chunks_in(k), 64 * k);
   }
   return all;
+}
+
+void record::add(std::span<const std::uint64_t> set) noexcept {
+  for (std::size_t k = 0; k < committed_.size(); ++k) committed_[k] |= set[k] & chunks_in(k);
+}
+
+std::uint64_t record::chunks_in(std::size_t word) const noexcept {
+  const std::uint64_t bits = std::min<std::uint64_t>(shape_.chunks - 64 * word, 64);
+  return bits == 64 ? ~std::uint64_t{0} : (std::uint64_t{1} << bits) - 1;
 }
 
 std::uint64_t record::count() const noexcept {
@@ -83,7 +104,9 @@ std::vector<std::byte> record::written(std::uint64_t sequence, const std::string
   std::vector<std::byte> all(sizeof head);
   const auto append = [&all](const auto& what) {
     const auto bytes = std::as_bytes(std::span(what));
-    all.insert(all.end(), bytes.begin(), bytes.end());
+    const std::size_t end = all.size();
+    all.resize(end + bytes.size());
+    if (!bytes.empty()) std::memcpy(&all[end], bytes.data(), bytes.size());
   };
   append(committed_);
   for (const std::vector<std::uint64_t>& one : states_) append(one);

@@ -34,9 +34,18 @@ class record {
   void add(std::uint64_t chunk) noexcept {
     committed_[chunk / 64] |= std::uint64_t{1} << chunk % 64;
   }
+  void remove(std::uint64_t chunk) noexcept {
+    committed_[chunk / 64] &= ~(std::uint64_t{1} << chunk % 64);
+  }
   // Ascending.
   std::vector<std::uint64_t> committed() const;
+  std::vector<std::uint64_t> missing() const;
   std::uint64_t count() const noexcept;
+
+  // The committed ones as a set: a bit for each chunk.
+  std::span<const std::uint64_t> set() const noexcept { return committed_; }
+  // Adds those of another set. Requires: it is as long.
+  void add(std::span<const std::uint64_t> set) noexcept;
 
   std::span<const std::vector<std::uint64_t>> states() const noexcept { return states_; }
   void add_state(std::vector<std::uint64_t> words) { states_.push_back(std::move(words)); }
@@ -59,6 +68,9 @@ class record {
   static std::optional<found> read(std::span<const std::byte> bytes, const shape* expected);
 
  private:
+  // Those of a word of the set that stand for chunks.
+  std::uint64_t chunks_in(std::size_t word) const noexcept;
+
   shape shape_;
   std::vector<std::uint64_t> committed_;  // a bit for each chunk
   std::vector<std::vector<std::uint64_t>> states_;

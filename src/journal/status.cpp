@@ -111,10 +111,9 @@ std::vector<std::string> obstacles_in(const std::filesystem::path& folder) {
   const notes in(folder);
   std::vector<std::string> all;
   for (const std::size_t number : maps_in(in)) {
-    const std::string name = std::to_string(number) + ".map.json";
-    const auto text = in.read_text(name);
-    if (!text) continue;
-    for (const std::string& each : map_note::from(*text, name).what.changed_files()) {
+    const std::optional<map_note> found = note_of(in, number);
+    if (!found) continue;
+    for (const std::string& each : found->what.changed_files()) {
       all.push_back("map " + std::to_string(number) + ": " + each);
     }
   }

@@ -87,6 +87,10 @@ outcome::outcome(const board::board& on, const family::roster& who, const plan::
 
 void outcome::find_committed() {
   committed_.assign(chunks_.chunks(), false);
+  const std::span<const std::uint64_t> inherited = board_.inherited_set();
+  for (std::size_t chunk = 0; !inherited.empty() && chunk < chunks_.chunks(); ++chunk) {
+    committed_[chunk] = (inherited[chunk / 64] >> chunk % 64 & 1) != 0;
+  }
   for (unsigned slot = 0; slot < board_.size().slots; ++slot) {
     const board::publication found = board_.snapshot(slot);
     const auto* const log = board_.log(slot);
@@ -242,7 +246,13 @@ std::vector<range> outcome::completed_places() const {
   return all;
 }
 
+// Of most chunks either all is done, or nothing.
+bool outcome::is_all_or_nothing(std::size_t chunk) const {
+  return complete_ || (!begun_.contains(chunk) && !lost_.contains(chunk));
+}
+
 bool outcome::is_whole(std::size_t chunk) const {
+  if (is_all_or_nothing(chunk)) return complete_ || committed_[chunk];
   return completed_in(chunk) == std::vector{chunks_[chunk]};
 }
 
@@ -369,6 +379,10 @@ index_sets outcome::sets() const {
   std::vector<range> every;
   for (std::size_t chunk = 0; chunk < chunks_.chunks(); ++chunk) {
     append(every, chunks_[chunk]);
+    if (is_all_or_nothing(chunk)) {
+      if (is_whole(chunk)) append(all.completed, chunks_[chunk]);
+      continue;
+    }
     for (const range part : completed_in(chunk)) append(all.completed, part);
     for (const range part : failed_in(chunk)) append(all.failed, part);
   }

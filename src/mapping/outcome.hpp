@@ -89,6 +89,7 @@ class outcome {
   void add_lost(std::size_t chunk);
   std::vector<range> failed_in(std::size_t chunk) const;
   index_sets sets() const;
+  bool is_all_or_nothing(std::size_t chunk) const;
   bool is_whole(std::size_t chunk) const;
   std::vector<range> missing_chunks() const;
   std::size_t last_failures(std::size_t chunk) const;

@@ -42,6 +42,10 @@ bool keep_from_dumps(void* base, std::size_t bytes) noexcept {
   return ::madvise(base, bytes, MADV_DONTDUMP) == 0;
 }
 
+void read_none_ahead(void* base, std::size_t bytes) noexcept {
+  static_cast<void>(::madvise(base, bytes, MADV_RANDOM));
+}
+
 bool keep_from_children(void* base, std::size_t bytes) noexcept {
   return ::madvise(base, bytes, MADV_DONTFORK) == 0;
 }

@@ -43,6 +43,9 @@ class anonymous_memory {
 // Requires: `base` is on a page.
 [[nodiscard]] bool keep_from_dumps(void* base, std::size_t bytes) noexcept;
 [[nodiscard]] bool keep_from_children(void* base, std::size_t bytes) noexcept;
+
+// Of a file of which few pages will be touched: nobody reads what lies behind them.
+void read_none_ahead(void* base, std::size_t bytes) noexcept;
 // From now on children have it again.
 void leave_to_children(void* base, std::size_t bytes) noexcept;
 

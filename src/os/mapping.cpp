@@ -8,6 +8,7 @@
 
 #include <algorithm>
 #include <array>
+#include <atomic>
 #include <cerrno>
 #include <cstdint>
 #include <cstdio>
@@ -41,13 +42,40 @@ std::size_t rounded_up(std::size_t bytes, std::size_t page_bytes) {
   return page_bytes == 0 ? bytes : (bytes + page_bytes - 1) / page_bytes * page_bytes;
 }
 
+// Where the next mapping for huge pages is to end: where the last one began, or where a higher one
+// ended that is gone. There usually is room, so that one call is enough.
+std::atomic<std::uintptr_t> free_until{0};
+
+// Null: there is no room.
+void* map_at(std::uintptr_t address, std::size_t length, int descriptor, int protection,
+             off_t offset) {
+  // NOLINTNEXTLINE(performance-no-int-to-ptr)
+  void* const wanted = reinterpret_cast<void*>(address);
+  void* const base = calls().mmap(wanted, length, protection, MAP_SHARED | MAP_FIXED_NOREPLACE,
+                                  descriptor, offset);
+  if (base == MAP_FAILED) return nullptr;
+  if (base == wanted) return base;
+  calls().munmap(base, length);  // a system that doesn't know the flag has put it elsewhere
+  return nullptr;
+}
+
 // The pages of a shared memory file may have been joined to huge ones, by whoever made it. A
 // process has these as huge pages only where addresses and places in the file agree modulo their
-// size. So this takes more addresses than needed, maps the file to the right ones, and gives the
-// others back. Null if there are not enough addresses.
+// size. Where there is no room at a place that is known, this takes more addresses than needed,
+// maps the file to the right ones, and gives the others back. Null if there are not enough
+// addresses.
 void* map_for_huge_pages(int descriptor, std::size_t length_bytes, int protection, off_t offset) {
   const std::size_t huge = huge_page_bytes();
   const std::size_t length = rounded_up(length_bytes, normal_page_bytes());
+  const std::uintptr_t end = free_until.load(std::memory_order_relaxed);
+  if (end > length + huge) {
+    const std::uintptr_t last = end - length;
+    const std::uintptr_t first = last - (last - static_cast<std::uintptr_t>(offset)) % huge;
+    if (void* const base = map_at(first, length, descriptor, protection, offset)) {
+      free_until.store(first, std::memory_order_relaxed);
+      return base;
+    }
+  }
   const std::size_t taken = length + huge;
   void* const start =
       calls().mmap(nullptr, taken, PROT_NONE, MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE, -1, 0);
@@ -65,6 +93,7 @@ void* map_for_huge_pages(int descriptor, std::size_t length_bytes, int protectio
   }
   if (before != 0) calls().munmap(first, before);
   if (before != huge) calls().munmap(first + before + length, huge - before);
+  free_until.store(reinterpret_cast<std::uintptr_t>(base), std::memory_order_relaxed);
   return base;
 }
 
@@ -153,6 +182,12 @@ mapping::~mapping() {
   const int before = errno;
   calls().munmap(base_, length_bytes_);
   errno = before;
+  if (length_bytes_ < huge_page_bytes()) return;
+  const std::uintptr_t end =
+      reinterpret_cast<std::uintptr_t>(base_) + rounded_up(length_bytes_, normal_page_bytes());
+  if (free_until.load(std::memory_order_relaxed) < end) {
+    free_until.store(end, std::memory_order_relaxed);
+  }
 }
 
 void mapping::map_over(int descriptor, protection rights) {
