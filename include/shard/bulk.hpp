@@ -80,13 +80,15 @@ class bulk_transfers {
  public:
   void read(range elements, std::span<plain> to) const {
     const segment& of = owner();
-    read_stretch(of, stretch_of(elements, to.size(), "read"), bytes(to));
+    const stretch all = stretch_of(elements, to.size(), "read");
+    read_bytes(of, all.first * sizeof(T), all.count * sizeof(T), bytes(to));
   }
   void write(range elements, std::span<const plain> from)
     requires(!std::is_const_v<T>)
   {
     segment& of = owner();
-    write_stretch(of, stretch_of(elements, from.size(), "write"), bytes(from));
+    const stretch all = stretch_of(elements, from.size(), "write");
+    write_bytes(of, all.first * sizeof(T), all.count * sizeof(T), bytes(from));
   }
   void fill(range elements, const plain& value)
     requires(!std::is_const_v<T>)

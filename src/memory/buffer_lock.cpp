@@ -329,7 +329,7 @@ void unlock_shared(segment& of) {
 void segment::release_locks() noexcept {
   if (const auto lock = taken_back(*this, {})) release(*lock);
   if (kept_ == nullptr || !kept_->is_locked_here()) return;
-  attached_.store(nullptr);
+  forget_area();
   adopt(std::move(kept_));
 }
 

@@ -13,6 +13,7 @@
 #include <span>
 #include <vector>
 
+#include "memory/cache_line.hpp"
 #include "os/byte_lock.hpp"
 #include "os/descriptor.hpp"
 #include "os/file.hpp"
@@ -30,8 +31,6 @@ inline constexpr std::uint64_t readers_byte = attaching_byte + 2;
 inline constexpr std::uint64_t named_byte = attaching_byte + 3;
 
 // ---- The lines of an area, in their order. Each has a cache line of its own.
-
-inline constexpr std::size_t line_bytes = 64;
 
 // How an area for so much data is divided.
 struct control_plan {

@@ -107,7 +107,7 @@ void segment::freeze() {
   }
   attempt(what, "memory that no other handle and no other process can write to", [&] {
     // Our own mapping of the control words is a writable one, too; it is attached anew if needed.
-    attached_.store(nullptr);
+    forget_area();
     kept_.reset();
     reading_.reset();
     os::descriptor readable = os::open_again(descriptor(), os::protection::read);

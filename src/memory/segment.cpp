@@ -35,6 +35,9 @@ std::uint64_t next_number() noexcept {
 }  // namespace
 
 segment::segment(parts made) : parts_(std::move(made)), number_(next_number()) {
+  way_.data = data();
+  way_.data_bytes = data_bytes();
+  way_.stripe_shift = memory::plan_control(data_bytes()).stripe_shift;
   const std::scoped_lock held(all().lock);
   for (const segment* each : all().live) share_folder(*each);
   all().live.push_back(this);
@@ -119,7 +122,7 @@ os::file_identity segment::identity() const {
 }
 
 void segment::forsake() noexcept {
-  attached_.store(nullptr);
+  forget_area();
   kept_.reset();
   reading_.reset();
   own_event_ = {};

@@ -108,6 +108,20 @@ class segment {
   const memory::control* attached() const noexcept {
     return attached_.load(std::memory_order_acquire);
   }
+  // All that a usual read has to know, in one line of memory.
+  struct alignas(memory::line_bytes) shortcut {
+    std::byte* data = nullptr;
+    std::size_t data_bytes = 0;
+    unsigned stripe_shift = 0;
+    // Null until an area is seen laid out to which this handle is attached.
+    std::atomic<memory::stripe*> stripes = nullptr;
+  };
+  const shortcut& way() const noexcept { return way_; }
+  // This area of words() is laid out.
+  void note_layout(const memory::control& area) const noexcept {
+    if (&area != attached()) return;
+    way_.stripes.store(area.stripes().data(), std::memory_order_release);
+  }
   // Whether anyone is attached who could be writing. Throws shard::error. Requires: `area` is from
   // words(), and only reads.
   bool has_writers(const memory::control& area) const;
@@ -172,6 +186,11 @@ class segment {
   enum class purpose { reading, writing };
   memory::control* attach(purpose why) const;
   bool attach_to_write(const memory::control::place& where, purpose why) const;
+  // Requires: no other thread uses the area by this handle.
+  void forget_area() noexcept {
+    way_.stripes.store(nullptr);
+    attached_.store(nullptr);
+  }
   void seal() const;
   void flush_to_disk() const;
   void share_folder(const segment& of) noexcept;
@@ -191,6 +210,7 @@ class segment {
   mutable std::optional<os::file_identity> identity_{};  // once it was asked for
   mutable std::unique_ptr<memory::control> kept_;
   mutable std::atomic<memory::control*> attached_ = nullptr;
+  mutable shortcut way_;
   // Of a handle that can write where a control area can't be made: enough to read. After kept_, so
   // that it goes first, and doesn't keep the area from being cut off.
   mutable std::unique_ptr<memory::control> reading_;

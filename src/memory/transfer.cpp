@@ -11,10 +11,12 @@
 #include "memory/attempt.hpp"
 #include "memory/control.hpp"
 #include "memory/footprint.hpp"
+#include "memory/line_copy.hpp"
 #include "memory/padding.hpp"
 #include "memory/segment.hpp"
 #include "memory/word_copy.hpp"
 #include "os/futex.hpp"
+#include "os/sanitizers.hpp"
 #include "shard/bulk.hpp"
 #include "shard/detail/sharing.hpp"
 
@@ -77,11 +79,12 @@ bool overlap(std::span<const std::byte> one, std::span<const std::byte> other) n
 }
 
 // Whether so many bytes of values are behind all data, or before them, as nearly always.
-inline bool outside(const segment& of, const std::byte* values, std::size_t bytes) noexcept {
+inline bool outside(const std::byte* data, std::size_t data_bytes, const std::byte* values,
+                    std::size_t bytes) noexcept {
   // The difference may wrap.
   const auto gap =
-      reinterpret_cast<std::uintptr_t>(values) - reinterpret_cast<std::uintptr_t>(of.data());
-  return gap >= of.data_bytes() && -gap >= bytes;
+      reinterpret_cast<std::uintptr_t>(values) - reinterpret_cast<std::uintptr_t>(data);
+  return gap >= data_bytes && -gap >= bytes;
 }
 
 inline void require_apart(const segment& of, std::span<const stretch> stretches,
@@ -90,7 +93,8 @@ inline void require_apart(const segment& of, std::span<const stretch> stretches,
   std::size_t count = stretches.front().count;
   for (const stretch& each : stretches.subspan(1)) count += each.count;
   const std::size_t bytes = count * of.element_bytes();
-  if (!outside(of, values, bytes)) refuse_if_overlapping(of, stretches, {values, bytes}, operation);
+  if (!outside(of.data(), of.data_bytes(), values, bytes))
+    refuse_if_overlapping(of, stretches, {values, bytes}, operation);
 }
 
 // ---- Writers.
@@ -386,31 +390,69 @@ transfer write_cleared(segment& of, std::span<const stretch> stretches, const st
 
 // The first try of what `copy` can copy. False: nothing was read, or not as one.
 template <class Copy>
-inline bool read_at_once(const segment& of, const stretch& elements, std::byte* to,
+inline bool read_at_once(const segment& of, std::size_t first, std::size_t bytes, std::byte* to,
                          Copy copy) noexcept {
-  const memory::control* const area = of.attached();
-  if (area == nullptr || !area->seen_laid_out()) return false;
-  const std::size_t first = elements.first * of.element_bytes();
-  const std::size_t bytes = elements.count * of.element_bytes();
-  if (!outside(of, to, bytes) || !memory::one_stripe::holds(*area, first, bytes)) return false;
-  const memory::one_stripe touched(*area, first, bytes);
-  const std::uint64_t sum = quiet_sum(touched);
-  return sum % 2 == 0 && copy(to, of.data() + first, bytes) && still_has(touched, sum);
+  const segment::shortcut& way = of.way();
+  // Acquire: pairs with the release of who has seen the area laid out.
+  const stripe* const all = way.stripes.load(acquire);
+  if (all == nullptr || !outside(way.data, way.data_bytes, to, bytes)) return false;
+  const std::size_t s = first >> way.stripe_shift;
+  if ((first + bytes - 1) >> way.stripe_shift != s) return false;  // or it is nothing
+  const stripe& one = all[s];
+  // Acquire: pairs with the release that made it even.
+  const std::uint64_t sequence = one.sequence.load(acquire);
+  if (sequence % 2 != 0 || one.torn_first.load(relaxed) != one.torn_last.load(relaxed))
+    return false;
+  if (!copy(to, way.data + first, bytes)) return false;
+  // Pairs with the fence of writers.
+  std::atomic_thread_fence(acquire);
+  return one.sequence.load(relaxed) == sequence;
 }
 
-[[gnu::noinline]] void read_at_length(const segment& of, stretch elements, std::byte* to) {
-  const auto copy = [](std::byte* into, const std::byte* shared, std::size_t bytes) {
-    return memory::copy_from_shared(into, shared, bytes), true;
-  };
-  if (read_at_once(of, elements, to, copy)) return;
-  require_done(read_stretches(of, {&elements, 1}, to, patience::waits), of);
+stretch elements_in(const segment& of, std::size_t first, std::size_t bytes) noexcept {
+  return {first / of.element_bytes(), bytes / of.element_bytes()};
 }
+
+[[gnu::cold, gnu::noinline]] void read_otherwise(const segment& of, std::size_t first,
+                                                 std::size_t bytes, std::byte* to) {
+  const stretch all = elements_in(of, first, bytes);
+  require_done(read_stretches(of, {&all, 1}, to, patience::waits), of);
+}
+
+[[gnu::noinline]] void read_at_length(const segment& of, std::size_t first, std::size_t bytes,
+                                      std::byte* to) {
+  const auto copy = [](std::byte* into, const std::byte* shared, std::size_t count) {
+    return memory::copy_from_shared(into, shared, count), true;
+  };
+  if (!read_at_once(of, first, bytes, to, copy)) read_otherwise(of, first, bytes, to);
+}
+
+#if defined(__x86_64__)
+// Some lines, without a further call, so that no register need be kept.
+template <class Registers>
+[[gnu::noinline]] void read_lines(const segment& of, std::size_t first, std::size_t bytes,
+                                  std::byte* to) {
+  if (!read_at_once(of, first, bytes, to, memory::copied_by_lines<Registers>)) {
+    read_at_length(of, first, bytes, to);
+  }
+}
+
+void read_more(const segment& of, std::size_t first, std::size_t bytes, std::byte* to) {
+  using enum memory::registers;
+  if (os::thread_sanitizer || memory::widest == xmm) return read_at_length(of, first, bytes, to);
+  memory::widest == zmm ? read_lines<memory::zmm>(of, first, bytes, to)
+                        : read_lines<memory::ymm>(of, first, bytes, to);
+}
+#else
+void read_more(const segment& of, std::size_t first, std::size_t bytes, std::byte* to) {
+  read_at_length(of, first, bytes, to);
+}
+#endif
 
 // False: nothing was written.
-inline bool written_at_once(segment& of, const stretch& elements, const std::byte* from) {
-  const std::size_t first = elements.first * of.element_bytes();
-  const std::size_t bytes = elements.count * of.element_bytes();
-  if (of.padding() || !outside(of, from, bytes)) return false;
+inline bool written_at_once(segment& of, std::size_t first, std::size_t bytes,
+                            const std::byte* from) {
+  if (of.padding() || !outside(of.data(), of.data_bytes(), from, bytes)) return false;
   memory::control& area = of.own_words();
   if (!memory::one_stripe::holds(area, first, bytes)) return false;
   const memory::one_stripe touched(area, first, bytes);
@@ -418,9 +460,10 @@ inline bool written_at_once(segment& of, const stretch& elements, const std::byt
   return write_touched(of, area, touched, patience::waits, copy).state == transfer_state::done;
 }
 
-[[gnu::cold, gnu::noinline]] void write_otherwise(segment& of, stretch elements,
+[[gnu::cold, gnu::noinline]] void write_otherwise(segment& of, std::size_t first, std::size_t bytes,
                                                   const std::byte* from) {
-  require_done(write_stretches(of, {&elements, 1}, from, patience::waits), of);
+  const stretch all = elements_in(of, first, bytes);
+  require_done(write_stretches(of, {&all, 1}, from, patience::waits), of);
 }
 
 }  // namespace
@@ -429,15 +472,16 @@ transfer read_stretches(const segment& of, std::span<const stretch> stretches, s
                         patience how) {
   require_apart(of, stretches, to, "read");
   memory::control* const area = of.words();
-  if (area != nullptr && area->laid_out()) return read_guarded(of, *area, stretches, to, how);
-  return read_unguarded(of, stretches, to, how);
+  if (area == nullptr || !area->laid_out()) return read_unguarded(of, stretches, to, how);
+  of.note_layout(*area);
+  return read_guarded(of, *area, stretches, to, how);
 }
 
 // One number or short text is read here, without a call.
-void read_stretch(const segment& of, stretch elements, std::byte* to) {
-  if (elements.count * of.element_bytes() > memory::longest_of_words ||
-      !read_at_once(of, elements, to, memory::copied_as_words_from_shared)) {
-    read_at_length(of, elements, to);
+void read_bytes(const segment& of, std::size_t first, std::size_t bytes, std::byte* to) {
+  if (bytes > memory::longest_of_words ||
+      !read_at_once(of, first, bytes, to, memory::copied_as_words_from_shared)) {
+    read_more(of, first, bytes, to);
   }
 }
 
@@ -454,8 +498,8 @@ transfer write_stretches(segment& of, std::span<const stretch> stretches, const 
   });
 }
 
-void write_stretch(segment& of, stretch elements, const std::byte* from) {
-  if (!written_at_once(of, elements, from)) write_otherwise(of, elements, from);
+void write_bytes(segment& of, std::size_t first, std::size_t bytes, const std::byte* from) {
+  if (!written_at_once(of, first, bytes, from)) write_otherwise(of, first, bytes, from);
 }
 
 transfer fill_stretch(segment& of, const stretch& elements, const std::byte* element) {

@@ -38,7 +38,7 @@ void fill_shared(std::byte* shared, std::span<const std::byte> element, std::siz
 // The same through registers of a kind: an x86 processor has those up to the widest. Other machines
 // have none of them, and the kind means nothing.
 enum class registers { xmm, ymm, zmm };
-registers widest_registers() noexcept;
+extern const registers widest;  // of those that don't slow the processor down
 void copy_from_shared(std::byte* to, const std::byte* shared, std::size_t bytes,
                       registers by) noexcept;
 void copy_to_shared(std::byte* shared, const std::byte* from, std::size_t bytes,

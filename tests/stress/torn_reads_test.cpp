@@ -5,6 +5,7 @@
 
 #include <gtest/gtest.h>
 #include <signal.h>
+#include <time.h>
 
 #include <algorithm>
 #include <array>
@@ -162,6 +163,7 @@ enum count : std::size_t {
   deaths,
   failures,  // threads and processes that others' writes or deaths have ended
   finished,  // processes that read
+  seconds,   // processor time of who reads
   stop,      // no count: writers may end
 };
 // Behind them: how often the mending of a buffer began or ended.
@@ -449,6 +451,12 @@ bool write_until_all_is_read(const tally& board, const handles<true>& of, std::u
   });
 }
 
+int seconds_of_this_thread() {
+  timespec used{};
+  EXPECT_EQ(clock_gettime(CLOCK_THREAD_CPUTIME_ID, &used), 0);
+  return static_cast<int>(used.tv_sec);
+}
+
 // What a reading thread must have done and met before it ends.
 struct wanted {
   int reads = 0;
@@ -465,6 +473,7 @@ bool read_many(const tally& board, const handles<true>& of, std::uint32_t seed, 
          ++i) {
       one.read_something(own);
     }
+    board[seconds] += seconds_of_this_thread();
   });
 }
 
@@ -481,10 +490,11 @@ void expect_no_mixture(const tally& board) {
   EXPECT_EQ(board[failures], 0);
   if (std::getenv("TORN_READS") == nullptr) return;
   std::printf(
-      "%d reads, %d of them told of a dead writer and %d to try again; %d mixtures\n"
+      "%d reads in %d s of processor time, %d of them told of a dead writer and %d to try again; "
+      "%d mixtures\n"
       "%d writes, %d changes seen, %d writers killed\n",
-      board[reads].load(), board[told_torn].load(), board[told_busy].load(), board[mixtures].load(),
-      board[writes].load(), board[changes].load(), board[deaths].load());
+      board[reads].load(), board[seconds].load(), board[told_torn].load(), board[told_busy].load(),
+      board[mixtures].load(), board[writes].load(), board[changes].load(), board[deaths].load());
 }
 
 // ---- Processes. The test itself kills writers, and mends what they leave. Nobody else does.

@@ -366,7 +366,7 @@ std::vector<word_copy> copies() {
   std::vector<word_copy> all{memory::copy_words_from_shared, memory::copy_words_to_shared};
   using enum memory::registers;
   for (const auto by : {xmm, ymm, zmm}) {
-    if (by > memory::widest_registers()) break;
+    if (by > memory::widest) break;
     all.emplace_back([by](std::byte* to, const std::byte* from, std::size_t bytes) {
       memory::copy_from_shared(to, from, bytes, by);
     });
@@ -416,7 +416,7 @@ std::vector<word_fill> fills() {
   std::vector<word_fill> all{memory::fill_words_of_shared};
   using enum memory::registers;
   for (const auto by : {xmm, ymm, zmm}) {
-    if (by > memory::widest_registers()) break;
+    if (by > memory::widest) break;
     all.emplace_back([by](std::byte* to, std::span<const std::byte> element, std::size_t count) {
       memory::fill_shared(to, element, count, by);
     });

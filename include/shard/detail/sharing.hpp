@@ -27,8 +27,9 @@ transfer read_stretches(const segment& of, std::span<const stretch> stretches, s
 transfer write_stretches(segment& of, std::span<const stretch> stretches, const std::byte* from,
                          patience how);
 // The same of one stretch. They wait, and throw as refuse_transfer() does.
-void read_stretch(const segment& of, stretch elements, std::byte* to);
-void write_stretch(segment& of, stretch elements, const std::byte* from);
+// Of the elements in these bytes of the data.
+void read_bytes(const segment& of, std::size_t first, std::size_t bytes, std::byte* to);
+void write_bytes(segment& of, std::size_t first, std::size_t bytes, const std::byte* from);
 transfer fill_stretch(segment& of, const stretch& elements, const std::byte* element);
 // Calls apply(context), which adds the deltas, while the elements are being written by nobody else.
 // It must not throw.
