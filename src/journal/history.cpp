@@ -1,8 +1,10 @@
 #include "journal/history.hpp"
 
+#include <algorithm>
 #include <cstdlib>
 #include <optional>
 #include <set>
+#include <utility>
 #include <vector>
 
 #include "journal/map_note.hpp"
@@ -10,11 +12,9 @@
 
 namespace shard::journal {
 
-bool is_written_from(const notes& in, const std::string& file, std::size_t map) {
+bool is_written_from(const notes& in, const job_file& file, std::size_t map) {
   for (; const std::optional<map_note> found = note_of(in, map); ++map) {
-    for (const auto& [name, ignored] : found->outputs) {
-      if (name == file) return true;
-    }
+    if (std::ranges::count(found->outputs, std::pair(file.name, file.number)) != 0) return true;
   }
   return false;
 }

@@ -9,8 +9,8 @@
 
 namespace shard::journal {
 
-// Whether this map, or one behind it, has written to the file.
-bool is_written_from(const notes& in, const std::string& file, std::size_t map);
+// Whether this map, or one behind it, was begun and writes to the file.
+bool is_written_from(const notes& in, const job_file& file, std::size_t map);
 
 // Throws shard::error if this map, or one behind it, has changed what an earlier one has written,
 // or what it reads itself.

@@ -55,6 +55,7 @@ std::string shown(std::span<const std::byte> bytes) {
 // The call, in parts.
 class packer_by_parts final : public detail::packer {
  public:
+  using packer::functions;
   packer_by_parts() noexcept : packer(true) {}
   std::vector<std::span<const std::byte>> parts() const {
     std::vector<std::span<const std::byte>> all;
@@ -136,7 +137,7 @@ std::string name_of(const os::module_content& one) {
   return one.name.empty() ? "program" : "library " + one.name;
 }
 
-// The kernel's, if it was loaded later than the list was made.
+// Of a function that is called, if it was loaded later than the list was made.
 void add_module_of(const void* code, std::vector<trait>& to) {
   const auto place = os::place_of_code(code);
   if (!place || place->file.empty()) return;
@@ -208,6 +209,7 @@ identity identity_of(const detail::job& what, const plan::partition& chunks,
   }
   all.insert(all.end(), code.begin(), code.end());
   add_module_of(reinterpret_cast<const void*>(what.by.unpack), all);
+  for (const void* const each : packed.functions()) add_module_of(each, all);
   all.push_back({.name = "arithmetic", .value = arithmetic_of_this_machine()});
   return identity::from_json(made.json());  // as the next start will read it
 }

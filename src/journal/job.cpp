@@ -191,7 +191,10 @@ array job_state::create(const std::string& name, const element_type& type,
                         std::span<const std::size_t> extents) {
   const std::scoped_lock mine(busy_);
   require_own_process("create " + folder_.path_of(name));
-  return files_.create(name, type, extents);
+  array made = files_.create(name, type, extents);
+  const job_file& file = *files_.called(name);
+  if (journal::is_written_from(folder_, file, 1)) made.owner->allow(access::read);
+  return made;
 }
 
 std::vector<job_file*> job_state::outputs_of(const job& what) const {
@@ -224,7 +227,7 @@ void job_state::give_final_names(const leg& map) const {
   folder_.flush_files();
 }
 
-// What the program writes between two maps would be written twice, after another start.
+// What the program itself writes to what a map has written would not be there in another start.
 void job_state::protect(const leg& map, access rights) {
   for (const job_file* const one : map.outputs) {
     if (const std::shared_ptr<segment> owner = one->owner.lock()) owner->allow(rights);
@@ -249,7 +252,7 @@ void job_state::settle_identity(leg& map) {
     return {file->name,
             file->written_by == 0 ? std::string()
                                   : "written by map " + std::to_string(file->written_by),
-            journal::is_written_from(folder_, file->name, map.number)};
+            journal::is_written_from(folder_, *file, map.number)};
   };
   const std::string name = journal::name_of_note(map.number);
   std::optional<map_note> then;
@@ -409,6 +412,7 @@ report job_state::carry_out(const job& what, const options* how) {
              "that it changes a buffer in place", "a map from in() to out()");
     }
     incomplete_ = "that map " + std::to_string(++maps_) + " was replayed";
+    for (const job_file* const one : outputs_of(what)) one->owner.lock()->keep_to_itself();
     return mapping::finished(
         what, settled.chunks,
         mapping::replay(what, settled.chunks, settled.how.replay, settled.how.record_chunks));
@@ -432,7 +436,13 @@ report job_state::carry_out(const job& what, const options* how) {
     note_down(map);
     told = skip(map, *done);
   } else {
-    told = run(map);
+    try {
+      told = run(map);
+    } catch (...) {
+      protect(map, access::read);
+      throw;
+    }
+    protect(map, access::read);
     if (how_.reports) journal::leave_reports(folder_, told, map.number, files_.starts());
   }
   if (!told.complete()) {
@@ -441,7 +451,6 @@ report job_state::carry_out(const job& what, const options* how) {
   }
   for (job_file* const one : map.outputs) one->written_by = map.number;
   told = mapping::finished(own, settled.chunks, std::move(told));
-  protect(map, access::read);
   incomplete_.clear();
   return told;
 }

@@ -133,8 +133,6 @@ detail::array job_files::create(const std::string& name, const detail::element_t
     refuse(std::errc::invalid_argument, doing, in_words(made.shape) + " of an earlier start",
            in_words(extents) + "; or another name, or another folder for the job");
   }
-  // It was dropped, and is opened once more.
-  if (known->written_by != 0) made.owner->allow(detail::access::read);
   known->owner = made.owner;
   return made;
 }

@@ -40,6 +40,7 @@ void packer::put_code(const void* function) {
   }
   if (by_parts_) {
     put(place->offset);
+    functions_.push_back(function);
     return;
   }
   put(place->module);

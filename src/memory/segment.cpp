@@ -107,6 +107,11 @@ void segment::allow(access rights) const {
   });
 }
 
+void segment::keep_to_itself() {
+  memory::attempt("map a copy of " + name(), "enough address space",
+                  [&] { parts_.mapped.map_a_copy_over(descriptor()); });
+}
+
 bool segment::same_memory(const segment& as) const {
   if (this == &as) return true;
   return data_bytes() == as.data_bytes() && identity() == as.identity();

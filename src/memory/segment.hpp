@@ -85,6 +85,8 @@ class segment {
   // What a store to its elements may do in this process: where they stay is the same. For files of
   // this process that it may write to. Throws shard::error.
   void allow(access rights) const;
+  // What this process stores from now on, nobody else sees. For files. Throws shard::error.
+  void keep_to_itself();
   bool may_write() const noexcept { return writable() && standing_ == standing::own; }
   // Throws shard::error unless a map that this process calls may be granted it so.
   void require(access rights) const;

@@ -196,6 +196,12 @@ void mapping::map_over(int descriptor, protection rights) {
   if (base == MAP_FAILED) fail("mmap");
 }
 
+void mapping::map_a_copy_over(int descriptor) {
+  void* base = calls().mmap(base_, length_bytes_, bits_of(protection::write),
+                            MAP_PRIVATE | MAP_NORESERVE | MAP_FIXED, descriptor, 0);
+  if (base == MAP_FAILED) fail("mmap");
+}
+
 void prefer_huge_pages(const mapping& of) noexcept {
   ::madvise(of.base(), of.length_bytes(), MADV_HUGEPAGE);
 }

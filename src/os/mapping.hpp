@@ -32,6 +32,8 @@ class mapping {
   // The same file with other rights in the same place: no address in it changes. Throws
   // call_failed.
   void map_over(int descriptor, protection rights);
+  // The same, to write to: what is written doesn't come to the file.
+  void map_a_copy_over(int descriptor);
 
   std::byte* base() const noexcept { return base_; }
   std::size_t length_bytes() const noexcept { return length_bytes_; }

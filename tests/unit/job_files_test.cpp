@@ -2,7 +2,6 @@
 
 #include <gmock/gmock.h>
 #include <gtest/gtest.h>
-#include <unistd.h>
 
 #include <cstdint>
 #include <filesystem>
@@ -10,7 +9,6 @@
 #include <vector>
 
 #include "memory/segment.hpp"
-#include "os/file.hpp"
 #include "refusal.hpp"
 #include "shard/buffer.hpp"
 
@@ -19,12 +17,6 @@ namespace {
 using shard::journal::job_files;
 using shard_test::mentions;
 using shard_test::refusal;
-
-// The system says it, and no signal.
-bool can_be_written(std::byte* place) {
-  const shard::os::descriptor zeros = shard::os::open("/dev/zero", shard::os::protection::read);
-  return ::read(zeros.get(), place, 1) == 1;
-}
 
 class JobFiles : public testing::Test {
  protected:
@@ -61,18 +53,9 @@ TEST_F(JobFiles, ThatAreMadeAnewAreOtherFiles) {
   const std::uint64_t number = file->number;
   file->written_by = 3;
   std::filesystem::remove(place_ / "a.npy.part");
-  const shard::detail::array made = make(all, "a.npy");
+  make(all, "a.npy");
   EXPECT_NE(file->number, number);
   EXPECT_EQ(file->written_by, 0U);
-  EXPECT_TRUE(can_be_written(made.data));
-}
-
-TEST_F(JobFiles, AreReadOnlyOnceTheyAreWrittenAlsoWhenTheyAreOpenedAgain) {
-  job_files all(folder_, false);
-  make(all, "a.npy");
-  all.called("a.npy")->written_by = 1;
-  const shard::detail::array made = make(all, "a.npy");
-  EXPECT_FALSE(can_be_written(made.data));
 }
 
 TEST_F(JobFiles, HaveTheNameOfWhatIsCompleteWhileTheyAre) {

@@ -51,6 +51,8 @@ class packer {
   // So of a function, its place in its module counts, and not which build that is.
   explicit packer(bool by_parts) noexcept : by_parts_(by_parts) {}
   std::span<const std::size_t> ends() const noexcept { return ends_; }
+  // Whose places are packed.
+  std::span<const void* const> functions() const noexcept { return functions_; }
 
  private:
   template <class T>
@@ -59,6 +61,7 @@ class packer {
 
   std::vector<std::byte> bytes_;
   std::vector<std::size_t> ends_;
+  std::vector<const void*> functions_;  // if by parts
   bool by_parts_ = false;
 };
 
