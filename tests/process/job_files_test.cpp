@@ -256,4 +256,78 @@ TEST_F(JobElements, AreReadOnlyBehindAMapThatChangesThemInPlace) {
   EXPECT_TRUE(is_read_only(out));
 }
 
+TEST_F(JobElements, StayReadOnlyIfTheProgramHasDroppedThemMeanwhile) {
+  shard::job job(place_, how());
+  {
+    auto out = job.create<double>("out.npy", n);
+    job.map(out, root);
+  }
+  auto out = job.create<double>("out.npy", n);
+  EXPECT_EQ(out[9], 3.0);
+  EXPECT_TRUE(is_read_only(out));
+  // And maps can still write to them.
+  auto other = job.create<double>("other.npy", n);
+  job.map(other, shard::in(out), twice);
+  job.map(out, shard::in(other), twice);
+  EXPECT_EQ(out[9], 12.0);
+}
+
+// The program is the same one. What it stores before its first map would spoil what that has given
+// in an earlier start, and is not going to give again.
+TEST_F(JobElements, AreReadOnlyInTheNextStartFromTheBeginning) {
+  {
+    shard::job job(place_, how());
+    auto out = job.create<double>("out.npy", n);
+    job.map(out, root);
+  }
+  shard::job job(place_, how());
+  auto out = job.create<double>("out.npy", n);
+  EXPECT_TRUE(is_read_only(out));
+  EXPECT_EQ(job.map(out, root).counts().carried_over, n / 5);
+  EXPECT_EQ(out[9], 3.0);
+}
+
+// Chunks of it are committed, and count for the next start.
+TEST_F(JobElements, AreReadOnlyBehindAMapThatHasLostIndices) {
+  shard::job job(place_, how());
+  auto out = job.create<double>("out.npy", n);
+  seen_[fails_at] = 42;
+  EXPECT_FALSE(job.try_map({.keep_going = true}, out, root).complete());
+  EXPECT_TRUE(is_read_only(out));
+}
+
+TEST_F(JobElements, AreReadOnlyBehindAMapThatThrows) {
+  shard::job job(place_, how());
+  auto out = job.create<double>("out.npy", n);
+  const shard::options ends{.on_progress = [&](const shard::progress&) {
+    if (seen_[started] != 0) throw std::runtime_error("enough");
+  }};
+  EXPECT_THROW(job.map(ends, out,
+                       [](std::size_t i) {
+                         ++(*seen)[started];
+                         if (i > n / 2) pause();  // until the family is ended
+                         return root(i);
+                       }),
+               std::runtime_error);
+  EXPECT_TRUE(is_read_only(out));
+}
+
+// What an earlier map has given is there still.
+TEST_F(JobElements, AreReadOnlyBehindAMapThatCouldNotBegin) {
+  shard::job job(place_, how());
+  auto out = job.create<double>("out.npy", n);
+  auto other = job.create<double>("other.npy", n);
+  job.map(other, root);
+  job.map(out, root);
+  const restored_calls afterwards;
+  calls().fallocate = [](int, int, off_t, off_t) {
+    errno = ENOSPC;
+    return -1;
+  };
+  calls().posix_fallocate = [](int, off_t, off_t) { return ENOSPC; };
+  EXPECT_TRUE(mentions(refusal([&] { job.map(out, shard::in(other), twice); }),
+                       {"bytes for a map", "No space left"}));
+  EXPECT_TRUE(is_read_only(out));
+}
+
 }  // namespace

@@ -253,6 +253,20 @@ TEST_F(JobLibraries, AreTheSameFromAnotherFolderAndWithAnotherBuildId) {
   expect_no_difference_after([&] { load(elsewhere_); });
 }
 
+// The kernel is a function of a library which was not loaded when the job was opened.
+TEST_F(JobLibraries, ThatHaveTheKernelAreNamedWheneverTheyWereLoaded) {
+  const auto steps = [&](const fs::path& library) {
+    shard::job job(place_, quick);
+    auto out = job.create<int>("out.npy", chunks);
+    load(library);
+    return job.map({.grain = 1}, out, of_library).counts().carried_over;
+  };
+  must_succeed([&] { return steps(two_) == 0; });
+  must_succeed([&] { return steps(elsewhere_) == chunks; });
+  EXPECT_THAT(changes(refusal_of_a_start([&] { steps(three_); })),
+              AllOf(StartsWith("library libfactor.so has changed: code "), Not(HasSubstr("; "))));
+}
+
 // ---- Inputs ----
 
 TEST_F(JobIdentity, NamesAnInputInMemoryByItsContent) {

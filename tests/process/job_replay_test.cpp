@@ -184,6 +184,24 @@ TEST_F(JobReplay, OfACompleteMapRunsItsIndicesAgainAndLeavesItComplete) {
   expect_that_the_next_start_carries(chunks);
 }
 
+// What runs in a debugger ends in the middle of a row, or writes something else.
+TEST_F(JobReplay, OfACompleteMapSpoilsNoRowWhereverItEnds) {
+  must_succeed([&] { return is_right(run()); });
+  seen_[spoils_at] = 42;
+  EXPECT_NE(status_of(start_replaying("2:40-45", [&] { return run(), true; })), 0);
+  EXPECT_EQ(shard::open<double>(place_ / "b.npy")[42], std::sqrt(42.0) + 1);
+  seen_[spoils_at] = -1;
+  expect_that_the_next_start_carries(chunks);
+}
+
+TEST_F(JobReplay, OfACommittedChunkSpoilsNoRowWhereverItEnds) {
+  leave_under_way();
+  seen_[spoils_at] = 42;
+  EXPECT_NE(status_of(start_replaying("2:40-45", [&] { return run(), true; })), 0);
+  seen_[spoils_at] = -1;
+  expect_that_the_next_start_carries(11);
+}
+
 TEST_F(JobReplay, OfAllIndicesIsNoCompleteMapForTheNextStart) {
   must_replay("2:0-100", [&] { return is_right(run()); });
   EXPECT_EQ(runs(), static_cast<int>(n));
