@@ -2,6 +2,7 @@
 // its whole group, and a disk that fails. Nothing is lost without a word, and nothing is left.
 
 #include <errno.h>
+#include <fcntl.h>
 #include <gmock/gmock.h>
 #include <gtest/gtest.h>
 #include <signal.h>
@@ -13,7 +14,6 @@
 #include <cmath>
 #include <cstddef>
 #include <cstdint>
-#include <cstdio>
 #include <cstring>
 #include <filesystem>
 #include <fstream>
@@ -317,7 +317,9 @@ class JobSync : public JobEnding {
     seen_[failing_checkpoint] = of_checkpointer;
     const fs::path first = here_ / "first", second = here_ / "second", printed = here_ / "printed";
     must_succeed([&] {
-      if (std::freopen(printed.c_str(), "w", stderr) == nullptr) return false;
+      const int file = open(printed.c_str(), O_CREAT | O_TRUNC | O_WRONLY, 0600);
+      if (file < 0 || dup2(file, STDERR_FILENO) < 0) return false;
+      close(file);
       calls().fsync = sync_or_fail;
       calls().fdatasync = sync_or_fail;
       std::string again;

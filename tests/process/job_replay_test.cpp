@@ -12,6 +12,7 @@
 #include <cstdint>
 #include <cstdlib>
 #include <filesystem>
+#include <functional>
 #include <map>
 #include <string>
 #include <vector>
@@ -139,7 +140,13 @@ class JobReplay : public shard_test::starts {
       if (!each.is_regular_file() || name == ".shard/lock" || name == ".shard/job.json") continue;
       const bool is_large =
           name.find(".npy") != std::string::npos || name.find(".spill.") != std::string::npos;
-      all[name] = is_large ? std::string() : content_of(each.path());
+      if (is_large) {
+        all[name] = "";
+        continue;
+      }
+      const std::string content = content_of(each.path());
+      all[name] = std::to_string(content.size()) + " bytes, hash " +
+                  std::to_string(std::hash<std::string>{}(content));
     }
     return all;
   }
