@@ -8,6 +8,7 @@
 #include <clocale>
 #include <cstring>
 #include <filesystem>
+#include <locale>
 #include <memory>
 #include <mutex>
 #include <new>
@@ -74,8 +75,13 @@ std::string arithmetic_of_this_machine() {
   std::string text = os::vector_extensions();
   text += ", rounding mode " + std::to_string(std::fegetround());
   if (os::flushes_to_zero()) text += ", flushes denormals to zero";
-  const char* const locale = std::setlocale(LC_ALL, nullptr);
-  return text + ", locale " + (locale == nullptr ? "?" : locale);
+  const char* const found = std::setlocale(LC_ALL, nullptr);
+  const std::string locale = found == nullptr ? "?" : found;
+  text += ", locale " + locale;
+  // The C library doesn't know of one that has no name.
+  const std::string of_streams = std::locale().name();
+  if (of_streams != locale) text += ", of streams " + of_streams;
+  return text;
 }
 
 std::string stamp_of(const os::file_status& now) {

@@ -31,11 +31,12 @@ std::string host_name() {
   return name.data();
 }
 
-// The numbers that statfs(2) lists. Of FUSE nothing is known, so it counts as local.
+// The numbers of linux/magic.h, and of Lustre, GPFS and BeeGFS, which are no part of the kernel. Of
+// FUSE nothing is known, so it counts as local.
 bool is_on_network(const descriptor& file) {
   struct statfs in {};
   if (calls().fstatfs(file.get(), &in) != 0) fail("fstatfs");
-  constexpr std::array<unsigned long, 9> types{
+  constexpr std::array<unsigned long, 12> types{
       0x6969,      // NFS
       0x517b,      // SMB
       0xff534d42,  // CIFS
@@ -44,7 +45,10 @@ bool is_on_network(const descriptor& file) {
       0x0bd00bd0,  // Lustre
       0x47504653,  // GPFS
       0x01021997,  // 9P
+      0x19830326,  // BeeGFS
       0x5346414f,  // AFS
+      0x6b414653,  // AFS of the kernel
+      0x73757245,  // Coda
   };
   const auto type = static_cast<unsigned long>(in.f_type) & 0xffffffffUL;
   return std::ranges::find(types, type) != types.end();
