@@ -18,7 +18,6 @@ using clock = std::chrono::steady_clock;
 
 // So that checkpoints take a hundredth of the time, at most.
 constexpr int cost_factor = 100;
-constexpr std::size_t page = 4096;
 
 }  // namespace
 
@@ -37,8 +36,9 @@ std::optional<record::found> last_record(const notes& in, const std::string& not
 
 checkpointer::checkpointer(orders what) : what_(std::move(what)), parent_(os::own_pid()) {
   const std::size_t most = record::most_bytes(what_.expected, what_.of.header().size.slots);
-  place_bytes_ = (most + page - 1) / page * page;
+  place_bytes_ = (most + live_page - 1) / live_page * live_page;
   last_count_ = what_.of.carried_over();
+  what_.in.require_size(what_.note, 2 * place_bytes_);
   what_.in.attempt("reserve room for checkpoints", [&] {
     const os::descriptor& notes = what_.in.directory();
     const auto last = last_record(what_.in, what_.note, &what_.expected);
@@ -73,10 +73,12 @@ checkpointer::checkpointer(orders what) : what_(std::move(what)), parent_(os::ow
   });
 }
 
-checkpointer::~checkpointer() {
-  if (!process_) return;
+bool checkpointer::end() noexcept {
+  if (!process_) return true;
   static_cast<void>(os::count_event(end_.get()));
-  process_.wait();
+  const os::ending how = process_.wait();
+  process_ = {};
+  return how.signal == 0;
 }
 
 void checkpointer::work() noexcept {
@@ -107,8 +109,7 @@ bool checkpointer::make_one() {
   if (!sync(mark, what_.files)) return false;
   const auto bytes = cut.written(++sequence_, os::boot_id(), true);
   os::write_all(log_, bytes, sequence_ % 2 * place_bytes_);
-  const int log = log_.get();
-  if (!sync(mark, {&log, 1})) return false;
+  if (!sync(mark, {&log_, 1})) return false;
   last_count_ = cut.count();
   return true;
 }

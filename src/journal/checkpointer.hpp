@@ -28,14 +28,17 @@ class checkpointer {
     std::string note;
     live_area& of;
     shape expected;
-    std::vector<int> files;  // what is synced before a record is written
+    // What is synced before a record is written: open file descriptions that nobody else syncs by.
+    // The system tells each of them of an error, once.
+    std::vector<os::descriptor> files;
     std::chrono::nanoseconds interval{};
   };
   explicit checkpointer(orders what);
   checkpointer(const checkpointer&) = delete;
   checkpointer& operator=(const checkpointer&) = delete;
-  // Waits until it has done what it is at, and ends it.
-  ~checkpointer();
+  // Waits until it has done what it is at, and ends it. False: somebody has killed it.
+  bool end() noexcept;
+  ~checkpointer() { end(); }
 
  private:
   [[noreturn]] void work() noexcept;

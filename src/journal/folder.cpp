@@ -10,10 +10,12 @@
 #include <sstream>
 #include <thread>
 
+#include "journal/refusal.hpp"
 #include "memory/output_file.hpp"
 #include "os/boot.hpp"
 #include "os/byte_lock.hpp"
 #include "os/calls.hpp"
+#include "os/headroom.hpp"
 #include "os/own_pid.hpp"
 #include "shard/error.hpp"
 
@@ -45,10 +47,13 @@ std::string content_of(const os::descriptor& file) {
 void make_folder(const std::filesystem::path& path, survives what) {
   std::error_code why;
   if (std::filesystem::is_directory(path, why)) return;
-  const std::filesystem::path parent = path.has_parent_path() ? path.parent_path() : ".";
-  make_folder(parent, what);
+  const std::filesystem::path parent = path.parent_path();
+  if (parent != path) make_folder(parent, what);
   std::filesystem::create_directory(path, why);
-  if (why && !std::filesystem::is_directory(path)) throw os::call_failed(why.value(), "mkdir");
+  std::error_code ignored;
+  if (why && !std::filesystem::is_directory(path, ignored)) {
+    throw os::call_failed(why.value(), "mkdir");
+  }
   if (what == survives::power_cuts) {
     os::flush(os::open_to_flush(os::open_directory(parent.string())));
   }
@@ -99,8 +104,8 @@ holder holder_in(const os::descriptor& lock) {
 }
 
 notes::notes(not_opened, const std::filesystem::path& folder)
-    : name_(folder.lexically_normal().string()) {
-  if (name_.size() > 1 && name_.back() == '/') name_.pop_back();
+    : name_(folder.empty() ? "" : std::filesystem::absolute(folder).string()) {
+  while (name_.size() > 1 && name_.back() == '/') name_.pop_back();
 }
 
 notes::notes(const std::filesystem::path& folder) : notes(not_opened{}, folder) {
@@ -111,6 +116,9 @@ void notes::open_notes() { notes_ = os::open_directory(name_ + "/" + notes_folde
 
 folder::folder(const std::filesystem::path& path, survives what, bool on_network_too)
     : notes(not_opened{}, path), what_(what) {
+  if (path.empty()) {
+    refuse(std::errc::invalid_argument, "open a job", "an empty path", "that of a folder");
+  }
   memory::attempt("work on the job in " + name(), "a folder that can be written to", [&] {
     make_folder(name() + "/" + notes_folder, what_);
     files_ = os::open_directory(name());
@@ -131,6 +139,7 @@ folder::folder(const std::filesystem::path& path, survives what, bool on_network
     take_lock(name(), lock_);
     const std::string who = os::host_name() + "\n" + os::boot_id() + "\n" +
                             std::to_string(os::own_pid()) + "\n" + now_in_words() + "\n";
+    require_size("lock", who.size());
     os::cut(lock_, 0);
     os::write_all(lock_, std::as_bytes(std::span(who)), 0);
   });
@@ -148,7 +157,17 @@ std::optional<std::string> notes::read(const std::string& note) const {
   });
 }
 
+void folder::require_size(const std::string& file, std::size_t bytes) const {
+  const os::headroom room = os::file_size_headroom();
+  if (bytes <= room.available_bytes) return;
+  refuse(std::errc::file_too_large,
+         "write " + std::to_string(bytes) + " bytes to " + file + " in " + name(),
+         room.limit + " with " + std::to_string(room.available_bytes) + " bytes",
+         "more; raise the limit (ulimit -f)");
+}
+
 void folder::replace(const std::string& note, std::string_view content, bool always) const {
+  require_size(note, content.size());
   attempt("write " + note, [&] {
     const std::string fresh = note + ".new";
     remove(fresh);
@@ -195,6 +214,7 @@ std::vector<std::string> notes::all_notes() const {
 }
 
 void folder::write(const std::string& file, std::string_view content) const {
+  require_size(file, content.size());
   attempt("write " + file, [&] {
     memory::output_file made(path_of(file));
     os::write_all(made.file(), std::as_bytes(std::span(content)), 0);
@@ -207,7 +227,9 @@ void folder::append(const std::string& file, std::string_view content) const {
     const bool is_there = os::status_at(files_, file).has_value();
     const os::descriptor to =
         is_there ? os::open_at(files_, file, os::protection::write) : os::create_new(files_, file);
-    os::write_all(to, std::as_bytes(std::span(content)), os::status(to.get()).size_bytes);
+    const std::size_t end = os::status(to.get()).size_bytes;
+    require_size(file, end + content.size());
+    os::write_all(to, std::as_bytes(std::span(content)), end);
   });
 }
 

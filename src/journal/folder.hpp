@@ -59,6 +59,10 @@ class folder : public notes {
   // disk and that is not allowed.
   folder(const std::filesystem::path& path, survives what, bool on_network_too);
 
+  // Throws shard::error if this process may not make a file of so many bytes. (The system would end
+  // it.)
+  void require_size(const std::string& file, std::size_t bytes) const;
+
   std::string path_of(std::string_view file) const { return name() + "/" + std::string(file); }
   bool is_durable() const noexcept { return what_ == survives::power_cuts; }
 
@@ -66,8 +70,9 @@ class folder : public notes {
   int lock_descriptor() const noexcept { return lock_.get(); }
 
   const os::descriptor& files() const noexcept { return files_; }
-  // Tells this folder from a copy of it, in the same file system.
+  // They tell this folder from a copy of it. An inode is given again, once the folder is removed.
   std::uint64_t inode() const { return os::status(directory().get()).identity.inode; }
+  std::int64_t birth() const noexcept { return os::birth_of(directory().get()); }
 
   // ---- Notes. All throw shard::error.
 

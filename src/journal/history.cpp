@@ -4,31 +4,38 @@
 #include <cstdlib>
 #include <optional>
 #include <set>
-#include <utility>
-#include <vector>
 
-#include "journal/map_note.hpp"
 #include "journal/refusal.hpp"
 
 namespace shard::journal {
 
-bool is_written_from(const notes& in, const job_file& file, std::size_t map) {
-  for (; const std::optional<map_note> found = note_of(in, map); ++map) {
-    if (std::ranges::count(found->outputs, std::pair(file.name, file.number)) != 0) return true;
+history::history(const folder& in, const job_files& files) : folder_(in), files_(files) {
+  for (std::size_t map = 1; const std::optional<map_note> found = note_of(in, map); ++map) {
+    note(map, *found);
   }
-  return false;
 }
 
-void require_that_it_can_start_over(const notes& in, std::size_t map) {
+void history::note(std::size_t map, const map_note& what) {
+  if (maps_.size() < map) maps_.resize(map);
+  maps_[map - 1] = {what.outputs, what.in_place};
+  for (const output& one : what.outputs) writer_[one] = std::max(writer_[one], map);
+}
+
+bool history::is_written_from(const job_file& file, std::size_t map) const {
+  const auto found = writer_.find({file.name, file.number});
+  return found != writer_.end() && found->second >= map;
+}
+
+void history::require_that_it_can_start_over(std::size_t map) const {
   std::set<std::string> before;
-  std::size_t number = 1;
-  for (; const std::optional<map_note> found = note_of(in, number); ++number) {
-    for (const auto& [name, ignored] : found->outputs) {
+  for (std::size_t number = 1; number <= maps_.size(); ++number) {
+    const begun& one = maps_[number - 1];
+    for (const auto& [name, ignored] : one.outputs) {
       if (number < map) {
         before.insert(name);
-      } else if (before.contains(name) || found->in_place) {
+      } else if (before.contains(name) || one.in_place) {
         refuse(std::errc::operation_not_permitted,
-               "start over from map " + std::to_string(map) + " of the job in " + in.name(),
+               "start over from map " + std::to_string(map) + " of the job in " + folder_.name(),
                "that map " + std::to_string(number) + " has changed " + name +
                    ", which earlier maps have written, or read",
                "outputs of their own for each map; or remove the folder, to start over from map 1");
@@ -38,26 +45,32 @@ void require_that_it_can_start_over(const notes& in, std::size_t map) {
 }
 
 // What says that there was a map goes first.
-void forget_from(const folder& in, const job_files& files, std::size_t map) {
+void history::forget_from(std::size_t map) {
   std::vector<std::string> others;
-  for (const std::string& note : in.all_notes()) {
+  for (const std::string& note : folder_.all_notes()) {
     const std::size_t number = std::strtoul(note.c_str(), nullptr, 10);
     if (number < map || number == 0) continue;
     if (note != name_of_note(number)) {
       others.push_back(note);
       continue;
     }
-    if (const std::optional<map_note> found = note_of(in, number)) {
+    if (const std::optional<map_note> found = note_of(folder_, number)) {
       for (const auto& [name, ignored] : found->outputs) {
-        if (const job_file* const file = files.called(name)) files.take_final_name_away(*file);
+        if (const job_file* const file = files_.called(name)) files_.take_final_name_away(*file);
       }
     }
-    in.remove(note);
+    folder_.remove(note);
   }
-  in.flush_files();
-  in.flush_notes();
-  for (const std::string& note : others) in.remove(note);
-  in.flush_notes();
+  folder_.flush_files();
+  folder_.flush_notes();
+  for (const std::string& note : others) folder_.remove(note);
+  folder_.flush_notes();
+  if (maps_.size() < map) return;
+  maps_.resize(map - 1);
+  writer_.clear();
+  for (std::size_t number = 1; number < map; ++number) {
+    for (const output& one : maps_[number - 1].outputs) writer_[one] = number;
+  }
 }
 
 }  // namespace shard::journal

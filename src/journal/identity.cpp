@@ -139,8 +139,18 @@ trait input(const detail::grant& one, std::size_t argument, const find_origin& f
   return made;
 }
 
-std::string name_of(const os::module_content& one) {
-  return one.name.empty() ? "program" : "library " + one.name;
+// Libraries of one name are told apart by the order in which they were loaded.
+std::string name_of(const os::module_content& one, const std::vector<trait>& before) {
+  const std::string name = one.name.empty() ? "program" : "library " + one.name;
+  std::string numbered = name;
+  for (int k = 2; std::ranges::count(before, numbered, &trait::name) != 0; ++k) {
+    numbered = name + " (" + std::to_string(k) + ")";
+  }
+  return numbered;
+}
+
+trait trait_of(const os::module_content& one, const std::vector<trait>& before) {
+  return {.name = name_of(one, before), .value = hex(one.hash), .shown = "code " + hex(one.hash)};
 }
 
 // Of a function that is called, if it was loaded later than the list was made.
@@ -148,9 +158,9 @@ void add_module_of(const void* code, std::vector<trait>& to) {
   const auto place = os::place_of_code(code);
   if (!place || place->file.empty()) return;
   const std::string file = std::filesystem::path(place->file).filename().string();
+  if (std::ranges::count(to, "library " + file, &trait::name) != 0) return;
   for (const os::module_content& one : os::contents_of_modules()) {
-    if (one.name != file || std::ranges::count(to, name_of(one), &trait::name) != 0) continue;
-    to.push_back({.name = name_of(one), .value = hex(one.hash), .shown = "code " + hex(one.hash)});
+    if (one.name == file) to.push_back(trait_of(one, to));
   }
 }
 
@@ -172,7 +182,7 @@ std::vector<trait> traits_of_code() {
   if (then == now) return all;
   all.clear();
   for (const os::module_content& one : os::contents_of_modules()) {
-    all.push_back({.name = name_of(one), .value = hex(one.hash), .shown = "code " + hex(one.hash)});
+    all.push_back(trait_of(one, all));
   }
   then = now;
   return all;

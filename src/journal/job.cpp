@@ -2,11 +2,13 @@
 #include "shard/job.hpp"
 
 #include <algorithm>
+#include <atomic>
 #include <cstring>
 #include <filesystem>
 #include <mutex>
 #include <optional>
 #include <string>
+#include <thread>
 #include <utility>
 #include <vector>
 
@@ -108,6 +110,17 @@ class job_state {
   const std::filesystem::path& path() const noexcept { return path_; }
 
  private:
+  // One call after the other. Throws shard::error where that can't be.
+  class turn {
+   public:
+    turn(job_state& of, const std::string& what);
+    turn(const turn&) = delete;
+    turn& operator=(const turn&) = delete;
+    ~turn();
+
+   private:
+    job_state& of_;
+  };
   // One map under way.
   struct leg {
     job& what;
@@ -133,7 +146,6 @@ class job_state {
 
   void settle_identity(leg& map);
   void note_down(const leg& map);
-  void require_own_process(const std::string& what) const;
   std::vector<job_file*> outputs_of(const job& what) const;
   void take_final_names_away(const leg& map) const;
   void give_final_names(const leg& map) const;
@@ -144,16 +156,18 @@ class job_state {
   report skip(leg& map, const record::found& done);
   report run(leg& map);
   family::warm_family* family_of(const leg& map);
-  void complete(const leg& map, const live_area& live);
+  void complete(const leg& map, const live_area& live, std::span<const os::descriptor> outputs);
   void open_spills(leg& map, job& own, bool go_on);
-  std::vector<int> synced_files(const job& what) const;
+  std::vector<os::descriptor> outputs_once_more(const job& what) const;
 
   std::filesystem::path path_;
   job_options how_;
   folder folder_;
   pid_t owner_ = os::own_pid();
   std::mutex busy_;
+  std::atomic<std::thread::id> whose_turn_{};
   job_files files_;
+  journal::history history_;
   std::vector<trait> code_;  // as it was when the job was opened
   std::string boot_ = os::boot_id();
   std::size_t maps_ = 0;
@@ -167,33 +181,52 @@ job_state::job_state(const std::filesystem::path& path, const job_options& how)
     : path_(path),
       how_(how),
       folder_(
-          path,
+          path_,
           how.checkpoint > seconds{} ? journal::survives::power_cuts : journal::survives::processes,
           how.allow_network),
-      files_(folder_, how.changed == on_change::start_over) {
+      files_(folder_, how.changed == on_change::start_over),
+      history_(folder_, files_) {
+  path_ = folder_.name();
   mapping::tell_unknown_variables();
   code_ = journal::traits_of_code();
-  if (files_.are_copies()) journal::forget_from(folder_, files_, 1);
+  if (files_.are_copies()) history_.forget_from(1);
   files_.note_start();
 }
 
-void job_state::require_own_process(const std::string& what) const {
-  if (owner_ == os::own_pid()) return;
-  refuse(std::errc::operation_not_permitted, what,
-         "process " + std::to_string(os::own_pid()) + ", forked by process " +
-             std::to_string(owner_) + ", which has opened the job",
-         "the process that has opened it");
+// Who would wait for itself, or for a thread that a fork has left behind, is refused.
+job_state::turn::turn(job_state& of, const std::string& what) : of_(of) {
+  if (of.owner_ != os::own_pid()) {
+    refuse(std::errc::operation_not_permitted, what,
+           "process " + std::to_string(os::own_pid()) + ", forked by process " +
+               std::to_string(of.owner_) + ", which has opened the job",
+           "the process that has opened it");
+  }
+  if (mapping::threads_in_this_kernel()) {
+    refuse(std::errc::operation_not_permitted, what, "a call in a kernel",
+           "a call outside of kernels");
+  }
+  if (of.whose_turn_.load() == std::this_thread::get_id()) {
+    refuse(std::errc::operation_not_permitted, what,
+           "a call from on_progress or on_failure of one of the job's maps",
+           "a call outside of its maps");
+  }
+  of.busy_.lock();
+  of.whose_turn_.store(std::this_thread::get_id());
+}
+
+job_state::turn::~turn() {
+  of_.whose_turn_.store({});
+  of_.busy_.unlock();
 }
 
 // ---- Files ----
 
 array job_state::create(const std::string& name, const element_type& type,
                         std::span<const std::size_t> extents) {
-  const std::scoped_lock mine(busy_);
-  require_own_process("create " + folder_.path_of(name));
+  const turn mine(*this, "create " + folder_.path_of(name));
   array made = files_.create(name, type, extents);
   const job_file& file = *files_.called(name);
-  if (journal::is_written_from(folder_, file, 1)) made.owner->allow(access::read);
+  if (history_.is_written_from(file, 1)) made.owner->allow(access::read);
   return made;
 }
 
@@ -235,11 +268,15 @@ void job_state::protect(const leg& map, access rights) {
 }
 
 // What a checkpoint says is on the disk.
-std::vector<int> job_state::synced_files(const job& what) const {
-  std::vector<int> all;
-  for (const grant& one : what.grants) {
-    if (one.rights == access::write) all.push_back(one.owner->descriptor());
-  }
+std::vector<os::descriptor> job_state::outputs_once_more(const job& what) const {
+  std::vector<os::descriptor> all;
+  if (!folder_.is_durable()) return all;
+  folder_.attempt("open the outputs once more", [&] {
+    for (const grant& one : what.grants) {
+      if (one.rights != access::write) continue;
+      all.push_back(os::open_again(one.owner->descriptor(), os::protection::read));
+    }
+  });
   return all;
 }
 
@@ -252,7 +289,7 @@ void job_state::settle_identity(leg& map) {
     return {file->name,
             file->written_by == 0 ? std::string()
                                   : "written by map " + std::to_string(file->written_by),
-            journal::is_written_from(folder_, *file, map.number)};
+            history_.is_written_from(*file, map.number)};
   };
   const std::string name = journal::name_of_note(map.number);
   std::optional<map_note> then;
@@ -262,7 +299,7 @@ void job_state::settle_identity(leg& map) {
     map.began_in = then->boot;
   } else {
     // Whatever there is belongs to nothing that is known.
-    journal::forget_from(folder_, files_, map.number);
+    history_.forget_from(map.number);
   }
   map_note& now = map.now;
   now.what = journal::identity_of(map.what, map.settled.chunks, origin, code_, map.of,
@@ -278,8 +315,8 @@ void job_state::settle_identity(leg& map) {
     if (differs.empty()) {
       now.number = then->number;
     } else if (how_.changed == on_change::start_over) {
-      journal::require_that_it_can_start_over(folder_, map.number);
-      journal::forget_from(folder_, files_, map.number);
+      history_.require_that_it_can_start_over(map.number);
+      history_.forget_from(map.number);
       map.began_in.reset();
       map.noted.clear();
     } else if (how_.changed == on_change::keep && !unusable) {
@@ -302,6 +339,7 @@ void job_state::settle_identity(leg& map) {
 // place.
 void job_state::note_down(const leg& map) {
   const std::string text = map.now.json();
+  history_.note(map.number, map.now);
   if (text == map.noted) return;
   folder_.replace_text(journal::name_of_note(map.number), text, map.now.in_place);
 }
@@ -344,17 +382,20 @@ std::optional<harvest> job_state::harvest_of(const leg& map, const std::optional
         if (each.named.load() == 0) each.frames = 0;
       }
       const report of_then({}, mapping::all_failures(live->board(), map.settled.chunks), {}, {});
-      journal::leave_failures(folder_, of_then, map.number, files_.starts() - 1);
+      journal::leave_failures(folder_, of_then, map.number, live->header().start);
       live->header().told.store(1);
     }
     const mapping::old_values old(map.what, map.settled.chunks, memory::data_here(map.what.grants));
     return journal::harvest_of(*live, map.of, old.undo());
   }
-  if (map.now.in_place && map.began_in && (boot_.empty() || *map.began_in != boot_)) {
+  if (map.now.in_place && map.began_in) {
+    const bool went_down = boot_.empty() || *map.began_in != boot_;
     refuse(std::errc::operation_not_permitted,
            "go on with map " + std::to_string(map.number) + " of the job in " + folder_.name(),
-           "that it changes a buffer in place, and that its machine has gone down meanwhile, so "
-           "that nobody knows which rows are changed",
+           "that it changes a buffer in place, and that " +
+               (went_down ? std::string("its machine has gone down meanwhile")
+                          : map.note("live") + " is gone, or of another version of shard") +
+               ", so that nobody knows which rows are changed",
            "a map from in() to out(); or start over, in another folder");
   }
   if (auto found = journal::last_record(folder_, map.note("log"), &map.of)) {
@@ -389,15 +430,10 @@ void job_state::open_spills(leg& map, job& own, bool go_on) {
 // ---- Maps ----
 
 report job_state::carry_out(const job& what, const options* how) {
-  const std::scoped_lock mine(busy_);
-  require_own_process("map in the job in " + folder_.name());
+  const turn mine(*this, "map in the job in " + folder_.name());
   options given = how == nullptr ? how_.maps : mapping::merged(how_.maps, *how);
   if (!given.record_chunks && how_.reports) given.record_chunks = true;
   const mapping::settings decided = mapping::resolve(given);
-  if (mapping::threads_in_this_kernel()) {
-    refuse(std::errc::operation_not_permitted, "map in a job", "a call in a kernel",
-           "a call outside of kernels");
-  }
   if (how_.reuse_workers && how != nullptr) mapping::refuse_what_a_pool_settles(*how);
   if (decided.start == start_by::fork) mapping::refuse_what_forks_have(given);
   const mapping::order settled(what, given, decided);
@@ -460,7 +496,7 @@ report job_state::skip(leg& map, const record::found& done) {
   mapping::settle_reducers(map.what, true);
   folder_.flush_notes();  // whoever wrote what is complete may have died before
   // A later map may be at work on the same files.
-  if (!journal::note_of(folder_, map.number + 1)) give_final_names(map);
+  if (!history_.has(map.number + 1)) give_final_names(map);
   folder_.remove(map.note("live"));
   folder_.remove(map.note("log"));
   const plan::partition& chunks = map.settled.chunks;
@@ -495,7 +531,8 @@ report job_state::run(leg& map) {
   take_final_names_away(map);
   family::warm_family* const family = family_of(map);
   live_area live(folder_, map.note("live"), map.of, std::move(found), map.settled.chunks,
-                 family != nullptr);
+                 files_.starts(), family != nullptr);
+  const std::vector<os::descriptor> outputs = outputs_once_more(map.what);
   report told;
   try {
     mapping::flight flight(map.what, map.given, map.settled, family, &live);
@@ -503,13 +540,19 @@ report job_state::run(leg& map) {
     std::optional<journal::checkpointer> checkpoints;
     if (folder_.is_durable()) {
       checkpoints.emplace(journal::checkpointer::orders{
-          folder_, map.note("log"), live, map.of, synced_files(map.what),
+          folder_, map.note("log"), live, map.of, outputs_once_more(map.what),
           std::chrono::ceil<std::chrono::nanoseconds>(
               std::min(how_.checkpoint, journal::longest_pause))});
     }
     flight.begin(false, true);
     before.reset();  // not before: to give its pages back takes longer than to begin
     told = flight.join();
+    if (checkpoints && !checkpoints->end()) {
+      os::print_error("shard: the process that made checkpoints of map " +
+                      std::to_string(map.number) + " was killed; from then on there were none\n");
+      // Whatever it was told of a sync, our own descriptions are going to be told, too.
+      live.header().syncing.store(0);
+    }
   } catch (...) {
     // No chunk is to blame for what the program itself has ended.
     live.blame_none();
@@ -518,13 +561,17 @@ report job_state::run(leg& map) {
   if (family != nullptr) family->wait_for_output();
   if (!how_.reuse_workers) family_.reset();
   live.header().told.store(1);
-  if (told.complete()) complete(map, live);
+  if (told.complete()) complete(map, live, outputs);
   return told;
 }
 
-void job_state::complete(const leg& map, const live_area& live) {
+void job_state::complete(const leg& map, const live_area& live,
+                         std::span<const os::descriptor> outputs) {
   folder_.attempt("write what is complete", [&] {
-    if (folder_.is_durable() && !sync(live.header(), synced_files(map.what))) {
+    for (const grant& one : map.what.grants) {
+      if (one.is_spill) trim_spill(*one.owner);
+    }
+    if (folder_.is_durable() && !sync(live.header(), outputs)) {
       refuse(std::errc::io_error, "complete map " + std::to_string(map.number),
              "that a write to its disk has failed, so that nobody knows what is on it",
              "a disk that works; start the program again");

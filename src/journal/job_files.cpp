@@ -3,9 +3,11 @@
 #include <algorithm>
 #include <nlohmann/json.hpp>
 #include <optional>
+#include <string_view>
 #include <utility>
 
 #include "journal/identity.hpp"
+#include "journal/left_reports.hpp"
 #include "journal/refusal.hpp"
 #include "memory/segment.hpp"
 #include "os/boot.hpp"
@@ -16,7 +18,19 @@ namespace {
 
 constexpr const char* notes_name = "job.json";
 
-std::string part_of(const std::string& name) { return name + ".part"; }
+constexpr std::string_view part = ".part";
+std::string part_of(const std::string& name) { return name + std::string(part); }
+
+void require_usable(const std::string& name, const std::string& doing) {
+  const bool is_name = !name.empty() && name.front() != '.' &&
+                       name.find('/') == std::string::npos && made_valid(name) == name;
+  if (!is_name || name.ends_with(part) || std::ranges::count(names_of_reports, name) != 0) {
+    refuse(
+        std::errc::invalid_argument, doing, "'" + name + "'",
+        "the name of a file in the job's folder, in UTF-8, that doesn't end in .part and is none "
+        "of a job's reports");
+  }
+}
 
 std::optional<os::file_status> look_at(const folder& in, const std::string& file) {
   return in.attempt("look", [&] { return os::status_at(in.files(), file); });
@@ -49,7 +63,9 @@ void job_files::read_notes(bool may_be_copy) {
              "version 1");
     }
     const std::uint64_t inode = notes.at("inode");
-    are_copies_ = inode != folder_.inode();
+    const std::int64_t birth = notes.at("birth");
+    const bool is_younger = birth != 0 && folder_.birth() != 0 && birth != folder_.birth();
+    are_copies_ = inode != folder_.inode() || is_younger;
     if (are_copies_ && !may_be_copy) {
       refuse(std::errc::operation_not_permitted, doing,
              "a copy of another folder, whose files may have changed while they were copied",
@@ -74,7 +90,8 @@ void job_files::note_start() {
 }
 
 void job_files::write_notes() const {
-  nlohmann::ordered_json notes{{"version", 1}, {"inode", folder_.inode()}, {"starts", starts_}};
+  nlohmann::ordered_json notes{
+      {"version", 1}, {"inode", folder_.inode()}, {"birth", folder_.birth()}, {"starts", starts_}};
   notes["files"] = nlohmann::ordered_json::array();
   for (const auto& one : all_) {
     notes["files"].push_back({{"name", one->name}, {"inode", one->inode}, {"number", one->number}});
@@ -112,11 +129,7 @@ job_file* job_files::called(const std::string& name) const {
 detail::array job_files::create(const std::string& name, const detail::element_type& type,
                                 std::span<const std::size_t> extents) {
   const std::string doing = "create " + folder_.path_of(name);
-  if (name.empty() || name.front() == '.' || name.find('/') != std::string::npos ||
-      made_valid(name) != name) {
-    refuse(std::errc::invalid_argument, doing, "'" + name + "'",
-           "the name of a file in the job's folder, in UTF-8");
-  }
+  require_usable(name, doing);
   job_file* known = called(name);
   if (known != nullptr && !known->owner.expired()) {
     refuse(std::errc::file_exists, doing, "that this program has created it", "another name");
@@ -124,9 +137,14 @@ detail::array job_files::create(const std::string& name, const detail::element_t
   detail::array made;
   if (known != nullptr) made = open_again(*known, type, extents.size());
   if (!made.owner) {
-    made = make(name, type, extents);
+    // An earlier start may have ended while it made the file: what is there is what it has left.
+    const bool was_begun = known != nullptr && known->inode == 0;
+    require_free(name, doing, was_begun);
     if (known == nullptr) known = all_.emplace_back(std::make_unique<job_file>()).get();
-    *known = {name, made.owner->identity().inode, os::random_number()};
+    *known = {name, 0, os::random_number()};
+    write_notes();
+    made = make(name, type, extents);
+    known->inode = made.owner->identity().inode;
     write_notes();
   }
   if (!std::ranges::equal(made.shape, extents)) {
@@ -148,20 +166,28 @@ detail::array job_files::open_again(const job_file& file, const detail::element_
   return {};
 }
 
+// Nothing of anybody else's is overwritten.
+void job_files::require_free(const std::string& name, const std::string& doing,
+                             bool part_is_ours) const {
+  for (const std::string& file : {name, part_of(name)}) {
+    if (file != name && part_is_ours) continue;
+    if (!look_at(folder_, file)) continue;
+    refuse(std::errc::file_exists, doing, file + ", which this job has not made",
+           "no file of that name; move it away");
+  }
+}
+
 detail::array job_files::make(const std::string& name, const detail::element_type& type,
                               std::span<const std::size_t> extents) const {
-  if (look_at(folder_, name)) {
-    refuse(std::errc::file_exists, "create " + folder_.path_of(name),
-           "a file of that name that this job has not made", "none; move it away");
-  }
-  // What has the name without a note was made by a start that ended before it could note it.
-  const std::string part = part_of(name);
-  folder_.attempt("remove " + part, [&] {
-    if (os::status_at(folder_.files(), part)) os::unlink_at(folder_.files(), part);
+  const std::string unfinished = part_of(name);
+  folder_.attempt("remove " + unfinished, [&] {
+    if (os::status_at(folder_.files(), unfinished)) {
+      os::unlink_at(folder_.files(), unfinished);
+    }
   });
-  detail::array made = detail::create_live(folder_.path_of(part), type, extents);
+  detail::array made = detail::create_live(folder_.path_of(unfinished), type, extents);
   // Always: what has a name must be a file, also after a power cut.
-  folder_.attempt("flush " + part, [&] {
+  folder_.attempt("flush " + unfinished, [&] {
     os::flush(made.owner->file());
     os::flush(os::open_to_flush(folder_.files()));
   });

@@ -53,6 +53,7 @@ class job_files {
   void write_notes() const;
   detail::array open_again(const job_file& file, const detail::element_type& type,
                            std::size_t rank) const;
+  void require_free(const std::string& name, const std::string& doing, bool part_is_ours) const;
   detail::array make(const std::string& name, const detail::element_type& type,
                      std::span<const std::size_t> extents) const;
   std::uint64_t inode_of(const job_file& one) const;

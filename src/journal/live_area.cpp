@@ -16,7 +16,6 @@
 namespace shard::journal {
 namespace {
 
-constexpr std::size_t page = 4096;
 constexpr std::array<char, 8> magic{'S', 'H', 'A', 'R', 'D', 'L', 'V', '2'};
 constexpr auto relaxed = std::memory_order_relaxed;
 
@@ -103,10 +102,10 @@ bool is_of_boot(const live_header& of, const std::string& boot) noexcept {
   return !boot.empty() && std::string_view(text, ::strnlen(text, of.boot.size())) == boot;
 }
 
-bool sync(live_header& in, std::span<const int> files) {
+bool sync(live_header& in, std::span<const os::descriptor> files) {
   if (in.syncing.exchange(1) != 0) return false;
   try {
-    for (const int file : files) os::flush_data(file);
+    for (const os::descriptor& file : files) os::flush_data(file.get());
   } catch (const os::call_failed&) {
     return false;
   }
@@ -126,13 +125,13 @@ std::optional<live_view> live_view::open(const notes& in, const std::string& not
     if (!os::status_at(in.directory(), note)) return std::nullopt;
     const os::descriptor file = os::open_at(in.directory(), note, rights);
     const std::size_t bytes = os::status(file.get()).size_bytes;
-    if (bytes <= page) return std::nullopt;
+    if (bytes <= live_page) return std::nullopt;
     os::mapping mapped(file.get(), bytes, rights);
     // They would keep its pages after its end.
     static_cast<void>(os::keep_from_children(mapped.base(), mapped.length_bytes()));
     const auto& head = *std::launder(reinterpret_cast<const live_header*>(mapped.base()));
     if (head.begins != magic || head.layout != layout || !is_sane(head.size)) return std::nullopt;
-    if (board::board::size_bytes(head.size) > bytes - page) return std::nullopt;
+    if (board::board::size_bytes(head.size) > bytes - live_page) return std::nullopt;
     const board::dimensions size = head.size;
     return live_view(std::move(mapped), size);
   });
@@ -218,12 +217,14 @@ record result_of(const board::board& from, const shape& of) {
 // ---- Making ----
 
 live_area::live_area(const folder& in, std::string note, const shape& of,
-                     std::optional<harvest> what, const plan::partition& chunks, bool for_a_pool)
+                     std::optional<harvest> what, const plan::partition& chunks, std::size_t start,
+                     bool for_a_pool)
     : folder_(in),
       note_(std::move(note)),
       shape_(of),
       inherited_(std::move(what)),
       chunks_(chunks),
+      start_(start),
       for_a_pool_(for_a_pool) {
   if (inherited_ && inherited_->achieved.count() == 0 && inherited_->suspects.empty()) {
     inherited_.reset();
@@ -256,7 +257,6 @@ std::vector<std::uint64_t> live_area::schedule() const {
 }
 
 board::dimensions live_area::with_inheritance(board::dimensions of) {
-  workers_ = of.slots;
   if (!inherited_) return of;
   const auto states = static_cast<unsigned>(inherited_->achieved.states().size());
   of.slots = std::max(of.slots, states);
@@ -265,12 +265,13 @@ board::dimensions live_area::with_inheritance(board::dimensions of) {
 }
 
 std::byte* live_area::make(const board::dimensions& of, std::size_t bytes) {
-  return folder_.attempt("reserve " + std::to_string(page + bytes) + " bytes for a map", [&] {
+  folder_.require_size(note_, live_page + bytes);
+  return folder_.attempt("reserve " + std::to_string(live_page + bytes) + " bytes for a map", [&] {
     const std::string fresh = note_ + ".new";
     folder_.remove(fresh);
     file_ = os::create_new(folder_.directory(), fresh);
-    os::reserve(file_, page + bytes);
-    memory_ = os::anonymous_memory::of_file(file_, page + bytes);
+    os::reserve(file_, live_page + bytes);
+    memory_ = os::anonymous_memory::of_file(file_, live_page + bytes);
     os::read_none_ahead(memory_.base(), memory_.size_bytes());
     if (for_a_pool_)
       static_cast<void>(os::keep_from_children(memory_.base(), memory_.size_bytes()));
@@ -284,9 +285,9 @@ std::byte* live_area::make(const board::dimensions& of, std::size_t bytes) {
     head.state_words = shape_.state_words;
     head.indices = chunks_.all();
     head.grain = chunks_.grain();
-    head.workers = workers_;
+    head.start = start_;
     head.began = std::time(nullptr);
-    return memory_.base() + page;
+    return memory_.base() + live_page;
   });
 }
 
@@ -295,7 +296,7 @@ family::kept_board live_area::place_for_others() const {
           .caller = os::own_pid(),
           .descriptor = file_.get(),
           .bytes = memory_.size_bytes(),
-          .offset = page};
+          .offset = live_page};
 }
 
 void live_area::begin(const board::board& on, std::span<const std::uint64_t> identity) {

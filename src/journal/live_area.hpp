@@ -32,6 +32,7 @@ inline constexpr std::uint64_t times_until_last = 3;
 inline constexpr std::size_t most_suspects = 64;
 
 // The first page of a live area. The board follows.
+inline constexpr std::size_t live_page = 4096;
 struct live_header {
   std::array<char, 8> begins{};
   std::array<char, 40> boot{};
@@ -43,7 +44,7 @@ struct live_header {
   std::uint64_t carried_over = 0;  // chunks that an earlier start had committed
   range indices{};                 // of the map
   std::uint64_t grain = 0;         // 0: chunks differ
-  std::uint64_t workers = 0;       // of this start
+  std::uint64_t start = 0;         // of the job
   std::int64_t began = 0;          // seconds since 1970
   // 1: somebody syncs, or has died in it, or a sync has failed. The system tells an error once. Who
   // was told may have died before he could note it. So if it is still 1, nobody knows what is on
@@ -52,12 +53,12 @@ struct live_header {
   std::atomic<std::uint64_t> told;  // 1: its failures stand in failures.jsonl
   std::array<suspect, most_suspects> suspects{};
 };
-static_assert(sizeof(live_header) <= 4096);
+static_assert(sizeof(live_header) <= live_page);
 bool is_of_boot(const live_header& of, const std::string& boot) noexcept;
 
 // Waits until the bytes of all these are on the disk. False: they may not be. Requires: nobody else
 // syncs.
-[[nodiscard]] bool sync(live_header& in, std::span<const int> files);
+[[nodiscard]] bool sync(live_header& in, std::span<const os::descriptor> files);
 
 // What is in it to be read, by whoever may read the folder.
 class live_view {
@@ -71,7 +72,7 @@ class live_view {
 
  private:
   live_view(os::mapping mapped, const board::dimensions& size)
-      : mapped_(std::move(mapped)), board_(mapped_.base() + 4096, size) {}
+      : mapped_(std::move(mapped)), board_(mapped_.base() + live_page, size) {}
 
   os::mapping mapped_;
   board::board board_;
@@ -96,9 +97,9 @@ record result_of(const board::board& from, const shape& of);
 
 class live_area final : public mapping::board_keeper {
  public:
-  // what: with which it begins.
+  // what: with which it begins. start: of the job.
   live_area(const folder& in, std::string note, const shape& of, std::optional<harvest> what,
-            const plan::partition& chunks, bool for_a_pool);
+            const plan::partition& chunks, std::size_t start, bool for_a_pool);
 
   board::dimensions with_inheritance(board::dimensions of) override;
   std::byte* make(const board::dimensions& of, std::size_t bytes) override;
@@ -110,7 +111,7 @@ class live_area final : public mapping::board_keeper {
   void blame_none() const noexcept;
 
   live_header& header() const noexcept;
-  board::board board() const noexcept { return {memory_.base() + 4096, size_}; }
+  board::board board() const noexcept { return {memory_.base() + live_page, size_}; }
   std::uint64_t carried_over() const noexcept { return header().carried_over; }
 
  private:
@@ -123,7 +124,7 @@ class live_area final : public mapping::board_keeper {
   std::optional<harvest> inherited_;
   const plan::partition& chunks_;
   std::vector<std::uint64_t> order_;  // of what is left to be done
-  unsigned workers_ = 0;
+  std::size_t start_;
   bool for_a_pool_;  // whose processes map it for themselves
   board::dimensions size_{};
   os::descriptor file_;

@@ -102,10 +102,20 @@ array make_spill_in(os::descriptor file, bool go_on) {
   if (size < least_step) throw os::call_failed(EINVAL, "fstat");
   array made = mapped(std::move(file), backing::file, size);
   auto& head = *std::launder(reinterpret_cast<spill::head*>(made.data));
-  if (head.size != size || head.taken.load() > size) throw os::call_failed(EINVAL, "mmap");
+  if (head.size < size || head.taken.load() > size) throw os::call_failed(EINVAL, "mmap");
+  head.size = size;  // whoever trimmed it may have died before it said so
   // After a power cut, what was reserved and not taken need not exist.
   head.reserved.store(head.taken.load());
   return made;
+}
+
+void trim_spill(const segment& of) {
+  auto& head = *std::launder(reinterpret_cast<spill::head*>(of.data()));
+  const std::uint64_t page = os::normal_page_bytes();
+  const std::uint64_t size = std::max((head.taken.load() + page - 1) / page * page, least_step);
+  if (size >= head.size) return;
+  os::cut(of.file(), size);
+  head.size = size;
 }
 
 // Nothing is taken before it exists, so that who fails here leaves no hole. The orders don't

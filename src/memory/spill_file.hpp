@@ -10,4 +10,7 @@ namespace shard::detail {
 // os::call_failed.
 array make_spill_in(os::descriptor file, bool go_on);
 
+// Gives back what was set aside and not taken: nothing more is taken. Throws os::call_failed.
+void trim_spill(const segment& of);
+
 }  // namespace shard::detail

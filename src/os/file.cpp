@@ -224,6 +224,13 @@ descriptor look_at(const descriptor& directory, const std::string& name) try {
   return {};
 }
 
+std::int64_t birth_of(int descriptor) noexcept {
+  struct statx found {};
+  const bool known = ::statx(descriptor, "", AT_EMPTY_PATH, STATX_BTIME, &found) == 0 &&
+                     (found.stx_mask & STATX_BTIME) != 0;
+  return known ? std::int64_t{found.stx_btime.tv_sec} * 1'000'000'000 + found.stx_btime.tv_nsec : 0;
+}
+
 std::vector<std::string> names_in(const std::string& folder) {
   descriptor opened = open_from(AT_FDCWD, folder, O_RDONLY | O_DIRECTORY, 0);
   const auto close = [](DIR* list) { ::closedir(list); };

@@ -107,6 +107,9 @@ std::optional<file_status> status_at(const descriptor& directory, const std::str
 // the name is free.
 descriptor look_at(const descriptor& directory, const std::string& name);
 
+// When a file was made, in nanoseconds since 1970; 0: its file system doesn't tell.
+std::int64_t birth_of(int descriptor) noexcept;
+
 // All names in a folder, but "." and "..".
 std::vector<std::string> names_in(const std::string& folder);
 

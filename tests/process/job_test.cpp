@@ -910,7 +910,7 @@ TEST_F(Jobs, TakeNoFilesButTheirOwn) {
   std::ofstream(place_ / "out.npy") << "mine";
   shard::job job(place_, quick);
   EXPECT_TRUE(mentions(refusal([&] { job.create<double>("out.npy", 10); }),
-                       {"a file of that name that this job has not made"}));
+                       {"out.npy, which this job has not made"}));
   for (const char* const name : {"", "a/b.npy", ".hidden"}) {
     EXPECT_TRUE(mentions(refusal([&] { job.create<double>(name, 10); }), {"the name of a file"}));
   }
