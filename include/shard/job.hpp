@@ -26,9 +26,11 @@
 //
 // Requires, of all maps of a job: what a pool's map requires (pool.hpp): kernels capture nothing.
 // Outputs, and buffers in shared(), are files that the job has created. The program calls the same
-// maps in the same order, and changes no output of the job by itself once a map has written it: the
-// elements are read-only then. A job is used by the process that has opened it, and not by its
-// forks. With SHARD_REPLAY, the map that is replayed is the last one, and the job notes nothing.
+// maps in the same order. It changes no output of the job by itself once a map has begun that
+// writes it, in this start or an earlier one: the elements are read-only then. A job is used by the
+// process that has opened it, and not by its forks, in kernels, or in on_progress and on_failure of
+// its maps. With SHARD_REPLAY, the map that is replayed is the last one. It works on a copy of the
+// outputs, and the job notes nothing.
 #pragma once
 
 #include <concepts>
@@ -108,7 +110,8 @@ class job {
 
   // A file of the job: folder/name.part, and folder/name once a map that writes all of it is
   // complete. In a later start, the same file with what it holds. Throws shard::error if there is a
-  // file of that name that the job has not made, or one of another shape or type.
+  // file of one of these names that the job has not made, or one of another shape or type. No name
+  // ends in .part, or is that of a report.
   template <class T, std::integral... N>
     requires(sizeof...(N) > 0)
   buffer<T, sizeof...(N)> create(const std::string& name, N... extents) {
