@@ -14,12 +14,14 @@
 // Maps are numbered in the order of the calls. A map is known again by its number and by all that
 // it depends on: the program's code, the libraries that it has loaded, kernel, space, values,
 // reducers, inputs, the processor's vector extensions, the mode of rounding, and the locale. A file
-// that is an input may have another time or place, if its content is the same. If anything differs,
-// the job refuses to go on, and says what; see job_options::changed.
+// that is an input may have another time or place, if its content is the same. Its content is read
+// again only if its time, its size or its inode has changed. (Who has mapped a file, and writes to
+// a page of it once more, may change none of these.) If anything differs, the job refuses to go on,
+// and says what; see job_options::changed.
 //
 // An index that fails is given up for this start, as the options of the map say. The next start
-// tries it again. A map that is not complete, or has thrown, is the last of its start: what later
-// maps would make of it could be something else next time.
+// tries it again. A map that is not complete, or has thrown, is the last of its start. Later maps
+// would work on what is not complete, and would have to be run again.
 //
 // Indices that are already done when the program starts again are not run again, so a kernel's
 // effects outside of buffers and reducers are not repeated.
