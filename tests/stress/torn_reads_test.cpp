@@ -1,7 +1,7 @@
 // Reads of what others write meanwhile: none may be a mixture of two writes. Every way to read
 // meets every way to write, between processes whose writers are killed now and then, and between
-// threads, which ThreadSanitizer sees. A reading thread makes a few reads, or what the variable
-// TORN_READS says.
+// threads, which ThreadSanitizer sees. A reading thread makes a few reads, or goes on until it has
+// used TORN_SECONDS of processor time.
 
 #include <gtest/gtest.h>
 #include <signal.h>
@@ -154,7 +154,7 @@ handles<true> new_buffers() {
 // ---- What all count on the board.
 
 enum count : std::size_t {
-  reads,
+  thousands,  // of reads
   changes,    // reads that found another write than the one before
   mixtures,   // reads that were of no single write
   told_torn,  // reads that were told of a dead writer
@@ -169,9 +169,10 @@ enum count : std::size_t {
 // Behind them: how often the mending of a buffer began or ended.
 enum kind : std::size_t { numbers = stop + 1, names, lines, records, table, counts, guarded };
 
-int wanted_reads(int usually) {
-  const char* const asked = std::getenv("TORN_READS");
-  return asked != nullptr ? std::atoi(asked) : usually;
+// Of processor time, for each reading thread.
+int wanted_seconds() {
+  const char* const asked = std::getenv("TORN_SECONDS");
+  return asked != nullptr ? std::atoi(asked) : 0;
 }
 
 // ---- Readers and writers draw what they do. Most of the time they meet: what they read and write
@@ -233,7 +234,7 @@ class reader : draws {
   template <class Read>
   void look(kind in, std::size_t at, Read read) {
     const int mendings = board_[in];
-    ++board_[reads];
+    if (++reads_ % 1000 == 0) ++board_[thousands];
     found write;
     try {
       write = read();
@@ -334,6 +335,7 @@ class reader : draws {
   }
 
   std::array<std::array<std::uint32_t, lengths.size()>, guarded + 1> last_{};  // tags, by kind
+  std::uint64_t reads_ = 0;
 };
 
 // ---- Writers.
@@ -469,10 +471,13 @@ bool read_many(const tally& board, const handles<true>& of, std::uint32_t seed, 
   return counted_if_it_fails(board, [&] {
     auto own = handles<Writes>::of_the_same(of);
     reader one(board, seed);
-    for (int i = 0; i < end.reads || board[changes] < end.changes || board[deaths] < end.deaths;
-         ++i) {
-      one.read_something(own);
-    }
+    const auto is_enough = [&] {
+      return board[changes] >= end.changes && board[deaths] >= end.deaths &&
+             seconds_of_this_thread() >= wanted_seconds();
+    };
+    do {
+      for (int i = 0; i < end.reads; ++i) one.read_something(own);
+    } while (!is_enough());
     board[seconds] += seconds_of_this_thread();
   });
 }
@@ -488,13 +493,14 @@ void read_many_twice(const tally& board, const handles<true>& of, std::uint32_t 
 void expect_no_mixture(const tally& board) {
   EXPECT_EQ(board[mixtures], 0);
   EXPECT_EQ(board[failures], 0);
-  if (std::getenv("TORN_READS") == nullptr) return;
+  if (wanted_seconds() == 0) return;
   std::printf(
-      "%d reads in %d s of processor time, %d of them told of a dead writer and %d to try again; "
+      "%d 000 reads in %d s of processor time, %d told of a dead writer and %d to try again; "
       "%d mixtures\n"
       "%d writes, %d changes seen, %d writers killed\n",
-      board[reads].load(), board[seconds].load(), board[told_torn].load(), board[told_busy].load(),
-      board[mixtures].load(), board[writes].load(), board[changes].load(), board[deaths].load());
+      board[thousands].load(), board[seconds].load(), board[told_torn].load(),
+      board[told_busy].load(), board[mixtures].load(), board[writes].load(), board[changes].load(),
+      board[deaths].load());
 }
 
 // ---- Processes. The test itself kills writers, and mends what they leave. Nobody else does.
@@ -503,7 +509,7 @@ class TornReads : public shard_test::leaves_nothing {};
 
 TEST_F(TornReads, AreNoneBetweenProcessesWhoseWritersAreKilled) {
   if (shard_test::thread_sanitizer) GTEST_SKIP() << "it sees threads of one process only";
-  const wanted end{.reads = wanted_reads(10'000), .deaths = 40};
+  const wanted end{.reads = 10'000, .deaths = 40};
   const tally board;
   handles<true> all = new_buffers();
   writer keeper(board, 1);
@@ -554,7 +560,7 @@ TEST_F(TornReads, AreNoneBetweenThreads) {
   for (std::uint32_t seed : {2u, 3u}) {
     writers.emplace_back([&, seed] { write_until_all_is_read(board, all, seed); });
   }
-  read_many_twice(board, all, 4, {.reads = wanted_reads(3000)});
+  read_many_twice(board, all, 4, {.reads = 3000});
   board[stop] = 1;
   for (auto& one : writers) one.join();
   expect_no_mixture(board);
