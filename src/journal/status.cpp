@@ -3,8 +3,8 @@
 #include <xxhash.h>
 
 #include <algorithm>
+#include <charconv>
 #include <chrono>
-#include <cstdlib>
 #include <nlohmann/json.hpp>
 
 #include "journal/checkpointer.hpp"
@@ -75,11 +75,13 @@ map_status status_of_map(const notes& in, std::size_t number, bool in_use) {
   return found;
 }
 
-// The numbers of the maps that have begun.
+// The numbers of the maps that have begun. Files of other names are not the job's.
 std::vector<std::size_t> maps_in(const notes& in) {
   std::vector<std::size_t> all;
   for (const std::string& note : in.all_notes()) {
-    if (note.ends_with(".map.json")) all.push_back(std::strtoul(note.c_str(), nullptr, 10));
+    std::size_t number = 0;
+    std::from_chars(note.data(), note.data() + note.size(), number);
+    if (number != 0 && note == name_of_note(number)) all.push_back(number);
   }
   std::ranges::sort(all);
   return all;
