@@ -15,11 +15,14 @@
 // it depends on: the program's code, the libraries that it has loaded, kernel, space, values,
 // reducers, inputs, the processor's vector extensions, the mode of rounding, and the locale. A file
 // that is an input may have another time or place, if its content is the same. If anything differs,
-// the job refuses to go on, and says what; see job_options::changed.
+// the job refuses to go on, and says what; see job_options::changed. A file's content is hashed
+// again only if its time of modification, size or inode has changed. A program that has the file
+// mapped, and writes to a page that is dirty already, changes the content and not the time: a job
+// does not notice that.
 //
 // An index that fails is given up for this start, as the options of the map say. The next start
-// tries it again. A map that is not complete, or has thrown, is the last of its start: what later
-// maps would make of it could be something else next time.
+// tries it again. If a map is not complete, or throws, no further map begins in this start: the
+// next start may give that map other results, which later maps may read.
 //
 // Indices that are already done when the program starts again are not run again, so a kernel's
 // effects outside of buffers and reducers are not repeated.
