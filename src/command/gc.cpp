@@ -8,6 +8,7 @@
 #include "command/command.hpp"
 #include "command/listing.hpp"
 #include "command/output.hpp"
+#include "command/values.hpp"
 #include "memory/named.hpp"
 
 namespace shard::command {
@@ -20,7 +21,8 @@ void put_text(output& to, const leftovers& found, bool dry_run) {
   const std::vector<leftover>& all = found.all;
   std::size_t sum = 0;
   for (const leftover& each : all) {
-    to.print("{} {}  {} bytes\n", dry_run ? "would remove" : "removed", each.name, each.size_bytes);
+    to.print("{} {}  {} bytes\n", dry_run ? "would remove" : "removed", printable(each.name),
+             each.size_bytes);
     sum += each.size_bytes;
   }
   if (all.empty() && found.failures.empty()) {

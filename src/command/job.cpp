@@ -1,5 +1,6 @@
 // shard status and shard watch: how far a job is.
 
+#include <array>
 #include <chrono>
 #include <cstdio>
 #include <ctime>
@@ -10,6 +11,7 @@
 #include "command/command.hpp"
 #include "command/listing.hpp"
 #include "command/output.hpp"
+#include "command/values.hpp"
 #include "journal/status.hpp"
 #include "os/output.hpp"
 
@@ -19,6 +21,7 @@ namespace {
 using journal::chunk_under_way;
 using journal::job_status;
 using journal::map_status;
+using nlohmann::ordered_json;
 
 constexpr std::size_t most_shown_workers = 16;
 
@@ -31,12 +34,26 @@ std::string percent(std::uint64_t part, std::uint64_t all) {
       "{:.1f}%", all == 0 ? 100.0 : 100.0 * static_cast<double>(part) / static_cast<double>(all));
 }
 
+// In the words of the lock file, which says since when somebody works on the job.
+std::string local_time(std::int64_t seconds) {
+  const auto time = static_cast<std::time_t>(seconds);
+  std::tm parts{};
+  if (::localtime_r(&time, &parts) == nullptr) return "an unknown time";
+  std::array<char, 64> text{};
+  return {text.data(), std::strftime(text.data(), text.size(), "%Y-%m-%d %H:%M:%S", &parts)};
+}
+
 void put_map(output& to, const map_status& one, bool in_use, bool is_last) {
   to.print("map {}: ", one.number);
   if (one.complete) return to.print("complete, {} chunks\n", one.chunks);
   if (!one.known) return to.put("begun, nothing is done\n");
-  to.print("{}{} of {} chunks are done ({})", in_use && is_last ? "under way, " : "", one.committed,
-           one.chunks, percent(one.committed, one.chunks));
+  if (in_use && is_last) {
+    to.put("under way");
+    if (one.began != 0) to.print(" since {}", local_time(one.began));
+    to.put(", ");
+  }
+  to.print("{} of {} chunks are done ({})", one.committed, one.chunks,
+           percent(one.committed, one.chunks));
   if (one.from_checkpoint) to.put(", as of the last checkpoint");
   if (one.failures != 0) to.print(", {}", counted(one.failures, "failure"));
   if (one.given_up != 0)
@@ -57,13 +74,16 @@ void put_map(output& to, const map_status& one, bool in_use, bool is_last) {
   }
 }
 
+// Anybody who may write to the folder can have written what its files say.
 void put_text(output& to, const job_status& found, const std::string& folder) {
+  const std::string host = printable(found.by.host);
+  const std::string since = printable(found.by.since);
   if (found.in_use) {
-    to.print("{}: in use by process {} on {} since {}\n", folder, found.by.pid, found.by.host,
-             found.by.since);
+    to.print("{}: in use by process {} on {} since {}\n", printable(folder), found.by.pid, host,
+             since);
   } else {
-    to.print("{}: nobody works on it; the last start was on {} at {}\n", folder, found.by.host,
-             found.by.since);
+    to.print("{}: nobody works on it; the last start was on {} at {}\n", printable(folder), host,
+             since);
   }
   if (found.maps.empty()) to.put("no map has begun\n");
   for (const map_status& one : found.maps) {
@@ -72,23 +92,24 @@ void put_text(output& to, const job_status& found, const std::string& folder) {
 }
 
 void put_object(output& to, const job_status& found) {
-  nlohmann::ordered_json all{{"in_use", found.in_use},
-                             {"pid", found.by.pid},
-                             {"host", found.by.host},
-                             {"since", found.by.since},
-                             {"starts", found.starts}};
-  all["maps"] = nlohmann::ordered_json::array();
+  ordered_json all{{"in_use", found.in_use},
+                   {"pid", found.by.pid},
+                   {"host", found.by.host},
+                   {"since", found.by.since},
+                   {"starts", found.starts}};
+  all["maps"] = ordered_json::array();
   for (const map_status& one : found.maps) {
-    nlohmann::ordered_json map{{"number", one.number},
-                               {"complete", one.complete},
-                               {"known", one.known},
-                               {"from_checkpoint", one.from_checkpoint},
-                               {"chunks", one.chunks},
-                               {"committed", one.committed},
-                               {"carried_over", one.carried_over},
-                               {"failures", one.failures},
-                               {"given_up", one.given_up}};
-    map["under_way"] = nlohmann::ordered_json::array();
+    ordered_json map{{"number", one.number},
+                     {"complete", one.complete},
+                     {"known", one.known},
+                     {"from_checkpoint", one.from_checkpoint},
+                     {"chunks", one.chunks},
+                     {"committed", one.committed},
+                     {"carried_over", one.carried_over},
+                     {"failures", one.failures},
+                     {"given_up", one.given_up},
+                     {"began", one.began == 0 ? ordered_json() : ordered_json(one.began)}};
+    map["under_way"] = ordered_json::array();
     for (const chunk_under_way& each : one.under_way) {
       map["under_way"].push_back({{"worker", each.worker},
                                   {"chunk", each.chunk},
@@ -122,9 +143,9 @@ status job_status_of(const std::string& folder, bool why, bool as_json) {
   if (why) {
     const std::vector<std::string> obstacles = journal::obstacles_in(folder);
     if (as_json) {
-      put_json(to, nlohmann::ordered_json(obstacles));
+      put_json(to, ordered_json(obstacles));
     } else {
-      for (const std::string& each : obstacles) to.print("{}\n", each);
+      for (const std::string& each : obstacles) to.print("{}\n", printable(each));
       if (obstacles.empty()) {
         to.put("all inputs are as they were; what else has changed only the program can tell\n");
       }

@@ -2,11 +2,14 @@
 // can be asked for, and its help.
 
 #include <CLI/CLI.hpp>
+#include <charconv>
 #include <csignal>
 #include <exception>
+#include <limits>
 #include <memory>
 #include <sstream>
 #include <string>
+#include <system_error>
 
 #include "command/command.hpp"
 #include "command/output.hpp"
@@ -77,8 +80,12 @@ void add_head(CLI::App& program, status& result) {
   head->add_option("FILE", asked->file, "A .npy file, or the name of a buffer")->required();
   head->add_option("-n,--rows", asked->rows, "How many rows; 10 if not given")
       ->check([](const std::string& text) {
-        const bool digits = text.find_first_not_of("0123456789") == std::string::npos;
-        return digits && !text.empty() ? "" : "found '" + text + "', expected a number from 0 on";
+        std::size_t rows = 0;
+        const char* const end = text.data() + text.size();
+        const auto [stopped, status] = std::from_chars(text.data(), end, rows);
+        if (status == std::errc{} && stopped == end) return std::string();
+        return "found '" + text + "', expected a number from 0 to " +
+               std::to_string(std::numeric_limits<std::size_t>::max());
       })
       ->type_name("ROWS");
   head->footer(
@@ -221,6 +228,18 @@ void add_status(CLI::App& program, status& result) {
   });
 }
 
+// Empty: there is none. The comparison is false of NaN, too.
+std::string complaint_about_seconds(const std::string& text) {
+  constexpr double least = 0.01;  // shorter ones would take a whole processor
+  constexpr double most = 86400;
+  double seconds = 0;
+  const char* const end = text.data() + text.size();
+  const auto [stopped, status] = std::from_chars(text.data(), end, seconds);
+  const bool is_number = status == std::errc{} && stopped == end;
+  if (is_number && seconds >= least && seconds <= most) return {};
+  return "found '" + text + "', expected a number of seconds from 0.01 to 86400";
+}
+
 void add_watch(CLI::App& program, status& result) {
   struct request {
     std::string folder;
@@ -230,7 +249,7 @@ void add_watch(CLI::App& program, status& result) {
   const auto asked = std::make_shared<request>();
   job->add_option("FOLDER", asked->folder, "The folder of a shard::job")->required();
   job->add_option("-s,--seconds", asked->every, "Between two looks; 1 if not given")
-      ->check(CLI::Range(0.01, 86400.0).description(""))
+      ->check([](const std::string& text) { return complaint_about_seconds(text); })
       ->type_name("SECONDS");
   job->footer(
       "On a terminal, one line that is written over; elsewhere, a line for each change. Ctrl-C "

@@ -109,7 +109,8 @@ notes::notes(not_opened, const std::filesystem::path& folder)
 }
 
 notes::notes(const std::filesystem::path& folder) : notes(not_opened{}, folder) {
-  memory::attempt("look at the job in " + name_, "the folder of a job", [&] { open_notes(); });
+  memory::attempt("look at the job in " + name_, "the folder of a job, and the right to read it",
+                  [&] { open_notes(); });
 }
 
 void notes::open_notes() { notes_ = os::open_directory(name_ + "/" + notes_folder); }

@@ -35,11 +35,11 @@ class notes {
   std::optional<std::string> read_text(const std::string& note) const;
   std::vector<std::string> all_notes() const;
 
-  // Runs `steps`, which work on this folder. A call that fails in them is a shard::error.
+  // Runs `steps`, which read in this folder. A call that fails in them is a shard::error.
   template <class Steps>
   auto attempt(const std::string& what, Steps steps) const {
-    return memory::attempt(what + " in " + name_,
-                           "a folder that can be written to, on a disk with room", steps);
+    return memory::attempt(what + " in " + name_, "the folder of a job, and the right to read it",
+                           steps);
   }
 
  protected:
@@ -65,6 +65,13 @@ class folder : public notes {
 
   std::string path_of(std::string_view file) const { return name() + "/" + std::string(file); }
   bool is_durable() const noexcept { return what_ == survives::power_cuts; }
+
+  // The same for steps that also write.
+  template <class Steps>
+  auto attempt(const std::string& what, Steps steps) const {
+    return memory::attempt(what + " in " + name(),
+                           "a folder that can be written to, on a disk with room", steps);
+  }
 
   // Every description of the lock file that this one was duplicated to holds the lock.
   int lock_descriptor() const noexcept { return lock_.get(); }

@@ -86,7 +86,7 @@ std::string arithmetic_of_this_machine() {
 
 std::string stamp_of(const os::file_status& now) {
   return std::to_string(now.identity.device) + ":" + std::to_string(now.identity.inode) + ":" +
-         std::to_string(now.size_bytes) + ":" + std::to_string(now.changed_ns);
+         std::to_string(now.size_bytes) + ":" + std::to_string(now.modified_ns);
 }
 
 std::string content_of(std::span<const std::byte> elements) {

@@ -3,8 +3,8 @@
 #include <xxhash.h>
 
 #include <algorithm>
+#include <charconv>
 #include <chrono>
-#include <cstdlib>
 #include <nlohmann/json.hpp>
 
 #include "journal/checkpointer.hpp"
@@ -41,7 +41,8 @@ std::vector<chunk_under_way> under_way_on(const live_view& live) {
   return all;
 }
 
-map_status status_of_map(const notes& in, std::size_t number, bool in_use) {
+// start: which is at work; 0: none.
+map_status status_of_map(const notes& in, std::size_t number, std::uint64_t start) {
   map_status found{.number = number};
   const std::string name = std::to_string(number) + ".";
   const std::string boot = os::boot_id();
@@ -54,7 +55,7 @@ map_status status_of_map(const notes& in, std::size_t number, bool in_use) {
     }
   }
   const auto live = live_view::open(in, name + "live", os::protection::read);
-  if (live && is_of_boot(live->header(), boot) && (in_use || live->header().syncing == 0)) {
+  if (live && is_of_boot(live->header(), boot) && (start != 0 || live->header().syncing == 0)) {
     const board::dimensions& size = live->header().size;
     found.known = true;
     found.chunks = size.chunks;
@@ -64,7 +65,8 @@ map_status status_of_map(const notes& in, std::size_t number, bool in_use) {
     found.given_up = live->board().given_up();
     found.began = live->header().began;
     found.carried_over = live->header().carried_over;
-    if (in_use) found.under_way = under_way_on(*live);
+    // Of an earlier start, nobody is at work.
+    if (start == live->header().start) found.under_way = under_way_on(*live);
     return found;
   }
   if (const auto last = last_record(in, name + "log", nullptr)) {
@@ -75,11 +77,13 @@ map_status status_of_map(const notes& in, std::size_t number, bool in_use) {
   return found;
 }
 
-// The numbers of the maps that have begun.
+// The numbers of the maps that have begun. Files of other names are not the job's.
 std::vector<std::size_t> maps_in(const notes& in) {
   std::vector<std::size_t> all;
   for (const std::string& note : in.all_notes()) {
-    if (note.ends_with(".map.json")) all.push_back(std::strtoul(note.c_str(), nullptr, 10));
+    std::size_t number = 0;
+    std::from_chars(note.data(), note.data() + note.size(), number);
+    if (number != 0 && note == name_of_note(number)) all.push_back(number);
   }
   std::ranges::sort(all);
   return all;
@@ -102,7 +106,7 @@ job_status status_of(const std::filesystem::path& folder) {
     }
   }
   for (const std::size_t number : maps_in(in)) {
-    found.maps.push_back(status_of_map(in, number, found.in_use));
+    found.maps.push_back(status_of_map(in, number, found.in_use ? found.starts : 0));
   }
   return found;
 }

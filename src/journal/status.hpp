@@ -31,7 +31,7 @@ struct map_status {
   std::uint64_t carried_over = 0;  // of these, what was committed when this start began
   std::uint64_t failures = 0;      // so far, in this start
   std::uint64_t given_up = 0;      // indices, likewise
-  std::int64_t began = 0;          // seconds since 1970: this start
+  std::int64_t began = 0;          // seconds since 1970, in this start; 0: it is not known
   std::vector<chunk_under_way> under_way{};
 };
 

@@ -81,16 +81,16 @@ std::vector<std::string> printed_frames(std::span<const std::string> whole) {
     const std::string& frame = stack[at];
     std::size_t end = at + 1;
     if (is_a_remark(frame)) {
-      lines.push_back("    " + frame);
+      lines.push_back("    " + printable(frame));
     } else if (!of_the_system(frame)) {
       while (end < stack.size() && stack[end] == frame) ++end;
-      lines.push_back("    in " + cut(frame, longest_frame));
+      lines.push_back("    in " + cut(printable(frame), longest_frame));
       if (end - at > 1) lines.back() += ", " + std::to_string(end - at) + " times";
     } else {
       while (end < stack.size() && !is_a_remark(stack[end]) && of_the_system(stack[end])) ++end;
       const std::size_t shown = end - at <= few ? end - at : few - 1;
       for (std::size_t k = at; k < at + shown; ++k) {
-        lines.push_back("      in " + cut(stack[k], longest_frame));
+        lines.push_back("      in " + cut(printable(stack[k]), longest_frame));
       }
       const std::size_t more = end - at - shown;
       if (more != 0) lines.push_back("      and " + plural(more, "frame") + " more of libraries");

@@ -160,8 +160,8 @@ std::ostream& operator<<(std::ostream& to, const report& result) {
   }
   const std::size_t more = all.size() - shown + counts.failures_lost;
   if (more != 0) to << "\n  and " << plural(more, "failure") << " more";
-  if (!result.trouble().empty()) to << "\n  " << result.trouble();
-  for (const std::string& each : counts.without) to << "\n  went without " << each;
+  if (!result.trouble().empty()) to << "\n  " << printable(result.trouble());
+  for (const std::string& each : counts.without) to << "\n  went without " << printable(each);
   for (const std::string& each : result.advice()) to << "\n  " << each;
   return to;
 }

@@ -8,12 +8,18 @@
 
 #include <algorithm>
 #include <array>
+#include <cstdlib>
 #include <cstring>
 #include <filesystem>
+#include <fstream>
 #include <memory>
 #include <new>
+#include <span>
 #include <system_error>
 
+#include "os/calls.hpp"
+#include "os/descriptor.hpp"
+#include "os/file.hpp"
 #include "os/sanitizers.hpp"
 
 namespace shard::os {
@@ -147,10 +153,15 @@ void hash_memory(const std::byte* from, std::size_t bytes, XXH3_state_t* into) {
   }
 }
 
-// Of a segment that nobody writes to, in pieces: without what the linker notes about the file.
-void hash_segment(const dl_phdr_info& module, const ElfW(Phdr) & segment, XXH3_state_t* into) {
-  // NOLINTNEXTLINE(performance-no-int-to-ptr): as above
-  const auto* const base = reinterpret_cast<const std::byte*>(module.dlpi_addr);
+// Of a module, a piece that nobody writes to.
+struct part {
+  ElfW(Addr) address = 0;  // from where the module was loaded
+  std::size_t offset = 0;  // in its file
+  std::size_t bytes = 0;
+};
+
+// A segment in pieces: without what the linker notes about the file.
+void add_parts(const dl_phdr_info& module, const ElfW(Phdr) & segment, std::vector<part>& to) {
   ElfW(Addr) at = segment.p_vaddr;
   const ElfW(Addr) end = at + segment.p_filesz;
   if (segment.p_offset == 0) at += sizeof(ElfW(Ehdr));
@@ -164,20 +175,84 @@ void hash_segment(const dl_phdr_info& module, const ElfW(Phdr) & segment, XXH3_s
       stop = std::max(note.p_vaddr, at);
       behind = note.p_vaddr + note.p_memsz;
     }
-    hash_memory(base + at, stop - at, into);
+    to.push_back({at, segment.p_offset + (at - segment.p_vaddr), stop - at});
     at = stop == end ? end : behind;
   }
 }
 
-std::uint64_t content_of(const dl_phdr_info& module, XXH3_state_t* state) {
-  XXH3_64bits_reset(state);
+std::vector<part> parts_of(const dl_phdr_info& module) {
+  std::vector<part> all;
   for (int k = 0; k < module.dlpi_phnum; ++k) {
     const ElfW(Phdr)& segment = module.dlpi_phdr[k];
     if (segment.p_type != PT_LOAD || (segment.p_flags & PF_W) != 0) continue;
     if ((segment.p_flags & PF_R) == 0) continue;
-    hash_segment(module, segment, state);
+    add_parts(module, segment, all);
+  }
+  return all;
+}
+
+std::uint64_t content_in_memory(const dl_phdr_info& module, XXH3_state_t* state) {
+  // NOLINTNEXTLINE(performance-no-int-to-ptr): as above
+  const auto* const base = reinterpret_cast<const std::byte*>(module.dlpi_addr);
+  XXH3_64bits_reset(state);
+  for (const part& one : parts_of(module)) hash_memory(base + one.address, one.bytes, state);
+  return XXH3_64bits_digest(state);
+}
+
+// ---- What a debugger has not changed: a breakpoint is a byte of code that it has overwritten.
+
+// False also if the tracer is in a pid namespace that this process can't see.
+bool is_traced() {
+  std::ifstream status("/proc/self/status");
+  const std::string wanted = "TracerPid:";
+  for (std::string line; std::getline(status, line);) {
+    if (line.starts_with(wanted)) return std::atoi(line.c_str() + wanted.size()) != 0;
+  }
+  return false;
+}
+
+bool read_whole(const descriptor& file, std::span<std::byte> to, std::size_t offset) {
+  return read_some(file, to, offset) == to.size();
+}
+
+// Somebody may have put another file in the place of the one that was loaded.
+bool was_loaded_from(const dl_phdr_info& module, const descriptor& file) {
+  ElfW(Ehdr) head{};
+  if (!read_whole(file, std::as_writable_bytes(std::span(&head, 1)), 0)) return false;
+  if (head.e_phnum != module.dlpi_phnum) return false;
+  std::vector<ElfW(Phdr)> segments(module.dlpi_phnum);
+  if (!read_whole(file, std::as_writable_bytes(std::span(segments)), head.e_phoff)) return false;
+  const std::span<const ElfW(Phdr)> loaded(module.dlpi_phdr, segments.size());
+  if (std::memcmp(segments.data(), loaded.data(), loaded.size_bytes()) != 0) return false;
+  build_id found;
+  for (const ElfW(Phdr) & segment : segments) {
+    if (segment.p_type != PT_NOTE || found) continue;
+    std::vector<std::byte> notes(segment.p_filesz);
+    if (!read_whole(file, notes, segment.p_offset)) return false;
+    found = id_in(notes.data(), notes.size());
+  }
+  return found == id_of(module);
+}
+
+// Nothing: the file can't be read, or is another one.
+std::optional<std::uint64_t> content_in_file(const dl_phdr_info& module, const std::string& path,
+                                             XXH3_state_t* state) try {
+  const descriptor file = open(path, protection::read);
+  if (!was_loaded_from(module, file)) return std::nullopt;
+  std::vector<std::byte> block(std::size_t{1} << 16);
+  XXH3_64bits_reset(state);
+  for (const part& one : parts_of(module)) {
+    for (std::size_t done = 0; done < one.bytes;) {
+      const std::span<std::byte> now =
+          std::span(block).first(std::min(block.size(), one.bytes - done));
+      if (!read_whole(file, now, one.offset + done)) return std::nullopt;
+      XXH3_64bits_update(state, now.data(), now.size());
+      done += now.size();
+    }
   }
   return XXH3_64bits_digest(state);
+} catch (const call_failed&) {
+  return std::nullopt;
 }
 
 const void* loaded_code_at(const code_place& where) noexcept {
@@ -198,13 +273,16 @@ std::vector<module_content> contents_of_modules() {
   const std::unique_ptr<XXH3_state_t, XXH_errorcode (*)(XXH3_state_t*)> state(XXH3_createState(),
                                                                               XXH3_freeState);
   if (!state) throw std::bad_alloc();
+  const bool traced = is_traced();
   each_module([&](const dl_phdr_info& module) {
     const std::string path = module.dlpi_name;
     const bool is_program = all.empty();
     // What the kernel lends to every process has no file.
     if (!is_program && path.find('/') == std::string::npos) return false;
     const std::string name = is_program ? "" : path.substr(path.rfind('/') + 1);
-    all.push_back({name, content_of(module, state.get())});
+    std::optional<std::uint64_t> hash;
+    if (traced) hash = content_in_file(module, is_program ? "/proc/self/exe" : path, state.get());
+    all.push_back({name, hash ? *hash : content_in_memory(module, state.get())});
     return false;
   });
   return all;

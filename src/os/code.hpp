@@ -39,7 +39,9 @@ struct module_content {
   std::string name;  // of its file, without folders; empty: it is the program
   std::uint64_t hash = 0;
 };
-// Of all that are loaded, in the order of loading.
+// Of all that are loaded, in the order of loading. If a debugger traces this process, the files
+// that the modules were loaded from are read, so that breakpoints make no difference. A file that
+// can't be read, or is another one now, is left alone: then the memory counts.
 std::vector<module_content> contents_of_modules();
 
 // How many modules were loaded and unloaded so far: as long as both stay, places stay.

@@ -65,7 +65,7 @@ file_status status_of(const struct stat& found) {
           .names = static_cast<std::size_t>(found.st_nlink),
           .size_bytes = static_cast<std::size_t>(found.st_size),
           .allocated_bytes = static_cast<std::size_t>(found.st_blocks) * block_bytes,
-          .changed_ns = std::int64_t{found.st_mtim.tv_sec} * 1'000'000'000 + found.st_mtim.tv_nsec,
+          .modified_ns = std::int64_t{found.st_mtim.tv_sec} * 1'000'000'000 + found.st_mtim.tv_nsec,
           .mode = found.st_mode & 07777u,
           .group = found.st_gid,
           .identity = {found.st_dev, found.st_ino},

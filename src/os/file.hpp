@@ -80,8 +80,8 @@ struct file_status {
   std::size_t names = 0;  // 0: it has none, or none any more
   std::size_t size_bytes = 0;
   std::size_t allocated_bytes = 0;
-  std::int64_t changed_ns = 0;  // when its content changed last, since 1970
-  unsigned mode = 0;            // of the permissions, as chmod takes them
+  std::int64_t modified_ns = 0;  // when its content changed last, since 1970
+  unsigned mode = 0;             // of the permissions, as chmod takes them
   unsigned group = 0;
   file_identity identity{};
   bool ours = false;  // belongs to this process's effective user

@@ -5,14 +5,18 @@
 #include <gmock/gmock.h>
 #include <gtest/gtest.h>
 #include <sched.h>
+#include <signal.h>
 #include <sys/mount.h>
+#include <sys/prctl.h>
 #include <sys/stat.h>
 #include <sys/wait.h>
 #include <unistd.h>
 
 #include <algorithm>
+#include <array>
 #include <boost/process.hpp>
 #include <cstddef>
+#include <ctime>
 #include <filesystem>
 #include <fstream>
 #include <iterator>
@@ -642,6 +646,22 @@ TEST(Command, TellsUsageFromFailure) {
   }
 }
 
+TEST(Command, RefusesNumbersThatNothingCanBeDoneWith) {
+  const folder here;
+  for (const char* number : {"nan", "inf", "-1", "0", "1e-9", "1e9", "1s", "1e999"}) {
+    const ended said = run(here, std::string("\"$shard\" watch a -s ") + number);
+    EXPECT_EQ(said.status, 2) << number;
+    EXPECT_THAT(said.err, AllOf(HasSubstr("found '" + std::string(number) + "'"),
+                                HasSubstr("expected a number of seconds from 0.01 to 86400")));
+  }
+  const std::string large = "99999999999999999999";
+  for (const std::string& line : {"head a -n " + large, "cat a --rows 0:" + large}) {
+    const ended said = run(here, "\"$shard\" " + line);
+    EXPECT_EQ(said.status, 2) << line;
+    EXPECT_THAT(said.err, AllOf(HasSubstr(large + "'"), HasSubstr("expected ")));
+  }
+}
+
 TEST(Command, NamesWhatItDoesNotKnow) {
   const folder here;
   EXPECT_THAT(
@@ -1120,6 +1140,118 @@ TEST(Command, ShowsHowFarAJobIs) {
   const ended why = run(here, "\"$shard\" status --why job");
   EXPECT_EQ(why.status, 1);
   EXPECT_THAT(why.out, HasSubstr("map 1: input 1 has changed since: "));
+}
+
+// A job whose map stands still at index 10, in a process of its own, which is killed at the end.
+class waiting_job {
+ public:
+  explicit waiting_job(const fs::path& folder) : child_(fork()) {
+    if (child_ != 0) {
+      while (!fs::exists(folder / "begun")) usleep(1000);
+      return;
+    }
+    prctl(PR_SET_PDEATHSIG, SIGKILL);
+    shard::job job(folder,
+                   {.checkpoint = shard::seconds{}, .maps = {.run_on = shard::executor::serial}});
+    auto to = job.create<double>("to.npy", 20);
+    job.map(to, shard::value(folder_name(folder)), [](std::size_t i, const folder_name& in) {
+      if (i == 10) {
+        std::ofstream(fs::path(in.text.data()) / "begun");
+        for (;;) pause();
+      }
+      return 1.0;
+    });
+    _exit(1);
+  }
+  waiting_job(const waiting_job&) = delete;
+  waiting_job& operator=(const waiting_job&) = delete;
+  ~waiting_job() {
+    kill(child_, SIGKILL);
+    waitpid(child_, nullptr, 0);
+  }
+
+ private:
+  struct folder_name {
+    explicit folder_name(const fs::path& of) { of.string().copy(text.data(), text.size() - 1); }
+    std::array<char, 256> text{};
+  };
+  pid_t child_;
+};
+
+TEST(Command, SaysSinceWhenAMapIsUnderWay) {
+  const folder here;
+  const std::time_t before = std::time(nullptr);
+  const waiting_job job(here / "job");
+  const std::string said = run(here, "\"$shard\" status job").out;
+  EXPECT_THAT(said, testing::ContainsRegex("map 1: under way since [0-9-]+ [0-9:]+, "
+                                           "10 of 20 chunks are done \\(50.0%\\)\n"));
+  const json all = json::parse(run(here, "\"$shard\" status --json job").out);
+  const std::time_t began = all["maps"][0].value("began", std::time_t{});
+  EXPECT_GE(began, before);
+  EXPECT_LE(began, std::time(nullptr));
+}
+
+// A finished job of one map.
+void make_job(const fs::path& folder) {
+  shard::job job(folder, {.checkpoint = shard::seconds{}, .maps = {.workers = 1}});
+  auto to = job.create<double>("to.npy", 20);
+  job.map(to, [](std::size_t) { return 1.0; });
+}
+
+TEST(Command, CountsOnlyNotesOfMapsAsMaps) {
+  const folder here;
+  make_job(here / "job");
+  for (const char* const name :
+       {"x.map.json", "0.map.json", "01.map.json", "1x.map.json", "+2.map.json", "2.map.json.new",
+        "99999999999999999999.map.json"}) {
+    fs::copy(here / "job/.shard/1.map.json", here / "job/.shard" / name);
+  }
+  const json all = json::parse(run(here, "\"$shard\" status --json job").out);
+  ASSERT_EQ(all["maps"].size(), 1U) << all;
+  EXPECT_EQ(all["maps"][0]["number"], 1);
+  EXPECT_EQ(run(here, "\"$shard\" status --why job").status, 0);
+}
+
+TEST(Command, SendsNoCommandsOfAJobsFilesToATerminal) {
+  const folder here;
+  make_job(here / "job");
+  const std::string command = "\x1b]0;owned\a\x1b[31m\xc2\x9bJ";
+  std::ofstream(here / "job/.shard/lock") << command << "\nboot\n12\n" << command << "\n";
+  std::ofstream(here / "report.json")
+      << json{{"counts", {{"chunks", 3}, {"without", json::array({command})}}},
+              {"trouble", command},
+              {"failures",
+               {{{"kind", "exception"},
+                 {"what", command},
+                 {"stack", {command, "main"}},
+                 {"stderr_tail", command},
+                 {"indices", {0, 1}}}}}};
+  for (const char* const line : {"status job", "watch job", "report report.json"}) {
+    const ended said = run(here, std::string("\"$shard\" ") + line);
+    EXPECT_EQ(said.status, 0) << said.err;
+    EXPECT_THAT(said.out, AllOf(Not(HasSubstr("\x1b")), Not(HasSubstr("\a")))) << line;
+  }
+  EXPECT_THAT(run(here, "\"$shard\" status job").out,
+              AllOf(HasSubstr("\\x1b[31m"), Not(HasSubstr("\xc2\x9b"))));
+}
+
+TEST(Command, SaysWhatAReaderOfAJobNeeds) {
+  const folder here;
+  make_job(here / "without_a_lock");
+  fs::remove(here / "without_a_lock/.shard/lock");
+  make_job(here / "with_a_symlink");
+  fs::remove(here / "with_a_symlink/.shard/lock");
+  fs::create_symlink("job.json", here / "with_a_symlink/.shard/lock");
+  fs::create_directory(here / "empty");
+  for (const char* const job : {"missing", "empty", "without_a_lock", "with_a_symlink"}) {
+    for (const char* const verb : {"status", "status --why", "watch"}) {
+      const ended said = run(here, std::string("\"$shard\" ") + verb + " " + job);
+      if (std::string(verb) == "status --why" && said.status == 0) continue;  // it needs no lock
+      EXPECT_EQ(said.status, 1) << verb << ' ' << job;
+      EXPECT_THAT(said.err, AllOf(HasSubstr(job), HasSubstr("expected the folder of a job"),
+                                  Not(HasSubstr("written"))));
+    }
+  }
 }
 
 TEST(Completion, OffersWhatTheProgramHas) {
