@@ -75,7 +75,7 @@ TEST_F(JobFiles, HaveTheNameOfWhatIsCompleteWhileTheyAre) {
 TEST_F(JobFiles, AreNotTakenFromOthers) {
   job_files all(folder_, false);
   shard::create_live<double>(place_ / "theirs.npy", 10);
-  EXPECT_TRUE(mentions(refusal([&] { make(all, "theirs.npy"); }), {"that this job has not made"}));
+  EXPECT_TRUE(mentions(refusal([&] { make(all, "theirs.npy"); }), {"which this job has not made"}));
   const shard::detail::array mine = make(all, "mine.npy");
   EXPECT_TRUE(mentions(refusal([&] { make(all, "mine.npy"); }), {"another name"}));
   for (const char* const name : {"", ".hidden", "a/b", "\xff"}) {
