@@ -25,8 +25,7 @@
 #include <vector>
 
 #include "mounts.hpp"
-#include "process/family.hpp"
-#include "process/leftovers.hpp"
+#include "process/starts.hpp"
 #include "refusal.hpp"
 #include "shard/shard.hpp"
 
@@ -41,8 +40,6 @@ using shard_test::process_of;
 using shard_test::refusal;
 using shard_test::tally;
 using testing::HasSubstr;
-
-using Job = shard_test::leaves_nothing;
 
 // How often each index has run, in all starts of a test; and what kernels are told to do.
 tally* runs = nullptr;
@@ -115,10 +112,10 @@ struct all_of_them {
   shard::collect<std::uint32_t> odd;
 };
 
-class Jobs : public Job {
+class Jobs : public shard_test::starts {
  protected:
   void SetUp() override {
-    Job::SetUp();
+    starts::SetUp();
     runs = &seen_;
   }
   int runs_of_all(std::size_t n) const {
@@ -127,28 +124,6 @@ class Jobs : public Job {
     return sum;
   }
 
-  // A start of the program: a process of its own. Returns its pid.
-  template <class Steps>
-  static pid_t start(Steps steps) {
-    const pid_t child = fork();
-    if (child != 0) return child;
-    int status = 3;
-    try {
-      status = steps() ? 0 : 1;
-    } catch (const std::exception& e) {
-      std::cerr << e.what() << '\n';
-    }
-    _exit(status);
-  }
-  static int status_of(pid_t child) {
-    int status = 0;
-    EXPECT_EQ(waitpid(child, &status, 0), child);
-    return status;
-  }
-  template <class Steps>
-  static void must_succeed(Steps steps) {
-    EXPECT_EQ(status_of(start(steps)), 0);
-  }
   // kill -9 of all processes of a start, in no order.
   void kill_all(pid_t caller) const {
     while (true) {
@@ -161,10 +136,6 @@ class Jobs : public Job {
 
   void kill_again_and_again(bool reuse_workers, shard::executor where);
   void go_on_with_several_maps(bool reuse_workers);
-
-  folder here_;
-  const std::filesystem::path place_ = here_ / "results";
-  tally seen_;
 };
 
 const shard::job_options quick{.checkpoint = shard::seconds{}, .maps = {.workers = 3}};
@@ -211,17 +182,17 @@ void Jobs::kill_again_and_again(bool reuse_workers, shard::executor where) {
   for (std::size_t i = 0; i < many; ++i) seen_[i] = 0;
   std::mt19937 random(7);
   seen_[orders] = 300;
-  int starts = 0;
+  int begun = 0;
   for (int status = 1; status != 0;) {
-    ASSERT_LT(++starts, 200);
+    ASSERT_LT(++begun, 200);
     const pid_t caller = start([&] {
-      all_of_them one(
-          place_, {.checkpoint = shard::seconds{},
-                   .reuse_workers = reuse_workers,
-                   .maps = {.workers = 1 + static_cast<unsigned>(starts) % 4, .run_on = where}});
+      all_of_them one(place_,
+                      {.checkpoint = shard::seconds{},
+                       .reuse_workers = reuse_workers,
+                       .maps = {.workers = 1 + static_cast<unsigned>(begun) % 4, .run_on = where}});
       return one.map().complete() && one.take() == expected;
     });
-    const bool kills = starts <= 15;
+    const bool kills = begun <= 15;
     if (kills) {
       std::this_thread::sleep_for(std::chrono::microseconds(random() % 40'000));
       kill_all(caller);
@@ -229,7 +200,7 @@ void Jobs::kill_again_and_again(bool reuse_workers, shard::executor where) {
       status = status_of(caller);
     }
   }
-  EXPECT_EQ(starts, 16);
+  EXPECT_EQ(begun, 16);
   // What was committed is not run again: each start loses what ran, and what was not published.
   EXPECT_LT(runs_of_all(many), 16 * static_cast<int>(many) / 2);
   all_of_them again(place_, quick);
